@@ -1,0 +1,2 @@
+FLASK_APP=assembler_runner.app:create_app
+FLASK_RUN_PORT=5005

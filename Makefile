@@ -1,0 +1,27 @@
+# Bootstrap only: everything else is an invoke task (see tasks.py).
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.ready
+
+.PHONY: demo test run check setup
+
+setup: $(STAMP)
+
+$(STAMP): requirements-dev.lock pyproject.toml requirements.in
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Assembler needs Python 3.11 or newer; name one with make PYTHON=python3.11 …")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(VENV)/bin/python examples/demo.py
+
+test: $(STAMP)
+	@$(VENV)/bin/python -m invoke test
+
+run: $(STAMP)
+	@$(VENV)/bin/assembler serve
+
+check: $(STAMP)
+	@$(VENV)/bin/python -m invoke check

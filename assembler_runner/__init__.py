@@ -1,0 +1,3 @@
+"""Assembler: a self-hosted factory for Spaces."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""`python -m assembler_runner` is the command `assembler`."""
+
+from assembler_runner.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""/health: whether the process lives and whether it can do its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Response, jsonify
+from flask_smorest import Blueprint
+from sqlalchemy.exc import SQLAlchemyError
+
+from assembler_runner.auth import public
+from assembler_runner.models import db
+from assembler_runner.worker import broker_answers, workers_answer
+
+blueprint = Blueprint("health", __name__, url_prefix="/health", description="Health of the service.")
+
+
+@blueprint.get("/live")
+@blueprint.doc(security=[])
+@blueprint.response(200)
+@public
+def live() -> dict[str, Any]:
+    """Tell that the process lives"""
+    return {"status": "ok"}
+
+
+@blueprint.get("/ready")
+@blueprint.doc(security=[], responses={"503": {"description": "Something is missing"}})
+@blueprint.response(200)
+@public
+def ready() -> Response:
+    """Tell whether requests can be accepted and published
+
+    Database, broker and workers are told apart. Without broker or workers requests are still accepted, and published
+    later.
+    """
+    database = _database_answers()
+    broker = broker_answers()
+    workers = broker and workers_answer()
+    parts = {"database": database, "broker": broker, "workers": workers}
+    body = {
+        "status": "ok" if all(parts.values()) else "degraded" if database else "unavailable",
+        **{name: "ok" if works else "unavailable" for name, works in parts.items()},
+    }
+    response = jsonify(body)
+    response.status_code = 200 if database else 503
+    return response
+
+
+def _database_answers() -> bool:
+    try:
+        db.session.execute(sa.text("SELECT 1"))
+    except SQLAlchemyError:
+        db.session.rollback()
+        return False
+    return True

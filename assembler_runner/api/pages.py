@@ -1,0 +1,18 @@
+"""/ : the first page, for people."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from assembler_runner import __version__
+from assembler_runner.auth import public
+from assembler_runner.host import current_host
+
+blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.get("/")
+@public
+def index() -> str:
+    """Shows what this is and how to begin."""
+    return render_template("index.html", version=__version__, types=current_host().registry.types())

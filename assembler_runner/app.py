@@ -1,0 +1,152 @@
+"""The application factory: settings, database, space types, targets, API, pages and commands put together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask, g, has_app_context, has_request_context, request
+from flask_migrate import Migrate
+
+from assembler_runner import api, auth
+from assembler_runner.auth import account_from_header, public
+from assembler_runner.celery_app import make_celery
+from assembler_runner.commands import register_commands
+from assembler_runner.errors import InvalidCredentials, Unauthorized
+from assembler_runner.host import EXTENSION, Host
+from assembler_runner.leases import Leases
+from assembler_runner.models import configure_engine, db
+from assembler_runner.registry import Registry
+from assembler_runner.settings import PROJECT, Settings, load, require_secrets
+from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
+from assembler_runner.targets import Target
+from assembler_runner.targets.huggingface import HuggingFaceTarget
+from assembler_runner.targets.local import LocalTarget
+from assembler_runner.ui import assets, ui
+from assembler_runner.ui.local import local_pages
+from assembler_runner.vault import Vault
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = PROJECT / "migrations"
+
+
+def create_app(settings: Settings | None = None, instance: Path | None = None) -> Flask:
+    """Makes the application.
+
+    Args:
+        settings: the checked settings; None reads them from the environment, where the secrets must be then.
+        instance: folder for this installation's own data; None for `instance` beside the package.
+    Returns:
+        The Flask application; its host is `app.extensions["assembler"]`.
+    Raises:
+        SettingsError: a setting is missing, malformed or too weak.
+    """
+    settings = settings or settings_from_environment()
+    folder = (instance or PROJECT / "instance").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    app = Flask("assembler_runner", instance_path=str(folder), static_folder=None)
+    app.config.update(SECRET_KEY=settings.SECRET_KEY, MAX_CONTENT_LENGTH=settings.MAX_REQUEST_BYTES)
+    if settings.SERVER_NAME:
+        app.config["SERVER_NAME"] = settings.SERVER_NAME
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    _configure_database(app, settings, folder)
+    local = LocalTarget(folder / "spaces")
+    app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
+    auth.configure(app, settings)
+    make_celery(app, settings)
+    api.register(app)
+    app.register_blueprint(assets.blueprint)
+    app.register_blueprint(ui)
+    app.register_blueprint(local_pages(local, _may_read))
+    _open_pages(app)
+    register_commands(app)
+    app.after_request(_add_security_headers)
+    return app
+
+
+def settings_from_environment() -> Settings:
+    """Reads the settings of a process that is not the embedded service.
+
+    Commands that serve nobody, and a server in debug mode, do without secrets of their own.
+
+    Raises:
+        SettingsError: a setting is missing, malformed or too weak.
+    """
+    settings = load(os.environ)
+    if _serves():
+        require_secrets(settings)
+        return settings
+    made = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)}
+    return load(os.environ, **made)
+
+
+def _serves() -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return True
+    debug = os.environ.get("FLASK_DEBUG", "").lower() in ("1", "true", "yes", "on")
+    return context.info_name == "run" and not debug
+
+
+def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
+    uri = settings.SQLALCHEMY_DATABASE_URI or f"sqlite:///{folder / 'assembler.db'}"
+    options: dict[str, Any] = {"pool_size": 20, "max_overflow": 60, "hide_parameters": True}
+    if not uri.startswith("sqlite"):
+        options |= {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "pool_timeout": 5}
+    if uri.startswith("postgresql"):
+        options["connect_args"] = {"connect_timeout": 5}
+    elif uri.startswith(("mysql", "mariadb")):
+        options["connect_args"] = {"connect_timeout": 5, "charset": "utf8mb4"}
+    app.config.update(SQLALCHEMY_DATABASE_URI=uri, SQLALCHEMY_ENGINE_OPTIONS=options)
+    db.init_app(app)
+    Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
+    with app.app_context():
+        configure_engine(db.engine, _reads_only)
+
+
+def _reads_only() -> bool:
+    if has_app_context() and g.get("read_only"):
+        return True
+    return has_request_context() and request.method in ("GET", "HEAD")
+
+
+def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Host:
+    registry = Registry()
+    registry.load_folders(settings.plugin_folders)
+    targets: dict[str, Target] = {local.name: local}
+    if settings.HF_TOKEN:
+        targets["huggingface"] = HuggingFaceTarget(settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT)
+    files: FileStore = DatabaseFileStore()
+    if settings.DEFAULT_FILE_STORE == "local_filesystem":
+        files = FolderFileStore(folder / "files")
+    with app.app_context():
+        engine = db.engine
+    leases = Leases(lambda: engine, settings.LEASE_SECONDS)
+    return Host(settings, folder, registry, files, targets, Vault(settings.SECRET_KEY), leases)
+
+
+def _may_read(visibility: str) -> bool:
+    if visibility == "public":
+        return True
+    try:
+        return account_from_header() is not None
+    except (Unauthorized, InvalidCredentials):
+        return False
+
+
+def _open_pages(app: Flask) -> None:
+    """Marks what needs no token and is not made here: API documentation, pages of local Spaces, static files."""
+    for endpoint, view in app.view_functions.items():
+        if endpoint.startswith(("api-docs.", "local.", "ui.")):
+            public(view.__func__ if hasattr(view, "__func__") else view)
+
+
+def _add_security_headers(response: Any) -> Any:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response

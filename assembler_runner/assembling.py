@@ -1,0 +1,258 @@
+"""The pure core: plugin, options, parameters and given files → the tree of a Space, and what was noticed.
+
+No database, no network, no clock, no randomness: the same input gives the same bytes. The preview, the real run, the
+tests and the documentation all call :func:`assemble`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import marshmallow as ma
+
+from assembler_runner import python_source
+from assembler_runner.card import README, GivenCard, complete_readme, read_card
+from assembler_runner.errors import Finding, PluginError, Severity
+from assembler_runner.paths import check_collisions, check_path
+from assembler_runner.plugin import SpaceFile, SpacePlugin, Tree
+
+MAX_PARAMETER_DEPTH = 60
+"""Python's own parser takes 100 levels of brackets and parameters become a Python literal."""
+
+_TEXT_FOR_BROWSERS = (".html", ".htm", ".js", ".mjs")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What came out.
+
+    Args:
+        tree: all files as they are published.
+        findings: everything noticed; one of severity `error` means that it must not be published.
+    """
+
+    tree: Tree
+    findings: list[Finding]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that forbid publishing."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+
+def assemble(
+    plugin: SpacePlugin,
+    files: Mapping[str, bytes],
+    *,
+    options: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Assembly:
+    """Makes the tree of a Space.
+
+    Args:
+        plugin: the type.
+        files: what the caller gave, path → bytes.
+        options: the type's options as given, not checked yet.
+        parameters: what becomes `PARAMS`; None where none were given.
+        name: the Space's name if it was asked for; the title without another.
+    Returns:
+        The tree and all findings at once.
+    Raises:
+        PluginError: the plugin broke its word.
+    """
+    findings = [finding for path in files for finding in check_path(path)]
+    findings += check_parameters(parameters)
+    card = read_card(files[README]) if README in files else GivenCard()
+    checked, problems = check_options(plugin, options or {}, card)
+    findings += problems
+    if findings:
+        return Assembly(Tree({path: SpaceFile(path, content, "given") for path, content in files.items()}), findings)
+
+    tree: dict[str, SpaceFile] = {}
+    for path, content in files.items():
+        tree[path], noticed = _given_file(path, content, parameters, checked.get("app_file"))
+        findings += noticed
+    for file in _ask_defaults(plugin, checked):
+        tree.setdefault(file.path, file)
+    if parameters is not None:
+        findings += _add_parameter_files(plugin, tree, parameters)
+    findings += _add_card(plugin, tree, checked, card, name)
+    findings += check_collisions(tree)
+    whole = Tree(tree)
+    findings += _ask_check(plugin, whole, checked)
+    return Assembly(whole, findings)
+
+
+def check_parameters(parameters: Any) -> list[Finding]:
+    """Finds parameters that are nested more deeply than Python's parser takes, and numbers that JSON cannot hold."""
+    findings = []
+    level, depth = [parameters], 0
+    while level:
+        depth += 1
+        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
+            message = "The parameters hold a number that is infinite or not a number."
+            hint = "Send numbers up to 1.7e308, or the value as text."
+            findings = [Finding("number_out_of_range", message, path="parameters", hint=hint)]
+        level = [
+            child
+            for value in level
+            if isinstance(value, (dict, list))
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
+    if depth > MAX_PARAMETER_DEPTH + 1:
+        message = f"The parameters are nested more than {MAX_PARAMETER_DEPTH} levels deep."
+        hint = "Send a flatter object, or a file of your own."
+        findings.append(Finding("too_deep", message, path="parameters", hint=hint))
+    return findings
+
+
+def check_options(
+    plugin: SpacePlugin, options: Mapping[str, Any], card: GivenCard
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Checks a type's options; what a given README says counts where the options say nothing.
+
+    Args:
+        plugin: the type.
+        options: the options as given.
+        card: the front matter of the given README.
+    Returns:
+        The checked options with all defaults, and one finding per problem.
+    """
+    schema = plugin.options_schema
+    asked = dict(options)
+    for name, field in schema.fields.items():
+        value = card.values.get(field.metadata.get("card", ""))
+        if isinstance(value, float):
+            value = str(value)  # YAML reads python_version: 3.12 as a number
+        if value is not None and name not in asked and not schema.validate({name: value}, partial=True):
+            asked[name] = value
+    try:
+        return dict(schema.load(asked)), []
+    except ma.ValidationError as problem:
+        return {}, flatten_messages(problem.messages, "options", sorted(schema.fields))
+
+
+def flatten_messages(messages: Any, prefix: str, allowed: list[str] | None = None) -> list[Finding]:
+    """Turns marshmallow's nested messages into findings.
+
+    Args:
+        messages: `ValidationError.messages`.
+        prefix: path of the field they belong to; empty for the whole body.
+        allowed: names of the fields there are, for the hint of unknown ones.
+    """
+    if isinstance(messages, Finding):
+        return [messages]
+    if isinstance(messages, str):
+        unknown = messages == "Unknown field."
+        hint = f"Known fields: {', '.join(allowed)}." if unknown and allowed else None
+        return [Finding("unknown_field" if unknown else "invalid_field", messages, path=prefix or None, hint=hint)]
+    if isinstance(messages, list):
+        return [finding for message in messages for finding in flatten_messages(message, prefix, allowed)]
+    findings = []
+    for key, inner in messages.items():
+        path = prefix if key == "_schema" else f"{prefix}.{key}" if prefix else str(key)
+        findings += flatten_messages(inner, path, allowed)
+    return findings
+
+
+def _given_file(
+    path: str, content: bytes, parameters: Mapping[str, Any] | None, app_file: str | None
+) -> tuple[SpaceFile, list[Finding]]:
+    if not path.endswith(".py"):
+        return SpaceFile(path, content, "given"), []
+    findings = []
+    broken = python_source.syntax_error(content)
+    if broken is not None:
+        what, line = broken
+        severity: Severity = "error" if path == app_file else "warning"
+        message = f"{path} is not valid Python: {what}."
+        findings.append(Finding("syntax_error", message, severity, path, line, "Correct the line and send it again."))
+    facts = python_source.facts(content)
+    if facts.binds and parameters is not None:
+        message = f"{path} gives PARAMS a value itself, so the parameters were not put in."
+        hint = "Take that assignment out to get the parameters of the request."
+        findings.append(Finding("params_bound", message, "warning", path, hint=hint))
+    elif not facts.binds and (parameters is not None or facts.uses):
+        content = python_source.insert_parameters(content, parameters or {})
+    return SpaceFile(path, content, "given"), findings
+
+
+def _add_parameter_files(
+    plugin: SpacePlugin, tree: dict[str, SpaceFile], parameters: Mapping[str, Any]
+) -> list[Finding]:
+    """Parameters for code that is not Python: params.json, and params.js for pages."""
+    given = [file for file in tree.values() if file.origin == "given"]
+    if not plugin.parameter_files and any(file.path.endswith(".py") for file in given):
+        return []
+    text = json.dumps(dict(parameters), indent=2)
+    made = [SpaceFile("params.json", (text + "\n").encode(), "generated")]
+    if plugin.sdk == "static":
+        # A page may be inlined into HTML by a build; </script> inside a string would end it there.
+        script = f"window.PARAMS = {text};\n".replace("<", "\\u003c")
+        made.append(SpaceFile("params.js", script.encode(), "generated"))
+    findings = []
+    for file in made:
+        if file.path in tree:
+            message = f"{file.path} was given, so the parameters were not written there."
+            findings.append(Finding("params_bound", message, "warning", file.path, hint="Leave it out to get it made."))
+        tree.setdefault(file.path, file)
+    pages = [file.text() for file in given if file.path.endswith(_TEXT_FOR_BROWSERS)]
+    if plugin.sdk == "static" and not any("params.js" in page for page in pages):
+        message = "No page loads the parameters."
+        hint = 'Put <script src="params.js"></script> into the page and read window.PARAMS.'
+        findings.append(Finding("params_not_loaded", message, "info", "params.js", hint=hint))
+    return findings
+
+
+def _add_card(
+    plugin: SpacePlugin, tree: dict[str, SpaceFile], options: Mapping[str, Any], given: GivenCard, name: str | None
+) -> list[Finding]:
+    card = _ask_card(plugin, options)
+    title = card.pop("title", None) or name or f"{plugin.space_type.capitalize()} Space"
+    present = tree.get(README)
+    values = {"title": title, "sdk": plugin.sdk, **card}
+    content, findings = complete_readme(present.content if present else b"", given, values)
+    tree[README] = SpaceFile(README, content, present.origin if present else "generated")
+    return findings
+
+
+def _ask_defaults(plugin: SpacePlugin, options: Mapping[str, Any]) -> list[SpaceFile]:
+    files = _ask(plugin, "defaults", options)
+    if not isinstance(files, list) or not all(
+        isinstance(file, SpaceFile) and isinstance(file.path, str) and isinstance(file.content, bytes) for file in files
+    ):
+        raise _broken(plugin, "defaults() must return a list of SpaceFile with str paths and bytes")
+    if any(check_path(file.path) for file in files):
+        raise _broken(plugin, "defaults() returned a path that no Space may have")
+    return [SpaceFile(file.path, file.content, "default") for file in files]
+
+
+def _ask_card(plugin: SpacePlugin, options: Mapping[str, Any]) -> dict[str, Any]:
+    card = _ask(plugin, "card", options)
+    if not isinstance(card, dict):
+        raise _broken(plugin, "card() must return a dict")
+    return dict(card)
+
+
+def _ask_check(plugin: SpacePlugin, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
+    findings = _ask(plugin, "check", tree, options)
+    if not isinstance(findings, list) or not all(isinstance(finding, Finding) for finding in findings):
+        raise _broken(plugin, "check() must return a list of Finding")
+    return findings
+
+
+def _ask(plugin: SpacePlugin, method: str, *arguments: Any) -> Any:
+    try:
+        return getattr(plugin, method)(*arguments)
+    # A stranger's code may raise anything; its name is told, its text may hold what is not for callers.
+    except Exception as problem:
+        raise _broken(plugin, f"{method}() raised {type(problem).__name__}") from problem
+
+
+def _broken(plugin: SpacePlugin, what: str) -> PluginError:
+    return PluginError(f"The plugin {plugin.space_type} {plugin.version} is broken: {what}.")

@@ -1,0 +1,47 @@
+"""The command `assembler`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from assembler_runner import __version__
+from assembler_runner.errors import AssemblerError
+
+
+@click.group()
+@click.version_option(__version__, prog_name="assembler")
+def cli() -> None:
+    """Assembler: a self-hosted factory for Spaces."""
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=5005, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option(
+    "--instance",
+    default="instance",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for database, secrets and local Spaces.",
+)
+def serve(host: str, port: int, instance: Path) -> None:
+    """Run API, web pages and worker together; nothing else is needed."""
+    from assembler_runner.serve import serve as run
+
+    run(host, port, instance)
+
+
+def main() -> None:
+    """Runs the command; errors of the service become one message and exit code 1."""
+    try:
+        cli()
+    except AssemblerError as problem:
+        click.echo(f"Error: {problem.message}", err=True)
+        if problem.hint:
+            click.echo(f"Hint: {problem.hint}", err=True)
+        sys.exit(1)

@@ -1,0 +1,70 @@
+"""Commands of `flask`: the database and the requirements of plugins."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+
+import click
+import sqlalchemy as sa
+from flask import Flask
+from flask_migrate import stamp
+
+from assembler_runner.auth import ADMIN, ensure_admin
+from assembler_runner.host import current_host
+from assembler_runner.models import db
+
+
+def register_commands(app: Flask) -> None:
+    """Adds the commands to an application."""
+    for command in (create_db, drop_db, install):
+        app.cli.add_command(command)
+
+
+@click.command("create-db")
+def create_db() -> None:
+    """Create all tables and the user admin; `flask db upgrade` works afterwards."""
+    db.create_all()
+    stamp()
+    click.echo("Created the database.")
+    make_admin()
+
+
+@click.command("drop-db")
+def drop_db() -> None:
+    """Drop all tables with everything in them."""
+    db.drop_all()
+    with db.engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+    click.echo("Dropped the database.")
+
+
+@click.command("install")
+@click.option("--dry-run", is_flag=True, help="Only print what would be installed.")
+@click.option("--skip-runner-requirements", is_flag=True, help="Leave out what the service itself needs.")
+def install(dry_run: bool, skip_runner_requirements: bool) -> None:
+    """Install what the plugins need."""
+    from assembler_runner.settings import PROJECT
+
+    lines = [] if skip_runner_requirements else (PROJECT / "requirements.in").read_text().splitlines()
+    for plugin in current_host().registry.types():
+        lines += plugin.get_requirements().splitlines()
+    wanted = list(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#")))
+    if dry_run:
+        click.echo("\n".join(wanted))
+        return
+    if not wanted:
+        click.echo("Nothing to install.")
+        return
+    done = subprocess.run([sys.executable, "-m", "pip", "install", *wanted], check=False)  # noqa: S603 - the operator's own plugins
+    if done.returncode:
+        raise click.ClickException("pip could not install the requirements; see its message above.")
+
+
+def make_admin() -> None:
+    """Makes the user admin where there is no user yet, and shows a password that was made up."""
+    given = current_host().settings.ADMIN_PASSWORD
+    password = given or secrets.token_urlsafe(12)
+    if ensure_admin(password) and not given:
+        click.echo(f"User {ADMIN} has the password {password} (shown only now).")

@@ -1,0 +1,307 @@
+"""Every error of the service, as one tree.
+
+    AssemblerError                500  internal_error
+    ├── SettingsError             500  invalid_settings      the service does not start
+    ├── InvalidRequest            422  invalid_request       carries one Finding per problem
+    │   └── InvalidJson           400  invalid_json
+    ├── Unauthorized              401  unauthorized
+    │   ├── InvalidCredentials    400  invalid_credentials   token endpoint
+    │   └── InvalidToken          400  invalid_token         token endpoint
+    ├── Forbidden                 403  forbidden
+    ├── NotFound                  404  not_found
+    ├── Conflict                  409  conflict
+    │   └── NameTaken             409  name_taken
+    ├── TooLarge                  413  too_large
+    ├── DatabaseUnavailable       503  database_unavailable
+    ├── PluginError               500  plugin_error          a plugin broke its word
+    └── TargetError               502  target_error          the place a Space is published to
+        ├── PaymentRequired       402  payment_required
+        ├── TargetUnauthorized    502  target_unauthorized   the token is not accepted
+        ├── TargetForbidden       502  target_forbidden      the token lacks a right
+        ├── TargetRefused         422  target_refused        the target finds the content invalid
+        ├── TargetTooLarge        413  target_too_large
+        ├── TargetNotFound        404  target_not_found
+        ├── HeadMoved             409  head_moved            somebody else committed in between
+        ├── RateLimited           429  rate_limited          retryable
+        └── TargetUnavailable     503  target_unavailable    retryable; the answer may be lost
+
+The HTTP status and whether a repeat can help stand on the class. Only the module that speaks to an outside thing
+knows that thing's own exceptions; it translates them into these once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was noticed about a request, with what to do about it.
+
+    Args:
+        code: stable name in snake_case, for programs.
+        message: what is the matter, for people.
+        severity: an `error` refuses the request, the others only tell.
+        path: the field of the request (`files["../x"]`, `options.title`) or the file it is about, or None.
+        line: line in that file, counted from 1, or None.
+        hint: what to do, or None.
+    """
+
+    code: str
+    message: str
+    severity: Severity = "error"
+    path: str | None = None
+    line: int | None = None
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the finding as the API shows it."""
+        return asdict(self)
+
+
+class AssemblerError(Exception):
+    """Base of all errors of this service.
+
+    Args:
+        message: what happened, written for the caller; never holds a secret or an outside exception's text.
+        hint: what to do next; the class has a default.
+        issues: the single problems, where there are several.
+        retry_after: seconds after which a repeat makes sense, or None.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "Something went wrong in the service."
+    default_hint: ClassVar[str | None] = "Try again; if it stays, give the operator the time and the request's id."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        issues: Iterable[Finding] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.hint = hint if hint is not None else self.default_hint
+        self.issues = list(issues)
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+    @property
+    def name(self) -> str:
+        """Name of the kind of error, as published clients know it."""
+        return type(self).__name__
+
+    def to_json(self) -> dict[str, str | None]:
+        """Returns what a request's `error` field holds."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+class SettingsError(AssemblerError):
+    """A setting is missing, malformed or too weak to start with."""
+
+    code = "invalid_settings"
+    default_message = "The settings are not valid."
+    default_hint = "Correct the settings named and start again."
+
+
+class InvalidRequest(AssemblerError):
+    """The request is understood but wrong; `issues` holds every problem."""
+
+    status = 422
+    code = "invalid_request"
+    default_message = "The request is not valid."
+    default_hint = "Correct what is listed in issues and send the request again."
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not JSON, or not JSON that has one meaning."""
+
+    status = 400
+    code = "invalid_json"
+    default_message = "The body is not valid JSON."
+    default_hint = "Send one JSON object with the header Content-Type: application/json."
+
+
+class Unauthorized(AssemblerError):
+    """No valid token came with the request."""
+
+    status = 401
+    code = "unauthorized"
+    default_message = "A valid access token is needed."
+    default_hint = "Get one from POST /auth/token and send it as Authorization: Bearer <token>."
+
+
+class InvalidCredentials(Unauthorized):
+    """Name and password do not fit, or the account is not active."""
+
+    status = 400
+    code = "invalid_credentials"
+    default_message = "The credentials are not valid."
+    default_hint = "Check name and password (or id and secret)."
+
+
+class InvalidToken(Unauthorized):
+    """A refresh token that is expired, malformed or no longer valid."""
+
+    status = 400
+    code = "invalid_token"
+    default_message = "The refresh token is not valid."
+    default_hint = "Log in again with grant_type password."
+
+
+class Forbidden(AssemblerError):
+    """The account may not do this."""
+
+    status = 403
+    code = "forbidden"
+    default_message = "This account is not allowed to do that."
+    default_hint = "Ask an administrator for the right."
+
+
+class NotFound(AssemblerError):
+    """There is no such thing, or not for this account."""
+
+    status = 404
+    code = "not_found"
+    default_message = "There is no such thing here."
+    default_hint = "Check the address and the id."
+
+
+class Conflict(AssemblerError):
+    """The thing is in a state that does not allow this."""
+
+    status = 409
+    code = "conflict"
+    default_message = "That is not possible in the present state."
+    default_hint = "Look at the present state and decide again."
+
+
+class NameTaken(Conflict):
+    """A Space of that name exists already."""
+
+    code = "name_taken"
+    default_message = "A Space of this name exists already."
+    default_hint = "Choose another name, or leave the name out to get a generated one."
+
+
+class TooLarge(AssemblerError):
+    """More bytes than the service takes."""
+
+    status = 413
+    code = "too_large"
+    default_message = "The request is too large."
+    default_hint = "Send less at once."
+
+
+class DatabaseUnavailable(AssemblerError):
+    """The database does not answer, or is locked or full."""
+
+    status = 503
+    code = "database_unavailable"
+    retryable = True
+    default_message = "The database cannot be used right now; nothing was stored."
+    default_hint = "Send the request again in a few seconds."
+
+
+class PluginError(AssemblerError):
+    """A plugin raised an error or returned something that is not allowed."""
+
+    code = "plugin_error"
+    default_message = "The plugin of this space_type failed."
+    default_hint = "Tell the operator; GET /plugins names the plugin's source."
+
+
+class TargetError(AssemblerError):
+    """The target answered with something that has no class of its own."""
+
+    status = 502
+    code = "target_error"
+    default_message = "The target gave an unexpected answer."
+
+
+class PaymentRequired(TargetError):
+    """The target wants a paid plan for this kind of Space."""
+
+    status = 402
+    code = "payment_required"
+    default_message = "The target asks for a paid plan to host this Space."
+    default_hint = "Use space_type static, which is free, or a token of an account with a PRO, Team or Enterprise plan."
+
+
+class TargetUnauthorized(TargetError):
+    """The target does not accept the token."""
+
+    code = "target_unauthorized"
+    default_message = "The target does not accept the service's token."
+    default_hint = "The operator has to set a valid token (HF_TOKEN) with write access."
+
+
+class TargetForbidden(TargetError):
+    """The token is valid but lacks a right."""
+
+    code = "target_forbidden"
+    default_message = "The service's token may not do this on the target."
+    default_hint = "Choose a namespace that the token may write to, or give the token write access to it."
+
+
+class TargetRefused(TargetError):
+    """The target finds the content or a setting invalid."""
+
+    status = 422
+    code = "target_refused"
+    default_message = "The target refused the content of the request."
+    default_hint = "Correct what the message names and send a new request."
+
+
+class TargetTooLarge(TargetError):
+    """A file or the whole commit is over the target's limit."""
+
+    status = 413
+    code = "target_too_large"
+    default_message = "The target refused the files as too large."
+    default_hint = "Send fewer or smaller files."
+
+
+class TargetNotFound(TargetError):
+    """The repository is not there (any more), or not for this token."""
+
+    status = 404
+    code = "target_not_found"
+    default_message = "The target has no such repository."
+    default_hint = "It may have been deleted or renamed there; create a new Space."
+
+
+class HeadMoved(TargetError):
+    """The branch changed since it was read."""
+
+    status = 409
+    code = "head_moved"
+    default_message = "Somebody else changed the Space at the same time."
+    default_hint = "Look at the Space and send the change again."
+
+
+class RateLimited(TargetError):
+    """The target's rate limit or quota is used up for now."""
+
+    status = 429
+    code = "rate_limited"
+    retryable = True
+    default_message = "The target's rate limit is used up for now."
+    default_hint = "Nothing to do: the service tries again by itself."
+
+
+class TargetUnavailable(TargetError):
+    """No answer, or a server error: whether the work was done is not known."""
+
+    status = 503
+    code = "target_unavailable"
+    retryable = True
+    default_message = "The target did not answer, or answered with a server error."
+    default_hint = "Check that the target is up; then retry the request."

@@ -1,0 +1,47 @@
+"""What a running process holds: settings, space types, file store, targets, vault, claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from flask import current_app
+
+from assembler_runner.leases import Leases
+from assembler_runner.registry import Registry
+from assembler_runner.settings import Settings
+from assembler_runner.storage import FileStore
+from assembler_runner.targets import Target
+from assembler_runner.vault import Vault
+
+EXTENSION = "assembler"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Everything that code needs from the process it runs in.
+
+    Args:
+        settings: the checked settings.
+        instance: folder of this installation's own data.
+        registry: the space types.
+        files: the file store.
+        targets: name → target; only those that can be used.
+        vault: seals secrets.
+        leases: the claims of this process.
+    """
+
+    settings: Settings
+    instance: Path
+    registry: Registry
+    files: FileStore
+    targets: Mapping[str, Target]
+    vault: Vault
+    leases: Leases
+
+
+def current_host() -> Host:
+    """Returns the host of the present Flask application."""
+    return cast(Host, current_app.extensions[EXTENSION])

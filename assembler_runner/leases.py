@@ -1,0 +1,83 @@
+"""Who works on what: the requests this process holds, their leases renewed by one thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from assembler_runner.models import RUNNING, SpaceRequest, database_now
+
+log = logging.getLogger(__name__)
+
+
+class Leases:
+    """The claims of this process.
+
+    Args:
+        engine: gives the database engine; asked in the renewing thread.
+        seconds: how long a claim holds without a renewal.
+    """
+
+    def __init__(self, engine: Callable[[], sa.Engine], seconds: float) -> None:
+        self.seconds = seconds
+        self._engine = engine
+        self._held: dict[str, str] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._draining = False
+
+    @contextmanager
+    def hold(self, request_id: str, owner: str) -> Iterator[None]:
+        """Renews the claim while the body runs."""
+        with self._changed:
+            self._held[owner] = request_id
+            # Started late and again after a fork: a thread does not survive one.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held.pop(owner, None)
+                self._changed.notify_all()
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new work may be taken up."""
+        return self._draining
+
+    def drain(self, timeout: float) -> list[str]:
+        """Takes up nothing new and waits until what is held has ended.
+
+        Args:
+            timeout: seconds to wait at most.
+        Returns:
+            The claims that still run.
+        """
+        with self._changed:
+            self._draining = True
+            self._changed.wait_for(lambda: not self._held, timeout=timeout)
+            return list(self._held)
+
+    def _renew_for_ever(self) -> None:
+        stop = threading.Event()
+        while not stop.wait(self.seconds / 4):
+            owners = list(self._held)
+            if not owners:
+                continue
+            renewed = (
+                sa.update(SpaceRequest)
+                .where(SpaceRequest.lease_owner.in_(owners), SpaceRequest.status == RUNNING)
+                .values(due_at=database_now() + self.seconds)
+            )
+            try:
+                with self._engine().begin() as connection:
+                    connection.execute(renewed)
+            except sa.exc.SQLAlchemyError as problem:
+                # The next beat tries again; a claim that runs out is taken over, and the fence stops this worker.
+                log.warning("leases could not be renewed: %s", type(problem).__name__)

@@ -1,0 +1,322 @@
+"""What the author of a plugin imports: `SpacePlugin`, `SpaceFile`, `CommonOptions`, `Finding`.
+
+A plugin is a package directly inside a plugin folder; it holds subclasses of :class:`SpacePlugin`. A plugin returns
+data; the host does the work: it never gets a token, a secret, the database or the network from the host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import marshmallow as ma
+from packaging.version import InvalidVersion, Version
+
+from assembler_runner.errors import Finding
+
+__all__ = [
+    "COLORS",
+    "CommonOptions",
+    "Finding",
+    "Origin",
+    "SpaceFile",
+    "SpacePlugin",
+    "Tree",
+    "app_file_missing",
+    "app_file_option",
+    "on_card",
+    "python_dockerfile",
+    "python_version_option",
+]
+
+Origin = Literal["given", "default", "generated"]
+
+COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
+"""Colours of a Space's card (Hub documentation, Spaces configuration reference)."""
+
+SDKS = ("gradio", "docker", "static")
+"""What the Hub runs (Hub documentation, Spaces configuration reference)."""
+
+_SPACE_TYPE = re.compile(r"[a-z][a-z0-9-]{0,49}")
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """One file of a Space.
+
+    Args:
+        path: relative path with `/` between the parts.
+        content: the bytes.
+        origin: `given` by the caller, a `default` of the plugin, or `generated` by the host.
+    """
+
+    path: str
+    content: bytes
+    origin: Origin = "default"
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the content, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return len(self.content)
+
+    def text(self) -> str:
+        """Returns the content as text; bytes that are not UTF-8 are replaced."""
+        return self.content.decode("utf-8", "replace")
+
+
+class Tree(Mapping[str, SpaceFile]):
+    """The files of a Space by path, in order of path; read-only."""
+
+    def __init__(self, files: Mapping[str, SpaceFile]) -> None:
+        self._files = {path: files[path] for path in sorted(files)}
+
+    def __getitem__(self, path: str) -> SpaceFile:
+        return self._files[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over paths and contents: the same exactly when the trees are the same."""
+        total = hashlib.sha256()
+        for path, file in self._files.items():
+            total.update(f"{path}\0{file.sha256}\n".encode())
+        return total.hexdigest()
+
+
+def on_card(key: str, description: str) -> dict[str, str]:
+    """Returns the metadata of an option that stands on the card.
+
+    Args:
+        key: its key in the README front matter.
+        description: one line for people.
+    """
+    return {"card": key, "description": description}
+
+
+class CommonOptions(ma.Schema):
+    """Options of every type: what stands on a Space's card (Hub documentation, Spaces configuration reference)."""
+
+    title = ma.fields.String(
+        validate=ma.validate.Length(1, 100), metadata=on_card("title", "Title of the Space; its name if left out.")
+    )
+    emoji = ma.fields.String(
+        load_default="🚀", validate=ma.validate.Length(1, 16), metadata=on_card("emoji", "Emoji on the card.")
+    )
+    color_from = ma.fields.String(
+        load_default="blue",
+        validate=ma.validate.OneOf(COLORS),
+        metadata=on_card("colorFrom", "Left colour of the card."),
+    )
+    color_to = ma.fields.String(
+        load_default="indigo",
+        validate=ma.validate.OneOf(COLORS),
+        metadata=on_card("colorTo", "Right colour of the card."),
+    )
+    short_description = ma.fields.String(
+        validate=ma.validate.Length(1, 60),
+        metadata=on_card("short_description", "One line below the title, 60 characters at most."),
+    )
+    pinned = ma.fields.Boolean(load_default=False, metadata=on_card("pinned", "Show it on top of the profile."))
+    license = ma.fields.String(
+        validate=ma.validate.Length(1, 64), metadata=on_card("license", "Licence, e.g. apache-2.0.")
+    )
+    tags = ma.fields.List(
+        ma.fields.String(validate=ma.validate.Length(1, 64)), metadata=on_card("tags", "Tags to be found by.")
+    )
+    models = ma.fields.List(ma.fields.String(), metadata=on_card("models", "Ids of the models it uses."))
+    datasets = ma.fields.List(ma.fields.String(), metadata=on_card("datasets", "Ids of the datasets it uses."))
+    thumbnail = ma.fields.Url(schemes={"http", "https"}, metadata=on_card("thumbnail", "Picture for social sharing."))
+    full_width = ma.fields.Boolean(metadata=on_card("fullWidth", "Show the app as wide as the page."))
+    header = ma.fields.String(
+        validate=ma.validate.OneOf(("mini", "default")), metadata=on_card("header", "Height of the page header.")
+    )
+    disable_embedding = ma.fields.Boolean(
+        metadata=on_card("disable_embedding", "Forbid other sites to embed the Space.")
+    )
+    startup_duration_timeout = ma.fields.String(
+        validate=ma.validate.Regexp(r"^[0-9]+ ?(s|m|h|seconds|minutes|hours)?(?!\n)$"),
+        metadata=on_card("startup_duration_timeout", "Time the app gets to start, e.g. 30m."),
+    )
+
+
+class SpacePlugin:
+    """One type of Space. Subclass it, set the names, put default files into the folder `defaults/`.
+
+    Class attributes:
+        space_type: name of the type: lower-case letters, digits and `-`.
+        version: PEP 440 version of the plugin.
+        sdk: what the Hub runs: `gradio`, `docker` or `static`.
+        description: one sentence for people who choose a type.
+        tags: words to find the type by.
+        Options: marshmallow schema of the type's options; unknown ones are refused.
+        parameter_files: whether parameters also go into `params.json` and `params.js`, for code that is not Python.
+    """
+
+    space_type: ClassVar[str]
+    version: ClassVar[str]
+    sdk: ClassVar[str]
+    description: ClassVar[str] = ""
+    tags: ClassVar[tuple[str, ...]] = ()
+    parameter_files: ClassVar[bool] = False
+
+    class Options(CommonOptions):
+        """The options of a type that adds none."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Checks the class; an abstract base in between may leave the names out.
+
+        Raises:
+            TypeError: naming the attribute and what it must be.
+        """
+        super().__init_subclass__(**kwargs)
+        given = [name for name in ("space_type", "version", "sdk") if hasattr(cls, name)]
+        if not given:
+            return
+        missing = {"space_type", "version", "sdk"} - set(given)
+        if missing:
+            raise TypeError(f"{cls.__name__} must set {', '.join(sorted(missing))}")
+        if not isinstance(cls.space_type, str) or not _SPACE_TYPE.fullmatch(cls.space_type):
+            raise TypeError(
+                f"{cls.__name__}.space_type must be lower-case letters, digits and '-', not {cls.space_type!r}"
+            )
+        if cls.sdk not in SDKS:
+            raise TypeError(f"{cls.__name__}.sdk must be one of {', '.join(SDKS)}, not {cls.sdk!r}")
+        try:
+            Version(cls.version)
+        except (InvalidVersion, TypeError):
+            raise TypeError(
+                f"{cls.__name__}.version must be a PEP 440 version such as '1.0', not {cls.version!r}"
+            ) from None
+        if not (isinstance(cls.Options, type) and issubclass(cls.Options, ma.Schema)):
+            raise TypeError(f"{cls.__name__}.Options must be a marshmallow Schema")
+
+    @cached_property
+    def options_schema(self) -> ma.Schema:
+        """The schema that options are checked with: unknown ones are errors."""
+        return self.Options(unknown=ma.RAISE)
+
+    @property
+    def folder(self) -> Path:
+        """The folder the plugin's module lies in."""
+        return Path(inspect.getfile(type(self))).parent
+
+    def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
+        """Returns the files used where the request brings none of that path.
+
+        Without an override: every file below `defaults/` beside the plugin's module.
+
+        Args:
+            options: the checked options.
+        """
+        root = self.folder / "defaults"
+        found = sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return [SpaceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in found]
+
+    def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the README front matter without `sdk`, which the host sets.
+
+        Without an override: every option declared with :func:`on_card`.
+
+        Args:
+            options: the checked options.
+        """
+        keys = {
+            name: field.metadata["card"]
+            for name, field in self.options_schema.fields.items()
+            if "card" in field.metadata
+        }
+        return {key: options[name] for name, key in keys.items() if options.get(name) is not None}
+
+    def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
+        """Returns everything that is wrong with the finished tree, all at once.
+
+        Args:
+            tree: all files as they would be published.
+            options: the checked options.
+        """
+        return []
+
+    def get_requirements(self) -> str:
+        """Returns what the plugin itself needs to run in the service, as lines of a requirements file."""
+        return ""
+
+
+def app_file_option(default: str, *, card: bool = True) -> ma.fields.String:
+    """Returns the option that names the file to run or show; other names must end like the default does.
+
+    Args:
+        default: the name without a choice.
+        card: whether the Hub reads it from the card.
+    """
+    ending = re.escape(Path(default).suffix)
+    description = "The file that is run or shown first."
+    return ma.fields.String(
+        load_default=default,
+        validate=ma.validate.Regexp(rf"^[^/\\\x00-\x1f][^\\\x00-\x1f]*{ending}(?!\n)$"),
+        metadata=on_card("app_file", description) if card else {"description": description},
+    )
+
+
+def python_version_option(*, card: bool = True) -> ma.fields.String:
+    """Returns the option that names the Python version an app runs with; 3.12 without a choice.
+
+    Args:
+        card: whether the Hub reads it from the card.
+    """
+    description = "Python version the app runs with."
+    return ma.fields.String(
+        load_default="3.12",
+        validate=ma.validate.Regexp(r"^3\.[0-9]{1,2}(\.[0-9]{1,2})?(?!\n)$"),
+        metadata=on_card("python_version", description) if card else {"description": description},
+    )
+
+
+def app_file_missing(tree: Tree, app_file: str, space_type: str) -> list[Finding]:
+    """Returns the finding for a tree without the file its type runs or shows, if it is not there."""
+    if app_file in tree:
+        return []
+    message = f"A {space_type} Space starts with {app_file}, which is not there."
+    hint = f"Send a file named {app_file}, or name the file in options.app_file."
+    return [Finding("no_app_file", message, path=app_file, hint=hint)]
+
+
+def python_dockerfile(python_version: str, port: int, command: list[str]) -> SpaceFile:
+    """Returns a Dockerfile for a Python app that runs as uid 1000.
+
+    The user, the order of the copies and the requirements file that must be there: Hub documentation, Docker Spaces.
+
+    Args:
+        python_version: tag of the base image, e.g. `3.12`.
+        port: the port the app listens on.
+        command: the command that starts it, word by word.
+    """
+    lines = [
+        f"FROM python:{python_version}-slim",
+        "RUN useradd --create-home --uid 1000 user",
+        "WORKDIR /app",
+        "COPY --chown=user ./requirements.txt requirements.txt",
+        "RUN pip install --no-cache-dir -r requirements.txt",
+        "COPY --chown=user . /app",
+        "USER user",
+        "ENV HOME=/home/user PATH=/home/user/.local/bin:$PATH PYTHONUNBUFFERED=1",
+        f"EXPOSE {port}",
+        f"CMD {json.dumps(command)}",
+    ]
+    return SpaceFile("Dockerfile", ("\n".join(lines) + "\n").encode())

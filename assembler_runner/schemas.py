@@ -1,0 +1,510 @@
+"""The JSON that comes in and goes out: schemas for requests, auto-schemas from the models for answers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import marshmallow as ma
+from flask import has_request_context, request
+from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
+
+from assembler_runner.errors import Finding
+from assembler_runner.models import Event, JsonText, RequestFile, Space, SpaceRequest, UtcDateTime
+from assembler_runner.paths import field_of
+
+HARDWARE = (
+    "cpu-basic",
+    "cpu-upgrade",
+    "zero-a10g",
+    "t4-small",
+    "t4-medium",
+    "l4x1",
+    "l4x4",
+    "l40sx1",
+    "l40sx4",
+    "l40sx8",
+    "a10g-small",
+    "a10g-large",
+    "a10g-largex2",
+    "a10g-largex4",
+    "a100-large",
+    "a100x4",
+    "a100x8",
+    "rtx-pro-6000",
+    "rtx-pro-6000x2",
+    "rtx-pro-6000x4",
+    "rtx-pro-6000x8",
+)
+"""Flavours of machines (huggingface_hub 2.4, SpaceHardware)."""
+
+# ASCII words with - and . between; begins and ends with a word character (huggingface_hub, validate_repo_id).
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def check_name(name: str) -> None:
+    """Checks the name of a Space or a namespace.
+
+    Raises:
+        marshmallow.ValidationError: saying what is allowed.
+    """
+    if not _NAME.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
+        raise ma.ValidationError(
+            "Must be 1 to 96 letters, digits, '-', '_' or '.', begin and end with a letter, a digit or '_', "
+            "without '--' and '..', and not end with '.git'."
+        )
+
+
+def check_variable(name: str) -> None:
+    """Checks the name of an environment variable.
+
+    Raises:
+        marshmallow.ValidationError: saying what is allowed.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise ma.ValidationError("Must be letters, digits and '_', and not begin with a digit.")
+
+
+class Files(ma.fields.Field[dict[str, bytes]]):
+    """Files as `{path: text}` or `{path: {"content": …, "encoding": "utf-8" | "base64"}}`; becomes path → bytes."""
+
+    default_error_messages = {
+        "empty": 'No files were given: put at least one file into it, e.g. {"app.py": "…"}.',
+        "invalid": 'Must be an object of path → content, e.g. {"app.py": "…"}.',
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, bytes]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        if not value:
+            raise self.make_error("empty")
+        contents: dict[str, bytes] = {}
+        findings = []
+        for path, entry in value.items():
+            content = _file_content(path, entry)
+            if isinstance(content, Finding):
+                findings.append(content)
+            else:
+                contents[path] = content
+        if findings:
+            raise ma.ValidationError(findings, valid_data=contents)
+        return contents
+
+
+def _file_content(path: str, entry: Any) -> bytes | Finding:
+    field = field_of(path.encode("utf-8", "backslashreplace").decode())
+    hint = 'Give the text itself, or {"content": "…", "encoding": "base64"}.'
+    if isinstance(entry, str):
+        entry = {"content": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
+        return Finding("invalid_file", "The content must be text.", path=field, hint=hint)
+    if unknown := set(entry) - {"content", "encoding"}:
+        return Finding("unknown_field", f"Unknown field: {', '.join(sorted(unknown))}.", path=field, hint=hint)
+    encoding = entry.get("encoding", "utf-8")
+    if encoding == "base64":
+        try:
+            return base64.b64decode(entry["content"], validate=True)
+        except (binascii.Error, ValueError):
+            return Finding(
+                "invalid_base64",
+                "The content is not valid base64.",
+                path=f"{field}.content",
+                hint="Encode the bytes with standard base64, padding included.",
+            )
+    if encoding not in ("utf-8", "utf8"):
+        return Finding("invalid_encoding", "The encoding must be utf-8 or base64.", path=f"{field}.encoding", hint=hint)
+    try:
+        return str(entry["content"]).encode("utf-8")
+    except UnicodeEncodeError:
+        return Finding(
+            "invalid_text",
+            "The text holds a lone surrogate, which no file can hold.",
+            path=field,
+            hint="Send the bytes as base64.",
+        )
+
+
+class JsonObject(ma.fields.Dict):
+    """Any JSON object, kept as it is."""
+
+    default_error_messages = {"invalid": "Must be a JSON object."}
+
+
+class SpaceInput(ma.Schema):
+    """What is asked for: files, parameters and a type; all but the files has a default."""
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    space_type = ma.fields.String(
+        load_default="gradio",
+        metadata={
+            "description": "Type of the Space: `name`, or `name@version`; see GET /space-types.",
+            "example": "static",
+        },
+    )
+    files = Files(
+        required=True,
+        error_messages={"required": 'No files were given: put at least one file into it, e.g. {"app.py": "…"}.'},
+        metadata={
+            "type": "object",
+            "description": 'Path → text, or path → {"content", "encoding": "base64"}.',
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "required": ["content"],
+                        "properties": {
+                            "content": {"type": "string"},
+                            "encoding": {"type": "string", "enum": ["utf-8", "base64"]},
+                        },
+                        "additionalProperties": False,
+                    },
+                ]
+            },
+            "example": {"index.html": "<h1>Hello</h1>"},
+        },
+    )
+    parameters = JsonObject(
+        allow_none=True,
+        metadata={"description": "Any JSON object; becomes the variable PARAMS.", "example": {"user": "x"}},
+    )
+    options = JsonObject(
+        load_default=dict,
+        metadata={"description": "Options of the type; see GET /space-types.", "example": {"title": "Greeter"}},
+    )
+    name = ma.fields.String(
+        validate=check_name, metadata={"description": "Name of the Space; a generated one if left out."}
+    )
+    namespace = ma.fields.String(
+        validate=check_name,
+        metadata={"description": "User or organisation to publish under; the token's own if left out."},
+    )
+    visibility = ma.fields.String(
+        load_default="public",
+        validate=ma.validate.OneOf(("public", "private", "protected")),
+        metadata={"description": "Who sees it; protected: the app is public, its code is not."},
+    )
+    target = ma.fields.String(
+        validate=ma.validate.OneOf(("huggingface", "local")),
+        metadata={"description": "Where it is published; the service's default if left out."},
+    )
+    secrets = ma.fields.Dict(
+        keys=ma.fields.String(validate=check_variable),
+        values=ma.fields.String(),
+        metadata={"description": "Secret environment variables; never shown again."},
+    )
+    variables = ma.fields.Dict(
+        keys=ma.fields.String(validate=check_variable),
+        values=ma.fields.String(),
+        metadata={"description": "Public environment variables."},
+    )
+    hardware = ma.fields.String(
+        validate=ma.validate.OneOf(HARDWARE), metadata={"description": "Flavour of the machine."}
+    )
+    sleep_time = ma.fields.Integer(
+        strict=True,
+        validate=ma.validate.Range(1, 10**8),
+        metadata={"description": "Seconds without use until it sleeps."},
+    )
+    labels = ma.fields.List(
+        ma.fields.String(validate=ma.validate.Length(1, 64)),
+        validate=ma.validate.Length(max=50),
+        metadata={"description": "Words to find it by."},
+    )
+
+
+class TokenInput(ma.Schema):
+    """What the token endpoint takes."""
+
+    class Meta:
+        """Published clients send fields of their own."""
+
+        unknown = ma.EXCLUDE
+
+    grant_type = ma.fields.String(required=True, validate=ma.validate.OneOf(("password", "refresh_token")))
+    username = ma.fields.String(metadata={"description": "For grant_type password."})
+    password = ma.fields.String(metadata={"description": "For grant_type password."})
+    realm = ma.fields.String(metadata={"description": "Name or id of the user's realm; master if left out."})
+    refresh_token = ma.fields.String(metadata={"description": "For grant_type refresh_token."})
+
+    @ma.validates_schema
+    def check_fields(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Checks that the fields of the grant are there."""
+        needed = {"password": ("username", "password"), "refresh_token": ("refresh_token",)}[data["grant_type"]]
+        missing = {name: ["Missing data for required field."] for name in needed if not data.get(name)}
+        if missing:
+            raise ma.ValidationError(missing)
+
+
+class TokenSchema(ma.Schema):
+    """Tokens."""
+
+    access_token = ma.fields.String(required=True)
+    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token ends."})
+    token_type = ma.fields.String(required=True)
+    scope = ma.fields.String(required=True)
+    refresh_token = ma.fields.String(required=True)
+
+
+class Moment(ma.fields.DateTime):
+    """A moment as ISO 8601 with microseconds and Z."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return (
+            None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        )
+
+
+class _Converter(ModelConverter):
+    SQLA_TYPE_MAPPING = {**ModelConverter.SQLA_TYPE_MAPPING, UtcDateTime: Moment, JsonText: ma.fields.Raw}
+
+
+class _AutoSchema(SQLAlchemyAutoSchema[Any]):
+    class Meta:
+        model_converter = _Converter
+
+
+def absolute_url(url: str | None) -> str | None:
+    """Returns a URL that works from outside: pages of this service are stored without its address."""
+    if url is None or not url.startswith("/") or not has_request_context():
+        return url
+    return request.host_url.rstrip("/") + url
+
+
+class Url(ma.fields.String):
+    """An absolute URL."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return absolute_url(value)
+
+
+class FileSchema(_AutoSchema):
+    """One file of a request."""
+
+    class Meta(_AutoSchema.Meta):
+        """From the model."""
+
+        model = RequestFile
+        fields: tuple[str, ...] = ("path", "size", "sha256", "origin")
+        ordered = True
+
+
+class PluginReference(ma.Schema):
+    """Name and version of a plugin."""
+
+    name = ma.fields.String()
+    version = ma.fields.String()
+
+
+class CommitSchema(ma.Schema):
+    """A commit on the target."""
+
+    oid = ma.fields.String()
+    url = Url()
+
+
+class FindingSchema(ma.Schema):
+    """One thing that was noticed."""
+
+    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
+    severity = ma.fields.String(validate=ma.validate.OneOf(("error", "warning", "info")))
+    path = ma.fields.String(allow_none=True, metadata={"description": "Field of the request, or file."})
+    line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
+    message = ma.fields.String(metadata={"description": "What is the matter."})
+    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
+
+
+class ErrorSchema(ma.Schema):
+    """The one shape of every error."""
+
+    statusCode = ma.fields.Integer(metadata={"description": "HTTP status."})  # noqa: N815 - published clients read it
+    status_code = ma.fields.Integer(metadata={"description": "HTTP status."})
+    name = ma.fields.String(metadata={"description": "Name of the kind of error."})
+    code = ma.fields.String(metadata={"description": "Stable name of the error, for programs."})
+    message = ma.fields.String(metadata={"description": "What happened."})
+    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do next."})
+    issues = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "Every single problem."})
+
+
+class FailureSchema(ma.Schema):
+    """Why a request failed."""
+
+    code = ma.fields.String()
+    message = ma.fields.String()
+    hint = ma.fields.String(allow_none=True)
+
+
+class RequestSchema(_AutoSchema):
+    """One asked-for change of a Space."""
+
+    class Meta(_AutoSchema.Meta):
+        """From the model."""
+
+        model = SpaceRequest
+        include_fk = True
+        fields = (
+            "id",
+            "space_id",
+            "action",
+            "status",
+            "space_type",
+            "plugin",
+            "parameters",
+            "options",
+            "files",
+            "tree_digest",
+            "commit",
+            "attempts",
+            "error",
+            "created_at",
+            "updated_at",
+            "started_at",
+            "finished_at",
+        )
+
+    plugin = ma.fields.Nested(PluginReference)
+    files = ma.fields.List(ma.fields.Nested(FileSchema))
+    commit = ma.fields.Nested(CommitSchema, allow_none=True)
+    error = ma.fields.Nested(FailureSchema, allow_none=True)
+
+
+class SpaceSchema(_AutoSchema):
+    """A Space."""
+
+    class Meta(_AutoSchema.Meta):
+        """From the model."""
+
+        model = Space
+        include_fk = True
+        fields = (
+            "id",
+            "name",
+            "namespace",
+            "url",
+            "target",
+            "space_type",
+            "visibility",
+            "state",
+            "realm_id",
+            "owner_id",
+            "labels",
+            "created_at",
+            "updated_at",
+            "latest_request",
+        )
+
+    url = Url(allow_none=True, metadata={"description": "Where it can be seen; null until it is published."})
+    labels = ma.fields.List(ma.fields.String())
+    latest_request = ma.fields.Nested(RequestSchema)
+
+
+class EventSchema(_AutoSchema):
+    """One thing that happened to a request."""
+
+    class Meta(_AutoSchema.Meta):
+        """From the model."""
+
+        model = Event
+        include_fk = True
+        fields = ("id", "request_id", "type", "message", "data", "created_at")
+
+
+class MetaSchema(ma.Schema):
+    """What stands beside a list."""
+
+    total = ma.fields.Integer()
+    limit = ma.fields.Integer()
+    offset = ma.fields.Integer()
+    schema = ma.fields.Dict()
+
+
+@cache
+def list_of(schema: type[ma.Schema]) -> type[ma.Schema]:
+    """Returns the schema of a page of a list."""
+    name = schema.__name__.removesuffix("Schema") + "List"
+    fields = {"data": ma.fields.List(ma.fields.Nested(schema)), "meta": ma.fields.Nested(MetaSchema)}
+    return type(name, (ma.Schema,), {"__doc__": f"A page of {name}.", **fields})
+
+
+class CommandInput(ma.Schema):
+    """A command for a request."""
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    command = ma.fields.String(required=True, validate=ma.validate.OneOf(("cancel", "retry")))
+
+
+class PreviewFileSchema(FileSchema):
+    """One file of a preview."""
+
+    class Meta(FileSchema.Meta):
+        """The file with its content, where it was asked for."""
+
+        fields: tuple[str, ...] = (*FileSchema.Meta.fields, "content", "encoding")
+
+    content = ma.fields.String(metadata={"description": "Only with ?content=true."})
+    encoding = ma.fields.String(metadata={"description": "utf-8 or base64."})
+
+
+class PreviewSchema(ma.Schema):
+    """What a request would publish."""
+
+    files = ma.fields.List(ma.fields.Nested(PreviewFileSchema))
+    findings = ma.fields.List(ma.fields.Nested(FindingSchema))
+    tree_digest = ma.fields.String()
+
+
+class SpaceTypeSchema(ma.Schema):
+    """A type of Space."""
+
+    name = ma.fields.String()
+    version = ma.fields.String()
+    sdk = ma.fields.String(metadata={"description": "What the Hub runs."})
+    description = ma.fields.String()
+    tags = ma.fields.List(ma.fields.String())
+    options = ma.fields.Dict(metadata={"description": "JSON Schema of the options."})
+    default_files = ma.fields.List(
+        ma.fields.String(), metadata={"description": "Files that are made where none is given."}
+    )
+    templates = ma.fields.List(ma.fields.Dict(), metadata={"description": "Named starter apps."})
+
+
+class PluginSchema(ma.Schema):
+    """A plugin that was found."""
+
+    name = ma.fields.String()
+    version = ma.fields.String(allow_none=True)
+    source = ma.fields.String()
+    state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
+    error = ma.fields.String(allow_none=True)
+
+
+class CreateSpaceInput(ma.Schema):
+    """What the forerunner's endpoint takes."""
+
+    space_type = ma.fields.String(load_default="gradio", metadata={"example": "static"})
+    files = ma.fields.Dict(required=True, metadata={"example": {"index.html": "<h1>Hello</h1>"}})
+    parameters = ma.fields.Dict(metadata={"example": {"message": "x"}})
+
+
+class CreateSpaceSchema(ma.Schema):
+    """What the forerunner's endpoint answers."""
+
+    message = ma.fields.String()
+    url = ma.fields.String(allow_none=True)
+    note = ma.fields.String()
+    id = ma.fields.String()
+    request_id = ma.fields.String()
+    status_url = ma.fields.String(metadata={"description": "Only with 202."})

@@ -1,0 +1,146 @@
+"""`assembler serve`: API, pages, worker and sweeper in one process, on SQLite, with nothing else to install."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from flask import Flask
+from flask_migrate import upgrade
+from waitress.server import create_server
+
+from assembler_runner import pipeline
+from assembler_runner.app import create_app
+from assembler_runner.commands import make_admin
+from assembler_runner.errors import SettingsError
+from assembler_runner.host import EXTENSION, Host
+from assembler_runner.settings import Settings, load
+from assembler_runner.tasks import Sweeper
+from assembler_runner.worker import EmbeddedWorker, embed
+
+log = logging.getLogger(__name__)
+
+THREADS = 64
+CONNECTIONS = 1000
+SECRETS_FILE = "secrets.json"
+
+
+def serve(host: str, port: int, instance: Path) -> None:
+    """Runs the service until it is told to stop.
+
+    Args:
+        host: address to listen on.
+        port: port; 0 for a free one.
+        instance: folder for database, secrets and local Spaces; made if it is not there.
+    Raises:
+        SettingsError: a setting is wrong, the folder is in use, or the address cannot be listened on.
+    """
+    instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = _lock(instance)
+    settings = _settings(instance)
+    _configure_logging(settings)
+    app = create_app(settings, instance)
+    with app.app_context():
+        upgrade()
+        make_admin()
+        # The lock says that no other worker of this instance lives.
+        if left := pipeline.hand_back():
+            log.info("%d requests of the last run go on", left)
+    server = _listen(app, host, port)
+    worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
+    worker.start()
+    embed(worker)
+    sweeper = Sweeper(app, settings.RESEND_SECONDS)
+    sweeper.start()
+    _stop_on_signals()
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
+    server.run()
+    print("Stopping: running work is finished first; press Ctrl-C again to stop at once.", flush=True)
+    sweeper.stop()
+    worker.stop()
+    _drain(app)
+    lock.close()
+    # Threads that still wait for an answer have been given up; leaving normally would wait for them.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _drain(app: Flask) -> None:
+    host: Host = app.extensions[EXTENSION]
+    left = host.leases.drain(host.settings.DRAIN_SECONDS)
+    if left:
+        with app.app_context():
+            pipeline.hand_back(left)
+        log.info("%d running requests were handed back; they go on at the next start", len(left))
+
+
+def _lock(instance: Path) -> IO[str]:
+    file = (instance / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(
+            f"Another Assembler runs in the folder {instance}.", hint="Stop it, or name another folder with --instance."
+        ) from None
+    return file
+
+
+def _settings(instance: Path) -> Settings:
+    given = load(os.environ)
+    path = instance / SECRETS_FILE
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if not kept:
+        kept = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
+        temporary = path.with_suffix(".new")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(kept, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    return load(os.environ, **{name: value for name, value in kept.items() if not getattr(given, name)})
+
+
+def _listen(app: Flask, host: str, port: int) -> Any:
+    try:
+        return create_server(
+            app,
+            host=host,
+            port=port,
+            threads=THREADS,
+            connection_limit=CONNECTIONS,
+            channel_timeout=300,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+            max_request_body_size=2**40,
+        )
+    except OSError as problem:
+        raise SettingsError(
+            f"Cannot listen on {host}:{port}: {problem.strerror}.",
+            hint="Choose another port with --port; 0 takes a free one.",
+        ) from None
+
+
+def _stop_on_signals() -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _configure_logging(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.LOG_LEVEL, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for noisy in ("alembic", "celery", "httpx", "httpx2", "waitress.queue", "kombu"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

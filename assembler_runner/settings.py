@@ -1,0 +1,205 @@
+"""All settings of the service: one row a setting, read from environment variables.
+
+A setting, its environment variable and its documentation are one declaration: the fields of :class:`Settings`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assembler_runner.errors import Finding, SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+SECRET_BYTES = 32
+
+
+def setting(
+    default: Any, help_text: str, *, secret: bool = False, choices: tuple[str, ...] = (), at_least: float | None = None
+) -> Any:
+    """Declares one row.
+
+    Args:
+        default: the value where the environment has none.
+        help_text: one line for the documentation.
+        secret: never shown, not even in errors.
+        choices: the only values allowed.
+        at_least: the smallest number allowed.
+    """
+    metadata = {"help": help_text, "secret": secret, "choices": choices, "at_least": at_least}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process; each field is the environment variable of the same name."""
+
+    SQLALCHEMY_DATABASE_URI: str = setting(
+        "", "Database; empty: SQLite in the instance folder. `postgresql+psycopg://…` or `mariadb+pymysql://…`."
+    )
+    BROKER_URL: str = setting(
+        "memory://", "Celery broker: `memory://` (only inside `assembler serve`), `redis://…` or `amqp://…`."
+    )
+    RESULT_BACKEND: str = setting("", "Celery result backend; not needed, results stand in the database.")
+    CELERY_QUEUE: str = setting("assembler", "Name of the Celery queue shared by API and workers.")
+    DEFAULT_FILE_STORE: str = setting(
+        "database",
+        "Where files are kept: `database` or `local_filesystem` (in the instance folder).",
+        choices=("database", "local_filesystem"),
+    )
+    SERVER_NAME: str = setting("", "Host name (and port) for URLs made outside a request.")
+    PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    CONTAINER_MODE: str = setting(
+        "server", "What a container runs: `server`, `worker` or `beat`.", choices=("server", "worker", "beat")
+    )
+    CONCURRENCY: int = setting(8, "Requests that one worker process publishes at the same time.", at_least=1)
+    CELERY_WORKER_POOL: str = setting(
+        "threads", "Celery pool of a worker.", choices=("threads", "prefork", "gevent", "solo")
+    )
+    PERIODIC_SCHEDULER: bool = setting(False, "Run Celery beat inside this worker.")
+    SERVER_PORT: int = setting(8080, "Port of the server in a container.", at_least=1)
+    GUNICORN_WORKERS: int = setting(2, "Server processes in a container.", at_least=1)
+    SECRET_KEY: str = setting("", "Key for secrets kept in the database; at least 32 characters.", secret=True)
+    JWT_SECRET_KEY: str = setting("", "Key that signs access tokens; at least 32 characters.", secret=True)
+    ADMIN_PASSWORD: str = setting(
+        "", "Password of the first user `admin`; empty: a random one, shown once.", secret=True
+    )
+    HF_TOKEN: str = setting(
+        "", "Token of the Hugging Face Hub with write access, used for the realm `master`.", secret=True
+    )
+    HF_ENDPOINT: str = setting("https://huggingface.co", "Address of the Hub.")
+    DEFAULT_TARGET: str = setting(
+        "",
+        "Target of requests that name none: `huggingface` or `local`; empty: `huggingface` if HF_TOKEN is set.",
+        choices=("", "huggingface", "local"),
+    )
+    CREATE_SPACE_WAIT: float = setting(25.0, "Seconds that POST /create-space waits for the result.", at_least=0)
+    ACCESS_TOKEN_SECONDS: int = setting(3600, "Seconds an access token is valid.", at_least=1)
+    REFRESH_TOKEN_SECONDS: int = setting(30 * 24 * 3600, "Seconds a refresh token is valid.", at_least=1)
+    MAX_REQUEST_BYTES: int = setting(64 * 2**20, "Largest request body in bytes.", at_least=1)
+    MAX_FILE_BYTES: int = setting(32 * 2**20, "Largest single file in bytes.", at_least=1)
+    MAX_FILES: int = setting(1000, "Most files in one request.", at_least=1)
+    HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for an answer of the Hub.", at_least=0.1)
+    LEASE_SECONDS: float = setting(
+        60.0, "Seconds after which a silent worker's request is given to another.", at_least=1
+    )
+    RESEND_SECONDS: float = setting(
+        10.0, "Seconds after which a wake-up that led to nothing is sent again.", at_least=0.1
+    )
+    MAX_ERRORS: int = setting(8, "Times a request is tried again after a passing error before it fails.", at_least=1)
+    DRAIN_SECONDS: float = setting(20.0, "Seconds that running work gets to end when the service stops.", at_least=0)
+    LOG_LEVEL: str = setting("INFO", "Level of the log.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+    @property
+    def plugin_folders(self) -> list[Path]:
+        """The plugin folders, in the order they are searched."""
+        return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+
+    @property
+    def default_target(self) -> str:
+        """The target of a request that names none."""
+        return self.DEFAULT_TARGET or ("huggingface" if self.HF_TOKEN else "local")
+
+
+SETTINGS: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(Settings)
+
+
+def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Reads the settings.
+
+    Args:
+        environ: environment variables; unknown ones are ignored.
+        overrides: values that win over the environment, by setting name.
+    Returns:
+        The checked settings.
+    Raises:
+        SettingsError: with one finding per bad value.
+    """
+    hints = typing.get_type_hints(Settings)
+    values: dict[str, Any] = dict(overrides)
+    findings = []
+    for row in SETTINGS:
+        if row.name in values or row.name not in environ:
+            continue
+        try:
+            values[row.name] = _parse(row, hints[row.name], environ[row.name])
+        except ValueError as problem:
+            shown = "" if row.metadata["secret"] else f" (it is {environ[row.name]!r})"
+            findings.append(
+                Finding("invalid_setting", f"{row.name} {problem}{shown}", path=row.name, hint=row.metadata["help"])
+            )
+    findings += [
+        finding for name in ("SECRET_KEY", "JWT_SECRET_KEY") if (finding := _weak_secret(name, values.get(name, "")))
+    ]
+    if findings:
+        raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
+    return Settings(**values)
+
+
+def require_secrets(settings: Settings) -> None:
+    """Checks that the secrets were given, as every start outside the embedded mode must.
+
+    Raises:
+        SettingsError: naming each missing one.
+    """
+    missing = [name for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)]
+    if missing:
+        findings = [Finding("missing_setting", f"{name} is not set", path=name) for name in missing]
+        raise SettingsError(
+            f"{' and '.join(missing)} must be set",
+            hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            issues=findings,
+        )
+
+
+def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
+    value: Any = text.strip() if kind is not str or row.metadata["choices"] else text
+    if kind is bool:
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+            "": False,
+        }
+        if value.lower() not in words:
+            raise ValueError("must be true or false")
+        return words[value.lower()]
+    if kind in (int, float):
+        try:
+            value = kind(value)
+        except ValueError:
+            raise ValueError("must be a whole number" if kind is int else "must be a number") from None
+        if math.isnan(value) or (row.metadata["at_least"] is not None and value < row.metadata["at_least"]):
+            raise ValueError(f"must be at least {row.metadata['at_least']}")
+    if row.metadata["choices"] and value not in row.metadata["choices"]:
+        raise ValueError("must be one of " + ", ".join(choice or "(empty)" for choice in row.metadata["choices"]))
+    return value
+
+
+def _weak_secret(name: str, value: str) -> Finding | None:
+    if not value or (len(value.encode()) >= SECRET_BYTES and len(set(value)) >= 10):
+        return None
+    return Finding(
+        "weak_secret",
+        f"{name} is too weak: it needs at least {SECRET_BYTES} characters, 10 of them different",
+        path=name,
+        hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+    )
+
+
+def public_values(settings: Settings) -> types.MappingProxyType[str, Any]:
+    """Returns all settings that may be shown: secret ones only say whether they are set."""
+    shown = {row.name: getattr(settings, row.name) for row in SETTINGS}
+    shown |= {row.name: "set" if shown[row.name] else "not set" for row in SETTINGS if row.metadata["secret"]}
+    return types.MappingProxyType(shown)

@@ -1,0 +1,405 @@
+"""What callers do before the queue: check, preview, submit, find, cancel, retry. API, pages and CLI all call this."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters
+from assembler_runner.auth import Account
+from assembler_runner.card import README, GivenCard, read_card
+from assembler_runner.errors import Conflict, Finding, InvalidRequest, NameTaken, NotFound
+from assembler_runner.host import Host
+from assembler_runner.models import (
+    CANCELLED,
+    QUEUED,
+    RUNNING,
+    Event,
+    IdempotencyKey,
+    RequestFile,
+    Space,
+    SpaceRequest,
+    database_now,
+    db,
+    record_event,
+)
+from assembler_runner.paths import check_collisions, check_path, field_of
+from assembler_runner.plugin import SpaceFile, SpacePlugin
+from assembler_runner.tasks import wakeups
+
+NAME_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is understood, with the tree it would publish.
+
+    Args:
+        plugin: its type.
+        assembly: the tree and what was noticed.
+        given: what the caller sent, path → bytes.
+        data: the other fields, checked.
+    """
+
+    plugin: SpacePlugin
+    assembly: Assembly
+    given: Mapping[str, bytes]
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """The caller's promise that a repeat is the same request.
+
+    Args:
+        key: the header Idempotency-Key.
+        body_digest: digest of what was sent.
+    """
+
+    key: str
+    body_digest: str
+
+
+class KeyReused(InvalidRequest):
+    """An Idempotency-Key came again with another body."""
+
+    code = "idempotency_key_reused"
+    default_message = "This Idempotency-Key was used with another body."
+    default_hint = "Use a new key for a new request."
+
+
+def prepare(host: Host, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
+    """Checks a request and assembles its tree, without storing anything.
+
+    Args:
+        host: the process.
+        data: the fields that were understood; wrong ones are missing.
+        noticed: what is wrong with the others.
+    Returns:
+        The request; its tree may still have findings.
+    Raises:
+        InvalidRequest: with everything that is wrong at once.
+        PluginError: the plugin broke its word.
+    """
+    findings = list(noticed)
+    files: Mapping[str, bytes] = data.get("files") or {}
+    findings += _check_files(host, files) if "files" in data else []
+    findings += check_parameters(data.get("parameters"))
+    findings += _check_target(host, data)
+    plugin = host.registry.get(data["space_type"]) if "space_type" in data else None
+    if plugin is None:
+        findings += _unknown_type(host, data["space_type"]) if "space_type" in data else []
+        raise InvalidRequest(issues=findings)
+    findings += _check_machine(plugin, data)
+    card = read_card(files[README]) if README in files else GivenCard()
+    findings += check_options(plugin, data.get("options") or {}, card)[1] if "options" in data else []
+    usable = not any(_concerns_tree(finding) for finding in findings)
+    if findings and not usable:
+        raise InvalidRequest(issues=findings)
+    assembly = assemble(
+        plugin, files, options=data.get("options"), parameters=data.get("parameters"), name=data.get("name")
+    )
+    if findings:
+        raise InvalidRequest(issues=[*findings, *assembly.findings])
+    return Prepared(plugin, assembly, files, data)
+
+
+def submit(
+    host: Host,
+    account: Account,
+    prepared: Prepared,
+    render: Callable[[Space], Any],
+    idempotency: Idempotency | None = None,
+) -> Any:
+    """Accepts a request: stores it in one transaction, then wakes a worker.
+
+    Args:
+        host: the process.
+        account: who is calling.
+        prepared: the checked request.
+        render: makes the answer from the new Space.
+        idempotency: the caller's key, if it sent one.
+    Returns:
+        The answer; for a repeated key the one given first.
+    Raises:
+        InvalidRequest: the tree has an error, or the key came with another body.
+        NameTaken: a Space holds the name.
+    """
+    if idempotency and (known := _known_answer(account, idempotency)):
+        return known
+    if prepared.assembly.errors:
+        raise InvalidRequest(issues=prepared.assembly.findings)
+    for _ in range(NAME_TRIES):
+        try:
+            space, request = _store(host, account, prepared)
+            answer = render(space)
+            if idempotency:
+                row = IdempotencyKey(account_id=account.id, key=idempotency.key, body_digest=idempotency.body_digest)
+                row.request_id, row.answer = request.id, answer
+                db.session.add(row)
+            request_id = request.id
+            db.session.commit()
+        except IntegrityError as problem:
+            # Another caller was faster with this key or this name.
+            db.session.rollback()
+            if idempotency and (known := _known_answer(account, idempotency)):
+                return known
+            if "slot" not in str(problem.orig):
+                raise
+            if prepared.data.get("name"):
+                raise NameTaken(f"A Space named {prepared.data['name']} exists already.") from None
+            continue
+        wakeups.send(request_id)
+        return answer
+    raise NameTaken("No free name was found.", hint="Send the request again.")
+
+
+def find_space(account: Account, space_id: str) -> Space:
+    """Returns one Space.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+    """
+    space = db.session.get(Space, space_id)
+    if space is None or space.realm_id != account.realm_id:
+        raise NotFound("There is no Space of this id.")
+    return space
+
+
+def find_request(account: Account, request_id: str) -> SpaceRequest:
+    """Returns one request.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+    """
+    request = db.session.get(SpaceRequest, request_id)
+    if request is None or request.realm_id != account.realm_id:
+        raise NotFound("There is no request of this id.")
+    return request
+
+
+def events_after(request_id: str, after: int, limit: int = 1000) -> list[Event]:
+    """Returns the events of a request with a number above `after`, in order."""
+    query = sa.select(Event).where(Event.request_id == request_id, Event.id > after).order_by(Event.id).limit(limit)
+    return list(db.session.scalars(query))
+
+
+def cancel(account: Account, request_id: str) -> SpaceRequest:
+    """Cancels a request: at once while nothing was sent to the target, else as soon as the worker can stop cleanly.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+        Conflict: it has ended.
+    """
+    request = find_request(account, request_id)
+    space = request.space
+    unsent = SpaceRequest.create_sent_at.is_(None) & (SpaceRequest.status == QUEUED)
+    if SpaceRequest.move_to(db.session(), request_id, CANCELLED, condition=unsent):
+        space.state, space.slot = "cancelled", None
+        db.session.commit()
+        return request
+    asked = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status.in_((QUEUED, RUNNING)))
+    changed = db.session.execute(asked.values(cancel_requested=True), execution_options={"synchronize_session": False})
+    if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+        db.session.rollback()
+        raise Conflict(
+            f"The request has ended: it is {request.status}.", hint="Only queued and running requests can be cancelled."
+        )
+    # A request that waits for its next attempt is woken for the cancelling.
+    waiting = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)
+    db.session.execute(waiting.values(not_before=0.0, due_at=0.0), execution_options={"synchronize_session": False})
+    db.session.expire_all()
+    record_event(db.session(), request_id, "cancel_requested")
+    db.session.commit()
+    wakeups.send(request_id)
+    return request
+
+
+def retry(account: Account, request_id: str) -> SpaceRequest:
+    """Puts a failed or cancelled request back into the queue, with the same files and plugin version.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+        Conflict: it has not ended, or has succeeded.
+        NameTaken: another Space holds the name now.
+    """
+    request = find_request(account, request_id)
+    space = request.space
+    fresh: dict[str, Any] = {"errors": 0, "error": None, "cancel_requested": False, "finished_at": None}
+    slot = space.slot or _slot(space)
+    if not SpaceRequest.move_to(
+        db.session(), request_id, QUEUED, condition=SpaceRequest.status != RUNNING, due_at=0.0, not_before=0.0, **fresh
+    ):
+        db.session.rollback()
+        raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
+    space.state, space.slot = "creating", slot
+    try:
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        raise NameTaken(
+            f"Another Space is named {space.name} now.", hint="Send a new request with another name."
+        ) from None
+    wakeups.send(request_id)
+    return request
+
+
+def _known_answer(account: Account, idempotency: Idempotency) -> Any:
+    row = db.session.get(IdempotencyKey, (account.id, idempotency.key))
+    if row is None:
+        return None
+    if row.body_digest != idempotency.body_digest:
+        raise KeyReused
+    return row.answer
+
+
+def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
+    data, plugin, tree = prepared.data, prepared.plugin, prepared.assembly.tree
+    target = data.get("target") or host.settings.default_target
+    space = Space(
+        name=data.get("name") or _generated_name(),
+        namespace=data.get("namespace") or (_local_namespace(account) if target == "local" else None),
+        target=target,
+        space_type=plugin.space_type,
+        visibility=data.get("visibility", "public"),
+        labels=data.get("labels", []),
+        realm_id=account.realm_id,
+        owner_id=account.id,
+        state="creating",
+    )
+    space.slot = _slot(space)
+    db.session.add(space)
+    db.session.flush()
+    secrets = data.get("secrets") or {}
+    request = SpaceRequest(
+        space_id=space.id,
+        realm_id=account.realm_id,
+        owner_id=account.id,
+        action="create",
+        status=QUEUED,
+        space_type=plugin.space_type,
+        plugin_version=plugin.version,
+        sdk=plugin.sdk,
+        parameters=data.get("parameters") if data.get("parameters") is not None else {},
+        options=data.get("options") or {},
+        environment={
+            name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
+        },
+        sealed_secrets=host.vault.seal(dict(secrets)) if secrets else None,
+        tree_digest=tree.digest,
+        files=[_file_row(number, file, prepared.given) for number, file in enumerate(tree.values())],
+    )
+    db.session.add(request)
+    contents = {file.sha256: file.content for file in tree.values()}
+    contents |= {
+        hashlib.sha256(prepared.given[row.path]).hexdigest(): prepared.given[row.path]
+        for row in request.files
+        if row.given_sha256
+    }
+    host.files.put(db.session(), contents)
+    db.session.flush()
+    due = (
+        sa.update(SpaceRequest)
+        .where(SpaceRequest.id == request.id)
+        .values(due_at=database_now() + host.settings.RESEND_SECONDS)
+    )
+    db.session.execute(due, execution_options={"synchronize_session": False})
+    record_event(db.session(), request.id, QUEUED)
+    return space, request
+
+
+def _file_row(number: int, file: SpaceFile, given: Mapping[str, bytes]) -> RequestFile:
+    sent = given.get(file.path)
+    changed = sent is not None and sent != file.content
+    return RequestFile(
+        position=number,
+        path=file.path,
+        size=file.size,
+        sha256=file.sha256,
+        origin=file.origin,
+        given_sha256=hashlib.sha256(sent).hexdigest() if changed and sent is not None else None,
+    )
+
+
+def _slot(space: Space) -> str:
+    owner = space.namespace or f"~{space.realm_id}"
+    return f"{space.target}:{owner}/{space.name}".lower()
+
+
+def _generated_name() -> str:
+    letters = random.SystemRandom().choices(string.ascii_lowercase + string.digits, k=6)
+    return f"GeneratedSpace-{''.join(letters)}"
+
+
+def _local_namespace(account: Account) -> str:
+    return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"
+
+
+def _check_files(host: Host, files: Mapping[str, bytes]) -> list[Finding]:
+    settings = host.settings
+    findings = [finding for path in files for finding in check_path(path)]
+    findings += check_collisions(files)
+    if len(files) > settings.MAX_FILES:
+        message = f"There are {len(files)} files; at most {settings.MAX_FILES} are taken."
+        findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
+    for path, content in files.items():
+        if len(content) > settings.MAX_FILE_BYTES:
+            message = f"The file has {len(content)} bytes; at most {settings.MAX_FILE_BYTES} are taken."
+            findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
+    return findings
+
+
+def _check_target(host: Host, data: Mapping[str, Any]) -> list[Finding]:
+    target = data.get("target") or host.settings.default_target
+    if target in host.targets:
+        return []
+    hint = f"Use one of: {', '.join(sorted(host.targets))}; for huggingface the operator has to set HF_TOKEN."
+    return [Finding("target_not_available", f"The target {target} is not available here.", path="target", hint=hint)]
+
+
+def _unknown_type(host: Host, space_type: str) -> list[Finding]:
+    names = ", ".join(plugin.space_type for plugin in host.registry.types())
+    message = f"There is no space_type {space_type}."
+    return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
+
+
+def _check_machine(plugin: SpacePlugin, data: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    secrets, variables = data.get("secrets") or {}, data.get("variables") or {}
+    if plugin.sdk == "static":
+        if secrets:
+            message = "A static Space has no secrets: every visitor could read them."
+            findings.append(
+                Finding(
+                    "secrets_on_static", message, path="secrets", hint="Leave secrets out, or use another space_type."
+                )
+            )
+        for name in ("hardware", "sleep_time"):
+            if data.get(name) is not None:
+                message = f"A static Space runs on no machine, so it has no {name}."
+                findings.append(Finding("machine_on_static", message, path=name, hint=f"Leave {name} out."))
+    for key in sorted(set(secrets) & set(variables)):
+        message = f"{key} is a secret and a variable at once."
+        findings.append(
+            Finding("duplicate_variable", message, path=f"variables.{key}", hint="Keep it in one of the two.")
+        )
+    return findings
+
+
+def _concerns_tree(finding: Finding) -> bool:
+    return (finding.path or "").split(".")[0].split("[")[0] in (
+        "",
+        "files",
+        "options",
+        "parameters",
+        "space_type",
+        "name",
+    )

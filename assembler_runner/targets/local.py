@@ -1,0 +1,396 @@
+"""Spaces as git repositories in a folder of this service, one bare repository per Space."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from dulwich.errors import NotGitRepository
+from dulwich.file import FileLocked
+from dulwich.index import commit_tree
+from dulwich.object_store import MemoryObjectStore
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from assembler_runner.errors import HeadMoved, NameTaken, TargetError, TargetNotFound, TargetRefused, TargetUnavailable
+from assembler_runner.paths import check_path
+from assembler_runner.plugin import Tree
+from assembler_runner.targets.base import CommitInfo, Head, PublishedSpace, SpaceSpec, Target
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_NAMESPACE = "local"
+_DETAILS_FILE = "assembler.json"
+_MAIN = Ref(b"refs/heads/main")
+_AUTHOR = b"Assembler <assembler@localhost>"
+_REGULAR_FILE = 0o100644
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}")
+_OID = re.compile(r"[0-9a-f]{40}")
+_NEWEST_COMMITS = 100
+_LEFT_OVER_AFTER_SECONDS = 3600
+# A leading dot keeps these apart from namespaces, which cannot have one.
+_LOCKS = ".locks"
+_WORK = ".work"
+
+
+class StoredFile(NamedTuple):
+    """One file of a commit; `blob_id` is git's id of its content."""
+
+    path: str
+    size: int
+    blob_id: str
+
+
+class LocalTarget(Target):
+    """Publishes into bare git repositories at `folder/<namespace>/<name>.git`.
+
+    Threads and processes may share the folder: whatever changes a Space holds a lock that the system itself takes
+    back from a process that dies.
+
+    Args:
+        folder: where the repositories are; made when first needed.
+    """
+
+    name: ClassVar[str] = "local"
+    own_files: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, spec: SpaceSpec) -> PublishedSpace:
+        """See :meth:`Target.create`; makes an empty repository. Upper and lower case make no second name."""
+        namespace = spec.namespace or _DEFAULT_NAMESPACE
+        if not (_is_name(namespace) and _is_name(spec.name)):
+            hint = "Use at most 96 letters, digits, -, _ and ., not starting with a dot and not ending in .git."
+            raise TargetRefused("The name of the Space or of its namespace is not valid.", hint=hint)
+        with _own_errors(), self._locked(namespace, spec.name):
+            if self._find_repository(namespace, spec.name) is not None:
+                raise NameTaken()
+            self._remove_left_overs()
+            repository = self._folder / namespace / f"{spec.name}.git"
+            repository.parent.mkdir(exist_ok=True)
+            draft = self._new_work_folder()
+            try:
+                _fill_new_repository(draft, spec)
+                draft.rename(repository)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
+            _sync_folder(repository.parent)
+            _sync_folder(self._folder)
+        return _published(repository)
+
+    def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
+        """See :meth:`Target.find`; upper and lower case are taken as equal."""
+        with _own_errors():
+            repository = self._find_repository(namespace or _DEFAULT_NAMESPACE, name)
+        return _published(repository) if repository else None
+
+    def head(self, space: PublishedSpace) -> Head:
+        """See :meth:`Target.head`."""
+        with _own_errors(), self.open_repository(space.namespace, space.name) as repo:
+            oid = _head_of(repo)
+            paths = frozenset(path.decode() for path in _blobs(repo, oid))
+            created_at = datetime.fromisoformat(_details(repo)["created_at"])
+        return Head(oid.decode() if oid else None, paths, created_at)
+
+    def commits(self, space: PublishedSpace) -> list[CommitInfo]:
+        """See :meth:`Target.commits`; creation makes none."""
+        found: list[CommitInfo] = []
+        with _own_errors(), self.open_repository(space.namespace, space.name) as repo:
+            oid = _head_of(repo)
+            while oid is not None and len(found) < _NEWEST_COMMITS:
+                commit = _commit_at(repo, oid)
+                found.append(_commit_info(repo, commit))
+                oid = commit.parents[0] if commit.parents else None
+        return found
+
+    def commit(
+        self, space: PublishedSpace, tree: Tree, delete: Set[str], title: str, description: str, parent: str | None
+    ) -> CommitInfo:
+        """See :meth:`Target.commit`; where nothing would change, no commit is made and the present one is returned."""
+        findings = [finding for path in tree for finding in check_path(path)]
+        if findings:
+            raise TargetRefused("The tree has paths that cannot be published.", issues=findings)
+        message = f"{title}\n\n{description}".strip().replace("\0", "")
+        namespace, name = space.namespace, space.name
+        with _own_errors(), self._locked(namespace, name), self.open_repository(namespace, name) as repo:
+            head = _head_of(repo)
+            if (head.decode() if head else None) != parent:
+                raise HeadMoved()
+            new = {path.encode(): Blob.from_string(file.content) for path, file in tree.items()}
+            kept = _kept(_blobs(repo, head), {path.encode() for path in delete}, new.keys())
+            folders = MemoryObjectStore()
+            blob_ids = {**kept, **{path: blob.id for path, blob in new.items()}}
+            tree_id = commit_tree(folders, [(path, blob_id, _REGULAR_FILE) for path, blob_id in blob_ids.items()])
+            if head is not None and _commit_at(repo, head).tree == tree_id:
+                return _commit_info(repo, _commit_at(repo, head))
+            commit = _new_commit(tree_id, head, message)
+            _store(repo, [*new.values(), *(folders[oid] for oid in folders), commit])
+            _move_head(repo, head, commit.id)
+            return _commit_info(repo, commit)
+
+    def delete(self, space: PublishedSpace) -> None:
+        """See :meth:`Target.delete`."""
+        with _own_errors(), self._locked(space.namespace, space.name):
+            repository = self._find_repository(space.namespace, space.name)
+            if repository is None:
+                return
+            # Renamed first, so that nobody ever sees half a repository.
+            away = self._new_work_folder()
+            repository.rename(away)
+            _sync_folder(repository.parent)
+        shutil.rmtree(away, ignore_errors=True)
+
+    def state_after_commit(self, sdk: str) -> str:
+        """Returns `running` for what is served live, `stored` for what nobody runs here."""
+        return "running" if sdk == "static" else "stored"
+
+    def files(self, namespace: str, name: str, oid: str | None) -> list[StoredFile]:
+        """Lists the files of a commit, or of the newest where `oid` is None, in order of path.
+
+        Raises:
+            TargetNotFound: there is no such Space or commit.
+        """
+        with _own_errors(), self.open_repository(namespace, name) as repo:
+            blobs = _blobs(repo, _chosen(repo, oid))
+            return [
+                StoredFile(path.decode(), repo.object_store[blob_id].raw_length(), blob_id.decode())
+                for path, blob_id in sorted(blobs.items())
+            ]
+
+    def read(self, namespace: str, name: str, path: str, oid: str | None) -> bytes | None:
+        """Reads one file of a commit, or of the newest where `oid` is None; None where there is no such file.
+
+        Raises:
+            TargetNotFound: there is no such Space or commit.
+        """
+        with _own_errors(), self.open_repository(namespace, name) as repo:
+            blobs = _blobs(repo, _chosen(repo, oid))
+            blob_id = blobs.get(path.encode("utf-8", "replace"))
+            return None if blob_id is None else repo.object_store[blob_id].as_raw_string()
+
+    def visibility(self, namespace: str, name: str) -> str:
+        """Returns who may see a Space: `public`, `private` or `protected`.
+
+        Raises:
+            TargetNotFound: there is no such Space.
+        """
+        return self._detail(namespace, name, "visibility")
+
+    def sdk(self, namespace: str, name: str) -> str:
+        """Returns what the Space was made for: `gradio`, `docker` or `static`.
+
+        Raises:
+            TargetNotFound: there is no such Space.
+        """
+        return self._detail(namespace, name, "sdk")
+
+    def open_repository(self, namespace: str, name: str) -> Repo:
+        """Opens a Space's repository for reading; the caller closes it.
+
+        Raises:
+            TargetNotFound: there is no such Space.
+        """
+        with _own_errors():
+            repository = self._find_repository(namespace, name)
+            if repository is None:
+                raise TargetNotFound()
+            return Repo(str(repository))
+
+    def _detail(self, namespace: str, name: str, key: str) -> str:
+        with _own_errors(), self.open_repository(namespace, name) as repo:
+            return _details(repo)[key]
+
+    def _find_repository(self, namespace: str, name: str) -> Path | None:
+        if not (_is_name(namespace) and _is_name(name)):
+            return None
+        exact = self._folder / namespace / f"{name}.git"
+        if exact.is_dir():
+            return exact
+        folders = _children_like(self._folder, namespace)
+        return next((child for folder in folders for child in _children_like(folder, f"{name}.git")), None)
+
+    @contextmanager
+    def _locked(self, namespace: str, name: str) -> Iterator[None]:
+        # 256 lock files shared by all Spaces: nothing is left behind by a Space that is gone, and a lock file is never
+        # deleted, which would let two processes hold "the same" lock.
+        share = hashlib.sha256(f"{namespace}/{name}".casefold().encode("utf-8", "replace")).hexdigest()[:2]
+        locks = self._folder / _LOCKS
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        locks.mkdir(exist_ok=True)
+        with (locks / share).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                # A child forked meanwhile holds a copy of the open file; closing ours would not free the lock.
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _new_work_folder(self) -> Path:
+        folder = self._folder / _WORK / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return folder
+
+    def _remove_left_overs(self) -> None:
+        """Removes what a process left behind that died while creating or deleting."""
+        for folder in _children(self._folder / _WORK):
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < time.time() - _LEFT_OVER_AFTER_SECONDS:
+                    shutil.rmtree(folder)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Turns what the disk and the git library raise into this service's errors."""
+    try:
+        yield
+    except (FileNotFoundError, NotGitRepository) as problem:
+        raise TargetNotFound() from problem
+    except (OSError, FileLocked) as problem:
+        log.warning("The folder of local Spaces cannot be used", exc_info=True)
+        hint = "The operator has to check free space and rights of the folder of local Spaces."
+        raise TargetUnavailable("The folder of local Spaces cannot be read or written.", hint=hint) from problem
+    except (KeyError, ValueError) as problem:
+        log.exception("A local repository is damaged")
+        hint = "The operator has to run git fsck in the Space's repository, or restore it."
+        raise TargetError("The Space's repository is damaged.", hint=hint) from problem
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and not name.casefold().endswith(".git")
+
+
+def _published(repository: Path) -> PublishedSpace:
+    namespace, name = repository.parent.name, repository.stem
+    return PublishedSpace(namespace, name, f"/local/{namespace}/{name}")
+
+
+def _commit_info(repo: Repo, commit: Commit) -> CommitInfo:
+    oid = commit.id.decode()
+    message = commit.message.decode("utf-8", "replace").strip()
+    return CommitInfo(oid, f"{_published(Path(repo.path)).url}/tree/{oid}", message)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _children_like(folder: Path, name: str) -> list[Path]:
+    return [child for child in _children(folder) if child.name.casefold() == name.casefold()]
+
+
+def _fill_new_repository(folder: Path, spec: SpaceSpec) -> None:
+    Repo.init_bare(str(folder), default_branch=b"main").close()
+    # Neither secrets nor their names: what is in this folder may be copied around.
+    details = {"sdk": spec.sdk, "visibility": spec.visibility, "variables": dict(spec.variables)}
+    details["created_at"] = datetime.now(UTC).isoformat()
+    with (folder / _DETAILS_FILE).open("w", encoding="utf-8") as file:
+        json.dump(details, file, ensure_ascii=False, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _details(repo: Repo) -> dict[str, str]:
+    return dict(json.loads((Path(repo.path) / _DETAILS_FILE).read_text(encoding="utf-8")))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes new names in a folder outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _head_of(repo: Repo) -> ObjectID | None:
+    try:
+        return repo.refs[_MAIN]
+    except KeyError:
+        return None
+
+
+def _commit_at(repo: Repo, oid: ObjectID) -> Commit:
+    commit = repo.object_store[oid]
+    if not isinstance(commit, Commit):
+        raise KeyError(oid)
+    return commit
+
+
+def _chosen(repo: Repo, oid: str | None) -> ObjectID | None:
+    if oid is None:
+        return _head_of(repo)
+    known = ObjectID(oid.encode("ascii", "replace"))
+    if not (_OID.fullmatch(oid) and known in repo.object_store and isinstance(repo.object_store[known], Commit)):
+        raise TargetNotFound("The repository has no such commit.")
+    return known
+
+
+def _blobs(repo: Repo, commit: ObjectID | None) -> dict[bytes, ObjectID]:
+    """Returns the id of each file's content by path."""
+    if commit is None:
+        return {}
+    entries = repo.object_store.iter_tree_contents(_commit_at(repo, commit).tree)
+    return {entry.path: entry.sha for entry in entries if entry.path is not None and entry.sha is not None}
+
+
+def _kept(old: Mapping[bytes, ObjectID], delete: Set[bytes], new: Set[bytes]) -> dict[bytes, ObjectID]:
+    """Returns the old files that stay; a new file takes the place of a folder of its name, and the other way round."""
+    new_folders = {folder for path in new for folder in _folders_above(path)}
+    return {
+        path: blob_id
+        for path, blob_id in old.items()
+        if path not in delete and path not in new_folders and not any(folder in new for folder in _folders_above(path))
+    }
+
+
+def _folders_above(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _new_commit(tree_id: ObjectID, parent: ObjectID | None, message: str) -> Commit:
+    commit = Commit()
+    commit.tree = tree_id
+    commit.parents = [parent] if parent else []
+    commit.author = commit.committer = _AUTHOR
+    commit.author_time = commit.commit_time = int(time.time())
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.message = f"{message}\n".encode("utf-8", "replace")
+    return commit
+
+
+def _store(repo: Repo, objects: list[ShaFile]) -> None:
+    """Writes what the repository does not hold yet, safely on disk before anything points to it."""
+    missing = {item.id: item for item in objects if item.id not in repo.object_store}
+    repo.object_store.fsync_object_files = True
+    repo.object_store.add_objects([(item, None) for item in missing.values()])
+    _sync_folder(Path(repo.object_store.pack_dir))
+
+
+def _move_head(repo: Repo, old: ObjectID | None, new: ObjectID) -> None:
+    heads = Path(repo.path) / "refs" / "heads"
+    # Every writer holds the Space's lock, so a lock file of the git library can only be a dead process's.
+    (heads / "main.lock").unlink(missing_ok=True)
+    moved = repo.refs.add_if_new(_MAIN, new) if old is None else repo.refs.set_if_equals(_MAIN, old, new)
+    if not moved:
+        raise HeadMoved()
+    _sync_folder(heads)

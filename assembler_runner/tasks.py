@@ -1,0 +1,87 @@
+"""Celery tasks and the sending of wake-ups. A task takes an id and calls one function of the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+
+from celery import shared_task
+from flask import Flask
+
+from assembler_runner import pipeline
+from assembler_runner.host import current_host
+from assembler_runner.models import db
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="assembler.run_request")
+def run_request(request_id: str) -> None:
+    """Runs one request; a message that comes twice does nothing the second time."""
+    pipeline.run(current_host(), request_id)
+
+
+class Wakeups:
+    """Sends ids to the workers from a thread of its own: a broker that hangs never holds up a caller.
+
+    What is not sent is found by the sweeper of any worker.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def send(self, request_id: str) -> None:
+        """Sends one id soon; returns at once. Call it after the commit."""
+        self._waiting.put(request_id)
+        with self._lock:
+            # Started late and again after a fork: a thread does not survive one.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._send_for_ever, name="wakeups", daemon=True)
+                self._thread.start()
+
+    def _send_for_ever(self) -> None:
+        while True:
+            request_id = self._waiting.get()
+            try:
+                run_request.delay(request_id)
+            # Each broker's library raises exceptions of its own; the sweeper repeats the wake-up anyway.
+            except Exception as problem:  # noqa: BLE001
+                log.warning("request %s could not be sent to the broker: %s", request_id, type(problem).__name__)
+
+
+wakeups = Wakeups()
+
+
+class Sweeper(threading.Thread):
+    """Finds requests that nobody was told about, or whose worker has gone silent, and wakes a worker for them.
+
+    Args:
+        app: the application.
+        resend_seconds: seconds after which a wake-up that led to nothing is due again.
+    """
+
+    def __init__(self, app: Flask, resend_seconds: float) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self._app = app
+        self._resend_seconds = resend_seconds
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Sweeps until it is stopped."""
+        while not self._stopped.is_set():
+            try:
+                with self._app.app_context():
+                    for request_id in pipeline.take_due(self._resend_seconds):
+                        wakeups.send(request_id)
+                    db.session.remove()
+            # A database that is away for a while must not end the thread that finds what was left meanwhile.
+            except Exception as problem:  # noqa: BLE001
+                log.warning("the sweeper could not look for due requests: %s", type(problem).__name__)
+            self._stopped.wait(self._resend_seconds / 4)
+
+    def stop(self) -> None:
+        """Ends the thread soon."""
+        self._stopped.set()

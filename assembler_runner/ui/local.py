@@ -1,0 +1,290 @@
+"""Pages of the Spaces that this service keeps itself: files, live static pages, and `git clone`.
+
+What is in a Space was written by strangers. It is only ever shown escaped, downloaded, or run in a sandbox whose origin
+is no one's: it cannot reach this service with the visitor's rights.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import mimetypes
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+from dulwich.errors import GitProtocolError
+from dulwich.objects import Blob
+from dulwich.server import BackendRepo, DictBackend, UploadPackHandler
+from dulwich.web import HTTPGitApplication
+from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import BadRequest, Unauthorized
+from werkzeug.wrappers import Response as AnyResponse
+
+from assembler_runner.card import README, read_card
+from assembler_runner.errors import Forbidden, NotFound, TooLarge
+from assembler_runner.targets.base import PublishedSpace
+from assembler_runner.targets.local import LocalTarget, StoredFile
+
+NEWEST = "main"
+"""What stands for the newest commit in an address."""
+
+# As one token: the standard wants the realm in quotes, and a parameter would get them only where it holds blanks.
+_ASK_FOR_PASSWORD = WWWAuthenticate("basic", None, 'realm="Assembler"')
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'"
+)
+_RAW_POLICY = "sandbox; default-src 'none'"
+_LIVE_POLICY = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
+_UPLOAD_PACK = "git-upload-pack"
+_MAX_SHOWN_BYTES = 500_000
+_MAX_SHOWN_COMMITS = 10
+# What a clone asks for is a list of ids, 50 bytes each.
+_MAX_GIT_REQUEST = 4_000_000
+
+_TYPES = mimetypes.MimeTypes()
+for _type, _ending in (
+    ("text/javascript", ".js"),
+    ("text/javascript", ".mjs"),
+    ("application/wasm", ".wasm"),
+    ("text/markdown", ".md"),
+    ("font/woff2", ".woff2"),
+    ("image/webp", ".webp"),
+):
+    _TYPES.add_type(_type, _ending)
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """A Space that the caller may read."""
+
+    target: LocalTarget
+    space: PublishedSpace
+    sdk: str
+    visibility: str
+
+    @property
+    def names(self) -> dict[str, Any]:
+        return {"namespace": self.space.namespace, "name": self.space.name}
+
+    def files(self, revision: str) -> list[StoredFile]:
+        return self.target.files(self.space.namespace, self.space.name, _commit_of(revision))
+
+    def read(self, path: str, revision: str) -> bytes | None:
+        return self.target.read(self.space.namespace, self.space.name, path, _commit_of(revision))
+
+    def file(self, path: str, revision: str) -> bytes:
+        content = self.read(path, revision)
+        if content is None:
+            raise NotFound("The Space has no such file.")
+        return content
+
+
+def local_pages(target: LocalTarget, may_read: Callable[[str], bool]) -> Blueprint:
+    """Makes the pages of local Spaces; the blueprint `ui` has to be registered, too.
+
+    Args:
+        target: where the Spaces are.
+        may_read: tells whether the present caller may see Spaces of a visibility.
+    Returns:
+        A blueprint below `/local`.
+    """
+    pages = Blueprint("local", __name__, url_prefix="/local")
+
+    def visit(namespace: str, name: str) -> _Visit:
+        # People and programs clone from the address with and without .git.
+        space = target.find(namespace, name.removesuffix(".git"))
+        if space is None:
+            raise NotFound("There is no such Space here.")
+        visibility = target.visibility(space.namespace, space.name)
+        if not may_read(visibility):
+            raise Unauthorized(www_authenticate=_ASK_FOR_PASSWORD)
+        return _Visit(target, space, target.sdk(space.namespace, space.name), visibility)
+
+    @pages.get("/<namespace>/<name>")
+    def space(namespace: str, name: str) -> Response:
+        return _space_page(visit(namespace, name), NEWEST)
+
+    @pages.get("/<namespace>/<name>/tree/<revision>")
+    def tree(namespace: str, name: str, revision: str) -> Response:
+        return _space_page(visit(namespace, name), revision)
+
+    @pages.get("/<namespace>/<name>/blob/<revision>/<path:path>")
+    def blob(namespace: str, name: str, revision: str, path: str) -> Response:
+        return _file_page(visit(namespace, name), revision, path)
+
+    @pages.get("/<namespace>/<name>/raw/<revision>/<path:path>")
+    def raw(namespace: str, name: str, revision: str, path: str) -> Response:
+        return _raw_file(visit(namespace, name), revision, path)
+
+    @pages.get("/<namespace>/<name>/live/")
+    @pages.get("/<namespace>/<name>/live/<path:path>")
+    def live(namespace: str, name: str, path: str = "") -> AnyResponse:
+        return _live_file(visit(namespace, name), path)
+
+    @pages.get("/<namespace>/<name>/info/refs")
+    def info_refs(namespace: str, name: str) -> AnyResponse:
+        if request.args.get("service") != _UPLOAD_PACK:
+            raise Forbidden("Spaces can be cloned and fetched here, not pushed to.", hint="Send changes to the API.")
+        return _git_answer(visit(namespace, name), "/info/refs")
+
+    @pages.post(f"/<namespace>/<name>/{_UPLOAD_PACK}")
+    def upload_pack(namespace: str, name: str) -> AnyResponse:
+        return _git_answer(visit(namespace, name), f"/{_UPLOAD_PACK}")
+
+    @pages.post("/<namespace>/<name>/git-receive-pack")
+    def receive_pack(namespace: str, name: str) -> AnyResponse:
+        raise Forbidden("Spaces can be cloned and fetched here, not pushed to.", hint="Send changes to the API.")
+
+    return pages
+
+
+def _commit_of(revision: str) -> str | None:
+    return None if revision == NEWEST else revision
+
+
+def _space_page(visit: _Visit, revision: str) -> Response:
+    files = visit.files(revision)
+    commits = visit.target.commits(visit.space)
+    readme = visit.read(README, revision)
+    return _page(
+        "local_space.html",
+        visit=visit,
+        revision=revision,
+        commit=next((commit for commit in commits if revision in (NEWEST, commit.oid)), None),
+        is_newest=revision == NEWEST or revision == commits[0].oid,
+        files=files,
+        total=sum(file.size for file in files),
+        commits=commits[:_MAX_SHOWN_COMMITS],
+        readme=_shown_text(_without_card(readme or b"")),
+        clone_url=url_for("local.space", **visit.names, _external=True),
+    )
+
+
+def _file_page(visit: _Visit, revision: str, path: str) -> Response:
+    content = visit.file(path, revision)
+    return _page(
+        "local_file.html", visit=visit, revision=revision, path=path, size=len(content), text=_shown_text(content)
+    )
+
+
+def _shown_text(content: bytes) -> str | None:
+    return _text(content) if len(content) <= _MAX_SHOWN_BYTES else None
+
+
+def _page(template: str, **values: Any) -> Response:
+    response = Response(render_template(template, **values))
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def _raw_file(visit: _Visit, revision: str, path: str) -> Response:
+    content = visit.file(path, revision)
+    is_text = _text(content) is not None
+    content_type = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+    return _file_answer(content, path, content_type, _RAW_POLICY, as_attachment=not is_text)
+
+
+def _live_file(visit: _Visit, path: str) -> AnyResponse:
+    if visit.sdk != "static":
+        raise NotFound("Only static Spaces are served live.", hint="Clone this Space and run it.")
+    if not path:
+        path = _app_file(visit)
+        if "/" in path:
+            # Served from its own folder, so that the links in it lead where its author meant.
+            return redirect(url_for("local.live", **visit.names, path=path))
+    elif path.endswith("/"):
+        path += "index.html"
+    elif visit.read(path, NEWEST) is None and visit.read(f"{path}/index.html", NEWEST) is not None:
+        return redirect(url_for("local.live", **visit.names, path=f"{path}/"))
+    response = _file_answer(visit.file(path, NEWEST), path, _live_type(path), _LIVE_POLICY)
+    if visit.visibility == "public":
+        # A sandboxed page has no origin of its own: even its own files are foreign to it.
+        response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def _app_file(visit: _Visit) -> str:
+    card = read_card(visit.read(README, NEWEST) or b"")
+    app_file = card.values.get("app_file")
+    return app_file.lstrip("./") if isinstance(app_file, str) else "index.html"
+
+
+def _live_type(path: str) -> str:
+    mimetype, encoding = _TYPES.guess_type(PurePosixPath(path).name)
+    if mimetype is None or encoding is not None:
+        return "application/octet-stream"
+    is_text = mimetype.startswith("text/") or mimetype in ("application/json", "image/svg+xml", "application/xml")
+    return f"{mimetype}; charset=utf-8" if is_text else mimetype
+
+
+def _file_answer(content: bytes, path: str, content_type: str, policy: str, as_attachment: bool = False) -> Response:
+    response = send_file(
+        io.BytesIO(content),
+        as_attachment=as_attachment,
+        download_name=PurePosixPath(path).name,
+        etag=Blob.from_string(content).id.decode(),
+    )
+    response.headers["Content-Type"] = content_type
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _git_answer(visit: _Visit, path: str) -> AnyResponse:
+    """Answers one step of a clone or fetch."""
+    with visit.target.open_repository(visit.space.namespace, visit.space.name) as repo:
+        git = HTTPGitApplication(DictBackend({"/": cast(BackendRepo, repo)}))
+        # Passing handlers to the constructor would only add to the ones that can write.
+        git.handlers = {_UPLOAD_PACK.encode(): UploadPackHandler}
+        body = _git_request_body()
+        environ = {
+            **request.environ,
+            "PATH_INFO": path,
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+        }
+        # The body is complete and unpacked by now.
+        for done in ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING"):
+            environ.pop(done, None)
+        try:
+            return AnyResponse.from_app(git, environ)
+        except (GitProtocolError, KeyError, ValueError) as problem:
+            raise BadRequest("That is not a request of a git client.") from problem
+
+
+def _git_request_body() -> bytes:
+    is_packed = request.headers.get("Content-Encoding") == "gzip"
+    stream = gzip.GzipFile(fileobj=request.stream, mode="rb") if is_packed else request.stream
+    try:
+        body = stream.read(_MAX_GIT_REQUEST + 1)
+    except (EOFError, OSError, zlib.error) as problem:
+        raise BadRequest("The body cannot be unpacked.") from problem
+    if len(body) > _MAX_GIT_REQUEST:
+        raise TooLarge("The request of the git client is too large.")
+    return body
+
+
+def _text(content: bytes) -> str | None:
+    """Returns the content as text, None if it is none."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def _without_card(readme: bytes) -> bytes:
+    card = read_card(readme)
+    if card.start is None:
+        return readme
+    return readme[card.end :].lstrip().removeprefix(b"---").lstrip()

@@ -1,0 +1,44 @@
+"""Space type `static`: a website of plain files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+
+from assembler_runner.plugin import (
+    CommonOptions,
+    Finding,
+    SpacePlugin,
+    Tree,
+    app_file_missing,
+    app_file_option,
+    on_card,
+)
+
+
+class StaticPlugin(SpacePlugin):
+    """A website of HTML, CSS and JavaScript; nothing runs on a server."""
+
+    space_type = "static"
+    version = "1.0.0"
+    sdk = "static"
+    description = "Website of HTML, CSS and JavaScript files; needs an index.html."
+    tags = ("html", "website")
+    parameter_files = True
+
+    class Options(CommonOptions):
+        """Options of a static Space."""
+
+        app_file = app_file_option("index.html")
+        app_build_command = ma.fields.String(
+            validate=ma.validate.Length(1, 200),
+            metadata=on_card("app_build_command", "Command that builds the site on the Hub, e.g. npm run build."),
+        )
+
+    def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
+        """Finds a missing first page; with a build command it is only made on the Hub."""
+        if "app_build_command" in options:
+            return []
+        return app_file_missing(tree, options["app_file"], self.space_type)

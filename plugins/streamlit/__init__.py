@@ -1,0 +1,52 @@
+"""Space type `streamlit`: a Python app built with Streamlit, run in a container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assembler_runner.plugin import (
+    CommonOptions,
+    Finding,
+    SpaceFile,
+    SpacePlugin,
+    Tree,
+    app_file_missing,
+    app_file_option,
+    python_dockerfile,
+    python_version_option,
+)
+
+PORT = 7860
+
+
+class StreamlitPlugin(SpacePlugin):
+    """A Streamlit app, published as a Docker Space: the Hub gave up its Streamlit SDK (its changelog, 2025-04-30)."""
+
+    space_type = "streamlit"
+    version = "1.0.0"
+    sdk = "docker"
+    description = "Interactive Python app built with Streamlit; needs an app.py. Published as a Docker Space."
+    tags = ("python", "app", "dashboard")
+
+    class Options(CommonOptions):
+        """Options of a Streamlit Space."""
+
+        app_file = app_file_option("app.py", card=False)
+        python_version = python_version_option(card=False)
+
+    def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
+        """Returns requirements.txt and a Dockerfile that runs the app file with Streamlit."""
+        command = ["streamlit", "run", options["app_file"], f"--server.port={PORT}", "--server.address=0.0.0.0"]
+        command += ["--server.headless=true", "--browser.gatherUsageStats=false"]
+        return [*super().defaults(options), python_dockerfile(options["python_version"], PORT, command)]
+
+    def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the common card with the port."""
+        return {**super().card(options), "app_port": PORT}
+
+    def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
+        """Finds a missing app file."""
+        if tree["Dockerfile"].origin == "given":
+            return []
+        return app_file_missing(tree, options["app_file"], self.space_type)

@@ -1,0 +1,4 @@
+PARAMS = {'user': 'theirs'}
+
+def user():
+    return PARAMS['user']

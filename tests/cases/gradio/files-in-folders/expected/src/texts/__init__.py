@@ -1,0 +1,2 @@
+PARAMS = {'user': 'Ada'}
+

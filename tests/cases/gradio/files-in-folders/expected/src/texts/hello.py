@@ -1,0 +1,7 @@
+"""Texts."""
+
+PARAMS = {'user': 'Ada'}
+
+
+def greet():
+    return PARAMS["user"]

@@ -1,0 +1,3 @@
+window.PARAMS = {
+  "message": "both"
+};

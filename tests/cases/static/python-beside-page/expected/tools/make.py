@@ -1,0 +1,3 @@
+PARAMS = {'message': 'both'}
+
+print(PARAMS)

@@ -1,0 +1,3 @@
+window.PARAMS = {
+  "key": "value"
+};
