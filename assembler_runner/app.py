@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import Flask, g, has_app_context, has_request_context, request
@@ -29,6 +31,9 @@ from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, ui
 from assembler_runner.ui.local import local_pages
 from assembler_runner.vault import Vault
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     _open_pages(app)
     register_commands(app)
     app.after_request(_add_security_headers)
+    app.wsgi_app = _SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware
     return app
 
 
@@ -144,6 +150,17 @@ def _open_pages(app: Flask) -> None:
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith(("api-docs.", "local.", "ui.")):
             public(view.__func__ if hasattr(view, "__func__") else view)
+
+
+class _SingleSlashes:
+    """Reads `//` in an address as `/`: published clients join their base address so, and follow no redirects."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", ""))
+        return self._application(environ, start_response)
 
 
 def _add_security_headers(response: Any) -> Any:

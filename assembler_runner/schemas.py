@@ -70,12 +70,17 @@ def check_variable(name: str) -> None:
         raise ma.ValidationError("Must be letters, digits and '_', and not begin with a digit.")
 
 
+NO_FILES = "No files were given: put at least one file into it, such as app.py."
+
+
 class Files(ma.fields.Field[dict[str, bytes]]):
     """Files as `{path: text}` or `{path: {"content": …, "encoding": "utf-8" | "base64"}}`; becomes path → bytes."""
 
     default_error_messages = {
-        "empty": 'No files were given: put at least one file into it, e.g. {"app.py": "…"}.',
-        "invalid": 'Must be an object of path → content, e.g. {"app.py": "…"}.',
+        "required": NO_FILES,
+        "null": NO_FILES,
+        "empty": NO_FILES,
+        "invalid": "Must be an object of path and content.",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, bytes]:
@@ -152,7 +157,6 @@ class SpaceInput(ma.Schema):
     )
     files = Files(
         required=True,
-        error_messages={"required": 'No files were given: put at least one file into it, e.g. {"app.py": "…"}.'},
         metadata={
             "type": "object",
             "description": 'Path → text, or path → {"content", "encoding": "base64"}.',

@@ -28,7 +28,7 @@ _HTTP_HINTS = {
 
 
 def takes(schema: type[ma.Schema]) -> dict[str, Any]:
-    """Returns the documentation of a JSON body; reading it is the view's work, so that all problems are told at once."""
+    """Returns the documentation of a JSON body; the view reads it, so that all problems are told at once."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

@@ -14,8 +14,6 @@ from assembler_runner.schemas import TokenInput, TokenSchema
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Tokens.")
 
 
-# Published clients ask for base address + "/token" and may double the slash.
-@blueprint.post("//token")
 @blueprint.post("/token")
 @blueprint.doc(security=[], **takes(TokenInput))
 @blueprint.doc(**fails(400, 422))

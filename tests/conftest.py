@@ -1,0 +1,150 @@
+"""What all tests share: the environment of huggingface_hub, a stand-in Hub, the service in this process."""
+
+from __future__ import annotations
+
+from tests.standin_hub import client_env  # noqa: I001 - before anything that imports huggingface_hub
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from flask import Flask
+from flask.testing import FlaskClient
+
+from assembler_runner import auth, pipeline
+from assembler_runner.app import create_app
+from assembler_runner.auth import ensure_admin
+from assembler_runner.host import EXTENSION, Host
+from assembler_runner.models import RUNNING, SpaceRequest, db
+from assembler_runner.settings import load
+from tests.standin_hub import StandInHub
+
+client_env.settle()
+
+PASSWORD = "correct horse battery"
+SECRETS = {
+    "SECRET_KEY": "the key of the tests, 0123456789 abcdef",
+    "JWT_SECRET_KEY": "another key of the tests, 9876543210",
+}
+
+
+class Service:
+    """The service in this process, without a worker: a test says when work is done."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.host: Host = app.extensions[EXTENSION]
+        self.client: FlaskClient = app.test_client()
+        self.headers = {"Authorization": f"Bearer {self.log_in()['access_token']}"}
+
+    def log_in(self, username: str = "admin", password: str = PASSWORD) -> dict[str, Any]:
+        body = {"grant_type": "password", "username": username, "password": password}
+        answer = self.client.post("/auth/token", json=body)
+        assert answer.status_code == 200, answer.json
+        return dict(answer.json)
+
+    def get(self, path: str, **more: Any) -> Any:
+        return self.client.get(path, headers=self.headers | more.pop("headers", {}), **more)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> Any:
+        return self.client.post(path, json=body, headers=self.headers | more.pop("headers", {}), **more)
+
+    def submit(self, **body: Any) -> dict[str, Any]:
+        """Sends a request that must be accepted, and returns the Space."""
+        answer = self.post("/spaces", {"files": {"index.html": "<h1>Hello</h1>"}, "space_type": "static", **body})
+        assert answer.status_code == 202, answer.json
+        return dict(answer.json)
+
+    def work(self, request_id: str) -> dict[str, Any]:
+        """Runs one request as a worker would, waiting for no back-off, and returns it."""
+        with self.app.app_context():
+            db.session.execute(
+                sa.update(SpaceRequest)
+                .where(SpaceRequest.id == request_id)
+                .values(not_before=0.0, updated_at=SpaceRequest.updated_at)
+            )
+            db.session.commit()
+            pipeline.run(self.host, request_id)
+        return self.request(request_id)
+
+    def publish(self, **body: Any) -> dict[str, Any]:
+        """Submits, works, and returns the request."""
+        return self.work(self.submit(**body)["latest_request"]["id"])
+
+    def request(self, request_id: str) -> dict[str, Any]:
+        answer = self.get(f"/requests/{request_id}")
+        assert answer.status_code == 200, answer.json
+        return dict(answer.json)
+
+    def space(self, space_id: str) -> dict[str, Any]:
+        return dict(self.get(f"/spaces/{space_id}").json)
+
+    def events(self, request_id: str) -> list[dict[str, Any]]:
+        return list(self.get(f"/requests/{request_id}/events").json["data"])
+
+    def let_lease_run_out(self, request_id: str) -> None:
+        """Makes a running request look as if its worker had gone silent."""
+        with self.app.app_context():
+            running = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == RUNNING)
+            db.session.execute(running.values(due_at=0.0))
+            db.session.commit()
+
+
+MakeService = Callable[..., Service]
+
+
+@pytest.fixture
+def make_service(tmp_path: Path, cheap_passwords: None) -> Iterator[MakeService]:
+    """Makes services with settings of the test's choice, each in a folder of its own."""
+    made: list[Flask] = []
+
+    def make(**settings: Any) -> Service:
+        app = create_app(load({}, **(SECRETS | settings)), tmp_path / f"instance-{len(made)}")
+        made.append(app)
+        with app.app_context():
+            db.create_all()
+            ensure_admin(PASSWORD)
+        return Service(app)
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+@pytest.fixture
+def service(make_service: MakeService) -> Service:
+    """A service with the local target only."""
+    return make_service()
+
+
+@pytest.fixture
+def hub() -> Iterator[StandInHub]:
+    """A stand-in Hub; what goes wrong inside it fails the test."""
+    with StandInHub() as running:
+        yield running
+        assert running.bugs == []
+
+
+@pytest.fixture
+def hub_service(make_service: MakeService, hub: StandInHub) -> Service:
+    """A service that publishes to the stand-in Hub."""
+    return make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, HUB_TIMEOUT=2.0)
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash with its smallest cost; what it costs in earnest is not what these tests are about."""
+    monkeypatch.setattr(auth, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    auth._dummy_hash.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> None:
+    """Errors that a test provokes belong into its captured log only."""
+    logging.getLogger("assembler_runner").setLevel(logging.INFO)
