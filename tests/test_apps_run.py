@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def newest_python() -> tuple[str, tuple[int, int]]:
         name = f"python3.{minor}"
         installed = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"))
         for python in [shutil.which(name), *map(str, installed)]:
-            if python and subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode == 0:
+            if python and subprocess.call([python, "-c", "import venv, ensurepip"], stderr=subprocess.DEVNULL) == 0:
                 return python, (3, minor)
     return sys.executable, sys.version_info[:2]
 
@@ -132,8 +132,11 @@ def build(tree: Tree, tmp_path: Path, apps: Apps) -> tuple[Path, list[str]]:
     for step, rest in dockerfile_of(tree):
         if step == "COPY":
             source, target = rest.split()[-2:]
-            copy = shutil.copytree if source == "." else shutil.copy
-            copy(context / source, app / Path(target).name, **({"dirs_exist_ok": True} if source == "." else {}))
+            inside = app / (Path("/app") / target).relative_to("/app")  # WORKDIR is /app
+            if source == ".":
+                shutil.copytree(context, inside, dirs_exist_ok=True)
+            else:
+                shutil.copy(context / source, inside)
         elif step == "RUN" and rest.startswith("pip "):
             subprocess.run(rest.split(), cwd=app, env=apps.variables, check=True, capture_output=True)
         elif step == "CMD":
@@ -158,7 +161,8 @@ def running(command: list[str], folder: Path, apps: Apps, ready: str = "/") -> I
             wait_until_ready(client, ready, process, log)
             yield client
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assembler_runner.assembling import Assembly, assemble
@@ -183,6 +183,7 @@ def test_title_is_only_a_title(title: str) -> None:
     assert read_card(text).values == front_matter_by_lines(text)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec=None, exclude_categories=()), min_size=1, max_size=100))
 @example("\x85")
 @example("\u2028 a\u2029")
@@ -196,6 +197,7 @@ def test_any_title_comes_back(title: str) -> None:
     assert read_card(text).values == front_matter_by_lines(text)
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=40).map(str.encode) | st.binary(max_size=40), st.sampled_from([b"", b"---\n", b"---\r\na: b\r\n"])
 )

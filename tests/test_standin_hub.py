@@ -82,9 +82,7 @@ def status_of(call: Any, *args: Any, **options: Any) -> int:
         ("static", {".gitattributes", "README.md", "index.html", "style.css"}),
     ],
 )
-def test_a_new_space_holds_the_hubs_own_commit(
-    hub: StandInHub, api: HfApi, sdk: str, files: set[str]
-) -> None:
+def test_a_new_space_holds_the_hubs_own_commit(hub: StandInHub, api: HfApi, sdk: str, files: set[str]) -> None:
     assert create(api, sdk=sdk) == SPACE
     assert set(hub.tree(SPACE)) == set(api.list_repo_files(SPACE, repo_type="space")) == files
     assert f"sdk: {sdk}".encode() in hub.tree(SPACE)["README.md"]
@@ -93,9 +91,7 @@ def test_a_new_space_holds_the_hubs_own_commit(
 
 
 def test_create_and_one_commit_cost_five_requests(hub: StandInHub, api: HfApi) -> None:
-    create(
-        api, space_secrets=[{"key": "KEY", "value": "secret"}], space_variables=[{"key": "A", "value": "b"}]
-    )
+    create(api, space_secrets=[{"key": "KEY", "value": "secret"}], space_variables=[{"key": "A", "value": "b"}])
     head = api.space_info(SPACE).sha
     files = {
         "README.md": README,
@@ -133,9 +129,7 @@ def test_unchanged_files_make_no_commit(hub: StandInHub, api: HfApi) -> None:
 
 @large_upload
 @pytest.mark.parametrize("part_size", [None, 1000])
-def test_binary_files_arrive_byte_for_byte(
-    hub: StandInHub, api: HfApi, tmp_path: Path, part_size: int | None
-) -> None:
+def test_binary_files_arrive_byte_for_byte(hub: StandInHub, api: HfApi, tmp_path: Path, part_size: int | None) -> None:
     hub.settings.lfs_part_size = part_size
     data = b"\0" + os.urandom(3500)
     create(api)
@@ -159,9 +153,7 @@ def test_a_snapshot_is_the_tree(hub: StandInHub, api: HfApi, tmp_path: Path) -> 
     create(api)
     commit(api, {"app.py": b"x = 1\n", "a/b/c.txt": b"deep"})
     folder = Path(
-        snapshot_download(
-            SPACE, repo_type="space", endpoint=hub.url, token="hf_alice", local_dir=tmp_path / "x"
-        )
+        snapshot_download(SPACE, repo_type="space", endpoint=hub.url, token="hf_alice", local_dir=tmp_path / "x")
     )
     found = {
         str(path.relative_to(folder)): path.read_bytes()
@@ -284,9 +276,7 @@ def test_creations_the_hub_refuses(hub: StandInHub, api: HfApi) -> None:
     assert status_of(create, api, "alice/lit", "streamlit") == 400
     assert status_of(create, api, "alice/gpu", space_hardware="h100") == 400
     body = {"name": "a--b", "organization": None, "type": "space", "sdk": "static"}
-    answer = get_session().post(
-        f"{hub.url}/api/repos/create", json=body, headers={"authorization": "Bearer hf_alice"}
-    )
+    answer = get_session().post(f"{hub.url}/api/repos/create", json=body, headers={"authorization": "Bearer hf_alice"})
     assert (answer.status_code, answer.json()["error"]) == (400, answer.headers["X-Error-Message"])
     assert answer.headers["X-Request-Id"].startswith("Root=1-")
     assert hub.spaces() == [SPACE]
@@ -433,9 +423,7 @@ def test_garbage_and_truncation(hub: StandInHub, api: HfApi) -> None:
 def test_silence_before_and_after_the_work(hub: StandInHub, api: HfApi) -> None:
     create(api)
     url, headers = f"{hub.url}/api/spaces/{SPACE}/variables", {"authorization": "Bearer hf_alice"}
-    hub.faults.add(
-        Fault("hang", method="POST", seconds=60, applied=True), Fault("hang", seconds=0.05, path="who")
-    )
+    hub.faults.add(Fault("hang", method="POST", seconds=60, applied=True), Fault("hang", seconds=0.05, path="who"))
     with pytest.raises(httpx2.ReadTimeout):
         get_session().post(url, headers=headers, json={"key": "A", "value": "1"}, timeout=0.1)
     assert set(api.get_space_variables(SPACE)) == {"A"}

@@ -51,9 +51,7 @@ class Fault:
     def matches(self, method: str, path: str, account: str | None) -> bool:
         """Whether it is about this request."""
         return (
-            self.method in (None, method)
-            and self.account in (None, account)
-            and re.search(self.path, path) is not None
+            self.method in (None, method) and self.account in (None, account) and re.search(self.path, path) is not None
         )
 
     def answer(self) -> Answer:

@@ -137,9 +137,7 @@ class Repo:
             return None
         return next((commit for commit in reversed(self.commits) if commit.oid.startswith(revision)), None)
 
-    def add_commit(
-        self, title: str, message: str, author: str, tree: Tree, *, initial: bool = False
-    ) -> Commit:
+    def add_commit(self, title: str, message: str, author: str, tree: Tree, *, initial: bool = False) -> Commit:
         """Append a commit."""
         parent = self.commits[-1].oid if self.commits else None
         date = now()
