@@ -6,7 +6,9 @@ from typing import Any
 
 from celery import Celery, Task
 from flask import Flask
+from kombu import Connection
 
+from assembler_runner.errors import SettingsError
 from assembler_runner.settings import Settings
 
 
@@ -16,6 +18,8 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
     Args:
         flask: the Flask application.
         settings: broker, queue and pool.
+    Raises:
+        SettingsError: there is no such kind of broker.
     """
 
     class FlaskTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
@@ -63,4 +67,13 @@ def _transport_options(broker: str) -> dict[str, Any]:
 
 def _broker_url(broker: str) -> str:
     # kombu warns of every connection to a broker without a host name.
-    return "memory://localhost/" if broker.startswith("memory:") else broker
+    if broker.startswith("memory:"):
+        return "memory://localhost/"
+    try:
+        # Without a scheme kombu would take the default broker.
+        Connection(broker, transport=broker.partition("://")[0] or "none").get_transport_cls()
+    except (KeyError, ImportError, ValueError):
+        raise SettingsError(
+            "BROKER_URL names no broker that can be used.", hint="It begins with memory://, redis:// or amqp://."
+        ) from None
+    return broker

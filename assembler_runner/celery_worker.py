@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -10,6 +11,8 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from assembler_runner import pipeline
 from assembler_runner.app import create_app
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.leases import limit_idle_transactions
+from assembler_runner.models import db
 from assembler_runner.settings import load, require_secrets
 from assembler_runner.tasks import Sweeper
 
@@ -19,22 +22,41 @@ flask_app = create_app(_settings)
 celery = flask_app.extensions["celery"]
 _host: Host = flask_app.extensions[EXTENSION]
 _sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS)
+with flask_app.app_context():
+    limit_idle_transactions(db.engine, _settings.LEASE_SECONDS)
+
+
+_stopping = threading.Event()
 
 
 @worker_ready.connect
-def _start_sweeper(**_: Any) -> None:
+def _start_threads(**_: Any) -> None:
     _sweeper.start()
+    threading.Thread(target=_end_in_time, name="drain", daemon=True).start()
 
 
 @worker_shutting_down.connect
 def _take_no_more(**_: Any) -> None:
+    # A signal handler: it only sets events.
     _sweeper.stop()
-    _host.leases.drain(0)
+    _stopping.set()
 
 
 @worker_shutdown.connect
-def _hand_back(**_: Any) -> None:
-    left = _host.leases.drain(_settings.DRAIN_SECONDS)
+def _give_up(**_: Any) -> None:
+    _hand_back(0)
+
+
+def _end_in_time() -> None:
+    _stopping.wait()
+    if _hand_back(_settings.DRAIN_SECONDS):
+        # Celery would wait for the threads that still wait for an answer; their work has been given up.
+        os._exit(0)
+
+
+def _hand_back(seconds: float) -> bool:
+    left = _host.leases.drain(seconds)
     if left:
         with flask_app.app_context():
             pipeline.hand_back(left)
+    return bool(left)

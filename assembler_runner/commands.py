@@ -18,7 +18,7 @@ from assembler_runner.models import db
 
 def register_commands(app: Flask) -> None:
     """Adds the commands to an application."""
-    for command in (create_db, drop_db, install):
+    for command in (create_db, drop_db, create_admin, install):
         app.cli.add_command(command)
 
 
@@ -38,6 +38,12 @@ def drop_db() -> None:
     with db.engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
     click.echo("Dropped the database.")
+
+
+@click.command("create-admin")
+def create_admin() -> None:
+    """Create the user admin where there is no user yet; the tables must be there."""
+    make_admin()
 
 
 @click.command("install")

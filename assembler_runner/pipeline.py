@@ -13,10 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 
 from assembler_runner.errors import (
     AssemblerError,
     Conflict,
+    DatabaseUnavailable,
     HeadMoved,
     NameTaken,
     RateLimited,
@@ -75,20 +77,9 @@ def run(host: Host, request_id: str) -> None:
     with host.leases.hold(request_id, owner):
         job = _load(host, request_id, owner)
         try:
-            space, commit = _publish(job)
-            _succeed(job, space, commit)
+            _attempt(job)
         except LeaseLost:
             log.info("request %s is held by another worker now", request_id)
-        except Cancelled:
-            _clean_up(job)
-            _finish(job, CANCELLED)
-        except AssemblerError as problem:
-            _settle(job, problem)
-        # Whatever a target or a database does: the request must not stay claimed without a word.
-        except Exception:
-            log.exception("request %s failed in an unforeseen way", request_id)
-            db.session.rollback()
-            _settle(job, AssemblerError())
 
 
 def claim(request_id: str, seconds: float) -> str | None:
@@ -142,7 +133,8 @@ def hand_back(owners: list[str] | None = None) -> int:
     """Puts running requests back into the queue.
 
     Args:
-        owners: the claims to give up; None for all, which only the single holder of an instance may do.
+        owners: the claims to give up; None for all, which only the single holder of an instance may do. It wakes the
+            waiting ones, too.
     Returns:
         How many.
     """
@@ -153,6 +145,13 @@ def hand_back(owners: list[str] | None = None) -> int:
     for request_id, owner in rows:
         SpaceRequest.move_to(
             db.session(), request_id, QUEUED, owner=owner, lease_owner=None, due_at=0.0, not_before=0.0
+        )
+    if owners is None:
+        # Whoever was to be told of the waiting ones is gone, too.
+        waiting = sa.update(SpaceRequest).where(SpaceRequest.status == QUEUED)
+        db.session.execute(
+            waiting.values(due_at=SpaceRequest.not_before, updated_at=SpaceRequest.updated_at),
+            execution_options={"synchronize_session": False},
         )
     db.session.commit()
     return len(rows)
@@ -179,6 +178,33 @@ class _Job:
     @property
     def marker(self) -> str:
         return MARKER.format(self.request_id)
+
+
+def _attempt(job: _Job) -> None:
+    """Publishes, and records what became of it.
+
+    Raises:
+        LeaseLost: another worker holds the request now.
+    """
+    try:
+        space, commit = _publish(job)
+        _succeed(job, space, commit)
+    except LeaseLost:
+        raise
+    except Cancelled:
+        _clean_up(job)
+        _finish(job, CANCELLED)
+    except AssemblerError as problem:
+        _settle(job, problem)
+    except (OperationalError, InterfaceError, InternalError, TimeoutError) as problem:
+        log.warning("the database failed during request %s: %s", job.request_id, type(problem).__name__)
+        db.session.rollback()
+        _settle(job, DatabaseUnavailable("The service's database could not be used."))
+    # Whatever a target does: the request must not stay claimed without a word.
+    except Exception:
+        log.exception("request %s failed in an unforeseen way", job.request_id)
+        db.session.rollback()
+        _settle(job, AssemblerError())
 
 
 def _load(host: Host, request_id: str, owner: str) -> _Job:
@@ -357,6 +383,8 @@ def _clean_up(job: _Job) -> None:
     db.session.rollback()
     if not created or job.target is None or namespace is None or url is None:
         return
+    # Whoever holds the request now may be about to commit to it.
+    _write(job, {})
     space = PublishedSpace(namespace, name, url)
     try:
         if len(job.target.commits(space)) <= 1:

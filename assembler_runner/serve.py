@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+import sqlalchemy as sa
 from flask import Flask
 from flask_migrate import upgrade
 from waitress.server import create_server
@@ -43,13 +44,11 @@ def serve(host: str, port: int, instance: Path) -> None:
     Raises:
         SettingsError: a setting is wrong, the folder is in use, or the address cannot be listened on.
     """
-    instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(instance)
     settings = _settings(instance)
     _configure_logging(settings)
-    app = create_app(settings, instance)
+    app = _open(settings, instance)
     with app.app_context():
-        upgrade()
         make_admin()
         # The lock says that no other worker of this instance lives.
         if left := pipeline.hand_back():
@@ -83,8 +82,28 @@ def _drain(app: Flask) -> None:
         log.info("%d running requests were handed back; they go on at the next start", len(left))
 
 
+def _open(settings: Settings, instance: Path) -> Flask:
+    try:
+        app = create_app(settings, instance)
+        with app.app_context():
+            upgrade()
+    except (sa.exc.ArgumentError, sa.exc.OperationalError, ModuleNotFoundError) as problem:
+        # The first line only: it names server and reason, never the password.
+        reason = str(getattr(problem, "orig", None) or problem).splitlines()[0]
+        raise SettingsError(
+            f"The database cannot be used: {reason}", hint="Check SQLALCHEMY_DATABASE_URI and the database server."
+        ) from None
+    return app
+
+
 def _lock(instance: Path) -> IO[str]:
-    file = (instance / "lock").open("w")
+    try:
+        instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (instance / "lock").open("w")
+    except OSError as problem:
+        raise SettingsError(
+            f"The folder {instance} cannot be used: {problem.strerror}.", hint="Name another folder with --instance."
+        ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -97,7 +116,10 @@ def _lock(instance: Path) -> IO[str]:
 def _settings(instance: Path) -> Settings:
     given = load(os.environ)
     path = instance / SECRETS_FILE
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        raise SettingsError(f"The file {path} is damaged.", hint="Restore it; sealed secrets need its keys.") from None
     if not kept:
         kept = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
         temporary = path.with_suffix(".new")
@@ -122,9 +144,9 @@ def _listen(app: Flask, host: str, port: int) -> Any:
             clear_untrusted_proxy_headers=True,
             max_request_body_size=2**40,
         )
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         raise SettingsError(
-            f"Cannot listen on {host}:{port}: {problem.strerror}.",
+            f"Cannot listen on {host}:{port}: {str(getattr(problem, 'strerror', None) or problem).rstrip('.')}.",
             hint="Choose another port with --port; 0 takes a free one.",
         ) from None
 
