@@ -79,15 +79,12 @@ class Files(ma.fields.Field[dict[str, bytes]]):
     default_error_messages = {
         "required": NO_FILES,
         "null": NO_FILES,
-        "empty": NO_FILES,
         "invalid": "Must be an object of path and content.",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, bytes]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        if not value:
-            raise self.make_error("empty")
         contents: dict[str, bytes] = {}
         findings = []
         for path, entry in value.items():
@@ -156,7 +153,6 @@ class SpaceInput(ma.Schema):
         },
     )
     files = Files(
-        required=True,
         metadata={
             "type": "object",
             "description": 'Path → text, or path → {"content", "encoding": "base64"}.',
@@ -224,6 +220,15 @@ class SpaceInput(ma.Schema):
         validate=ma.validate.Length(max=50),
         metadata={"description": "Words to find it by."},
     )
+    template = ma.fields.String(
+        metadata={"description": "Starter app of the type; files may be left out then, and replace single ones."}
+    )
+
+    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
+        """Checks that there is something to publish."""
+        if isinstance(original, dict) and not original.get("files", {}) and "template" not in original:
+            raise ma.ValidationError({"files": [NO_FILES]})
 
 
 class TokenInput(ma.Schema):
@@ -470,11 +475,21 @@ class PreviewSchema(ma.Schema):
     tree_digest = ma.fields.String()
 
 
+class TemplateSchema(ma.Schema):
+    """A named starter app."""
+
+    name = ma.fields.String()
+    description = ma.fields.String()
+    files = ma.fields.List(ma.fields.String(), metadata={"description": "Paths of its files."})
+    parameters = ma.fields.Dict(metadata={"description": "JSON Schema of its parameters."})
+
+
 class SpaceTypeSchema(ma.Schema):
     """A type of Space."""
 
     name = ma.fields.String()
     version = ma.fields.String()
+    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions there are, newest first."})
     sdk = ma.fields.String(metadata={"description": "What the Hub runs."})
     description = ma.fields.String()
     tags = ma.fields.List(ma.fields.String())
@@ -482,7 +497,7 @@ class SpaceTypeSchema(ma.Schema):
     default_files = ma.fields.List(
         ma.fields.String(), metadata={"description": "Files that are made where none is given."}
     )
-    templates = ma.fields.List(ma.fields.Dict(), metadata={"description": "Named starter apps."})
+    templates = ma.fields.List(ma.fields.Nested(TemplateSchema), metadata={"description": "Named starter apps."})
 
 
 class PluginSchema(ma.Schema):
@@ -493,6 +508,7 @@ class PluginSchema(ma.Schema):
     source = ma.fields.String()
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
+    note = ma.fields.String(allow_none=True, metadata={"description": "What else is to be known of it."})
 
 
 class CreateSpaceInput(ma.Schema):

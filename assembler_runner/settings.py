@@ -55,6 +55,15 @@ class Settings:
     )
     SERVER_NAME: str = setting("", "Host name (and port) for URLs made outside a request.")
     PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    GIT_PLUGINS: str = setting(
+        "", "Git repositories with plugins, one a line: `git+https://…[@ref][#subdirectory=folder]`."
+    )
+    GIT_PLUGIN_PROTOCOLS: str = setting(
+        "https", "Protocols allowed in GIT_PLUGINS, separated by `,`: https, ssh, file, http, git."
+    )
+    GIT_PLUGIN_FOLDER: str = setting(
+        "", "Where plugins from git are kept; empty: `git-plugins` in the instance folder."
+    )
     CONTAINER_MODE: str = setting(
         "server", "What a container runs: `server`, `worker` or `beat`.", choices=("server", "worker", "beat")
     )
@@ -100,6 +109,16 @@ class Settings:
     def plugin_folders(self) -> list[Path]:
         """The plugin folders, in the order they are searched."""
         return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+
+    @property
+    def git_plugins(self) -> list[str]:
+        """The lines of GIT_PLUGINS."""
+        return [line.strip() for line in self.GIT_PLUGINS.splitlines() if line.strip()]
+
+    @property
+    def git_plugin_protocols(self) -> frozenset[str]:
+        """The protocols allowed in GIT_PLUGINS."""
+        return frozenset(word.strip() for word in self.GIT_PLUGIN_PROTOCOLS.split(",") if word.strip())
 
     @property
     def default_target(self) -> str:

@@ -105,7 +105,12 @@ def prepare(host: Host, data: Mapping[str, Any], noticed: list[Finding]) -> Prep
     if findings and not usable:
         raise InvalidRequest(issues=findings)
     assembly = assemble(
-        plugin, files, options=data.get("options"), parameters=data.get("parameters"), name=data.get("name")
+        plugin,
+        files,
+        options=data.get("options"),
+        parameters=data.get("parameters"),
+        name=data.get("name"),
+        template=data.get("template"),
     )
     if findings:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
@@ -402,4 +407,5 @@ def _concerns_tree(finding: Finding) -> bool:
         "parameters",
         "space_type",
         "name",
+        "template",
     )

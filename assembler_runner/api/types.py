@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 from assembler_runner.api.common import fails
 from assembler_runner.card import README
 from assembler_runner.errors import NotFound
+from assembler_runner.hooks import ask_defaults, ask_templates
 from assembler_runner.host import current_host
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.registry import PluginRecord
@@ -56,17 +57,34 @@ def list_plugins() -> dict[str, Any]:
 
 def describe(plugin: SpacePlugin) -> dict[str, Any]:
     """Returns what callers have to know of a type."""
-    options = plugin.options_schema.load({})
     return {
         "name": plugin.space_type,
         "version": plugin.version,
+        "versions": current_host().registry.versions(plugin.space_type),
         "sdk": plugin.sdk,
         "description": plugin.description,
         "tags": list(plugin.tags),
         "options": json_schema(plugin.options_schema),
-        "default_files": sorted({README, *(file.path for file in plugin.defaults(options))}),
-        "templates": [],
+        "default_files": default_files(plugin),
+        "templates": [
+            {
+                "name": template.name,
+                "description": template.description,
+                "files": [file.path for file in template.files],
+                "parameters": json_schema(template.parameters()),
+            }
+            for template in ask_templates(plugin)
+        ],
     }
+
+
+def default_files(plugin: SpacePlugin) -> list[str]:
+    """Returns the paths that are made where none is given; of a type with an option that must be given only the card."""
+    try:
+        options = dict(plugin.options_schema.load({}))
+    except ma.ValidationError:
+        return [README]
+    return sorted({README, *(file.path for file in ask_defaults(plugin, options))})
 
 
 def json_schema(schema: ma.Schema) -> dict[str, Any]:
