@@ -9,6 +9,7 @@ import sys
 import click
 import sqlalchemy as sa
 from flask import Flask
+from flask.cli import with_appcontext
 from flask_migrate import stamp
 
 from assembler_runner import requirements
@@ -26,6 +27,7 @@ def register_commands(app: Flask) -> None:
 
 
 @click.command("create-db")
+@with_appcontext
 def create_db() -> None:
     """Create all tables and the user admin; `flask db upgrade` works afterwards."""
     db.create_all()
@@ -35,6 +37,7 @@ def create_db() -> None:
 
 
 @click.command("drop-db")
+@with_appcontext
 def drop_db() -> None:
     """Drop all tables with everything in them."""
     db.drop_all()
@@ -46,6 +49,7 @@ def drop_db() -> None:
 @click.command("install")
 @click.option("--dry-run", is_flag=True, help="Only print what would be installed.")
 @click.option("--skip-runner-requirements", is_flag=True, help="Leave out what the service itself needs.")
+@with_appcontext
 def install(dry_run: bool, skip_runner_requirements: bool) -> None:
     """Install what the plugins need; what does not fit together is told before anything is installed."""
     own = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line.strip()]

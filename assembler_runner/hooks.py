@@ -8,6 +8,7 @@ from typing import Any
 import marshmallow as ma
 
 from assembler_runner.errors import Finding, PluginError
+from assembler_runner.json_schema import json_schema
 from assembler_runner.paths import check_collisions, check_path
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
 
@@ -62,6 +63,13 @@ def ask_templates(plugin: SpacePlugin) -> list[Template]:
     for template in templates:
         if not (isinstance(template.parameters, type) and issubclass(template.parameters, ma.Schema)):
             raise broken(plugin, f"the parameters of template {template.name} must be a marshmallow Schema")
+        try:
+            json_schema(template.parameters())
+        # The schema is the stranger's.
+        except Exception as problem:
+            raise broken(
+                plugin, f"the parameters of template {template.name} raised {type(problem).__name__}"
+            ) from problem
         if not _checked_files(plugin, f"template {template.name}", list(template.files)):
             raise broken(plugin, f"template {template.name} has no files")
     return templates
@@ -86,6 +94,7 @@ def probe(plugin: SpacePlugin) -> None:
         PluginError: at the first broken word.
     """
     try:
+        json_schema(plugin.options_schema)
         options: dict[str, Any] | None = dict(plugin.options_schema.load({}))
     except ma.ValidationError:
         # An option without a default has to come with the request.

@@ -201,9 +201,13 @@ def _told(problem: BaseException) -> str:
     """What went wrong, with the place where there is one; this is for the operator, not for strangers."""
     if isinstance(problem, AssemblerError):
         return problem.message
-    frames = traceback.extract_tb(problem.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"{type(problem).__name__}: {problem}{'' if isinstance(problem, SyntaxError) else place}"
+    told = f"{type(problem).__name__}: {problem}"
+    if isinstance(problem, SyntaxError):
+        return told
+    ours = str(Path(__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if Path(frame.filename).is_file()]
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
+    return f"{told} ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else told
 
 
 def _packages(folder: Path) -> list[Path]:

@@ -78,7 +78,12 @@ def test_an_unknown_template_is_told_with_the_known_ones(service: Service) -> No
 
 
 def test_a_template_is_published_and_single_files_replaced(service: Service) -> None:
-    body = {"space_type": "static", "template": "landing", "parameters": {"headline": "Hi"}, "files": {"style.css": "h1 {}"}}
+    body = {
+        "space_type": "static",
+        "template": "landing",
+        "parameters": {"headline": "Hi"},
+        "files": {"style.css": "h1 {}"},
+    }
     request = service.publish(**body)
     assert request["status"] == "succeeded"
     files = {file["path"]: file["origin"] for file in request["files"]}
@@ -91,9 +96,10 @@ def test_a_template_is_published_and_single_files_replaced(service: Service) -> 
         "style.css": "given",
     }
     space = service.space(request["space_id"])
-    raw = service.client.get(f"/local/{space['namespace']}/{space['name']}/raw/main/params.json").json
-    assert raw["headline"] == "Hi"
-    assert raw["button"] == "Learn more"
+    raw = service.client.get(f"/local/{space['namespace']}/{space['name']}/raw/main/params.json")
+    parameters = json.loads(raw.text)
+    assert parameters["headline"] == "Hi"
+    assert parameters["button"] == "Learn more"
 
 
 def test_templates_stand_in_the_space_types(service: Service) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask_smorest import Blueprint
 
 from assembler_runner.api.common import fails
@@ -13,6 +12,7 @@ from assembler_runner.card import README
 from assembler_runner.errors import NotFound
 from assembler_runner.hooks import ask_defaults, ask_templates
 from assembler_runner.host import current_host
+from assembler_runner.json_schema import json_schema
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.registry import PluginRecord
 from assembler_runner.schemas import MetaSchema, PluginSchema, SpaceTypeSchema, list_of
@@ -79,23 +79,12 @@ def describe(plugin: SpacePlugin) -> dict[str, Any]:
 
 
 def default_files(plugin: SpacePlugin) -> list[str]:
-    """Returns the paths that are made where none is given; of a type with an option that must be given only the card."""
+    """Returns the paths that are made where none is given; only the card where an option must be given."""
     try:
         options = dict(plugin.options_schema.load({}))
     except ma.ValidationError:
         return [README]
     return sorted({README, *(file.path for file in ask_defaults(plugin, options))})
-
-
-def json_schema(schema: ma.Schema) -> dict[str, Any]:
-    """Returns a marshmallow schema as JSON Schema (draft 2020-12, which OpenAPI 3.1 uses)."""
-    converter = OpenAPIConverter("3.1.0", lambda schema: None, None)  # type: ignore[arg-type]  # nothing is registered
-    made: dict[str, Any] = converter.schema2jsonschema(schema)
-    for name, field in schema.fields.items():
-        made["properties"][name].pop("card", None)
-        if isinstance(field.validate, ma.validate.Regexp):
-            made["properties"][name]["pattern"] = field.validate.regex.pattern
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "additionalProperties": False}
 
 
 def _all(rows: list[Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class DockerPlugin(SpacePlugin):
         ]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds a default Dockerfile that has nothing to run, and one that listens on another port than is asked for."""
+        """Finds a default Dockerfile that has nothing to run, and one for another port than is asked for."""
         if tree["Dockerfile"].content == self._dockerfile(options).content:
             return app_file_missing(tree, options["app_file"], self.space_type)
         exposed = [int(port) for port in re.findall(r"(?mi)^\s*EXPOSE\s+(\d{1,5})", tree["Dockerfile"].text())]
