@@ -22,6 +22,7 @@ from assembler_runner.celery_app import make_celery
 from assembler_runner.commands import register_commands
 from assembler_runner.errors import InvalidCredentials, Unauthorized
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases
 from assembler_runner.models import configure_engine, db
 from assembler_runner.registry import Registry
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     auth.configure(app, settings)
     make_celery(app, settings)
     endpoints = api.register(app)
+    _describe_options(endpoints, app.extensions[EXTENSION].registry)
     _mount_plugins(app, endpoints)
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
@@ -140,6 +142,15 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
         engine = db.engine
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
     return Host(settings, folder, registry, files, targets, Vault(settings.SECRET_KEY), leases)
+
+
+def _describe_options(endpoints: Api, registry: Registry) -> None:
+    """Puts the options of every type into the OpenAPI document."""
+    for plugin in registry.types():
+        name = "".join(part.capitalize() for part in plugin.space_type.split("-")) + "Options"
+        described = json_schema(plugin.options_schema)
+        described.pop("$schema")
+        endpoints.spec.components.schema(name, described)
 
 
 def _mount_plugins(app: Flask, endpoints: Api) -> None:

@@ -251,6 +251,7 @@ def test_endpoints_of_a_plugin(make_service: MakeService, tmp_path: Path) -> Non
     assert service.get("/plugins/note@2.0/hello").json == {"hello": "note"}
     assert service.client.get("/plugins/note@1.0/hello").status_code == 401
     spec = service.client.get("/api-spec.json").json
+    assert "title" in spec["components"]["schemas"]["NoteOptions"]["properties"]
     assert spec["paths"]["/plugins/note@1.0/hello"]["get"]["summary"] == "Say hello"
     (bad,) = [record for record in service.get("/plugins").json["data"] if record["name"] == "bad"]
     assert "endpoints could not be added" in bad["note"]
