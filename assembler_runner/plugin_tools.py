@@ -69,7 +69,11 @@ class {cls}(SpacePlugin):
         return app_file_missing(tree, options["app_file"], self.space_type)
 '''
 
-_EXAMPLE = 'from http.server import HTTPServer, SimpleHTTPRequestHandler\n\nprint("Hello", PARAMS["user"])\nHTTPServer(("0.0.0.0", 7860), SimpleHTTPRequestHandler).serve_forever()\n'
+_EXAMPLE = """from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+print("Hello", PARAMS["user"])
+HTTPServer(("0.0.0.0", 7860), SimpleHTTPRequestHandler).serve_forever()
+"""
 
 
 def write_skeleton(folder: Path, name: str) -> Path:

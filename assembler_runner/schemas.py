@@ -14,8 +14,9 @@ from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
 from assembler_runner.errors import Finding
-from assembler_runner.models import Event, JsonText, RequestFile, Space, SpaceRequest, UtcDateTime
+from assembler_runner.models import Event, JsonText, RequestFile, Space, SpaceRequest, UtcDateTime, db
 from assembler_runner.paths import field_of
+from assembler_runner.scheduling import expected_start, position
 
 HARDWARE = (
     "cpu-basic",
@@ -220,6 +221,11 @@ class SpaceInput(ma.Schema):
         validate=ma.validate.Length(max=50),
         metadata={"description": "Words to find it by."},
     )
+    on_failure = ma.fields.String(
+        load_default="delete",
+        validate=ma.validate.OneOf(("keep", "private", "delete")),
+        metadata={"description": "What becomes of a new Space that stayed empty because the request failed."},
+    )
     template = ma.fields.String(
         metadata={"description": "Starter app of the type; files may be left out then, and replace single ones."}
     )
@@ -268,9 +274,12 @@ class Moment(ma.fields.DateTime):
     """A moment as ISO 8601 with microseconds and Z."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return (
-            None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        )
+        return None if value is None else as_text(value)
+
+
+def as_text(moment: datetime) -> str:
+    """Returns a moment as ISO 8601 with microseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class _Converter(ModelConverter):
@@ -352,6 +361,43 @@ class FailureSchema(ma.Schema):
     hint = ma.fields.String(allow_none=True)
 
 
+class FailureCauseSchema(ma.Schema):
+    """One cause of failures."""
+
+    code = ma.fields.String()
+    count = ma.fields.Integer(metadata={"description": "How many requests failed for it."})
+    message = ma.fields.String(metadata={"description": "Message of the newest one."})
+    hint = ma.fields.String(allow_none=True)
+    newest = Moment(metadata={"description": "When the newest one failed, UTC."})
+
+
+class RetryAllInput(ma.Schema):
+    """A command for all failed requests."""
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    command = ma.fields.String(required=True, validate=ma.validate.OneOf(("retry",)))
+    code = ma.fields.String(metadata={"description": "Only those that failed with this code."})
+
+
+class RefusedSchema(ma.Schema):
+    """A request that could not be retried."""
+
+    id = ma.fields.String()
+    code = ma.fields.String()
+    message = ma.fields.String()
+
+
+class RetriedSchema(ma.Schema):
+    """What became of a retry of all."""
+
+    retried = ma.fields.List(ma.fields.String())
+    refused = ma.fields.List(ma.fields.Nested(RefusedSchema))
+
+
 class RequestSchema(_AutoSchema):
     """One asked-for change of a Space."""
 
@@ -374,6 +420,9 @@ class RequestSchema(_AutoSchema):
             "commit",
             "attempts",
             "error",
+            "on_failure",
+            "queue_position",
+            "expected_start_at",
             "created_at",
             "updated_at",
             "started_at",
@@ -384,6 +433,26 @@ class RequestSchema(_AutoSchema):
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
     error = ma.fields.Nested(FailureSchema, allow_none=True)
+    queue_position = ma.fields.Method(
+        "place", metadata={"type": "integer", "description": "Place in the queue, from 1; null if it does not wait."}
+    )
+    expected_start_at = ma.fields.Method(
+        "start",
+        metadata={
+            "type": "string",
+            "format": "date-time",
+            "description": "When it will be taken up, judged by the last ones; null if that is not known.",
+        },
+    )
+
+    def place(self, request: SpaceRequest) -> int | None:
+        """Returns the place in the queue."""
+        return position(db.session(), request)
+
+    def start(self, request: SpaceRequest) -> str | None:
+        """Returns when it will be taken up."""
+        moment = expected_start(db.session(), request, position(db.session(), request))
+        return None if moment is None else as_text(moment)
 
 
 class SpaceSchema(_AutoSchema):

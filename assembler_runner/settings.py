@@ -102,6 +102,10 @@ class Settings:
         10.0, "Seconds after which a wake-up that led to nothing is sent again.", at_least=0.1
     )
     MAX_ERRORS: int = setting(8, "Times a request is tried again after a passing error before it fails.", at_least=1)
+    MAX_QUEUE: int = setting(10_000, "Most requests that may wait; more are refused with 503.", at_least=1)
+    MAX_QUEUE_WAIT: float = setting(
+        3600.0, "Longest expected wait in seconds; requests that would wait longer are refused with 503.", at_least=1
+    )
     DRAIN_SECONDS: float = setting(20.0, "Seconds that running work gets to end when the service stops.", at_least=0)
     LOG_LEVEL: str = setting("INFO", "Level of the log.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 

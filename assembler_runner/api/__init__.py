@@ -49,7 +49,7 @@ def register(app: Flask) -> Api:
 def _spec_options() -> dict[str, Any]:
     return {
         "info": {
-            "description": "Send files, parameters and a space_type; get a running app on the Hub, and the truth about it all the way.",
+            "description": "Send files, parameters and a space_type; get a running app on the Hub, and the truth about it.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},

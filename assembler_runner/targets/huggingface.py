@@ -141,6 +141,11 @@ class HuggingFaceTarget(Target):
         with _translated("delete", self._token):
             self._api.delete_repo(f"{space.namespace}/{space.name}", repo_type="space", missing_ok=True)
 
+    def make_private(self, space: PublishedSpace) -> None:
+        """See :meth:`Target.make_private`."""
+        with _translated("settings", self._token):
+            self._api.update_repo_settings(f"{space.namespace}/{space.name}", repo_type="space", visibility="private")
+
     def state_after_commit(self, sdk: str) -> str:
         """See :meth:`Target.state_after_commit`: the Hub builds the app, a static one is served at once."""
         return "running" if sdk == "static" else "building"
