@@ -364,6 +364,16 @@ class BlobChunk(Base):
     content: Mapped[bytes] = mapped_column(sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"))
 
 
+class CreationTurn(Base):
+    """Who may send a create call for an account of a target: the Hub refuses creations of one account that overlap."""
+
+    __tablename__ = "creation_turns"
+
+    account: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(sa.String(36))
+    until: Mapped[float] = mapped_column(sa.Double, default=0.0)
+
+
 class IdempotencyKey(Base):
     """The answer that was given for a key, to be given again."""
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from assembler_runner import job as jobs
 from assembler_runner.cleanup import clean_up
+from assembler_runner.creation import creation_turn
 from assembler_runner.errors import AssemblerError, HeadMoved, NameTaken, RateLimited, TargetUnavailable
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost
@@ -221,8 +222,10 @@ def _create(job: Job, target: Target) -> PublishedSpace:
 
 
 def _send_create(job: Job, target: Target) -> PublishedSpace:
+    spec = job.spec_with_secrets()
     try:
-        return target.create(job.spec_with_secrets())
+        with creation_turn(target.account, job.host.settings.HUB_TIMEOUT + 10):
+            return target.create(spec)
     except TargetUnavailable:
         raise
     except AssemblerError as problem:

@@ -91,6 +91,11 @@ class Target(ABC):
     initial_commits: ClassVar[int] = 1
     """How many commits the target itself makes in a new Space."""
 
+    @property
+    def account(self) -> str | None:
+        """A name for the account whose creations must not overlap, without the token; None if they may."""
+        return None
+
     @abstractmethod
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """Makes a new Space in one call.

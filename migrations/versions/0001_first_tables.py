@@ -25,6 +25,15 @@ def upgrade():
     with op.batch_alter_table('blobs', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_blobs_created_at'), ['created_at'], unique=False)
 
+    op.create_table('creation_turns',
+    sa.Column('account', sa.String(length=64), nullable=False),
+    sa.Column('owner', sa.String(length=36), nullable=True),
+    sa.Column('until', sa.Double(), nullable=False),
+    sa.PrimaryKeyConstraint('account', name=op.f('pk_creation_turns')),
+    mysql_charset='utf8mb4',
+    mysql_collate='utf8mb4_bin',
+    mysql_engine='InnoDB'
+    )
     op.create_table('idempotency_keys',
     sa.Column('account_id', sa.String(length=36), nullable=False),
     sa.Column('key', sa.String(length=255), nullable=False),
@@ -211,4 +220,5 @@ def downgrade():
     op.drop_table('blob_chunks')
     op.drop_table('realms')
     op.drop_table('idempotency_keys')
+    op.drop_table('creation_turns')
     op.drop_table('blobs')
