@@ -11,7 +11,6 @@ from assembler_runner import __version__
 from assembler_runner.api import forerunner, health, pages, requests, spaces, tokens, types
 from assembler_runner.api.common import register_error_handlers
 from assembler_runner.schemas import ErrorSchema
-from assembler_runner.ui.assets import asset_url
 
 TITLE = "Assembler"
 
@@ -21,7 +20,7 @@ class _Api(Api):
 
 
 def register(app: Flask) -> Api:
-    """Adds the API, its documentation pages and the error handler to an application."""
+    """Adds the API, its OpenAPI document and the error handler to an application."""
     app.config.update(
         API_TITLE=TITLE,
         API_VERSION=__version__,
@@ -29,14 +28,6 @@ def register(app: Flask) -> Api:
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="api-spec.json",
         API_SPEC_OPTIONS=_spec_options(),
-    )
-    app.config.update(
-        OPENAPI_REDOC_PATH="redoc",
-        OPENAPI_REDOC_URL=asset_url("redoc"),
-        OPENAPI_RAPIDOC_PATH="rapidoc",
-        OPENAPI_RAPIDOC_URL=asset_url("rapidoc"),
-        OPENAPI_SWAGGER_UI_PATH="swagger-ui",
-        OPENAPI_SWAGGER_UI_URL=asset_url("swagger"),
     )
     api = _Api(app)
     for module in (spaces, requests, types, tokens, forerunner, health):
@@ -49,7 +40,8 @@ def register(app: Flask) -> Api:
 def _spec_options() -> dict[str, Any]:
     return {
         "info": {
-            "description": "Send files, parameters and a space_type; get a running app on the Hub, and the truth about it.",
+            "description": "Send files, parameters and a space_type; get a running app on the Hub, "
+            "and the truth about it all the way.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},

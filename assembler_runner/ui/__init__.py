@@ -1,7 +1,38 @@
 """The web pages of the service, their templates and their stylesheet."""
 
-from flask import Blueprint
+from flask import Blueprint, Response, render_template
+
+__all__ = ["ui"]
 
 ui = Blueprint("ui", __name__, static_folder="static", static_url_path="/assets/ui", template_folder="templates")
 
-__all__ = ["ui"]
+# What the three scripts need: inline styles, pictures made in the page, and the search index of Redoc as a worker.
+_DOCUMENTATION_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@ui.get("/redoc")
+def redoc() -> Response:
+    """Shows the OpenAPI document with Redoc."""
+    return _documentation("api_redoc.html")
+
+
+@ui.get("/rapidoc")
+def rapidoc() -> Response:
+    """Shows the OpenAPI document with RapiDoc."""
+    return _documentation("api_rapidoc.html")
+
+
+@ui.get("/swagger-ui")
+def swagger_ui() -> Response:
+    """Shows the OpenAPI document with Swagger UI."""
+    return _documentation("api_swagger_ui.html")
+
+
+def _documentation(template: str) -> Response:
+    response = Response(render_template(template))
+    response.headers["Content-Security-Policy"] = _DOCUMENTATION_POLICY
+    return response
