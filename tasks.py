@@ -62,7 +62,8 @@ def start_broker(c: Context, port: int = 6379) -> None:
     if not shutil.which("redis-server"):
         sys.exit("Neither docker nor redis-server is there; install one of them.")
     c.run(
-        f"redis-server --daemonize yes --bind 127.0.0.1 --port {port} --pidfile {_pidfile()} --save '' --dir {ROOT / 'instance'}"
+        f"redis-server --daemonize yes --bind 127.0.0.1 --port {port} --save '' "
+        f"--pidfile {_pidfile()} --dir {ROOT / 'instance'}"
     )
 
 

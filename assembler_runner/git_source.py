@@ -117,9 +117,9 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
             commit = _fetch(source, repository)
         except _GitFailed as problem:
             if not last_good.exists():
-                raise PluginSourceError(f"{source.url} could not be fetched: {problem}") from None
+                raise PluginSourceError(f"{source.url} could not be fetched: {problem.said}") from None
             commit = last_good.read_text().strip()
-            note = f"could not be fetched just now ({problem}); the last good state is used"
+            note = f"could not be fetched just now ({problem.said}); the last good state is used"
         laid_out = _lay_out(repository, commit, home)
         last_good.write_text(commit)
     wanted = laid_out / source.subdirectory if source.subdirectory else laid_out
@@ -131,7 +131,11 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
 
 
 class _GitFailed(Exception):
-    """What git said, in one line."""
+    """Git could not do it; `said` is its last line."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+        super().__init__(said)
 
 
 def _fetch(source: GitSource, repository: Path) -> str:
@@ -169,7 +173,7 @@ def _lay_out(repository: Path, commit: str, home: Path) -> Path:
         unfinished.chmod(0o755)
         unfinished.rename(final)
     except _GitFailed as problem:
-        raise PluginSourceError(f"commit {commit[:12]} could not be laid out: {problem}") from None
+        raise PluginSourceError(f"commit {commit[:12]} could not be laid out: {problem.said}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return final

@@ -434,12 +434,13 @@ class RequestSchema(_AutoSchema):
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
     error = ma.fields.Nested(FailureSchema, allow_none=True)
     queue_position = ma.fields.Method(
-        "place", metadata={"type": "integer", "description": "Place in the queue, from 1; null if it does not wait."}
+        "place",
+        metadata={"type": ["integer", "null"], "description": "Place in the queue, from 1; null if it does not wait."},
     )
     expected_start_at = ma.fields.Method(
         "start",
         metadata={
-            "type": "string",
+            "type": ["string", "null"],
             "format": "date-time",
             "description": "When it will be taken up, judged by the last ones; null if that is not known.",
         },
