@@ -7,7 +7,7 @@ import binascii
 import re
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import has_request_context, request
@@ -140,6 +140,12 @@ class JsonObject(ma.fields.Dict):
 
 class SpaceInput(ma.Schema):
     """What is asked for: files, parameters and a type; all but the files has a default."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "space_type": "static",
+        "files": {"index.html": '<h1>Hello</h1><script src="params.js"></script>'},
+        "parameters": {"user": "x"},
+    }
 
     class Meta:
         """Unknown fields are errors."""
@@ -496,6 +502,15 @@ class EventSchema(_AutoSchema):
         include_fk = True
         fields = ("id", "request_id", "type", "message", "data", "created_at")
 
+    data = ma.fields.Method("details", metadata={"type": "object", "description": "Details."})
+
+    def details(self, event: Event) -> dict[str, Any]:
+        """Returns the details, with addresses that work from outside."""
+        data: dict[str, Any] = dict(event.data or {})
+        if isinstance(data.get("commit"), dict):
+            data["commit"] = {**data["commit"], "url": absolute_url(data["commit"].get("url"))}
+        return data
+
 
 class MetaSchema(ma.Schema):
     """What stands beside a list."""
@@ -579,14 +594,6 @@ class PluginSchema(ma.Schema):
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
     note = ma.fields.String(allow_none=True, metadata={"description": "What else is to be known of it."})
-
-
-class CreateSpaceInput(ma.Schema):
-    """What the forerunner's endpoint takes."""
-
-    space_type = ma.fields.String(load_default="gradio", metadata={"example": "static"})
-    files = ma.fields.Dict(required=True, metadata={"example": {"index.html": "<h1>Hello</h1>"}})
-    parameters = ma.fields.Dict(metadata={"example": {"message": "x"}})
 
 
 class CreateSpaceSchema(ma.Schema):

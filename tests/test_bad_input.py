@@ -85,9 +85,9 @@ def test_everything_at_once(service: Service) -> None:
         },
     )
     assert set(found) == {
-        "space_type", 'files["../x"]', 'files["b"]', 'files["c"].content', 'files["d"].encoding', "parameters", "options",
-        "name", "namespace", "visibility", "target", "secrets.1A.key", "secrets.B.value", "variables", "hardware", "sleep_time",
-        "labels.0", "colour",
+        "space_type", 'files["../x"]', 'files["b"]', 'files["c"].content', 'files["d"].encoding', "parameters",
+        "options", "name", "namespace", "visibility", "target", "secrets.1A.key", "secrets.B.value", "variables",
+        "hardware", "sleep_time", "labels.0", "colour",
     }  # fmt: skip
     assert found["space_type"]["hint"] == "Use one of: docker, gradio, static, streamlit."
     assert "visibility" in found["colour"]["hint"]

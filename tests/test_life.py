@@ -117,7 +117,6 @@ def test_a_stream_ends_with_the_request(hub_service: Service, hub: StandInHub) -
 ALLOWED = {
     (QUEUED, RUNNING),
     (QUEUED, CANCELLED),
-    (QUEUED, FAILED),
     (RUNNING, RUNNING),
     (RUNNING, QUEUED),
     (RUNNING, SUCCEEDED),

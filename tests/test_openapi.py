@@ -104,7 +104,7 @@ def test_the_examples_are_accepted(make_service: MakeService) -> None:
     for name, path, status in (
         ("SpaceInput", "/spaces/preview", 200),
         ("SpaceInput", "/spaces", 202),
-        ("CreateSpaceInput", "/create-space", 202),
+        ("SpaceInput", "/create-space", 202),
     ):
         body = sample(document, name)
         assert set(body) >= {"space_type", "files", "parameters"}

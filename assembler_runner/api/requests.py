@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, current_app, g, request
+from flask import Response, current_app, g, request, stream_with_context
 from flask_smorest import Blueprint
 
 from assembler_runner import requests, spaces
@@ -144,4 +144,5 @@ def _stream(request_id: str, after: int) -> Response:
             seen = changes.wait(seen, KEEP_ALIVE_SECONDS)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(generate(), mimetype="text/event-stream", headers=headers)
+    # The address of the service is known from the request only.
+    return Response(stream_with_context(generate()), mimetype="text/event-stream", headers=headers)
