@@ -10,6 +10,8 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
+from assembler_runner.settings import load
+
 ROOT = Path(__file__).resolve().parent
 PYTHON = sys.executable
 os.environ["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
@@ -42,12 +44,15 @@ def check(c: Context) -> None:
     }
 )
 def worker(
-    c: Context, pool: str = "threads", concurrency: int = 8, log_level: str = "INFO", periodic_scheduler: bool = False
+    c: Context, pool: str = "", concurrency: int = 0, log_level: str = "", periodic_scheduler: bool = False
 ) -> None:
-    """Run a Celery worker in the foreground."""
+    """Run a Celery worker in the foreground; what is not given here comes from the settings."""
+    settings = load(os.environ)
+    pool, concurrency = pool or settings.CELERY_WORKER_POOL, concurrency or settings.CONCURRENCY
+    log_level = log_level or settings.LOG_LEVEL
     command = [PYTHON, "-m", "celery", "--app", "assembler_runner.celery_worker:celery", "worker"]
     command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--loglevel={log_level}", "--hostname=worker-%i@%h"]
-    if periodic_scheduler:
+    if periodic_scheduler or settings.PERIODIC_SCHEDULER:
         command.append("--beat")
     os.execv(PYTHON, command)
 
@@ -62,7 +67,8 @@ def start_broker(c: Context, port: int = 6379) -> None:
     if not shutil.which("redis-server"):
         sys.exit("Neither docker nor redis-server is there; install one of them.")
     c.run(
-        f"redis-server --daemonize yes --bind 127.0.0.1 --port {port} --pidfile {_pidfile()} --save '' --dir {ROOT / 'instance'}"
+        f"redis-server --daemonize yes --bind 127.0.0.1 --port {port} --save '' "
+        f"--pidfile {_pidfile()} --dir {ROOT / 'instance'}"
     )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from flask import Flask, g, has_app_context, has_request_context, request
 from flask_migrate import Migrate
+from flask_smorest import Api
+from flask_smorest import Blueprint as SmorestBlueprint
 
 from assembler_runner import api, auth
 from assembler_runner.auth import account_from_header, public
@@ -20,6 +22,7 @@ from assembler_runner.celery_app import make_celery
 from assembler_runner.commands import register_commands
 from assembler_runner.errors import InvalidCredentials, Unauthorized
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases
 from assembler_runner.models import configure_engine, db
 from assembler_runner.registry import Registry
@@ -64,7 +67,9 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
     auth.configure(app, settings)
     make_celery(app, settings)
-    api.register(app)
+    endpoints = api.register(app)
+    _describe_options(endpoints, app.extensions[EXTENSION].registry)
+    _mount_plugins(app, endpoints)
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
     app.register_blueprint(local_pages(local, _may_read))
@@ -124,6 +129,9 @@ def _reads_only() -> bool:
 def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Host:
     registry = Registry()
     registry.load_folders(settings.plugin_folders)
+    git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
+    registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
+    registry.load_entry_points()
     targets: dict[str, Target] = {local.name: local}
     if settings.HF_TOKEN:
         targets["huggingface"] = HuggingFaceTarget(settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT)
@@ -134,6 +142,35 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
         engine = db.engine
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
     return Host(settings, folder, registry, files, targets, Vault(settings.SECRET_KEY), leases)
+
+
+def _describe_options(endpoints: Api, registry: Registry) -> None:
+    """Puts the options of every type into the OpenAPI document."""
+    for plugin in registry.types():
+        name = "".join(part.capitalize() for part in plugin.space_type.split("-")) + "Options"
+        described = json_schema(plugin.options_schema)
+        described.pop("$schema")
+        endpoints.spec.components.schema(name, described)
+
+
+def _mount_plugins(app: Flask, endpoints: Api) -> None:
+    """Adds the endpoints that plugins bring; one that cannot be added makes its plugin's record say so."""
+    registry = app.extensions[EXTENSION].registry
+    for plugin in registry.all():
+        name = f"{plugin.space_type}@{plugin.version}"
+        try:
+            blueprint = plugin.get_blueprint()
+            if blueprint is None:
+                continue
+            # Flask takes no dots in the name of a blueprint.
+            where = {"url_prefix": f"/plugins/{name}", "name": f"plugin {name}".replace(".", "_")}
+            if isinstance(blueprint, SmorestBlueprint):
+                endpoints.register_blueprint(blueprint, **where)
+            else:
+                app.register_blueprint(blueprint, **where)
+        # A stranger's code may raise anything; its Space type still works.
+        except Exception as problem:  # noqa: BLE001
+            registry.tell(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
 
 
 def _may_read(visibility: str) -> bool:

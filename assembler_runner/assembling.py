@@ -16,9 +16,10 @@ import marshmallow as ma
 
 from assembler_runner import python_source
 from assembler_runner.card import README, GivenCard, complete_readme, read_card
-from assembler_runner.errors import Finding, PluginError, Severity
+from assembler_runner.errors import Finding, Severity
+from assembler_runner.hooks import ask_card, ask_check, ask_defaults, ask_templates
 from assembler_runner.paths import check_collisions, check_path
-from assembler_runner.plugin import SpaceFile, SpacePlugin, Tree
+from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
 
 MAX_PARAMETER_DEPTH = 60
 """Python's own parser takes 100 levels of brackets and parameters become a Python literal."""
@@ -51,6 +52,7 @@ def assemble(
     options: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     name: str | None = None,
+    template: str | None = None,
 ) -> Assembly:
     """Makes the tree of a Space.
 
@@ -60,6 +62,7 @@ def assemble(
         options: the type's options as given, not checked yet.
         parameters: what becomes `PARAMS`; None where none were given.
         name: the Space's name if it was asked for; the title without another.
+        template: name of the starter app whose files come first and whose parameters are checked; None for none.
     Returns:
         The tree and all findings at once.
     Raises:
@@ -67,24 +70,31 @@ def assemble(
     """
     findings = [finding for path in files for finding in check_path(path)]
     findings += check_parameters(parameters)
-    card = read_card(files[README]) if README in files else GivenCard()
+    starter, problems = find_template(plugin, template)
+    findings += problems
+    own = {file.path: file for file in starter.files} if starter else {}
+    own |= {path: SpaceFile(path, content, "given") for path, content in files.items()}
+    card = read_card(own[README].content) if README in own else GivenCard()
     checked, problems = check_options(plugin, options or {}, card)
     findings += problems
+    if starter is not None:
+        parameters, problems = check_template_parameters(starter, parameters)
+        findings += problems
     if findings:
         return Assembly(Tree({path: SpaceFile(path, content, "given") for path, content in files.items()}), findings)
 
     tree: dict[str, SpaceFile] = {}
-    for path, content in files.items():
-        tree[path], noticed = _given_file(path, content, parameters, checked.get("app_file"))
+    for file in own.values():
+        tree[file.path], noticed = _own_file(file, parameters, checked.get("app_file"))
         findings += noticed
-    for file in _ask_defaults(plugin, checked):
-        tree.setdefault(file.path, file)
     if parameters is not None:
         findings += _add_parameter_files(plugin, tree, parameters)
+    for file in ask_defaults(plugin, checked):
+        tree.setdefault(file.path, file)
     findings += _add_card(plugin, tree, checked, card, name)
     findings += check_collisions(tree)
     whole = Tree(tree)
-    findings += _ask_check(plugin, whole, checked)
+    findings += ask_check(plugin, whole, checked)
     return Assembly(whole, findings)
 
 
@@ -109,6 +119,36 @@ def check_parameters(parameters: Any) -> list[Finding]:
         hint = "Send a flatter object, or a file of your own."
         findings.append(Finding("too_deep", message, path="parameters", hint=hint))
     return findings
+
+
+def find_template(plugin: SpacePlugin, name: str | None) -> tuple[Template | None, list[Finding]]:
+    """Returns the starter app of that name, or the finding that there is none; None for no name."""
+    if name is None:
+        return None, []
+    templates = {template.name: template for template in ask_templates(plugin)}
+    if name in templates:
+        return templates[name], []
+    hint = f"Use one of: {', '.join(templates)}." if templates else "This type has no templates."
+    message = f"The type {plugin.space_type} has no template {name}."
+    return None, [Finding("unknown_template", message, path="template", hint=hint)]
+
+
+def check_template_parameters(
+    template: Template, parameters: Mapping[str, Any] | None
+) -> tuple[Mapping[str, Any] | None, list[Finding]]:
+    """Checks the parameters of a starter app and fills in its defaults.
+
+    Args:
+        template: the starter app.
+        parameters: as given.
+    Returns:
+        The parameters as JSON, and one finding per problem.
+    """
+    schema = template.parameters(unknown=ma.RAISE)
+    try:
+        return dict(schema.dump(schema.load(dict(parameters or {})))), []
+    except ma.ValidationError as problem:
+        return parameters, flatten_messages(problem.messages, "parameters", sorted(schema.fields))
 
 
 def check_options(
@@ -160,11 +200,12 @@ def flatten_messages(messages: Any, prefix: str, allowed: list[str] | None = Non
     return findings
 
 
-def _given_file(
-    path: str, content: bytes, parameters: Mapping[str, Any] | None, app_file: str | None
+def _own_file(
+    file: SpaceFile, parameters: Mapping[str, Any] | None, app_file: str | None
 ) -> tuple[SpaceFile, list[Finding]]:
+    path, content = file.path, file.content
     if not path.endswith(".py"):
-        return SpaceFile(path, content, "given"), []
+        return file, []
     findings = []
     broken = python_source.syntax_error(content)
     if broken is not None:
@@ -179,21 +220,23 @@ def _given_file(
         findings.append(Finding("params_bound", message, "warning", path, hint=hint))
     elif not facts.binds and (parameters is not None or facts.uses):
         content = python_source.insert_parameters(content, parameters or {})
-    return SpaceFile(path, content, "given"), findings
+    return SpaceFile(path, content, file.origin), findings
 
 
 def _add_parameter_files(
     plugin: SpacePlugin, tree: dict[str, SpaceFile], parameters: Mapping[str, Any]
 ) -> list[Finding]:
     """Parameters for code that is not Python: params.json, and params.js for pages."""
-    given = [file for file in tree.values() if file.origin == "given"]
-    if not plugin.parameter_files and any(file.path.endswith(".py") for file in given):
+    own = list(tree.values())
+    if not plugin.parameter_files and any(file.path.endswith(".py") for file in own):
         return []
     text = json.dumps(dict(parameters), indent=2)
     made = [SpaceFile("params.json", (text + "\n").encode(), "generated")]
     if plugin.sdk == "static":
         # A page may be inlined into HTML by a build; </script> inside a string would end it there.
-        script = f"window.PARAMS = {text};\n".replace("<", "\\u003c")
+        # In a literal the key __proto__ would set the prototype.
+        value = f"JSON.parse({json.dumps(text)})" if '"__proto__"' in text else text
+        script = f"window.PARAMS = {value};\n".replace("<", "\\u003c")
         made.append(SpaceFile("params.js", script.encode(), "generated"))
     findings = []
     for file in made:
@@ -201,7 +244,7 @@ def _add_parameter_files(
             message = f"{file.path} was given, so the parameters were not written there."
             findings.append(Finding("params_bound", message, "warning", file.path, hint="Leave it out to get it made."))
         tree.setdefault(file.path, file)
-    pages = [file.text() for file in given if file.path.endswith(_TEXT_FOR_BROWSERS)]
+    pages = [file.text() for file in own if file.path.endswith(_TEXT_FOR_BROWSERS)]
     if plugin.sdk == "static" and not any("params.js" in page for page in pages):
         message = "No page loads the parameters."
         hint = 'Put <script src="params.js"></script> into the page and read window.PARAMS.'
@@ -212,47 +255,10 @@ def _add_parameter_files(
 def _add_card(
     plugin: SpacePlugin, tree: dict[str, SpaceFile], options: Mapping[str, Any], given: GivenCard, name: str | None
 ) -> list[Finding]:
-    card = _ask_card(plugin, options)
+    card = ask_card(plugin, options)
     title = card.pop("title", None) or name or f"{plugin.space_type.capitalize()} Space"
     present = tree.get(README)
     values = {"title": title, "sdk": plugin.sdk, **card}
     content, findings = complete_readme(present.content if present else b"", given, values)
     tree[README] = SpaceFile(README, content, present.origin if present else "generated")
     return findings
-
-
-def _ask_defaults(plugin: SpacePlugin, options: Mapping[str, Any]) -> list[SpaceFile]:
-    files = _ask(plugin, "defaults", options)
-    if not isinstance(files, list) or not all(
-        isinstance(file, SpaceFile) and isinstance(file.path, str) and isinstance(file.content, bytes) for file in files
-    ):
-        raise _broken(plugin, "defaults() must return a list of SpaceFile with str paths and bytes")
-    if any(check_path(file.path) for file in files):
-        raise _broken(plugin, "defaults() returned a path that no Space may have")
-    return [SpaceFile(file.path, file.content, "default") for file in files]
-
-
-def _ask_card(plugin: SpacePlugin, options: Mapping[str, Any]) -> dict[str, Any]:
-    card = _ask(plugin, "card", options)
-    if not isinstance(card, dict):
-        raise _broken(plugin, "card() must return a dict")
-    return dict(card)
-
-
-def _ask_check(plugin: SpacePlugin, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-    findings = _ask(plugin, "check", tree, options)
-    if not isinstance(findings, list) or not all(isinstance(finding, Finding) for finding in findings):
-        raise _broken(plugin, "check() must return a list of Finding")
-    return findings
-
-
-def _ask(plugin: SpacePlugin, method: str, *arguments: Any) -> Any:
-    try:
-        return getattr(plugin, method)(*arguments)
-    # A stranger's code may raise anything; its name is told, its text may hold what is not for callers.
-    except Exception as problem:
-        raise _broken(plugin, f"{method}() raised {type(problem).__name__}") from problem
-
-
-def _broken(plugin: SpacePlugin, what: str) -> PluginError:
-    return PluginError(f"The plugin {plugin.space_type} {plugin.version} is broken: {what}.")

@@ -36,6 +36,44 @@ def serve(host: str, port: int, instance: Path) -> None:
     run(host, port, instance)
 
 
+@cli.group()
+def plugin() -> None:
+    """Help for authors of plugins."""
+
+
+@plugin.command("new")
+@click.argument("name")
+@click.option(
+    "--folder",
+    default="plugins",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Plugin folder to put it into.",
+)
+def plugin_new(name: str, folder: Path) -> None:
+    """Write the skeleton of a plugin for the space type NAME."""
+    from assembler_runner.plugin_tools import write_skeleton
+
+    made = write_skeleton(folder, name)
+    click.echo(f"Wrote {made}. Check it with: assembler plugin check {made}")
+
+
+@plugin.command("check")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def plugin_check(path: Path) -> None:
+    """Check the plugin in the folder PATH against all rules."""
+    from assembler_runner.plugin_tools import check_plugin
+
+    findings = check_plugin(path)
+    for finding in findings:
+        click.echo(f"{finding.severity}: {finding.path or path.name}: {finding.message}")
+        if finding.hint:
+            click.echo(f"  {finding.hint}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    click.echo(f"{errors} errors, {len(findings) - errors} other findings." if findings else "Everything is fine.")
+    sys.exit(3 if errors else 0)
+
+
 def main() -> None:
     """Runs the command; errors of the service become one message and exit code 1."""
     try:

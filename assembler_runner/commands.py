@@ -9,11 +9,15 @@ import sys
 import click
 import sqlalchemy as sa
 from flask import Flask
+from flask.cli import with_appcontext
 from flask_migrate import stamp
 
+from assembler_runner import requirements
 from assembler_runner.auth import ADMIN, ensure_admin
+from assembler_runner.errors import AssemblerError
 from assembler_runner.host import current_host
 from assembler_runner.models import db
+from assembler_runner.settings import PROJECT
 
 
 def register_commands(app: Flask) -> None:
@@ -23,6 +27,7 @@ def register_commands(app: Flask) -> None:
 
 
 @click.command("create-db")
+@with_appcontext
 def create_db() -> None:
     """Create all tables and the user admin; `flask db upgrade` works afterwards."""
     db.create_all()
@@ -32,6 +37,7 @@ def create_db() -> None:
 
 
 @click.command("drop-db")
+@with_appcontext
 def drop_db() -> None:
     """Drop all tables with everything in them."""
     db.drop_all()
@@ -49,21 +55,24 @@ def create_admin() -> None:
 @click.command("install")
 @click.option("--dry-run", is_flag=True, help="Only print what would be installed.")
 @click.option("--skip-runner-requirements", is_flag=True, help="Leave out what the service itself needs.")
+@with_appcontext
 def install(dry_run: bool, skip_runner_requirements: bool) -> None:
-    """Install what the plugins need."""
-    from assembler_runner.settings import PROJECT
-
-    lines = [] if skip_runner_requirements else (PROJECT / "requirements.in").read_text().splitlines()
-    for plugin in current_host().registry.types():
-        lines += plugin.get_requirements().splitlines()
-    wanted = list(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#")))
+    """Install what the plugins need; what does not fit together is told before anything is installed."""
+    own = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line.strip()]
+    try:
+        wanted = requirements.collect(current_host().registry.all())
+        requirements.check(wanted, own)
+    except AssemblerError as problem:
+        raise click.ClickException(f"{problem.message}\n{problem.hint or ''}".strip()) from None
+    lines = [line for lines in wanted.values() for line in lines]
+    chosen = sorted(dict.fromkeys(lines if skip_runner_requirements else [*own, *lines]))
     if dry_run:
-        click.echo("\n".join(wanted))
+        click.echo("\n".join(chosen) if chosen else "# The plugins need nothing.")
         return
-    if not wanted:
-        click.echo("Nothing to install.")
+    if not chosen:
+        click.echo("Nothing to install: the plugins need nothing.")
         return
-    done = subprocess.run([sys.executable, "-m", "pip", "install", *wanted], check=False)  # noqa: S603 - the operator's own plugins
+    done = subprocess.run([sys.executable, "-m", "pip", "install", *chosen], check=False)  # noqa: S603 - checked lines
     if done.returncode:
         raise click.ClickException("pip could not install the requirements; see its message above.")
 

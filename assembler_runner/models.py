@@ -21,7 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 
 TRANSITIONS: dict[str, frozenset[str]] = {
-    QUEUED: frozenset({RUNNING, CANCELLED, FAILED}),
+    QUEUED: frozenset({RUNNING, CANCELLED}),
     RUNNING: frozenset({RUNNING, QUEUED, SUCCEEDED, FAILED, CANCELLED}),
     SUCCEEDED: frozenset(),
     FAILED: frozenset({QUEUED}),
@@ -202,8 +202,8 @@ class SpaceRequest(Timestamps, Base):
 
     id: Mapped[str] = _id_column()
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id"), index=True, doc="Its Space.")
-    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Realm it belongs to.")
-    owner_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that made it.")
+    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Realm it belongs to.")
+    owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
     action: Mapped[str] = mapped_column(sa.String(16), doc="What is asked for: create.")
     status: Mapped[str] = mapped_column(
         sa.String(16), default=QUEUED, doc="queued, running, succeeded, failed or cancelled."
@@ -222,6 +222,9 @@ class SpaceRequest(Timestamps, Base):
     attempts: Mapped[int] = mapped_column(default=0, doc="How often a worker took it up.")
     errors: Mapped[int] = mapped_column(default=0)
     error: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Why it failed: code, message, hint; or null.")
+    on_failure: Mapped[str] = mapped_column(
+        sa.String(16), default="delete", doc="What becomes of a new Space without content: keep, private or delete."
+    )
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     create_sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When a worker first took it up, UTC.")
@@ -230,11 +233,24 @@ class SpaceRequest(Timestamps, Base):
     lease_owner: Mapped[str | None] = mapped_column(sa.String(36))
     due_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
     not_before: Mapped[float] = mapped_column(sa.Double, default=0.0)
+    # A failed or cancelled request whose half-made Space is still to be dealt with: when, and who is at it.
+    cleanup_due_at: Mapped[float | None] = mapped_column(sa.Double, index=True)
+    cleanup_owner: Mapped[str | None] = mapped_column(sa.String(36))
+    # Its turn among those that wait.
+    turn_round: Mapped[int] = mapped_column(default=0)
+    turn_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
 
     space: Mapped[Space] = relationship(back_populates="requests")
     files: Mapped[list[RequestFile]] = relationship(order_by="RequestFile.position", cascade="all, delete-orphan")
 
-    __table_args__ = (sa.Index("ix_space_requests_status_due_at", "status", "due_at"), Base.__table_args__)
+    __table_args__ = (
+        sa.Index("ix_space_requests_status_due_at", "status", "due_at"),
+        sa.Index("ix_space_requests_status_turn_at", "status", "turn_at"),
+        sa.Index("ix_space_requests_status_finished_at", "status", "finished_at"),
+        sa.Index("ix_space_requests_owner_id_status", "owner_id", "status"),
+        sa.Index("ix_space_requests_realm_id_status", "realm_id", "status"),
+        Base.__table_args__,
+    )
 
     @property
     def plugin(self) -> dict[str, str]:
@@ -346,6 +362,16 @@ class BlobChunk(Base):
     sha256: Mapped[str] = mapped_column(sa.ForeignKey("blobs.sha256", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     content: Mapped[bytes] = mapped_column(sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"))
+
+
+class CreationTurn(Base):
+    """Who may send a create call for an account of a target: the Hub refuses creations of one account that overlap."""
+
+    __tablename__ = "creation_turns"
+
+    account: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(sa.String(36))
+    until: Mapped[float] = mapped_column(sa.Double, default=0.0)
 
 
 class IdempotencyKey(Base):

@@ -87,7 +87,7 @@ def check_collisions(paths: Iterable[str]) -> list[Finding]:
 
 
 def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def _is_git_folder(part: str) -> bool:

@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from assembler_runner.errors import (
-    AssemblerError,
-    Conflict,
-    DatabaseUnavailable,
-    HeadMoved,
-    NameTaken,
-    RateLimited,
-    TargetNotFound,
-    TargetUnavailable,
-)
+from assembler_runner import job as jobs
+from assembler_runner.cleanup import clean_up
+from assembler_runner.creation import creation_turn
+from assembler_runner.errors import AssemblerError, HeadMoved, NameTaken, RateLimited, TargetUnavailable
 from assembler_runner.host import Host
+from assembler_runner.job import Job, LeaseLost
 from assembler_runner.models import (
     CANCELLED,
     FAILED,
     QUEUED,
     RUNNING,
     SUCCEEDED,
-    RequestFile,
     Space,
     SpaceRequest,
     database_now,
@@ -41,45 +34,67 @@ from assembler_runner.models import (
     record_event,
     utcnow,
 )
-from assembler_runner.plugin import SpaceFile, Tree
-from assembler_runner.targets import CommitInfo, PublishedSpace, SpaceSpec, Target
+from assembler_runner.scheduling import next_requests
+from assembler_runner.targets import CommitInfo, PublishedSpace, Target
 
 log = logging.getLogger(__name__)
 
 COMMIT_TITLE = "Publish with Assembler"
-MARKER = "Assembler-Request: {}"
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
-CLOCK_TOLERANCE = timedelta(minutes=10)
-GIVE_UP_AFTER = timedelta(hours=24)
 HEAD_TRIES = 3
 
+# The database does not answer, is locked or full, or has no free connection.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
-class LeaseLost(Exception):
-    """Another worker holds the request now; this one must stop."""
 
-
-class Cancelled(Exception):
+class Cancelled(Exception):  # no error: it was asked for
     """The request was cancelled while it ran."""
 
 
-def run(host: Host, request_id: str) -> None:
+def run_next(host: Host, woken_for: str) -> None:
+    """Does the work whose turn it is; every wake-up does one piece.
+
+    Args:
+        host: the process.
+        woken_for: the request that the wake-up names. It comes first if its worker has gone silent, or if something is
+            to be cleaned up after it; else the request whose turn it is.
+    """
+    status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == woken_for))
+    if status in (FAILED, CANCELLED):
+        db.session.rollback()
+        clean_up(host, woken_for)
+    first = [woken_for] if status == RUNNING else []
+    candidates = [*first, *next_requests(db.session())]
+    db.session.rollback()
+    for request_id in candidates:
+        if run(host, request_id):
+            return
+
+
+def run(host: Host, request_id: str) -> bool:
     """Runs one request to its end, or back into the queue.
 
     Args:
         host: the process.
         request_id: the request; one that is not there, not due or held by another worker is left alone.
+    Returns:
+        Whether it was taken up.
     """
     if host.leases.draining:
-        return
+        return False
     owner = claim(request_id, host.leases.seconds)
     if owner is None:
-        return
+        return False
     with host.leases.hold(request_id, owner):
-        job = _load(host, request_id, owner)
         try:
-            _attempt(job)
+            _work(jobs.load(host, request_id, owner))
         except LeaseLost:
             log.info("request %s is held by another worker now", request_id)
+        except DATABASE_AWAY as problem:
+            # The claim runs out, and the request is taken up again when the database is back.
+            db.session.rollback()
+            log.warning("request %s waits for the database: %s", request_id, type(problem).__name__)
+    return True
 
 
 def claim(request_id: str, seconds: float) -> str | None:
@@ -109,7 +124,7 @@ def claim(request_id: str, seconds: float) -> str | None:
 
 
 def take_due(resend_seconds: float, limit: int = 500) -> list[str]:
-    """Returns requests that have to be woken: never sent, waited long enough, or left by a silent worker.
+    """Returns requests that have to be woken: never sent, waited long enough, left by a silent worker or half made.
 
     Args:
         resend_seconds: seconds after which a wake-up that led to nothing is due again.
@@ -125,6 +140,8 @@ def take_due(resend_seconds: float, limit: int = 500) -> list[str]:
             again.values(due_at=database_now() + resend_seconds, updated_at=SpaceRequest.updated_at),
             execution_options={"synchronize_session": False},
         )
+    left = SpaceRequest.cleanup_due_at < database_now()
+    found += db.session.scalars(sa.select(SpaceRequest.id).where(left).limit(limit))
     db.session.commit()
     return found
 
@@ -157,49 +174,16 @@ def hand_back(owners: list[str] | None = None) -> int:
     return len(rows)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A claimed request, read once; no row is kept open while the target is asked."""
-
-    host: Host
-    request_id: str
-    owner: str
-    space_id: str
-    target: Target | None
-    spec: SpaceSpec
-    sealed_secrets: str | None
-    created: bool
-    url: str | None
-    attempts: int
-    errors: int
-    accepted_at: Any
-    create_sent_at: Any
-
-    @property
-    def marker(self) -> str:
-        return MARKER.format(self.request_id)
-
-
-def _attempt(job: _Job) -> None:
-    """Publishes, and records what became of it.
-
-    Raises:
-        LeaseLost: another worker holds the request now.
-    """
+def _work(job: Job) -> None:
     try:
         space, commit = _publish(job)
         _succeed(job, space, commit)
-    except LeaseLost:
-        raise
     except Cancelled:
-        _clean_up(job)
-        _finish(job, CANCELLED)
+        _end(job, CANCELLED, None)
+    except (LeaseLost, *DATABASE_AWAY):
+        raise
     except AssemblerError as problem:
         _settle(job, problem)
-    except (OperationalError, InterfaceError, InternalError, TimeoutError) as problem:
-        log.warning("the database failed during request %s: %s", job.request_id, type(problem).__name__)
-        db.session.rollback()
-        _settle(job, DatabaseUnavailable("The service's database could not be used."))
     # Whatever a target does: the request must not stay claimed without a word.
     except Exception:
         log.exception("request %s failed in an unforeseen way", job.request_id)
@@ -207,42 +191,10 @@ def _attempt(job: _Job) -> None:
         _settle(job, AssemblerError())
 
 
-def _load(host: Host, request_id: str, owner: str) -> _Job:
-    request = db.session.get_one(SpaceRequest, request_id)
-    space = db.session.get_one(Space, request.space_id)
-    environment = request.environment or {}
-    spec = SpaceSpec(
-        namespace=space.namespace,
-        name=space.name,
-        sdk=request.sdk,
-        visibility=space.visibility,
-        hardware=environment.get("hardware"),
-        sleep_time=environment.get("sleep_time"),
-        variables=environment.get("variables") or {},
-    )
-    job = _Job(
-        host=host,
-        request_id=request_id,
-        owner=owner,
-        space_id=space.id,
-        target=host.targets.get(space.target),
-        spec=spec,
-        sealed_secrets=request.sealed_secrets,
-        created=space.created_on_target,
-        url=space.url,
-        attempts=request.attempts,
-        errors=request.errors,
-        accepted_at=request.created_at,
-        create_sent_at=request.create_sent_at,
-    )
-    db.session.rollback()
-    return job
-
-
-def _publish(job: _Job) -> tuple[PublishedSpace, CommitInfo]:
-    target = _target(job)
-    tree = _tree(job)
-    space = _present_space(job) or _create(job, target)
+def _publish(job: Job) -> tuple[PublishedSpace, CommitInfo]:
+    target = job.usable_target()
+    tree = jobs.read_tree(job)
+    space = job.space or _create(job, target)
     if job.attempts > 1 and (done := _own_commit(job, target, space)):
         return space, done
     for _ in range(HEAD_TRIES):
@@ -260,187 +212,90 @@ def _publish(job: _Job) -> tuple[PublishedSpace, CommitInfo]:
     raise HeadMoved
 
 
-def _target(job: _Job) -> Target:
-    if job.target is None:
-        raise Conflict(
-            "This worker has no access to the Space's target.",
-            hint="The operator has to give all workers the same settings (HF_TOKEN).",
-        )
-    return job.target
-
-
-def _tree(job: _Job) -> Tree:
-    query = sa.select(RequestFile).where(RequestFile.request_id == job.request_id)
-    rows = list(db.session.scalars(query))
-    files = {
-        row.path: SpaceFile(row.path, job.host.files.get(db.session(), row.sha256), row.origin)  # type: ignore[arg-type]  # written from an Origin
-        for row in rows
-    }
-    db.session.rollback()
-    return Tree(files)
-
-
-def _present_space(job: _Job) -> PublishedSpace | None:
-    if not job.created:
-        return None
-    assert job.spec.namespace is not None  # written together with created_on_target
-    assert job.url is not None
-    return PublishedSpace(job.spec.namespace, job.spec.name, job.url)
-
-
-def _create(job: _Job, target: Target) -> PublishedSpace:
+def _create(job: Job, target: Target) -> PublishedSpace:
     _check_cancelled(job)
-    space = _lost_creation(job, target) if job.create_sent_at else None
+    space = jobs.lost_creation(job, target) if job.create_sent_at else None
     if space is None:
-        _write(job, {"create_sent_at": job.create_sent_at or utcnow()})
+        jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()})
         space = _send_create(job, target)
-    _write(
-        job,
-        {},
-        space={"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url},
-        event=("created", f"The Space {space.namespace}/{space.name} was created."),
-    )
+    jobs.remember_space(job, space)
     return space
 
 
-def _send_create(job: _Job, target: Target) -> PublishedSpace:
-    secrets = job.host.vault.open(job.sealed_secrets) if job.sealed_secrets else {}
+def _send_create(job: Job, target: Target) -> PublishedSpace:
+    spec = job.spec_with_secrets()
     try:
-        return target.create(replace(job.spec, secrets=secrets))
+        with creation_turn(target.account, job.host.settings.HUB_TIMEOUT + 10):
+            return target.create(spec)
     except TargetUnavailable:
         raise
     except AssemblerError as problem:
         if job.create_sent_at is None:
             # A plain refusal: nothing was made, and what has this name is not ours.
-            _write(job, {"create_sent_at": None})
-        elif isinstance(problem, NameTaken) and (space := _lost_creation(job, target)):
+            jobs.write(job, {"create_sent_at": None})
+        elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
             return space
         raise
 
 
-def _lost_creation(job: _Job, target: Target) -> PublishedSpace | None:
-    """Looks for the Space that an earlier attempt may have made without hearing of it.
-
-    Raises:
-        NameTaken: there is one, but it is not ours.
-    """
-    space = target.find(job.spec.namespace, job.spec.name)
-    if space is None:
-        return None
-    made_by_us = target.head(space).created_at
-    fresh = made_by_us is not None and made_by_us >= job.create_sent_at - CLOCK_TOLERANCE
-    commits = target.commits(space)
-    untouched = len(commits) <= 1 or any(job.marker in commit.message for commit in commits)
-    if not (fresh and untouched):
-        raise NameTaken
-    return space
-
-
-def _own_commit(job: _Job, target: Target, space: PublishedSpace) -> CommitInfo | None:
+def _own_commit(job: Job, target: Target, space: PublishedSpace) -> CommitInfo | None:
     return next((commit for commit in target.commits(space) if job.marker in commit.message), None)
 
 
-def _succeed(job: _Job, space: PublishedSpace, commit: CommitInfo) -> None:
-    assert job.target is not None
-    state = job.target.state_after_commit(job.spec.sdk)
+def _succeed(job: Job, space: PublishedSpace, commit: CommitInfo) -> None:
+    state = job.usable_target().state_after_commit(job.spec.sdk)
     values = {"commit_oid": commit.oid, "commit_url": commit.url, "error": None, "sealed_secrets": None}
-    _finish(job, SUCCEEDED, space={"state": state, "url": space.url}, **values)
-    log.info("request %s published %s/%s", job.request_id, space.namespace, space.name)
+    if jobs.finish(job, SUCCEEDED, space={"state": state, "url": space.url}, **values):
+        log.info("request %s published %s/%s", job.request_id, space.namespace, space.name)
 
 
-def _settle(job: _Job, problem: AssemblerError) -> None:
-    """Back into the queue where a repeat can help, else failed with what is known."""
-    limited = isinstance(problem, RateLimited)
-    errors = job.errors + (0 if limited else 1)
-    if problem.retryable and errors < job.host.settings.MAX_ERRORS and utcnow() - job.accepted_at < GIVE_UP_AFTER:
-        delay = problem.retry_after or min(LONGEST_DELAY, FIRST_DELAY * 2**errors) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
-        again = database_now() + delay
-        moved = SpaceRequest.move_to(
-            db.session(),
-            job.request_id,
-            QUEUED,
-            owner=job.owner,
-            errors=errors,
-            not_before=again,
-            due_at=again,
-            lease_owner=None,
-        )
-        if moved:
-            data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
-            record_event(db.session(), job.request_id, "retrying", f"{problem.message} Trying again.", data)
-        db.session.commit()
-        log.info("request %s is tried again in %.1f s: %s", job.request_id, delay, problem.code)
+def _settle(job: Job, problem: AssemblerError) -> None:
+    """Back into the queue where a repeat can help, else to the end with what is known."""
+    errors = job.errors + (0 if isinstance(problem, RateLimited) else 1)
+    young = utcnow() - job.accepted_at < jobs.GIVE_UP_AFTER
+    if problem.retryable and errors < job.host.settings.MAX_ERRORS and young:
+        _requeue(job, problem, errors)
         return
-    _clean_up(job)
-    _finish(job, FAILED, space={"state": "failed"}, errors=errors, error=problem.to_json())
     log.info("request %s failed: %s", job.request_id, problem.code)
+    _end(job, FAILED, problem.to_json(), errors=errors)
 
 
-def _clean_up(job: _Job) -> None:
-    """Deletes a Space that this request made and that has no content of ours; nothing else is ever deleted."""
-    row = db.session.get_one(Space, job.space_id)
-    created, namespace, name, url = row.created_on_target, row.namespace, row.name, row.url
-    db.session.rollback()
-    if not created or job.target is None or namespace is None or url is None:
-        return
-    # Whoever holds the request now may be about to commit to it.
-    _write(job, {})
-    space = PublishedSpace(namespace, name, url)
-    try:
-        if len(job.target.commits(space)) <= 1:
-            job.target.delete(space)
-    except TargetNotFound:
-        pass
-    except AssemblerError as problem:
-        message = f"The empty Space {namespace}/{name} could not be removed: {problem.message}"
-        record_event(db.session(), job.request_id, "cleanup_failed", message)
-        db.session.commit()
-        return
-    _write(
-        job,
-        {},
-        space={"created_on_target": False, "url": None},
-        event=("cleaned_up", f"The empty Space {namespace}/{name} was removed."),
+def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
+    spread = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    delay = problem.retry_after or min(LONGEST_DELAY, FIRST_DELAY * 2**errors) * spread
+    again = database_now() + delay
+    moved = SpaceRequest.move_to(
+        db.session(),
+        job.request_id,
+        QUEUED,
+        owner=job.owner,
+        errors=errors,
+        not_before=again,
+        due_at=again,
+        lease_owner=None,
     )
-
-
-def _finish(job: _Job, status: str, *, space: dict[str, Any] | None = None, **values: Any) -> None:
-    moved = SpaceRequest.move_to(db.session(), job.request_id, status, owner=job.owner, lease_owner=None, **values)
     if moved:
-        row = db.session.get_one(Space, job.space_id)
-        for name, value in (space or {}).items():
-            setattr(row, name, value)
-        if status != SUCCEEDED and not row.created_on_target:
-            row.slot = None
+        data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
+        record_event(db.session(), job.request_id, "retrying", f"{problem.message} Trying again.", data)
     db.session.commit()
+    log.info("request %s is tried again in %.1f s: %s", job.request_id, delay, problem.code)
 
 
-def _write(
-    job: _Job, values: dict[str, Any], *, space: dict[str, Any] | None = None, event: tuple[str, str] | None = None
-) -> None:
-    """Writes what an attempt has learnt, only while the claim holds.
-
-    Raises:
-        LeaseLost: it does not.
-    """
-    held = sa.update(SpaceRequest).where(
-        SpaceRequest.id == job.request_id, SpaceRequest.lease_owner == job.owner, SpaceRequest.status == RUNNING
-    )
-    written = db.session.execute(
-        held.values(due_at=database_now() + job.host.leases.seconds, **values),
-        execution_options={"synchronize_session": False},
-    )
-    if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-        db.session.rollback()
-        raise LeaseLost
-    if space:
-        db.session.execute(sa.update(Space).where(Space.id == job.space_id).values(**space))
-    if event:
-        record_event(db.session(), job.request_id, *event)
-    db.session.commit()
+def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> None:
+    """Ends a request that published nothing, and deals with what it half made."""
+    left = db.session.execute(
+        sa.select(SpaceRequest.create_sent_at, Space.created_on_target)
+        .join(Space, Space.id == SpaceRequest.space_id)
+        .where(SpaceRequest.id == job.request_id)
+    ).one()
+    db.session.rollback()
+    something = job.target is not None and (left.created_on_target or left.create_sent_at is not None)
+    due = {"cleanup_due_at": 0.0} if something else {}
+    if jobs.finish(job, status, space={"state": status}, error=error, **due, **values) and something:
+        clean_up(job.host, job.request_id)
 
 
-def _check_cancelled(job: _Job) -> None:
+def _check_cancelled(job: Job) -> None:
     asked = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
     db.session.rollback()
     if asked:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import marshmallow as ma
+from flask import Blueprint
 from packaging.version import InvalidVersion, Version
 
 from assembler_runner.errors import Finding
@@ -28,6 +29,7 @@ __all__ = [
     "Origin",
     "SpaceFile",
     "SpacePlugin",
+    "Template",
     "Tree",
     "app_file_missing",
     "app_file_option",
@@ -156,6 +158,27 @@ class CommonOptions(ma.Schema):
     )
 
 
+class NoParameters(ma.Schema):
+    """The parameters of a starter app that has none."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A named starter app.
+
+    Args:
+        name: what a request calls it.
+        description: one sentence for people.
+        files: its files; a request may bring others of the same paths instead.
+        parameters: marshmallow schema of its parameters, with their defaults; they become `PARAMS`.
+    """
+
+    name: str
+    description: str
+    files: tuple[SpaceFile, ...]
+    parameters: type[ma.Schema] = NoParameters
+
+
 class SpacePlugin:
     """One type of Space. Subclass it, set the names, put default files into the folder `defaults/`.
 
@@ -225,9 +248,21 @@ class SpacePlugin:
         Args:
             options: the checked options.
         """
-        root = self.folder / "defaults"
-        found = sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        return [SpaceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in found]
+        return _files_below(self.folder / "defaults")
+
+    def templates(self) -> list[Template]:
+        """Returns the starter apps of the type, usually made with :meth:`template`."""
+        return []
+
+    def template(self, name: str, description: str, parameters: type[ma.Schema] = NoParameters) -> Template:
+        """Makes a starter app of the files below `templates/<name>/` beside the plugin's module.
+
+        Args:
+            name: what a request calls it; also the folder.
+            description: one sentence for people.
+            parameters: marshmallow schema of its parameters, with their defaults.
+        """
+        return Template(name, description, tuple(_files_below(self.folder / "templates" / name)), parameters)
 
     def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the README front matter without `sdk`, which the host sets.
@@ -256,6 +291,19 @@ class SpacePlugin:
     def get_requirements(self) -> str:
         """Returns what the plugin itself needs to run in the service, as lines of a requirements file."""
         return ""
+
+    def get_blueprint(self) -> Blueprint | None:
+        """Returns endpoints of the plugin's own, or None.
+
+        They are mounted under `/plugins/{space_type}@{version}/` and need a token as all others do. A blueprint of
+        flask-smorest also stands in the OpenAPI document.
+        """
+        return None
+
+
+def _files_below(root: Path) -> list[SpaceFile]:
+    found = sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return [SpaceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in found]
 
 
 def app_file_option(default: str, *, card: bool = True) -> ma.fields.String:

@@ -13,6 +13,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import tokenize
 import warnings
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ _ENCODING_LINE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 _COMMENT_OR_BLANK = re.compile(rb"[ \t\f]*(#.*)?")
 _PATTERNS = {"pattern_list", "tuple_pattern", "list_pattern", "list_splat_pattern", "as_pattern_target"}
 _TARGETS_OF_WITH = {"tuple", "list", "list_splat", "parenthesized_expression"}
+# The filters of warnings are one list for all threads.
+_PARSING = threading.Lock()
 _RUFF_TARGET = "py314"
 _RUFF_TIMEOUT = 10
 
@@ -97,7 +100,7 @@ def syntax_error(source: bytes) -> tuple[str, int] | None:
         What is wrong and the line, counted from 1; None if the file is valid in some Python up to 3.14.
     """
     try:
-        with warnings.catch_warnings():
+        with _PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(source)
     except SyntaxError as problem:
@@ -122,7 +125,8 @@ def _ruff_verdict(text: str, own_verdict: tuple[str, int]) -> tuple[str, int] | 
         run = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_RUFF_TIMEOUT, check=False)  # noqa: S603
         problems = json.loads(run.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        return own_verdict
+        # Without a judge a file is taken: refusing a valid one would be worse.
+        return None
     if not problems:
         return None
     first = min(problems, key=lambda problem: (problem["location"]["row"], problem["location"]["column"]))

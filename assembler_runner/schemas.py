@@ -7,15 +7,16 @@ import binascii
 import re
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
 from assembler_runner.errors import Finding
-from assembler_runner.models import Event, JsonText, RequestFile, Space, SpaceRequest, UtcDateTime
+from assembler_runner.models import Event, JsonText, RequestFile, Space, SpaceRequest, UtcDateTime, db
 from assembler_runner.paths import field_of
+from assembler_runner.scheduling import expected_start, position
 
 HARDWARE = (
     "cpu-basic",
@@ -79,15 +80,12 @@ class Files(ma.fields.Field[dict[str, bytes]]):
     default_error_messages = {
         "required": NO_FILES,
         "null": NO_FILES,
-        "empty": NO_FILES,
         "invalid": "Must be an object of path and content.",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, bytes]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        if not value:
-            raise self.make_error("empty")
         contents: dict[str, bytes] = {}
         findings = []
         for path, entry in value.items():
@@ -143,6 +141,12 @@ class JsonObject(ma.fields.Dict):
 class SpaceInput(ma.Schema):
     """What is asked for: files, parameters and a type; all but the files has a default."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "space_type": "static",
+        "files": {"index.html": '<h1>Hello</h1><script src="params.js"></script>'},
+        "parameters": {"user": "x"},
+    }
+
     class Meta:
         """Unknown fields are errors."""
 
@@ -156,7 +160,6 @@ class SpaceInput(ma.Schema):
         },
     )
     files = Files(
-        required=True,
         metadata={
             "type": "object",
             "description": 'Path → text, or path → {"content", "encoding": "base64"}.',
@@ -224,6 +227,20 @@ class SpaceInput(ma.Schema):
         validate=ma.validate.Length(max=50),
         metadata={"description": "Words to find it by."},
     )
+    on_failure = ma.fields.String(
+        load_default="delete",
+        validate=ma.validate.OneOf(("keep", "private", "delete")),
+        metadata={"description": "What becomes of a new Space that stayed empty because the request failed."},
+    )
+    template = ma.fields.String(
+        metadata={"description": "Starter app of the type; files may be left out then, and replace single ones."}
+    )
+
+    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
+        """Checks that there is something to publish."""
+        if isinstance(original, dict) and not original.get("files", {}) and "template" not in original:
+            raise ma.ValidationError({"files": [NO_FILES]})
 
 
 class TokenInput(ma.Schema):
@@ -263,9 +280,12 @@ class Moment(ma.fields.DateTime):
     """A moment as ISO 8601 with microseconds and Z."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return (
-            None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        )
+        return None if value is None else as_text(value)
+
+
+def as_text(moment: datetime) -> str:
+    """Returns a moment as ISO 8601 with microseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class _Converter(ModelConverter):
@@ -347,6 +367,43 @@ class FailureSchema(ma.Schema):
     hint = ma.fields.String(allow_none=True)
 
 
+class FailureCauseSchema(ma.Schema):
+    """One cause of failures."""
+
+    code = ma.fields.String()
+    count = ma.fields.Integer(metadata={"description": "How many requests failed for it."})
+    message = ma.fields.String(metadata={"description": "Message of the newest one."})
+    hint = ma.fields.String(allow_none=True)
+    newest = Moment(metadata={"description": "When the newest one failed, UTC."})
+
+
+class RetryAllInput(ma.Schema):
+    """A command for all failed requests."""
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    command = ma.fields.String(required=True, validate=ma.validate.OneOf(("retry",)))
+    code = ma.fields.String(metadata={"description": "Only those that failed with this code."})
+
+
+class RefusedSchema(ma.Schema):
+    """A request that could not be retried."""
+
+    id = ma.fields.String()
+    code = ma.fields.String()
+    message = ma.fields.String()
+
+
+class RetriedSchema(ma.Schema):
+    """What became of a retry of all."""
+
+    retried = ma.fields.List(ma.fields.String())
+    refused = ma.fields.List(ma.fields.Nested(RefusedSchema))
+
+
 class RequestSchema(_AutoSchema):
     """One asked-for change of a Space."""
 
@@ -369,6 +426,9 @@ class RequestSchema(_AutoSchema):
             "commit",
             "attempts",
             "error",
+            "on_failure",
+            "queue_position",
+            "expected_start_at",
             "created_at",
             "updated_at",
             "started_at",
@@ -379,6 +439,27 @@ class RequestSchema(_AutoSchema):
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
     error = ma.fields.Nested(FailureSchema, allow_none=True)
+    queue_position = ma.fields.Method(
+        "place",
+        metadata={"type": ["integer", "null"], "description": "Place in the queue, from 1; null if it does not wait."},
+    )
+    expected_start_at = ma.fields.Method(
+        "start",
+        metadata={
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "When it will be taken up, judged by the last ones; null if that is not known.",
+        },
+    )
+
+    def place(self, request: SpaceRequest) -> int | None:
+        """Returns the place in the queue."""
+        return position(db.session(), request)
+
+    def start(self, request: SpaceRequest) -> str | None:
+        """Returns when it will be taken up."""
+        moment = expected_start(db.session(), request, position(db.session(), request))
+        return None if moment is None else as_text(moment)
 
 
 class SpaceSchema(_AutoSchema):
@@ -420,6 +501,15 @@ class EventSchema(_AutoSchema):
         model = Event
         include_fk = True
         fields = ("id", "request_id", "type", "message", "data", "created_at")
+
+    data = ma.fields.Method("details", metadata={"type": "object", "description": "Details."})
+
+    def details(self, event: Event) -> dict[str, Any]:
+        """Returns the details, with addresses that work from outside."""
+        data: dict[str, Any] = dict(event.data or {})
+        if isinstance(data.get("commit"), dict):
+            data["commit"] = {**data["commit"], "url": absolute_url(data["commit"].get("url"))}
+        return data
 
 
 class MetaSchema(ma.Schema):
@@ -470,11 +560,21 @@ class PreviewSchema(ma.Schema):
     tree_digest = ma.fields.String()
 
 
+class TemplateSchema(ma.Schema):
+    """A named starter app."""
+
+    name = ma.fields.String()
+    description = ma.fields.String()
+    files = ma.fields.List(ma.fields.String(), metadata={"description": "Paths of its files."})
+    parameters = ma.fields.Dict(metadata={"description": "JSON Schema of its parameters."})
+
+
 class SpaceTypeSchema(ma.Schema):
     """A type of Space."""
 
     name = ma.fields.String()
     version = ma.fields.String()
+    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions there are, newest first."})
     sdk = ma.fields.String(metadata={"description": "What the Hub runs."})
     description = ma.fields.String()
     tags = ma.fields.List(ma.fields.String())
@@ -482,7 +582,7 @@ class SpaceTypeSchema(ma.Schema):
     default_files = ma.fields.List(
         ma.fields.String(), metadata={"description": "Files that are made where none is given."}
     )
-    templates = ma.fields.List(ma.fields.Dict(), metadata={"description": "Named starter apps."})
+    templates = ma.fields.List(ma.fields.Nested(TemplateSchema), metadata={"description": "Named starter apps."})
 
 
 class PluginSchema(ma.Schema):
@@ -493,14 +593,7 @@ class PluginSchema(ma.Schema):
     source = ma.fields.String()
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
-
-
-class CreateSpaceInput(ma.Schema):
-    """What the forerunner's endpoint takes."""
-
-    space_type = ma.fields.String(load_default="gradio", metadata={"example": "static"})
-    files = ma.fields.Dict(required=True, metadata={"example": {"index.html": "<h1>Hello</h1>"}})
-    parameters = ma.fields.Dict(metadata={"example": {"message": "x"}})
+    note = ma.fields.String(allow_none=True, metadata={"description": "What else is to be known of it."})
 
 
 class CreateSpaceSchema(ma.Schema):

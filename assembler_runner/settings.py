@@ -55,6 +55,15 @@ class Settings:
     )
     SERVER_NAME: str = setting("", "Host name (and port) for URLs made outside a request.")
     PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    GIT_PLUGINS: str = setting(
+        "", "Git repositories with plugins, one a line: `git+https://…[@ref][#subdirectory=folder]`."
+    )
+    GIT_PLUGIN_PROTOCOLS: str = setting(
+        "https", "Protocols allowed in GIT_PLUGINS, separated by `,`: https, ssh, file, http, git."
+    )
+    GIT_PLUGIN_FOLDER: str = setting(
+        "", "Where plugins from git are kept; empty: `git-plugins` in the instance folder."
+    )
     CONTAINER_MODE: str = setting(
         "server", "What a container runs: `server`, `worker` or `beat`.", choices=("server", "worker", "beat")
     )
@@ -93,6 +102,10 @@ class Settings:
         10.0, "Seconds after which a wake-up that led to nothing is sent again.", at_least=0.1
     )
     MAX_ERRORS: int = setting(8, "Times a request is tried again after a passing error before it fails.", at_least=1)
+    MAX_QUEUE: int = setting(10_000, "Most requests that may wait; more are refused with 503.", at_least=1)
+    MAX_QUEUE_WAIT: float = setting(
+        3600.0, "Longest expected wait in seconds; requests that would wait longer are refused with 503.", at_least=1
+    )
     DRAIN_SECONDS: float = setting(20.0, "Seconds that running work gets to end when the service stops.", at_least=0)
     LOG_LEVEL: str = setting("INFO", "Level of the log.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
@@ -100,6 +113,16 @@ class Settings:
     def plugin_folders(self) -> list[Path]:
         """The plugin folders, in the order they are searched."""
         return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+
+    @property
+    def git_plugins(self) -> list[str]:
+        """The lines of GIT_PLUGINS."""
+        return [line.strip() for line in self.GIT_PLUGINS.splitlines() if line.strip()]
+
+    @property
+    def git_plugin_protocols(self) -> frozenset[str]:
+        """The protocols allowed in GIT_PLUGINS."""
+        return frozenset(word.strip() for word in self.GIT_PLUGIN_PROTOCOLS.split(",") if word.strip())
 
     @property
     def default_target(self) -> str:

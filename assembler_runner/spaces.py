@@ -8,6 +8,7 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,12 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters
 from assembler_runner.auth import Account
 from assembler_runner.card import README, GivenCard, read_card
-from assembler_runner.errors import Conflict, Finding, InvalidRequest, NameTaken, NotFound
+from assembler_runner.errors import Finding, InvalidRequest, NameTaken, NotFound
 from assembler_runner.host import Host
 from assembler_runner.models import (
-    CANCELLED,
     QUEUED,
-    RUNNING,
     Event,
     IdempotencyKey,
     RequestFile,
@@ -30,12 +29,15 @@ from assembler_runner.models import (
     database_now,
     db,
     record_event,
+    utcnow,
 )
 from assembler_runner.paths import check_collisions, check_path, field_of
 from assembler_runner.plugin import SpaceFile, SpacePlugin
+from assembler_runner.scheduling import give_turn, refuse_if_full
 from assembler_runner.tasks import wakeups
 
 NAME_TRIES = 5
+KEY_AGE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,12 @@ def prepare(host: Host, data: Mapping[str, Any], noticed: list[Finding]) -> Prep
     if findings and not usable:
         raise InvalidRequest(issues=findings)
     assembly = assemble(
-        plugin, files, options=data.get("options"), parameters=data.get("parameters"), name=data.get("name")
+        plugin,
+        files,
+        options=data.get("options"),
+        parameters=data.get("parameters"),
+        name=data.get("name"),
+        template=data.get("template"),
     )
     if findings:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
@@ -137,6 +144,7 @@ def submit(
         return known
     if prepared.assembly.errors:
         raise InvalidRequest(issues=prepared.assembly.findings)
+    refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
     for _ in range(NAME_TRIES):
         try:
             space, request = _store(host, account, prepared)
@@ -192,69 +200,13 @@ def events_after(request_id: str, after: int, limit: int = 1000) -> list[Event]:
     return list(db.session.scalars(query))
 
 
-def cancel(account: Account, request_id: str) -> SpaceRequest:
-    """Cancels a request: at once while nothing was sent to the target, else as soon as the worker can stop cleanly.
-
-    Raises:
-        NotFound: there is none of that id in the caller's realm.
-        Conflict: it has ended.
-    """
-    request = find_request(account, request_id)
-    space = request.space
-    unsent = SpaceRequest.create_sent_at.is_(None) & (SpaceRequest.status == QUEUED)
-    if SpaceRequest.move_to(db.session(), request_id, CANCELLED, condition=unsent):
-        space.state, space.slot = "cancelled", None
-        db.session.commit()
-        return request
-    asked = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status.in_((QUEUED, RUNNING)))
-    changed = db.session.execute(asked.values(cancel_requested=True), execution_options={"synchronize_session": False})
-    if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-        db.session.rollback()
-        raise Conflict(
-            f"The request has ended: it is {request.status}.", hint="Only queued and running requests can be cancelled."
-        )
-    # A request that waits for its next attempt is woken for the cancelling.
-    waiting = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)
-    db.session.execute(waiting.values(not_before=0.0, due_at=0.0), execution_options={"synchronize_session": False})
-    db.session.expire_all()
-    record_event(db.session(), request_id, "cancel_requested")
-    db.session.commit()
-    wakeups.send(request_id)
-    return request
-
-
-def retry(account: Account, request_id: str) -> SpaceRequest:
-    """Puts a failed or cancelled request back into the queue, with the same files and plugin version.
-
-    Raises:
-        NotFound: there is none of that id in the caller's realm.
-        Conflict: it has not ended, or has succeeded.
-        NameTaken: another Space holds the name now.
-    """
-    request = find_request(account, request_id)
-    space = request.space
-    fresh: dict[str, Any] = {"errors": 0, "error": None, "cancel_requested": False, "finished_at": None}
-    slot = space.slot or _slot(space)
-    if not SpaceRequest.move_to(
-        db.session(), request_id, QUEUED, condition=SpaceRequest.status != RUNNING, due_at=0.0, not_before=0.0, **fresh
-    ):
-        db.session.rollback()
-        raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
-    space.state, space.slot = "creating", slot
-    try:
-        db.session.commit()
-    except IntegrityError:
-        db.session.rollback()
-        raise NameTaken(
-            f"Another Space is named {space.name} now.", hint="Send a new request with another name."
-        ) from None
-    wakeups.send(request_id)
-    return request
-
-
 def _known_answer(account: Account, idempotency: Idempotency) -> Any:
     row = db.session.get(IdempotencyKey, (account.id, idempotency.key))
     if row is None:
+        return None
+    if utcnow() - row.created_at > KEY_AGE:
+        db.session.delete(row)
+        db.session.flush()
         return None
     if row.body_digest != idempotency.body_digest:
         raise KeyReused
@@ -275,10 +227,11 @@ def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, Spa
         owner_id=account.id,
         state="creating",
     )
-    space.slot = _slot(space)
+    space.slot = slot_of(space)
     db.session.add(space)
     db.session.flush()
     secrets = data.get("secrets") or {}
+    turn = give_turn(db.session(), account.realm_id, account.id)
     request = SpaceRequest(
         space_id=space.id,
         realm_id=account.realm_id,
@@ -294,7 +247,10 @@ def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, Spa
             name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
         },
         sealed_secrets=host.vault.seal(dict(secrets)) if secrets else None,
+        on_failure=data.get("on_failure", "delete"),
         tree_digest=tree.digest,
+        turn_round=turn.round,
+        turn_at=turn.at,
         files=[_file_row(number, file, prepared.given) for number, file in enumerate(tree.values())],
     )
     db.session.add(request)
@@ -329,7 +285,8 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, bytes]) -> Reque
     )
 
 
-def _slot(space: Space) -> str:
+def slot_of(space: Space) -> str:
+    """Returns what a Space holds so that no other can have its name on its target."""
     owner = space.namespace or f"~{space.realm_id}"
     return f"{space.target}:{owner}/{space.name}".lower()
 
@@ -402,4 +359,5 @@ def _concerns_tree(finding: Finding) -> bool:
         "parameters",
         "space_type",
         "name",
+        "template",
     )

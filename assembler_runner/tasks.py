@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 @shared_task(name="assembler.run_request")
 def run_request(request_id: str) -> None:
-    """Runs one request; a message that comes twice does nothing the second time."""
-    pipeline.run(current_host(), request_id)
+    """Does the work whose turn it is; a message that comes twice does nothing twice."""
+    pipeline.run_next(current_host(), request_id)
 
 
 class Wakeups:

@@ -1,0 +1,1 @@
+"""The examples, and what makes request bodies of them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tests.standin_hub import client_env  # noqa: I001 - before anything that imports huggingface_hub
-
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +19,10 @@ from assembler_runner.auth import ensure_admin
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.models import RUNNING, SpaceRequest, db
 from assembler_runner.settings import load
-from tests.standin_hub import StandInHub
+from tests.standin_hub import (
+    StandInHub,
+    client_env,
+)
 
 client_env.settle()
 

@@ -135,8 +135,8 @@ def test_a_submitted_space_as_json(service: Service) -> None:
     request = space["latest_request"]
     assert answer.headers["Location"] == f"/requests/{request['id']}"
     assert set(space) == {
-        "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id", "labels",
-        "created_at", "updated_at", "latest_request",
+        "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id",
+        "labels", "created_at", "updated_at", "latest_request",
     }  # fmt: skip
     assert set(request) >= {
         "id", "space_id", "action", "status", "space_type", "plugin", "parameters", "options", "files", "tree_digest",

@@ -46,7 +46,8 @@ def issues(service: Service, body: Any, path: str = "/spaces") -> dict[str, dict
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"  ", b"{", b"nonsense", b"[1]", b"1", b"null", b'"text"', b'{"a": NaN}', b'{"a": Infinity}', b'{"a": 1e999}',
+        b"", b"  ", b"{", b"nonsense", b"[1]", b"1", b"null", b'"text"', b'{"a": NaN}', b'{"a": Infinity}',
+        b'{"a": 1e999}',
         b'{"files": {}, "files": {}}', b"\xff\xfe{}", b"[" * 100_000, b'{"a": ' + b"1" * 5000 + b"}", b'{"a": 1}x',
     ],
 )  # fmt: skip
@@ -84,9 +85,9 @@ def test_everything_at_once(service: Service) -> None:
         },
     )
     assert set(found) == {
-        "space_type", 'files["../x"]', 'files["b"]', 'files["c"].content', 'files["d"].encoding', "parameters", "options", "name",
-        "namespace", "visibility", "target", "secrets.1A.key", "secrets.B.value", "variables", "hardware", "sleep_time",
-        "labels.0", "colour",
+        "space_type", 'files["../x"]', 'files["b"]', 'files["c"].content', 'files["d"].encoding', "parameters",
+        "options", "name", "namespace", "visibility", "target", "secrets.1A.key", "secrets.B.value", "variables",
+        "hardware", "sleep_time", "labels.0", "colour",
     }  # fmt: skip
     assert found["space_type"]["hint"] == "Use one of: docker, gradio, static, streamlit."
     assert "visibility" in found["colour"]["hint"]
@@ -153,9 +154,7 @@ def test_findings_of_the_tree_refuse_a_request_but_not_a_preview(service: Servic
 
 def test_limits(make_service: MakeService) -> None:
     service = make_service(MAX_FILES=2, MAX_FILE_BYTES=10, MAX_REQUEST_BYTES=2000)
-    assert "files" in issues(
-        service, {"space_type": "static", "files": {name: "x" for name in ("index.html", "b", "c")}}
-    )
+    assert "files" in issues(service, {"space_type": "static", "files": dict.fromkeys(("index.html", "b", "c"), "x")})
     found = issues(service, {"space_type": "static", "files": {"index.html": "x" * 11}})
     assert found['files["index.html"]']["code"] == "file_too_large"
     answer = service.post("/spaces", {"space_type": "static", "files": {"index.html": "x" * 3000}})

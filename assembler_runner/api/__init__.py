@@ -33,6 +33,9 @@ def register(app: Flask) -> Api:
     for module in (spaces, requests, types, tokens, forerunner, health):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
+    # Which of two fields is required cannot be said on a field.
+    body = api.spec.components.schemas["SpaceInput"]
+    body["anyOf"] = [{"required": ["files"]}, {"required": ["template"]}]
     register_error_handlers(app)
     return api
 

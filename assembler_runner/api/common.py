@@ -29,7 +29,10 @@ _HTTP_HINTS = {
 
 def takes(schema: type[ma.Schema]) -> dict[str, Any]:
     """Returns the documentation of a JSON body; the view reads it, so that all problems are told at once."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    content: dict[str, Any] = {"schema": schema}
+    if example := getattr(schema, "example", None):
+        content["example"] = example
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def fails(*statuses: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from assembler_runner.auth import current_account, public
 from assembler_runner.errors import AssemblerError, InvalidJson
 from assembler_runner.host import current_host
 from assembler_runner.models import FINISHED, Space, SpaceRequest, changes, db
-from assembler_runner.schemas import CreateSpaceInput, CreateSpaceSchema, SpaceInput, SpaceSchema, absolute_url
+from assembler_runner.schemas import CreateSpaceSchema, SpaceInput, SpaceSchema, absolute_url
 
 blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
 
@@ -29,7 +29,7 @@ _space = SpaceSchema()
 
 
 @blueprint.post("/create-space")
-@blueprint.doc(**takes(CreateSpaceInput))
+@blueprint.doc(**takes(SpaceInput))
 @blueprint.doc(**fails(400, 401, 422))
 @blueprint.alt_response(202, schema=CreateSpaceSchema, description="Accepted, but not published yet")
 @blueprint.response(200, CreateSpaceSchema)

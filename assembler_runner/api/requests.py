@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, current_app, g, request
+from flask import Response, current_app, g, request, stream_with_context
 from flask_smorest import Blueprint
 
-from assembler_runner import spaces
+from assembler_runner import requests, spaces
 from assembler_runner.api.common import fails, load, read_object, takes
 from assembler_runner.api.spaces import REQUESTS
 from assembler_runner.auth import current_account
 from assembler_runner.listing import Listing, read_page
 from assembler_runner.models import FINISHED, Event, SpaceRequest, changes, db
-from assembler_runner.schemas import CommandInput, EventSchema, RequestSchema, list_of
+from assembler_runner.schemas import (
+    CommandInput,
+    EventSchema,
+    FailureCauseSchema,
+    RequestSchema,
+    RetriedSchema,
+    RetryAllInput,
+    list_of,
+)
 
 blueprint = Blueprint("requests", __name__, description="Space requests: what was asked for and what became of it.")
 
@@ -39,6 +47,31 @@ def list_requests() -> dict[str, Any]:
     return {"data": page.rows, "meta": page.meta()}
 
 
+@blueprint.get("/requests/failures")
+@blueprint.doc(**fails(401))
+@blueprint.response(200, list_of(FailureCauseSchema))
+def list_failures() -> dict[str, Any]:
+    """List what has failed, by cause
+
+    The single requests: GET /requests?filter[status]=failed.
+    """
+    causes = requests.failures(current_account())
+    return {"data": causes, "meta": {"total": len(causes), "limit": len(causes), "offset": 0, "schema": {}}}
+
+
+@blueprint.post("/requests/failures/command")
+@blueprint.doc(**takes(RetryAllInput))
+@blueprint.doc(**fails(400, 401, 422))
+@blueprint.response(202, RetriedSchema)
+def command_failures() -> dict[str, Any]:
+    """Retry all that has failed
+
+    With `code` only what failed for that cause.
+    """
+    wanted = load(RetryAllInput(), read_object())
+    return requests.retry_all(current_account(), wanted.get("code"))
+
+
 @blueprint.get("/requests/<request_id>")
 @blueprint.doc(**fails(401, 404))
 @blueprint.response(200, RequestSchema)
@@ -58,7 +91,7 @@ def command_request(request_id: str) -> SpaceRequest:
     cancelled one back into the queue.
     """
     command = load(CommandInput(), read_object())["command"]
-    act = {"cancel": spaces.cancel, "retry": spaces.retry}[command]
+    act = {"cancel": requests.cancel, "retry": requests.retry}[command]
     return act(current_account(), request_id)
 
 
@@ -111,4 +144,5 @@ def _stream(request_id: str, after: int) -> Response:
             seen = changes.wait(seen, KEEP_ALIVE_SECONDS)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(generate(), mimetype="text/event-stream", headers=headers)
+    # The address of the service is known from the request only.
+    return Response(stream_with_context(generate()), mimetype="text/event-stream", headers=headers)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask_smorest import Blueprint
 
 from assembler_runner.api.common import fails
 from assembler_runner.card import README
 from assembler_runner.errors import NotFound
+from assembler_runner.hooks import ask_defaults, ask_templates
 from assembler_runner.host import current_host
+from assembler_runner.json_schema import json_schema
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.registry import PluginRecord
 from assembler_runner.schemas import MetaSchema, PluginSchema, SpaceTypeSchema, list_of
@@ -56,28 +57,34 @@ def list_plugins() -> dict[str, Any]:
 
 def describe(plugin: SpacePlugin) -> dict[str, Any]:
     """Returns what callers have to know of a type."""
-    options = plugin.options_schema.load({})
     return {
         "name": plugin.space_type,
         "version": plugin.version,
+        "versions": current_host().registry.versions(plugin.space_type),
         "sdk": plugin.sdk,
         "description": plugin.description,
         "tags": list(plugin.tags),
         "options": json_schema(plugin.options_schema),
-        "default_files": sorted({README, *(file.path for file in plugin.defaults(options))}),
-        "templates": [],
+        "default_files": default_files(plugin),
+        "templates": [
+            {
+                "name": template.name,
+                "description": template.description,
+                "files": [file.path for file in template.files],
+                "parameters": json_schema(template.parameters()),
+            }
+            for template in ask_templates(plugin)
+        ],
     }
 
 
-def json_schema(schema: ma.Schema) -> dict[str, Any]:
-    """Returns a marshmallow schema as JSON Schema (draft 2020-12, which OpenAPI 3.1 uses)."""
-    converter = OpenAPIConverter("3.1.0", lambda schema: None, None)  # type: ignore[arg-type]  # nothing is registered
-    made: dict[str, Any] = converter.schema2jsonschema(schema)
-    for name, field in schema.fields.items():
-        made["properties"][name].pop("card", None)
-        if isinstance(field.validate, ma.validate.Regexp):
-            made["properties"][name]["pattern"] = field.validate.regex.pattern
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "additionalProperties": False}
+def default_files(plugin: SpacePlugin) -> list[str]:
+    """Returns the paths that are made where none is given; only the card where an option must be given."""
+    try:
+        options = dict(plugin.options_schema.load({}))
+    except ma.ValidationError:
+        return [README]
+    return sorted({README, *(file.path for file in ask_defaults(plugin, options))})
 
 
 def _all(rows: list[Any]) -> dict[str, Any]:

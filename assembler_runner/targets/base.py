@@ -88,6 +88,14 @@ class Target(ABC):
     own_files: ClassVar[frozenset[str]] = frozenset({".gitattributes"})
     """Files the target itself keeps in a Space, which publishing leaves alone."""
 
+    initial_commits: ClassVar[int] = 1
+    """How many commits the target itself makes in a new Space."""
+
+    @property
+    def account(self) -> str | None:
+        """A name for the account whose creations must not overlap, without the token; None if they may."""
+        return None
+
     @abstractmethod
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """Makes a new Space in one call.
@@ -133,6 +141,14 @@ class Target(ABC):
     @abstractmethod
     def delete(self, space: PublishedSpace) -> None:
         """Deletes the Space with everything in it; one that is not there is deleted already."""
+
+    @abstractmethod
+    def make_private(self, space: PublishedSpace) -> None:
+        """Makes a Space private.
+
+        Raises:
+            TargetNotFound: there is no such Space.
+        """
 
     @abstractmethod
     def state_after_commit(self, sdk: str) -> str:

@@ -6,9 +6,11 @@ only accepts requests never pays for it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -40,6 +42,9 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 5.0
 _BUSY = "another conflicting operation is in progress"
 _RESET = re.compile(r'"api";r=0;t=(\d+)')
+_RATE_LIMIT = re.compile(r'"api";r=(\d+);t=(\d+)')
+# Kept back so that work that has begun can be brought to its end.
+_RESERVE = 4
 _MESSAGE_LIMIT = 300
 
 
@@ -62,13 +67,17 @@ class HuggingFaceTarget(Target):
         self._endpoint = endpoint.rstrip("/")
         self._token = token
         self._timeout = timeout
-        # The Hub refuses creations of one account that overlap.
-        self._creating = threading.Lock()
+        self._budget = _budget_of(self._endpoint, token)
+
+    @property
+    def account(self) -> str:
+        """See :meth:`Target.account`."""
+        return hashlib.sha256(f"{self._endpoint}\n{self._token}".encode()).hexdigest()
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """See :meth:`Target.create`; one request."""
         repo = spec.name if spec.namespace is None else f"{spec.namespace}/{spec.name}"
-        with self._creating, _translated("create", self._token):
+        with self._asking("create"):
             made = self._api.create_repo(
                 repo,
                 repo_type="space",
@@ -84,7 +93,7 @@ class HuggingFaceTarget(Target):
 
     def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
         """See :meth:`Target.find`."""
-        with _translated("find", self._token):
+        with self._asking("find"):
             owner = namespace or str(self._api.whoami(cache=True)["name"])
         space = self._published(owner, name)
         try:
@@ -95,14 +104,14 @@ class HuggingFaceTarget(Target):
 
     def head(self, space: PublishedSpace) -> Head:
         """See :meth:`Target.head`; one request."""
-        with _translated("head", self._token):
+        with self._asking("head"):
             info = self._api.space_info(f"{space.namespace}/{space.name}")
             paths = frozenset(sibling.rfilename for sibling in info.siblings or [])
             return Head(info.sha, paths, info.created_at)
 
     def commits(self, space: PublishedSpace) -> list[CommitInfo]:
         """See :meth:`Target.commits`."""
-        with _translated("commits", self._token):
+        with self._asking("commits"):
             found = self._api.list_repo_commits(f"{space.namespace}/{space.name}", repo_type="space")
             return [
                 CommitInfo(
@@ -125,7 +134,7 @@ class HuggingFaceTarget(Target):
 
         operations: list[Any] = [CommitOperationAdd(file.path, file.content) for file in tree.values()]
         operations += [CommitOperationDelete(path) for path in sorted(delete)]
-        with _translated("commit", self._token):
+        with self._asking("commit"):
             made = self._api.create_commit(
                 f"{space.namespace}/{space.name}",
                 operations,
@@ -138,12 +147,24 @@ class HuggingFaceTarget(Target):
 
     def delete(self, space: PublishedSpace) -> None:
         """See :meth:`Target.delete`."""
-        with _translated("delete", self._token):
+        with self._asking("delete"):
             self._api.delete_repo(f"{space.namespace}/{space.name}", repo_type="space", missing_ok=True)
+
+    def make_private(self, space: PublishedSpace) -> None:
+        """See :meth:`Target.make_private`."""
+        with self._asking("settings"):
+            self._api.update_repo_settings(f"{space.namespace}/{space.name}", repo_type="space", visibility="private")
 
     def state_after_commit(self, sdk: str) -> str:
         """See :meth:`Target.state_after_commit`: the Hub builds the app, a static one is served at once."""
         return "running" if sdk == "static" else "building"
+
+    @contextmanager
+    def _asking(self, action: str) -> Iterator[None]:
+        """Asks the Hub only while its rate limit allows, and speaks of failures in errors of ours."""
+        self._budget.check()
+        with _translated(action, self._token):
+            yield
 
     def _published(self, namespace: str, name: str) -> PublishedSpace:
         return PublishedSpace(namespace, name, f"{self._endpoint}/spaces/{namespace}/{name}")
@@ -170,12 +191,59 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
         return httpx2.Client(
             follow_redirects=True,
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
-            event_hooks={"response": [_stop_spinning]},
+            event_hooks={"response": [_learn_budget, _stop_spinning]},
         )
 
     disable_progress_bars()
     set_client_factory(client)
     return Api(endpoint=endpoint, token=token)
+
+
+class _Budget:
+    """What is left of a token's rate limit, as the Hub's own answers tell it.
+
+    The header is `RateLimit: "api";r=<remaining>;t=<seconds to reset>` on every answer (IETF draft RateLimit header
+    fields; Hub documentation, Rate limits).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.remaining: int | None = None
+        self._reset_at = 0.0
+
+    def learn(self, header: str) -> None:
+        """Takes over what an answer tells."""
+        found = _RATE_LIMIT.search(header)
+        if found:
+            with self._lock:
+                self.remaining, self._reset_at = int(found[1]), time.monotonic() + int(found[2])
+
+    def check(self) -> None:
+        """Stops a call that the Hub would refuse.
+
+        Raises:
+            RateLimited: with the seconds until the limit is reset.
+        """
+        with self._lock:
+            left = self._reset_at - time.monotonic()
+            if self.remaining is not None and self.remaining <= _RESERVE and left > 0:
+                raise RateLimited("The Hub's rate limit is nearly used up for now.", retry_after=left + 1)
+
+
+_budgets: dict[tuple[str, str], _Budget] = {}
+_budgets_lock = threading.Lock()
+
+
+def _budget_of(endpoint: str, token: str) -> _Budget:
+    with _budgets_lock:
+        return _budgets.setdefault((endpoint, token), _Budget())
+
+
+def _learn_budget(response: httpx2.Response) -> None:
+    token = response.request.headers.get("authorization", "").removeprefix("Bearer ")
+    if token and "RateLimit" in response.headers:
+        url = response.request.url
+        _budget_of(f"{url.scheme}://{url.netloc.decode()}", token).learn(response.headers["RateLimit"])
 
 
 def _stop_spinning(response: httpx2.Response) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from dulwich.errors import NotGitRepository
 from dulwich.file import FileLocked
@@ -66,6 +66,7 @@ class LocalTarget(Target):
 
     name: ClassVar[str] = "local"
     own_files: ClassVar[frozenset[str]] = frozenset()
+    initial_commits: ClassVar[int] = 0
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -154,6 +155,12 @@ class LocalTarget(Target):
             repository.rename(away)
             _sync_folder(repository.parent)
         shutil.rmtree(away, ignore_errors=True)
+
+    def make_private(self, space: PublishedSpace) -> None:
+        """See :meth:`Target.make_private`."""
+        namespace, name = space.namespace, space.name
+        with _own_errors(), self._locked(namespace, name), self.open_repository(namespace, name) as repo:
+            _write_details(Path(repo.path), {**_details(repo), "visibility": "private"})
 
     def state_after_commit(self, sdk: str) -> str:
         """Returns `running` for what is served live, `stored` for what nobody runs here."""
@@ -301,10 +308,16 @@ def _fill_new_repository(folder: Path, spec: SpaceSpec) -> None:
     # Neither secrets nor their names: what is in this folder may be copied around.
     details = {"sdk": spec.sdk, "visibility": spec.visibility, "variables": dict(spec.variables)}
     details["created_at"] = datetime.now(UTC).isoformat()
-    with (folder / _DETAILS_FILE).open("w", encoding="utf-8") as file:
-        json.dump(details, file, ensure_ascii=False, indent=2)
+    _write_details(folder, details)
+
+
+def _write_details(folder: Path, details: Mapping[str, Any]) -> None:
+    new = folder / f"{_DETAILS_FILE}.new"
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(dict(details), file, ensure_ascii=False, indent=2)
         file.flush()
         os.fsync(file.fileno())
+    new.replace(folder / _DETAILS_FILE)
     _sync_folder(folder)
 
 

@@ -25,6 +25,15 @@ def upgrade():
     with op.batch_alter_table('blobs', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_blobs_created_at'), ['created_at'], unique=False)
 
+    op.create_table('creation_turns',
+    sa.Column('account', sa.String(length=64), nullable=False),
+    sa.Column('owner', sa.String(length=36), nullable=True),
+    sa.Column('until', sa.Double(), nullable=False),
+    sa.PrimaryKeyConstraint('account', name=op.f('pk_creation_turns')),
+    mysql_charset='utf8mb4',
+    mysql_collate='utf8mb4_bin',
+    mysql_engine='InnoDB'
+    )
     op.create_table('idempotency_keys',
     sa.Column('account_id', sa.String(length=36), nullable=False),
     sa.Column('key', sa.String(length=255), nullable=False),
@@ -135,6 +144,7 @@ def upgrade():
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('errors', sa.Integer(), nullable=False),
     sa.Column('error', assembler_runner.models.JsonText(), nullable=True),
+    sa.Column('on_failure', sa.String(length=16), nullable=False),
     sa.Column('cancel_requested', sa.Boolean(), nullable=False),
     sa.Column('create_sent_at', assembler_runner.models.UtcDateTime(), nullable=True),
     sa.Column('started_at', assembler_runner.models.UtcDateTime(), nullable=True),
@@ -142,6 +152,10 @@ def upgrade():
     sa.Column('lease_owner', sa.String(length=36), nullable=True),
     sa.Column('due_at', sa.Double(), nullable=False),
     sa.Column('not_before', sa.Double(), nullable=False),
+    sa.Column('cleanup_due_at', sa.Double(), nullable=True),
+    sa.Column('cleanup_owner', sa.String(length=36), nullable=True),
+    sa.Column('turn_round', sa.Integer(), nullable=False),
+    sa.Column('turn_at', sa.Double(), nullable=False),
     sa.Column('created_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.Column('updated_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_space_requests_realm_id')),
@@ -152,11 +166,14 @@ def upgrade():
     mysql_engine='InnoDB'
     )
     with op.batch_alter_table('space_requests', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_space_requests_cleanup_due_at'), ['cleanup_due_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_space_requests_created_at'), ['created_at'], unique=False)
-        batch_op.create_index(batch_op.f('ix_space_requests_owner_id'), ['owner_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_space_requests_realm_id'), ['realm_id'], unique=False)
+        batch_op.create_index('ix_space_requests_owner_id_status', ['owner_id', 'status'], unique=False)
+        batch_op.create_index('ix_space_requests_realm_id_status', ['realm_id', 'status'], unique=False)
         batch_op.create_index(batch_op.f('ix_space_requests_space_id'), ['space_id'], unique=False)
         batch_op.create_index('ix_space_requests_status_due_at', ['status', 'due_at'], unique=False)
+        batch_op.create_index('ix_space_requests_status_finished_at', ['status', 'finished_at'], unique=False)
+        batch_op.create_index('ix_space_requests_status_turn_at', ['status', 'turn_at'], unique=False)
 
     op.create_table('events',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -203,4 +220,5 @@ def downgrade():
     op.drop_table('blob_chunks')
     op.drop_table('realms')
     op.drop_table('idempotency_keys')
+    op.drop_table('creation_turns')
     op.drop_table('blobs')

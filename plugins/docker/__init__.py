@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
@@ -12,6 +14,7 @@ from assembler_runner.plugin import (
     Finding,
     SpaceFile,
     SpacePlugin,
+    Template,
     Tree,
     app_file_missing,
     app_file_option,
@@ -19,6 +22,27 @@ from assembler_runner.plugin import (
     python_dockerfile,
     python_version_option,
 )
+
+PORT = 7860
+
+
+class FlaskParameters(ma.Schema):
+    """Parameters of the template `flask`."""
+
+    greeting = ma.fields.String(load_default="Hello from Flask", metadata={"description": "What the page says."})
+
+
+class FastApiParameters(ma.Schema):
+    """Parameters of the template `fastapi`."""
+
+    title = ma.fields.String(load_default="My API", metadata={"description": "Name of the API."})
+    greeting = ma.fields.String(load_default="Hello from FastAPI", metadata={"description": "What it answers."})
+
+
+class NodeParameters(ma.Schema):
+    """Parameters of the template `node`."""
+
+    greeting = ma.fields.String(load_default="Hello from Node.js", metadata={"description": "What the page says."})
 
 
 class DockerPlugin(SpacePlugin):
@@ -37,7 +61,7 @@ class DockerPlugin(SpacePlugin):
 
         app_port = ma.fields.Integer(
             strict=True,
-            load_default=7860,
+            load_default=PORT,
             validate=ma.validate.Range(1, 65535),
             metadata=on_card("app_port", "Port the app listens on."),
         )
@@ -46,11 +70,33 @@ class DockerPlugin(SpacePlugin):
 
     def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
         """Returns requirements.txt and a Dockerfile that runs the app file."""
-        dockerfile = python_dockerfile(options["python_version"], options["app_port"], ["python", options["app_file"]])
-        return [*super().defaults(options), dockerfile]
+        return [*super().defaults(options), self._dockerfile(options)]
+
+    def templates(self) -> list[Template]:
+        """Returns web apps with Flask, FastAPI and Node.js."""
+        gunicorn = ["gunicorn", "--bind", f"0.0.0.0:{PORT}", "--workers", "2", "app:app"]
+        uvicorn = ["uvicorn", "--host", "0.0.0.0", "--port", str(PORT), "app:app"]
+        return [
+            self._served("flask", "A web app with Flask, served by gunicorn.", FlaskParameters, gunicorn),
+            self._served("fastapi", "A web API with FastAPI, served by uvicorn.", FastApiParameters, uvicorn),
+            self.template("node", "A web server of Node.js alone.", NodeParameters),
+        ]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds a default Dockerfile that has nothing to run."""
-        if tree["Dockerfile"].origin == "given":
+        """Finds a default Dockerfile that has nothing to run, and one for another port than is asked for."""
+        if tree["Dockerfile"].content == self._dockerfile(options).content:
+            return app_file_missing(tree, options["app_file"], self.space_type)
+        exposed = [int(port) for port in re.findall(r"(?mi)^\s*EXPOSE\s+(\d{1,5})", tree["Dockerfile"].text())]
+        port = options["app_port"]
+        if not exposed or port in exposed:
             return []
-        return app_file_missing(tree, options["app_file"], self.space_type)
+        message = f"The Dockerfile exposes port {exposed[0]}, but the Space is asked for on port {port}."
+        hint = f"Listen on port {port}, or set options.app_port to {exposed[0]}."
+        return [Finding("port_mismatch", message, "warning", "Dockerfile", hint=hint)]
+
+    def _served(self, name: str, description: str, parameters: type[ma.Schema], command: list[str]) -> Template:
+        template = self.template(name, description, parameters)
+        return replace(template, files=(*template.files, python_dockerfile("3.12", PORT, command)))
+
+    def _dockerfile(self, options: Mapping[str, Any]) -> SpaceFile:
+        return python_dockerfile(options["python_version"], options["app_port"], ["python", options["app_file"]])

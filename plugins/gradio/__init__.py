@@ -11,12 +11,47 @@ from assembler_runner.plugin import (
     CommonOptions,
     Finding,
     SpacePlugin,
+    Template,
     Tree,
     app_file_missing,
     app_file_option,
     on_card,
     python_version_option,
 )
+
+
+class TextParameters(ma.Schema):
+    """Parameters of the template `text`."""
+
+    title = ma.fields.String(load_default="Word counter", metadata={"description": "Headline of the app."})
+    description = ma.fields.String(load_default="Counts words.", metadata={"description": "Line below it."})
+    label = ma.fields.String(load_default="Text", metadata={"description": "Label of the input."})
+
+
+class ImageParameters(ma.Schema):
+    """Parameters of the template `image`."""
+
+    title = ma.fields.String(load_default="Picture turner", metadata={"description": "Headline of the app."})
+    angle = ma.fields.Integer(
+        strict=True,
+        load_default=90,
+        validate=ma.validate.Range(-360, 360),
+        metadata={"description": "Degrees the picture is turned by."},
+    )
+    grey = ma.fields.Boolean(load_default=True, metadata={"description": "Make it grey."})
+
+
+class ChatParameters(ma.Schema):
+    """Parameters of the template `chat`."""
+
+    title = ma.fields.String(load_default="Chat", metadata={"description": "Headline of the app."})
+    answers = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.String(),
+        load_default=lambda: {"hello": "Hello! How can I help?"},
+        metadata={"description": "Keyword in a message → answer."},
+    )
+    fallback = ma.fields.String(load_default="Tell me more.", metadata={"description": "Answer to anything else."})
 
 
 class GradioPlugin(SpacePlugin):
@@ -38,6 +73,14 @@ class GradioPlugin(SpacePlugin):
             validate=ma.validate.Regexp(r"^[0-9]+\.[0-9]+\.[0-9]+(?!\n)$"),
             metadata=on_card("sdk_version", "Gradio version the Hub installs."),
         )
+
+    def templates(self) -> list[Template]:
+        """Returns starter apps for text, pictures and chat."""
+        return [
+            self.template("text", "Text in, text out.", TextParameters),
+            self.template("image", "Picture in, picture out.", ImageParameters),
+            self.template("chat", "A chat that answers by keywords.", ChatParameters),
+        ]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
         """Finds a missing app file."""

@@ -11,11 +11,23 @@ from assembler_runner.plugin import (
     CommonOptions,
     Finding,
     SpacePlugin,
+    Template,
     Tree,
     app_file_missing,
     app_file_option,
     on_card,
 )
+
+
+class LandingParameters(ma.Schema):
+    """Parameters of the template `landing`."""
+
+    headline = ma.fields.String(load_default="Welcome", metadata={"description": "Headline of the page."})
+    text = ma.fields.String(load_default="Something new begins here.", metadata={"description": "Text below it."})
+    button = ma.fields.String(load_default="Learn more", metadata={"description": "Text of the button."})
+    link = ma.fields.Url(
+        schemes={"http", "https"}, load_default="https://example.org", metadata={"description": "Where it leads."}
+    )
 
 
 class StaticPlugin(SpacePlugin):
@@ -36,6 +48,10 @@ class StaticPlugin(SpacePlugin):
             validate=ma.validate.Length(1, 200),
             metadata=on_card("app_build_command", "Command that builds the site on the Hub, e.g. npm run build."),
         )
+
+    def templates(self) -> list[Template]:
+        """Returns a landing page."""
+        return [self.template("landing", "A page with headline, text and button.", LandingParameters)]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
         """Finds a missing first page; with a build command it is only made on the Hub."""

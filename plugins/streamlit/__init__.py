@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import marshmallow as ma
+
 from assembler_runner.plugin import (
     CommonOptions,
     Finding,
     SpaceFile,
     SpacePlugin,
+    Template,
     Tree,
     app_file_missing,
     app_file_option,
@@ -18,6 +21,19 @@ from assembler_runner.plugin import (
 )
 
 PORT = 7860
+
+
+class DashboardParameters(ma.Schema):
+    """Parameters of the template `dashboard`."""
+
+    title = ma.fields.String(load_default="Dashboard", metadata={"description": "Headline of the app."})
+    unit = ma.fields.String(load_default="", metadata={"description": "Unit of the figures."})
+    rows = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Float(),
+        load_default=lambda: {"first": 3.0, "second": 5.0, "third": 4.0},
+        metadata={"description": "Name → figure."},
+    )
 
 
 class StreamlitPlugin(SpacePlugin):
@@ -44,6 +60,10 @@ class StreamlitPlugin(SpacePlugin):
     def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the common card with the port."""
         return {**super().card(options), "app_port": PORT}
+
+    def templates(self) -> list[Template]:
+        """Returns a dashboard."""
+        return [self.template("dashboard", "A number, a chart and a table of your figures.", DashboardParameters)]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
         """Finds a missing app file."""

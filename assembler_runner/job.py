@@ -1,0 +1,237 @@
+"""A request in a worker's hands: what is read of it once, and the fence around everything written for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.errors import Conflict, NameTaken
+from assembler_runner.host import Host
+from assembler_runner.models import (
+    RUNNING,
+    SUCCEEDED,
+    RequestFile,
+    Space,
+    SpaceRequest,
+    database_now,
+    db,
+    record_event,
+)
+from assembler_runner.plugin import SpaceFile, Tree
+from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
+
+MARKER = "Assembler-Request: {}"
+CLOCK_TOLERANCE = timedelta(minutes=10)
+GIVE_UP_AFTER = timedelta(hours=24)
+
+
+class LeaseLost(Exception):  # no error: somebody else goes on with the request
+    """Another worker holds the request now; this one must stop."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed request, read once; no row is kept open while the target is asked.
+
+    Args:
+        host: the process.
+        request_id: the request.
+        owner: the claim.
+        space_id: its Space.
+        target: where it goes; None if this process cannot use it.
+        spec: what a create call carries, without the secrets.
+        sealed_secrets: the secrets, sealed.
+        space: the Space on its target; None if it was not made yet, as far as is known.
+        attempts: how often it was taken up, this time included.
+        errors: how often it was put back because of an error.
+        accepted_at: when it was accepted.
+        create_sent_at: when a create call was first sent, or None.
+        on_failure: what becomes of an empty Space: `keep`, `private` or `delete`.
+    """
+
+    host: Host
+    request_id: str
+    owner: str
+    space_id: str
+    target: Target | None
+    spec: SpaceSpec
+    sealed_secrets: str | None
+    space: PublishedSpace | None
+    attempts: int
+    errors: int
+    accepted_at: datetime
+    create_sent_at: datetime | None
+    on_failure: str
+
+    @property
+    def marker(self) -> str:
+        """The text by which a commit of this request is known."""
+        return MARKER.format(self.request_id)
+
+    def spec_with_secrets(self) -> SpaceSpec:
+        """Returns what the create call carries.
+
+        Raises:
+            UnreadableSecret: the secrets were sealed with another key.
+        """
+        if not self.sealed_secrets:
+            return self.spec
+        return replace(self.spec, secrets=self.host.vault.open(self.sealed_secrets))
+
+    def usable_target(self) -> Target:
+        """Returns the target.
+
+        Raises:
+            Conflict: this process cannot use it.
+        """
+        if self.target is None:
+            raise Conflict(
+                "This worker has no access to the Space's target.",
+                hint="The operator has to give all workers the same settings (HF_TOKEN).",
+            )
+        return self.target
+
+
+def load(host: Host, request_id: str, owner: str) -> Job:
+    """Reads a claimed request."""
+    request = db.session.get_one(SpaceRequest, request_id)
+    space = db.session.get_one(Space, request.space_id)
+    environment = request.environment or {}
+    published = None
+    if space.created_on_target and space.namespace is not None and space.url is not None:
+        published = PublishedSpace(space.namespace, space.name, space.url)
+    job = Job(
+        host=host,
+        request_id=request_id,
+        owner=owner,
+        space_id=space.id,
+        target=host.targets.get(space.target),
+        spec=SpaceSpec(
+            namespace=space.namespace,
+            name=space.name,
+            sdk=request.sdk,
+            visibility=space.visibility,
+            hardware=environment.get("hardware"),
+            sleep_time=environment.get("sleep_time"),
+            variables=environment.get("variables") or {},
+        ),
+        sealed_secrets=request.sealed_secrets,
+        space=published,
+        attempts=request.attempts,
+        errors=request.errors,
+        accepted_at=request.created_at,
+        create_sent_at=request.create_sent_at,
+        on_failure=request.on_failure,
+    )
+    db.session.rollback()
+    return job
+
+
+def read_tree(job: Job) -> Tree:
+    """Returns the files the request publishes.
+
+    Raises:
+        BlobMissing: the file store lacks one.
+    """
+    rows = list(db.session.scalars(sa.select(RequestFile).where(RequestFile.request_id == job.request_id)))
+    files = {
+        row.path: SpaceFile(row.path, job.host.files.get(db.session(), row.sha256), row.origin)  # type: ignore[arg-type]  # written from an Origin
+        for row in rows
+    }
+    db.session.rollback()
+    return Tree(files)
+
+
+def write(
+    job: Job,
+    values: dict[str, Any],
+    *,
+    space: dict[str, Any] | None = None,
+    event: tuple[str, str] | None = None,
+) -> None:
+    """Writes what an attempt has learnt, only while the claim holds.
+
+    Args:
+        job: the claimed request.
+        values: columns of the request to set.
+        space: columns of its Space to set.
+        event: type and message of an event to append.
+    Raises:
+        LeaseLost: it does not hold any more.
+    """
+    held = sa.update(SpaceRequest).where(
+        SpaceRequest.id == job.request_id, SpaceRequest.lease_owner == job.owner, SpaceRequest.status == RUNNING
+    )
+    written = db.session.execute(
+        held.values(due_at=database_now() + job.host.leases.seconds, **values),
+        execution_options={"synchronize_session": False},
+    )
+    if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+        db.session.rollback()
+        raise LeaseLost
+    _write_space(job, space)
+    if event:
+        record_event(db.session(), job.request_id, *event)
+    db.session.commit()
+
+
+def remember_space(job: Job, space: PublishedSpace) -> Job:
+    """Writes down that the Space was made; returns the job that knows it.
+
+    Raises:
+        LeaseLost: the claim does not hold any more.
+    """
+    names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
+    write(job, {}, space=names, event=("created", f"The Space {space.namespace}/{space.name} was created."))
+    return replace(job, space=space)
+
+
+def finish(job: Job, status: str, *, space: dict[str, Any] | None = None, **values: Any) -> bool:
+    """Ends the request, if the claim still holds.
+
+    Args:
+        job: the claimed request.
+        status: how it ended.
+        space: columns of its Space to set.
+        values: columns of the request to set.
+    Returns:
+        Whether it was ended here.
+    """
+    moved = SpaceRequest.move_to(db.session(), job.request_id, status, owner=job.owner, lease_owner=None, **values)
+    if moved:
+        free = {"slot": None} if status != SUCCEEDED and values.get("cleanup_due_at") is None else {}
+        _write_space(job, (space or {}) | free)
+    db.session.commit()
+    return moved
+
+
+def lost_creation(job: Job, target: Target) -> PublishedSpace | None:
+    """Looks for the Space that an earlier create call may have made without the answer being heard.
+
+    Returns:
+        The Space; None if there is none.
+    Raises:
+        NameTaken: there is one, but it is not ours.
+    """
+    assert job.create_sent_at is not None
+    space = target.find(job.spec.namespace, job.spec.name)
+    if space is None:
+        return None
+    created_at = target.head(space).created_at
+    fresh = created_at is not None and created_at >= job.create_sent_at - CLOCK_TOLERANCE
+    commits = target.commits(space)
+    untouched = len(commits) <= target.initial_commits or any(job.marker in commit.message for commit in commits)
+    if not (fresh and untouched):
+        raise NameTaken
+    return space
+
+
+def _write_space(job: Job, values: dict[str, Any] | None) -> None:
+    if values:
+        db.session.execute(
+            sa.update(Space).where(Space.id == job.space_id).values(**values),
+            execution_options={"synchronize_session": False},
+        )

@@ -1,0 +1,132 @@
+"""Commands for requests: cancel, retry, and what has failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from assembler_runner.auth import Account
+from assembler_runner.errors import AssemblerError, Conflict, NameTaken
+from assembler_runner.models import (
+    CANCELLED,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SpaceRequest,
+    db,
+    record_event,
+)
+from assembler_runner.spaces import find_request, slot_of
+from assembler_runner.tasks import wakeups
+
+RETRY_AT_ONCE = 1000
+
+
+def cancel(account: Account, request_id: str) -> SpaceRequest:
+    """Cancels a request: at once while nothing was sent to the target, else as soon as the worker can stop cleanly.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+        Conflict: it has ended.
+    """
+    request = find_request(account, request_id)
+    space = request.space
+    unsent = SpaceRequest.create_sent_at.is_(None) & (SpaceRequest.status == QUEUED)
+    if SpaceRequest.move_to(db.session(), request_id, CANCELLED, condition=unsent):
+        space.state, space.slot = "cancelled", None
+        db.session.commit()
+        return request
+    asked = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status.in_((QUEUED, RUNNING)))
+    changed = db.session.execute(asked.values(cancel_requested=True), execution_options={"synchronize_session": False})
+    if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+        db.session.rollback()
+        raise Conflict(
+            f"The request has ended: it is {request.status}.", hint="Only queued and running requests can be cancelled."
+        )
+    # A request that waits for its next attempt is woken for the cancelling, before all others.
+    waiting = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)
+    db.session.execute(
+        waiting.values(not_before=0.0, due_at=0.0, turn_at=0.0), execution_options={"synchronize_session": False}
+    )
+    db.session.expire_all()
+    record_event(db.session(), request_id, "cancel_requested")
+    db.session.commit()
+    wakeups.send(request_id)
+    return request
+
+
+def retry(account: Account, request_id: str) -> SpaceRequest:
+    """Puts a failed or cancelled request back into the queue, with the same files and plugin version.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+        Conflict: it has not ended, has succeeded, or is just being cleaned up after.
+        NameTaken: another Space holds the name now.
+    """
+    request = find_request(account, request_id)
+    space = request.space
+    slot = space.slot or slot_of(space)
+    fresh: dict[str, Any] = {"errors": 0, "error": None, "cancel_requested": False, "finished_at": None}
+    fresh |= {"cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
+    ended = (SpaceRequest.status != RUNNING) & SpaceRequest.cleanup_owner.is_(None)
+    if not SpaceRequest.move_to(db.session(), request_id, QUEUED, condition=ended, **fresh):
+        db.session.rollback()
+        if request.cleanup_owner is not None:
+            raise Conflict("What the request left is just being cleaned up.", hint="Try again shortly.", retry_after=5)
+        raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
+    space.state, space.slot = "creating", slot
+    try:
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        raise NameTaken(
+            f"Another Space is named {space.name} now.", hint="Send a new request with another name."
+        ) from None
+    wakeups.send(request_id)
+    return request
+
+
+def failures(account: Account) -> list[dict[str, Any]]:
+    """Returns what has failed, by cause: code of the error, how many, the newest moment, an example of the message."""
+    query = sa.select(SpaceRequest.id, SpaceRequest.error, SpaceRequest.finished_at).where(
+        SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED
+    )
+    causes: dict[str, dict[str, Any]] = {}
+    for _, error, finished_at in db.session.execute(query.order_by(SpaceRequest.finished_at)):
+        cause = causes.setdefault(error["code"], {"code": error["code"], "count": 0})
+        cause |= {
+            "count": cause["count"] + 1,
+            "message": error["message"],
+            "hint": error["hint"],
+            "newest": finished_at,
+        }
+    return sorted(causes.values(), key=lambda cause: -cause["count"])
+
+
+def retry_all(account: Account, code: str | None = None) -> dict[str, Any]:
+    """Puts every failed request of the caller's realm back into the queue.
+
+    Args:
+        account: who is calling.
+        code: only those that failed with this code; None for all.
+    Returns:
+        `retried`: ids; `refused`: id, code and message of those that could not be.
+    """
+    query = sa.select(SpaceRequest.id, SpaceRequest.error).where(
+        SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED
+    )
+    rows = db.session.execute(query.order_by(SpaceRequest.created_at).limit(RETRY_AT_ONCE)).all()
+    db.session.rollback()
+    result: dict[str, Any] = {"retried": [], "refused": []}
+    for request_id, error in rows:
+        if code is not None and error["code"] != code:
+            continue
+        try:
+            retry(account, request_id)
+        except AssemblerError as problem:
+            result["refused"].append({"id": request_id, "code": problem.code, "message": problem.message})
+        else:
+            result["retried"].append(request_id)
+    return result

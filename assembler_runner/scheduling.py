@@ -1,0 +1,147 @@
+"""Whose turn it is: a fair order between realms and users, a truthful place in the queue, and an end to the queue.
+
+A request's turn is fixed when it is accepted: now, plus one slice for each request of its realm that comes before it in
+a round of turns. Within a realm every user's first waiting request comes in the first round, every second one in the
+second, and so on; so nobody who sends a thousand requests keeps others waiting, and since turns are moments in time,
+nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from assembler_runner.errors import AssemblerError
+from assembler_runner.models import FINISHED, QUEUED, RUNNING, SpaceRequest, database_now, utcnow
+
+SLICE_SECONDS = 5.0
+RATE_SAMPLE = 50
+RATE_AGE = timedelta(minutes=15)
+
+
+class QueueFull(AssemblerError):
+    """The queue is as long as it may be."""
+
+    status = 503
+    code = "queue_full"
+    retryable = True
+    default_message = "The queue is full; nothing was stored."
+    default_hint = "Send the request again after the time in Retry-After."
+
+
+@dataclass(frozen=True)
+class Turn:
+    """When a request is to be taken up.
+
+    Args:
+        round: how many unfinished requests of the same account were there before it.
+        at: its turn, in seconds since 1970 by the database's clock.
+    """
+
+    round: int
+    at: float
+
+
+def give_turn(session: Session, realm_id: str, owner_id: str) -> Turn:
+    """Returns the turn of a new request."""
+    unfinished = SpaceRequest.status.in_((QUEUED, RUNNING))
+    own = sa.select(sa.func.count()).where(unfinished, SpaceRequest.owner_id == owner_id).scalar_subquery()
+    round_, now = session.execute(sa.select(own, database_now())).one()
+    ahead = sa.select(sa.func.count()).where(
+        unfinished, SpaceRequest.realm_id == realm_id, SpaceRequest.turn_round <= round_
+    )
+    return Turn(round_, float(now) + SLICE_SECONDS * (session.scalar(ahead) or 0))
+
+
+def next_requests(session: Session, limit: int = 8) -> list[str]:
+    """Returns the waiting requests whose turn it is, in order."""
+    waiting = sa.and_(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now())
+    query = sa.select(SpaceRequest.id).where(waiting).order_by(SpaceRequest.turn_at).limit(limit)
+    return list(session.scalars(query))
+
+
+def position(session: Session, request: SpaceRequest) -> int | None:
+    """Returns the place of a request in the queue, from 1; None if it does not wait."""
+    if request.status != QUEUED:
+        return None
+    ahead = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED, SpaceRequest.turn_at < request.turn_at)
+    return 1 + (session.scalar(ahead) or 0)
+
+
+def expected_start(session: Session, request: SpaceRequest, place: int | None) -> datetime | None:
+    """Returns when a waiting request will be taken up, judged by how fast the last ones were finished.
+
+    Returns:
+        The moment; None if it does not wait, or nothing was finished lately to judge by.
+    """
+    rate = _rate(session)
+    if place is None or rate is None:
+        return None
+    by_queue = utcnow() + timedelta(seconds=place / rate)
+    earliest = datetime.fromtimestamp(request.not_before, tz=by_queue.tzinfo)
+    return max(by_queue, earliest)
+
+
+def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
+    """Refuses a request that would have to wait too long.
+
+    Args:
+        session: the session.
+        most: how many may wait.
+        longest_wait: seconds a request may be expected to wait.
+    Raises:
+        QueueFull: with the seconds after which to try again.
+    """
+    waiting = session.scalar(sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)) or 0
+    rate = _rate(session)
+    wait = waiting / rate if rate else 0.0
+    if waiting >= most:
+        raise QueueFull(
+            f"{waiting} requests wait already; nothing was stored.", retry_after=max(5.0, min(wait / 2, 600.0))
+        )
+    if wait > longest_wait:
+        text = f"The request would have to wait about {wait / 60:.0f} minutes; nothing was stored."
+        raise QueueFull(text, retry_after=min(wait - longest_wait + 1, 3600.0))
+
+
+class _Rate:
+    """Requests finished per second, looked up at most once a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, float | None]] = {}
+
+    def get(self, session: Session) -> float | None:
+        database = str(session.get_bind().url)  # type: ignore[union-attr]  # the bind of a session is an engine
+        with self._lock:
+            at, rate = self._known.get(database, (0.0, None))
+            if time.monotonic() - at < 1.0:
+                return rate
+        rate = _measure(session)
+        with self._lock:
+            self._known[database] = (time.monotonic(), rate)
+        return rate
+
+
+_rate = _Rate().get
+
+
+def _measure(session: Session) -> float | None:
+    finished = SpaceRequest.status.in_(FINISHED) & (SpaceRequest.finished_at > utcnow() - RATE_AGE)
+    query = (
+        sa.select(SpaceRequest.started_at, SpaceRequest.finished_at)
+        .where(finished, SpaceRequest.started_at.is_not(None))
+        .order_by(SpaceRequest.finished_at.desc())
+        .limit(RATE_SAMPLE)
+    )
+    rows = session.execute(query).all()
+    if not rows:
+        return None
+    first = min(row.started_at for row in rows)
+    seconds = (rows[0].finished_at - first).total_seconds()
+    return len(rows) / max(float(seconds), 0.05)

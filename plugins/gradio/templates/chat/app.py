@@ -1,0 +1,17 @@
+"""A chat that answers by keywords; put your model into `reply`."""
+
+import gradio as gr
+
+
+def reply(message, history):
+    """Returns the answer to a message."""
+    for keyword, answer in PARAMS["answers"].items():
+        if keyword.lower() in message.lower():
+            return answer
+    return PARAMS["fallback"]
+
+
+demo = gr.ChatInterface(fn=reply, title=PARAMS["title"])
+
+if __name__ == "__main__":
+    demo.launch()

@@ -1,0 +1,228 @@
+"""Turns, places in the queue, the Hub's budget, and an end to the queue."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from assembler_runner import pipeline
+from assembler_runner.auth import hash_password
+from assembler_runner.creation import creation_turn
+from assembler_runner.errors import RateLimited
+from assembler_runner.models import Realm, SpaceRequest, User, db
+from tests.conftest import MakeService, Service
+from tests.standin_hub import Fault, StandInHub
+from tests.standin_hub.limits import Limit
+
+STATIC = {"space_type": "static", "files": {"index.html": "x"}}
+
+
+def other_account(service: Service, name: str, realm: str) -> dict[str, str]:
+    """Makes a user; returns the headers it calls with."""
+    with service.app.app_context():
+        found = db.session.scalar(sa.select(Realm).where(Realm.name == realm)) or Realm(name=realm)
+        db.session.add(found)
+        db.session.flush()
+        db.session.add(User(name=name, realm_id=found.id, password_hash=hash_password("pw")))
+        db.session.commit()
+    body = {"grant_type": "password", "username": name, "password": "pw", "realm": realm}
+    token = service.client.post("/auth/token", json=body).json["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+def order_of_work(service: Service) -> list[str]:
+    """Lets one worker do all that waits; returns the names in the order they were taken up."""
+    with service.app.app_context():
+        waiting = list(db.session.scalars(sa.select(SpaceRequest.id)))
+        for request_id in waiting:
+            pipeline.run_next(service.host, request_id)
+        rows = db.session.scalars(sa.select(SpaceRequest).order_by(SpaceRequest.started_at))
+        return [row.space.name for row in rows]
+
+
+def test_nobody_waits_for_anothers_thousand(service: Service) -> None:
+    second = other_account(service, "second", "master")
+    third = other_account(service, "third", "elsewhere")
+    for number in range(4):
+        service.submit(name=f"many-{number}")
+    for name, headers in (("late-user", second), ("late-realm", third)):
+        assert service.client.post("/spaces", json={**STATIC, "name": name}, headers=headers).status_code == 202
+    order = order_of_work(service)
+    assert len(order) == 6
+    assert order.index("late-realm") <= 1
+    assert order.index("late-user") < order.index("many-1") + 2
+    assert order[-1] == "many-3"
+    assert [name for name in order if name.startswith("many")] == ["many-0", "many-1", "many-2", "many-3"]
+
+
+def test_turns_pass_with_time(service: Service) -> None:
+    """What was sent long ago comes before what others send now."""
+    for number in range(5):
+        service.submit(name=f"old-{number}")
+    with service.app.app_context():
+        db.session.execute(sa.update(SpaceRequest).values(turn_at=SpaceRequest.turn_at - 3600))
+        db.session.commit()
+    headers = other_account(service, "new", "elsewhere")
+    service.client.post("/spaces", json={**STATIC, "name": "new"}, headers=headers)
+    assert order_of_work(service)[-1] == "new"
+
+
+def test_the_place_in_the_queue_is_told(service: Service) -> None:
+    ids = [service.submit()["latest_request"]["id"] for _ in range(3)]
+    assert [service.request(request_id)["queue_position"] for request_id in ids] == [1, 2, 3]
+    assert service.request(ids[0])["expected_start_at"] is None
+    done = service.work(ids[0])
+    assert (done["queue_position"], done["expected_start_at"]) == (None, None)
+    assert [service.request(request_id)["queue_position"] for request_id in ids[1:]] == [1, 2]
+
+
+def test_the_expected_start_follows_how_fast_work_is_done(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+    monkeypatch.setattr("assembler_runner.scheduling._rate", lambda session: 0.5)
+    first = service.submit()["latest_request"]
+    second = service.submit()["latest_request"]
+    assert first["created_at"] < service.request(first["id"])["expected_start_at"]
+    assert service.request(first["id"])["expected_start_at"] < service.request(second["id"])["expected_start_at"]
+
+
+def test_a_full_queue_refuses_with_retry_after(make_service: MakeService) -> None:
+    service = make_service(MAX_QUEUE=2)
+    first = service.submit()
+    service.submit()
+    answer = service.post("/spaces", STATIC)
+    assert (answer.status_code, answer.json["code"]) == (503, "queue_full")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert service.get("/spaces").json["meta"]["total"] == 2
+    service.work(first["latest_request"]["id"])
+    assert service.post("/spaces", STATIC).status_code == 202
+
+
+def test_too_long_a_wait_is_refused(make_service: MakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make_service(MAX_QUEUE_WAIT=60.0)
+    monkeypatch.setattr("assembler_runner.scheduling._rate", lambda session: 0.01)
+    service.submit()
+    answer = service.post("/spaces", STATIC)
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "queue_full", "41")
+
+
+def test_the_hubs_budget_is_kept(hub_service: Service, hub: StandInHub) -> None:
+    """With a small rate limit the worker stops by itself: the Hub never has to refuse."""
+    hub.settings.rate_limit = Limit(10, 300)
+    requests = [hub_service.publish(name=f"site-{number}") for number in range(4)]
+    assert [request["status"] for request in requests] == ["succeeded", "queued", "queued", "queued"]
+    assert [record.status for record in hub.requests if record.status == 429] == []
+    waits = [
+        event["data"]["retry_in"] for event in hub_service.events(requests[1]["id"]) if event["type"] == "retrying"
+    ]
+    assert 250 < waits[0] <= 302
+
+
+def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInHub) -> None:
+    hub.settings.one_creation_at_a_time = True
+    hub.settings.create_seconds = 0.05
+    ids = [hub_service.submit(name=f"site-{number}")["latest_request"]["id"] for number in range(6)]
+    workers = [threading.Thread(target=hub_service.work, args=[request_id]) for request_id in ids]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [hub_service.request(request_id)["status"] for request_id in ids] == ["succeeded"] * 6
+    creations = [record for record in hub.requests if record.path == "/api/repos/create"]
+    assert [record.status for record in creations] == [200] * 6
+
+
+def test_a_turn_to_create_is_over_when_its_holder_goes_silent(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assembler_runner.creation.PATIENCE_SECONDS", 0.2)
+    with service.app.app_context():
+        silent = creation_turn("account", 0.4)
+        silent.__enter__()
+        # As another process sees it: its own lock is free.
+        monkeypatch.setattr("assembler_runner.creation._locks", {})
+        with pytest.raises(RateLimited), creation_turn("account", 10):
+            pass
+        monkeypatch.setattr("assembler_runner.creation.PATIENCE_SECONDS", 5.0)
+        with creation_turn("account", 10):
+            pass
+        silent.__exit__(None, None, None)
+
+
+ON_FAILURE = {"delete": (False, "cleaned_up"), "keep": (True, "kept"), "private": (True, "made_private")}
+
+
+@pytest.mark.parametrize("choice", sorted(ON_FAILURE))
+def test_what_becomes_of_an_empty_space(hub_service: Service, hub: StandInHub, choice: str) -> None:
+    hub.faults.add(Fault("status", method="POST", path="/commit/", status=400, body={"error": "no"}))
+    request = hub_service.publish(name="site", on_failure=choice)
+    stays, event = ON_FAILURE[choice]
+    assert request["status"] == "failed"
+    assert ("alice/site" in hub.spaces()) == stays
+    if choice == "private":
+        assert hub.space("alice/site").visibility == "private"
+    assert hub_service.events(request["id"])[-1]["type"] == event
+    again = hub_service.post(f"/requests/{request['id']}/command", {"command": "retry"})
+    assert again.status_code == 202
+    assert hub_service.work(request["id"])["status"] == "succeeded"
+    assert len(hub.commits("alice/site")) == 1
+
+
+def test_cleaning_up_is_repeated_until_it_is_done(hub_service: Service, hub: StandInHub) -> None:
+    hub.faults.add(Fault("status", method="POST", path="/commit/", status=400, body={"error": "no"}))
+    hub.faults.add(Fault("drop_before", method="DELETE", path="/api/repos/delete", times=2))
+    request = hub_service.publish(name="site")
+    assert (request["status"], hub.spaces()) == ("failed", ["alice/site"])
+
+    def sweep() -> None:
+        with hub_service.app.app_context():
+            db.session.execute(
+                sa.update(SpaceRequest).where(SpaceRequest.cleanup_due_at.is_not(None)).values(cleanup_due_at=0.0)
+            )
+            db.session.commit()
+            for request_id in pipeline.take_due(60):
+                pipeline.run_next(hub_service.host, request_id)
+
+    sweep()
+    assert hub.spaces() == ["alice/site"]
+    sweep()
+    assert hub.spaces() == []
+    assert hub_service.publish(name="site")["status"] == "succeeded"
+
+
+def test_a_creation_nobody_heard_of_is_found_and_removed(make_service: MakeService, hub: StandInHub) -> None:
+    service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=1)
+    hub.faults.add(Fault("drop_after", method="POST", path="/api/repos/create"))
+    request = service.publish(name="site")
+    assert (request["status"], request["error"]["code"]) == ("failed", "target_unavailable")
+    assert hub.spaces() == []
+    assert service.events(request["id"])[-1]["type"] == "cleaned_up"
+
+
+def test_failures_by_cause_and_retry_all(hub_service: Service, hub: StandInHub) -> None:
+    hub.faults.add(Fault("status", method="POST", path="/api/repos/create", status=402, times=2, body={"error": "pay"}))
+    hub.faults.add(Fault("status", method="POST", path="/api/repos/create", status=403, times=1, body={"error": "no"}))
+    failed = [hub_service.publish(name=f"site-{number}") for number in range(3)]
+    assert [request["status"] for request in failed] == ["failed"] * 3
+    causes: list[dict[str, Any]] = hub_service.get("/requests/failures").json["data"]
+    assert [(cause["code"], cause["count"]) for cause in causes] == [("payment_required", 2), ("target_forbidden", 1)]
+    assert "pay" in causes[0]["message"]
+    answer = hub_service.post("/requests/failures/command", {"command": "retry", "code": "payment_required"})
+    assert answer.status_code == 202
+    assert sorted(answer.json["retried"]) == sorted(request["id"] for request in failed[:2])
+    assert [hub_service.work(request["id"])["status"] for request in failed] == ["succeeded", "succeeded", "failed"]
+    assert hub_service.post("/requests/failures/command", {"command": "retry"}).json["retried"] == [failed[2]["id"]]
+
+
+def test_an_idempotency_key_is_forgotten_after_a_day(service: Service) -> None:
+    first = service.post("/spaces", STATIC, headers={"Idempotency-Key": "k"}).json
+    with service.app.app_context():
+        db.session.execute(sa.text("UPDATE idempotency_keys SET created_at = '2020-01-01 00:00:00.000000'"))
+        db.session.commit()
+    again = service.post("/spaces", {**STATIC, "labels": ["other"]}, headers={"Idempotency-Key": "k"})
+    assert again.status_code == 202
+    assert again.json["id"] != first["id"]
