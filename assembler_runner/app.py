@@ -23,7 +23,7 @@ from assembler_runner.commands import register_commands
 from assembler_runner.errors import InvalidCredentials, Unauthorized
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
-from assembler_runner.leases import Leases
+from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.models import configure_engine, db
 from assembler_runner.registry import Registry
 from assembler_runner.settings import PROJECT, Settings, load, require_secrets
@@ -118,6 +118,7 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     with app.app_context():
         configure_engine(db.engine, _reads_only)
+        limit_idle_transactions(db.engine, settings.LEASE_SECONDS)
 
 
 def _reads_only() -> bool:

@@ -11,8 +11,6 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from assembler_runner import pipeline
 from assembler_runner.app import create_app
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.leases import limit_idle_transactions
-from assembler_runner.models import db
 from assembler_runner.settings import load, require_secrets
 from assembler_runner.tasks import Sweeper
 
@@ -22,9 +20,6 @@ flask_app = create_app(_settings)
 celery = flask_app.extensions["celery"]
 _host: Host = flask_app.extensions[EXTENSION]
 _sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS)
-with flask_app.app_context():
-    limit_idle_transactions(db.engine, _settings.LEASE_SECONDS)
-
 
 _stopping = threading.Event()
 

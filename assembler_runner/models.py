@@ -106,7 +106,15 @@ class Base(DeclarativeBase):
         }
     )
     # Bytes decide equality of text on every database; MariaDB's own default folds case and accents.
-    __table_args__: Any = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+    # Without "nopad" it would still ignore blanks at the end.
+    __table_args__: Any = {
+        "mysql_charset": "utf8mb4",
+        "mysql_collate": "utf8mb4_bin",
+        "mysql_engine": "InnoDB",
+        "mariadb_charset": "utf8mb4",
+        "mariadb_collate": "utf8mb4_nopad_bin",
+        "mariadb_engine": "InnoDB",
+    }
 
 
 db = SQLAlchemy(metadata=Base.metadata)

@@ -33,6 +33,7 @@ from huggingface_hub.errors import (  # noqa: E402
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import _http  # noqa: E402
 from huggingface_hub.utils._http import get_session  # noqa: E402
 
 SPACE = "alice/app"
@@ -483,6 +484,16 @@ def test_one_of_many_stale_writers_wins(hub: StandInHub, api: HfApi) -> None:
     assert len(hub.commits(SPACE)) == 1
 
 
+@pytest.fixture
+def client_of_the_library() -> Iterator[None]:
+    """The library's own HTTP client, where the service has set another that stops the spinning."""
+    set_before = _http._GLOBAL_CLIENT_FACTORY
+    _http.set_client_factory(_http.default_client_factory)
+    yield
+    _http.set_client_factory(set_before)
+
+
+@pytest.mark.usefixtures("client_of_the_library")
 def test_overlapping_creations_make_the_client_spin(hub: StandInHub, api: HfApi) -> None:
     hub.settings.one_creation_at_a_time = True
     hub.settings.create_seconds = 0.05

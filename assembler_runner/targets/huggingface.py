@@ -175,9 +175,7 @@ class HuggingFaceTarget(Target):
 
 
 def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
-    import httpx2
-    from huggingface_hub import HfApi, set_client_factory
-    from huggingface_hub.utils.tqdm import disable_progress_bars
+    from huggingface_hub import HfApi
 
     class Api(HfApi):
         # Without it create_commit asks the Hub to check every README first: one request more for what our YAML writer
@@ -186,6 +184,23 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
             self, content: str, *, repo_type: str | None = None, token: bool | str | None = None
         ) -> None:
             return None
+
+    _set_client(timeout)
+    return Api(endpoint=endpoint, token=token)
+
+
+def _set_client(timeout: float) -> None:
+    """Sets the one HTTP client that all targets of this process share.
+
+    Setting it again would close it under those who use it, so that is done only for another time-out.
+    """
+    with _client_lock:
+        if _client_timeouts[-1:] == [timeout]:
+            return
+        _client_timeouts[:] = [timeout]
+    import httpx2
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     def client() -> httpx2.Client:
         return httpx2.Client(
@@ -196,7 +211,6 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
 
     disable_progress_bars()
     set_client_factory(client)
-    return Api(endpoint=endpoint, token=token)
 
 
 class _Budget:
@@ -230,6 +244,8 @@ class _Budget:
                 raise RateLimited("The Hub's rate limit is nearly used up for now.", retry_after=left + 1)
 
 
+_client_timeouts: list[float] = []
+_client_lock = threading.Lock()
 _budgets: dict[tuple[str, str], _Budget] = {}
 _budgets_lock = threading.Lock()
 

@@ -18,6 +18,9 @@ def upgrade():
     sa.Column('size', sa.BigInteger(), nullable=False),
     sa.Column('created_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.PrimaryKeyConstraint('sha256', name=op.f('pk_blobs')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -30,6 +33,9 @@ def upgrade():
     sa.Column('owner', sa.String(length=36), nullable=True),
     sa.Column('until', sa.Double(), nullable=False),
     sa.PrimaryKeyConstraint('account', name=op.f('pk_creation_turns')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -42,6 +48,9 @@ def upgrade():
     sa.Column('answer', assembler_runner.models.JsonText(), nullable=False),
     sa.Column('created_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.PrimaryKeyConstraint('account_id', 'key', name=op.f('pk_idempotency_keys')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -59,6 +68,9 @@ def upgrade():
     sa.Column('updated_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_realms')),
     sa.UniqueConstraint('name', name=op.f('uq_realms_name')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -72,6 +84,9 @@ def upgrade():
     sa.Column('content', sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), 'mariadb').with_variant(mysql.MEDIUMBLOB(), 'mysql'), nullable=False),
     sa.ForeignKeyConstraint(['sha256'], ['blobs.sha256'], name=op.f('fk_blob_chunks_sha256'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('sha256', 'position', name=op.f('pk_blob_chunks')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -95,6 +110,9 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_spaces_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_spaces')),
     sa.UniqueConstraint('slot', name=op.f('uq_spaces_slot')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -117,6 +135,9 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_users_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_users')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_users_realm_id')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -161,6 +182,9 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_space_requests_realm_id')),
     sa.ForeignKeyConstraint(['space_id'], ['spaces.id'], name=op.f('fk_space_requests_space_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_space_requests')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -184,6 +208,9 @@ def upgrade():
     sa.Column('created_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['request_id'], ['space_requests.id'], name=op.f('fk_events_request_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_events')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
@@ -201,6 +228,9 @@ def upgrade():
     sa.Column('given_sha256', sa.String(length=64), nullable=True),
     sa.ForeignKeyConstraint(['request_id'], ['space_requests.id'], name=op.f('fk_request_files_request_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('request_id', 'position', name=op.f('pk_request_files')),
+    mariadb_charset='utf8mb4',
+    mariadb_collate='utf8mb4_nopad_bin',
+    mariadb_engine='InnoDB',
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
     mysql_engine='InnoDB'
