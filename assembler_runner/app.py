@@ -22,11 +22,10 @@ from assembler_runner.errors import InvalidCredentials, Unauthorized
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.leases import Leases
 from assembler_runner.models import configure_engine, db
+from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.settings import PROJECT, Settings, load, require_secrets
 from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
-from assembler_runner.targets import Target
-from assembler_runner.targets.huggingface import HuggingFaceTarget
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, ui
 from assembler_runner.ui.local import local_pages
@@ -124,16 +123,15 @@ def _reads_only() -> bool:
 def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Host:
     registry = Registry()
     registry.load_folders(settings.plugin_folders)
-    targets: dict[str, Target] = {local.name: local}
-    if settings.HF_TOKEN:
-        targets["huggingface"] = HuggingFaceTarget(settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT)
+    vault = Vault(*settings.secret_keys)
+    targets = RealmTargets(settings, local, vault)
     files: FileStore = DatabaseFileStore()
     if settings.DEFAULT_FILE_STORE == "local_filesystem":
         files = FolderFileStore(folder / "files")
     with app.app_context():
         engine = db.engine
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
-    return Host(settings, folder, registry, files, targets, Vault(settings.SECRET_KEY), leases)
+    return Host(settings, folder, registry, files, targets, vault, leases)
 
 
 def _may_read(visibility: str) -> bool:

@@ -41,6 +41,7 @@ from assembler_runner.models import (
 )
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets import CommitInfo, PublishedSpace, SpaceSpec, Target
+from assembler_runner.vault import UnreadableSecret
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ def _load(host: Host, request_id: str, owner: str) -> _Job:
         request_id=request_id,
         owner=owner,
         space_id=space.id,
-        target=host.targets.get(space.target),
+        target=_target_of(host, space),
         spec=spec,
         sealed_secrets=request.sealed_secrets,
         created=space.created_on_target,
@@ -211,6 +212,14 @@ def _load(host: Host, request_id: str, owner: str) -> _Job:
     )
     db.session.rollback()
     return job
+
+
+def _target_of(host: Host, space: Space) -> Target | None:
+    try:
+        return host.targets.find(space.realm_id, space.target)
+    except UnreadableSecret:
+        log.error("the Hub token of realm %s cannot be read: SECRET_KEY has changed", space.realm_id)
+        return None
 
 
 def _publish(job: _Job) -> tuple[PublishedSpace, CommitInfo]:
@@ -237,8 +246,8 @@ def _publish(job: _Job) -> tuple[PublishedSpace, CommitInfo]:
 def _target(job: _Job) -> Target:
     if job.target is None:
         raise Conflict(
-            "This worker has no access to the Space's target.",
-            hint="The operator has to give all workers the same settings (HF_TOKEN).",
+            "The realm has no access to the Space's target any more.",
+            hint="Set a Hub token for the realm; the operator has to give all workers the same settings (HF_TOKEN).",
         )
     return job.target
 

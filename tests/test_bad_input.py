@@ -153,9 +153,7 @@ def test_findings_of_the_tree_refuse_a_request_but_not_a_preview(service: Servic
 
 def test_limits(make_service: MakeService) -> None:
     service = make_service(MAX_FILES=2, MAX_FILE_BYTES=10, MAX_REQUEST_BYTES=2000)
-    assert "files" in issues(
-        service, {"space_type": "static", "files": {name: "x" for name in ("index.html", "b", "c")}}
-    )
+    assert "files" in issues(service, {"space_type": "static", "files": dict.fromkeys(("index.html", "b", "c"), "x")})
     found = issues(service, {"space_type": "static", "files": {"index.html": "x" * 11}})
     assert found['files["index.html"]']["code"] == "file_too_large"
     answer = service.post("/spaces", {"space_type": "static", "files": {"index.html": "x" * 3000}})
