@@ -246,8 +246,8 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         db.session.rollback()
         raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
     space.state, space.slot = "creating", slot
-    _record(account, "retry", request)
     try:
+        _record(account, "retry", request)
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
