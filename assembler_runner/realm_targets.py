@@ -17,7 +17,7 @@ from assembler_runner.models import db
 from assembler_runner.rights import MASTER_REALM
 from assembler_runner.settings import Settings
 from assembler_runner.targets import Target
-from assembler_runner.targets.huggingface import HuggingFaceTarget
+from assembler_runner.targets.huggingface import HubAccount, HuggingFaceTarget
 from assembler_runner.vault import Vault
 
 LOCAL, HUB = "local", "huggingface"
@@ -65,6 +65,10 @@ class RealmTargets:
             return self._local
         token = self._token(realm_id) if name == HUB else None
         return self.hub(token) if token else None
+
+    def whoami(self, token: str) -> HubAccount:
+        """Asks the Hub whose token it is; see :meth:`HuggingFaceTarget.whoami`."""
+        return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT).whoami()
 
     def hub(self, token: str) -> HuggingFaceTarget:
         """Returns the Hub as a token sees it."""

@@ -8,7 +8,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from assembler_runner import __version__
-from assembler_runner.api import accounts, forerunner, health, pages, requests, spaces, tokens, types
+from assembler_runner.api import accounts, forerunner, health, hub_credentials, pages, requests, spaces, tokens, types
 from assembler_runner.api.common import register_error_handlers
 from assembler_runner.schemas import ErrorSchema
 from assembler_runner.ui.assets import asset_url
@@ -39,7 +39,7 @@ def register(app: Flask) -> Api:
         OPENAPI_SWAGGER_UI_URL=asset_url("swagger"),
     )
     api = _Api(app)
-    for module in (spaces, requests, types, tokens, accounts, forerunner, health):
+    for module in (spaces, requests, types, tokens, accounts, hub_credentials, forerunner, health):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
     register_error_handlers(app)

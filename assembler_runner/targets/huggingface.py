@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,31 @@ class _CreationBusy(Exception):
     """The Hub makes another repository for this account right now."""
 
 
+_WRITERS = ("admin", "write", "contributor")
+
+
+@dataclass(frozen=True)
+class HubAccount:
+    """Whose token it is and what it may do.
+
+    Args:
+        name: name of the account.
+        plan: free or pro.
+        role: what the token may do: read, write or fineGrained.
+        orgs: organisation → the account's role in it.
+    """
+
+    name: str
+    plan: str
+    role: str
+    orgs: Mapping[str, str]
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where the account may publish, its own namespace first."""
+        return (self.name, *(name for name, role in self.orgs.items() if role in _WRITERS))
+
+
 class HuggingFaceTarget(Target):
     """Spaces on a Hub.
 
@@ -64,6 +90,20 @@ class HuggingFaceTarget(Target):
         self._timeout = timeout
         # The Hub refuses creations of one account that overlap.
         self._creating = threading.Lock()
+
+    def whoami(self) -> HubAccount:
+        """Returns whose token it is and what it may do; one request.
+
+        Raises:
+            TargetUnauthorized: the Hub does not accept the token.
+            TargetUnavailable: the Hub does not answer.
+        """
+        with _translated("whoami", self._token):
+            said = self._api.whoami()
+            token = said["auth"]["accessToken"]
+            orgs = {org["name"]: str(org.get("roleInOrg") or "read") for org in said.get("orgs", [])}
+            plan = "pro" if said.get("isPro") else "free"
+            return HubAccount(str(said["name"]), plan, str(token["role"]), orgs)
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """See :meth:`Target.create`; one request."""
