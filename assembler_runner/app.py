@@ -14,15 +14,15 @@ import click
 from flask import Flask, g, has_app_context, has_request_context, request
 from flask_migrate import Migrate
 
-from assembler_runner import api, auth
+from assembler_runner import api, auth, spaces, web
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
 from assembler_runner.commands import register_commands
-from assembler_runner.errors import InvalidCredentials, Unauthorized
+from assembler_runner.errors import Unauthorized
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.leases import Leases
 from assembler_runner.models import configure_engine, db
-from assembler_runner.realm_targets import RealmTargets
+from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.settings import PROJECT, Settings, load, require_secrets
 from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     app.register_blueprint(local_pages(local, _may_read))
     _open_pages(app)
     register_commands(app)
-    app.after_request(_add_security_headers)
+    web.configure(app, settings)
     app.wsgi_app = _SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware
     return app
 
@@ -134,13 +134,11 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
     return Host(settings, folder, registry, files, targets, vault, leases)
 
 
-def _may_read(visibility: str) -> bool:
-    if visibility == "public":
-        return True
-    try:
-        return account_from_header() is not None
-    except (Unauthorized, InvalidCredentials):
-        return False
+def _may_read(namespace: str, name: str) -> bool:
+    account = account_from_header()
+    if account is None:
+        raise Unauthorized
+    return "space_read" in account.permissions and spaces.find_published(account, LOCAL, namespace, name) is not None
 
 
 def _open_pages(app: Flask) -> None:
@@ -159,9 +157,3 @@ class _SingleSlashes:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", ""))
         return self._application(environ, start_response)
-
-
-def _add_security_headers(response: Any) -> Any:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    return response

@@ -54,7 +54,7 @@ def serve(host: str, port: int, instance: Path) -> None:
         # The lock says that no other worker of this instance lives.
         if left := pipeline.hand_back():
             log.info("%d requests of the last run go on", left)
-    server = _listen(app, host, port)
+    server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
@@ -109,7 +109,7 @@ def _settings(instance: Path) -> Settings:
     return load(os.environ, **{name: value for name, value in kept.items() if not getattr(given, name)})
 
 
-def _listen(app: Flask, host: str, port: int) -> Any:
+def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
     try:
         return create_server(
             app,
@@ -119,7 +119,7 @@ def _listen(app: Flask, host: str, port: int) -> Any:
             connection_limit=CONNECTIONS,
             channel_timeout=300,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=not behind_proxy,
             max_request_body_size=2**40,
         )
     except OSError as problem:

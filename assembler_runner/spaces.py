@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import audit
+from assembler_runner import audit, quotas
 from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters
 from assembler_runner.card import README, GivenCard, read_card
 from assembler_runner.errors import Conflict, Finding, InvalidRequest, NameTaken, NotFound
@@ -135,6 +135,7 @@ def submit(
     Raises:
         InvalidRequest: the tree has an error, or the key came with another body.
         NameTaken: a Space holds the name.
+        QuotaExceeded: the realm or the account may not have more.
     """
     if idempotency and (known := _known_answer(account, idempotency)):
         return known
@@ -175,6 +176,12 @@ def find_space(account: Account, space_id: str) -> Space:
     if space is None or not account.sees(space.realm_id):
         raise NotFound("There is no Space of this id.")
     return space
+
+
+def find_published(account: Account, target: str, namespace: str, name: str) -> Space | None:
+    """Returns the Space that has this place on a target, None if there is none for the account."""
+    slot = f"{target}:{namespace}/{name}".lower()
+    return db.session.scalar(sa.select(Space).where(Space.slot == slot, account.visible(Space.realm_id)))
 
 
 def find_request(account: Account, request_id: str) -> SpaceRequest:
@@ -273,6 +280,7 @@ def _known_answer(account: Account, idempotency: Idempotency) -> Any:
 
 def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
     data, plugin, tree = prepared.data, prepared.plugin, prepared.assembly.tree
+    quotas.check(host.settings, account, spaces=1, size=sum(file.size for file in tree.values()))
     target = data.get("target") or host.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or _generated_name(),

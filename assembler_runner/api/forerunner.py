@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask import Response, jsonify, render_template, request
 
 from assembler_runner import spaces
-from assembler_runner.api.common import Blueprint, error_body, fails, load_partly, read_json, takes
+from assembler_runner.api.common import Blueprint, answer_error, error_body, fails, load_partly, read_json, takes
 from assembler_runner.api.types import describe
 from assembler_runner.auth import current_account
 from assembler_runner.errors import AssemblerError, InvalidJson
@@ -164,8 +164,9 @@ def _all_errors(cls: type[AssemblerError]) -> list[type[AssemblerError]]:
 
 
 def _error(problem: AssemblerError, **more: Any) -> Response:
-    response = jsonify({"error": problem.message, **error_body(problem), **more})
-    response.status_code = problem.status
+    # Status and headers as everywhere; only the body has one field more.
+    response = answer_error(problem)
+    response.set_data(jsonify({"error": problem.message, **error_body(problem), **more}).get_data())
     return response
 
 
