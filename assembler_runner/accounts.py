@@ -14,7 +14,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from assembler_runner import audit
-from assembler_runner.account_models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
+from assembler_runner.account_models import (
+    AuditEntry,
+    LoginSession,
+    Permission,
+    Realm,
+    Robot,
+    RobotPermission,
+    RobotRole,
+    Role,
+    RolePermission,
+    User,
+    UserPermission,
+    UserRole,
+)
 from assembler_runner.auth import hash_password, is_password_of, new_secret
 from assembler_runner.errors import Conflict, Finding, InvalidRequest, NotFound
 from assembler_runner.host import current_host
@@ -392,6 +405,26 @@ class Grants(Kind):
             return kind.find(account, values[field])
         except NotFound as problem:
             raise _wrong(f"unknown_{kind.name}", problem.message, field, "Use an id of the lists.") from None
+
+
+_MODELS: dict[tuple[str, str], type[Any]] = {
+    ("role", "permission"): RolePermission,
+    ("user", "role"): UserRole,
+    ("user", "permission"): UserPermission,
+    ("robot", "role"): RobotRole,
+    ("robot", "permission"): RobotPermission,
+}
+
+
+def grants_of(holder: str, granted: str) -> Grants:
+    """Returns the kind of what one side holds of another.
+
+    Args:
+        holder: role, user or robot.
+        granted: permission or role.
+    """
+    kinds: dict[str, Kind] = {kind.name: kind for kind in (Users(), Robots(), Roles(), Permissions())}
+    return Grants(f"{holder}_{granted}", _MODELS[holder, granted], kinds[holder], kinds[granted])
 
 
 class AuditLog(Kind):

@@ -45,7 +45,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     """
     instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(instance)
-    settings = _settings(instance)
+    settings = settings_of(instance)
     _configure_logging(settings)
     app = create_app(settings, instance)
     with app.app_context():
@@ -94,7 +94,8 @@ def _lock(instance: Path) -> IO[str]:
     return file
 
 
-def _settings(instance: Path) -> Settings:
+def settings_of(instance: Path) -> Settings:
+    """Returns the settings of an instance folder: the environment, with secrets that are made once and kept there."""
     given = load(os.environ)
     path = instance / SECRETS_FILE
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}

@@ -10,7 +10,7 @@ from flask import Response, jsonify, make_response, request
 
 from assembler_runner import account_models as models
 from assembler_runner import account_schemas as schemas
-from assembler_runner.accounts import AuditLog, Grants, Kind, Permissions, Realms, Robots, Roles, Users
+from assembler_runner.accounts import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users, grants_of
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.auth import current_account
 from assembler_runner.errors import NotFound
@@ -64,20 +64,20 @@ class Resource:
         return self.shown(exclude={*self.hidden, *self.includes} - added).dump(row, many=many)
 
 
-_USERS, _ROBOTS, _ROLES, _PERMISSIONS = Users(), Robots(), Roles(), Permissions()
+_USERS, _ROBOTS = Users(), Robots()
 _AS_CLIENT = (("client_id", "robot_id"), ("client_realm_id", "robot_realm_id"))
 
 
-def _grants(holder: Kind, granted: Kind, model: type[Any], shown_as: str | None = None) -> Resource:
-    name = shown_as or holder.name
-    title = f"{name.capitalize()}{granted.name.capitalize()}"
+def _grants(holder: str, granted: str, shown_as: str | None = None) -> Resource:
+    name = shown_as or holder
+    title = f"{name.capitalize()}{granted.capitalize()}"
     return Resource(
-        f"{name}-{granted.name}s",
-        f"{name} {granted.name}",
-        Grants(f"{holder.name}_{granted.name}", model, holder, granted),
+        f"{name}-{granted}s",
+        f"{name} {granted}",
+        grants_of(holder, granted),
         getattr(schemas, f"{title}Schema"),
         getattr(schemas, f"{title}Input"),
-        includes=(name, granted.name, f"{name}_realm", f"{granted.name}_realm"),
+        includes=(name, granted, f"{name}_realm", f"{granted}_realm"),
         renamed=_AS_CLIENT if shown_as else (),
         changes=False,
     )
@@ -88,22 +88,22 @@ RESOURCES = (
     Resource("users", "user", _USERS, schemas.UserSchema, schemas.UserInput, hidden=("email",), includes=("realm",)),
     Resource("robots", "robot", _ROBOTS, schemas.RobotSchema, schemas.RobotInput, includes=("realm",)),
     Resource("clients", "client", _ROBOTS, schemas.ClientSchema, schemas.ClientInput, includes=("realm",)),
-    Resource("roles", "role", _ROLES, schemas.RoleSchema, schemas.RoleInput, includes=("realm",)),
+    Resource("roles", "role", Roles(), schemas.RoleSchema, schemas.RoleInput, includes=("realm",)),
     Resource(
         "permissions",
         "permission",
-        _PERMISSIONS,
+        Permissions(),
         schemas.PermissionSchema,
         schemas.PermissionInput,
         includes=("realm",),
     ),
-    _grants(_ROLES, _PERMISSIONS, models.RolePermission),
-    _grants(_USERS, _ROLES, models.UserRole),
-    _grants(_USERS, _PERMISSIONS, models.UserPermission),
-    _grants(_ROBOTS, _ROLES, models.RobotRole),
-    _grants(_ROBOTS, _PERMISSIONS, models.RobotPermission),
-    _grants(_ROBOTS, _ROLES, models.RobotRole, "client"),
-    _grants(_ROBOTS, _PERMISSIONS, models.RobotPermission, "client"),
+    _grants("role", "permission"),
+    _grants("user", "role"),
+    _grants("user", "permission"),
+    _grants("robot", "role"),
+    _grants("robot", "permission"),
+    _grants("robot", "role", "client"),
+    _grants("robot", "permission", "client"),
     Resource("audit-log", "audit entry", AuditLog(), schemas.AuditSchema),
 )
 
