@@ -16,20 +16,20 @@ from flask_migrate import Migrate
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
 
-from assembler_runner import api, auth
+from assembler_runner import api, auth, spaces, web
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
 from assembler_runner.commands import register_commands
-from assembler_runner.errors import InvalidCredentials, Unauthorized
+from assembler_runner.errors import Unauthorized
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.models import configure_engine, db
+from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
+from assembler_runner.rights import requires
 from assembler_runner.settings import PROJECT, Settings, load, require_secrets
 from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
-from assembler_runner.targets import Target
-from assembler_runner.targets.huggingface import HuggingFaceTarget
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, ui
 from assembler_runner.ui.local import local_pages
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     app.register_blueprint(local_pages(local, _may_read))
     _open_pages(app)
     register_commands(app)
-    app.after_request(_add_security_headers)
+    web.configure(app, settings)
     app.wsgi_app = _SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware
     return app
 
@@ -133,16 +133,15 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
     git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
     registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
     registry.load_entry_points()
-    targets: dict[str, Target] = {local.name: local}
-    if settings.HF_TOKEN:
-        targets["huggingface"] = HuggingFaceTarget(settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT)
+    vault = Vault(*settings.secret_keys)
+    targets = RealmTargets(settings, local, vault)
     files: FileStore = DatabaseFileStore()
     if settings.DEFAULT_FILE_STORE == "local_filesystem":
         files = FolderFileStore(folder / "files")
     with app.app_context():
         engine = db.engine
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
-    return Host(settings, folder, registry, files, targets, Vault(settings.SECRET_KEY), leases)
+    return Host(settings, folder, registry, files, targets, vault, leases)
 
 
 def _describe_options(endpoints: Api, registry: Registry) -> None:
@@ -163,24 +162,27 @@ def _mount_plugins(app: Flask, endpoints: Api) -> None:
             blueprint = plugin.get_blueprint()
             if blueprint is None:
                 continue
+            before = set(app.view_functions)
             # Flask takes no dots in the name of a blueprint.
             where = {"url_prefix": f"/plugins/{name}", "name": f"plugin {name}".replace(".", "_")}
             if isinstance(blueprint, SmorestBlueprint):
                 endpoints.register_blueprint(blueprint, **where)
             else:
                 app.register_blueprint(blueprint, **where)
+            for endpoint in set(app.view_functions) - before:
+                view = app.view_functions[endpoint]
+                if not hasattr(view, "requires"):
+                    requires("plugin_read")(view)
         # A stranger's code may raise anything; its Space type still works.
         except Exception as problem:  # noqa: BLE001
             registry.tell(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
 
 
-def _may_read(visibility: str) -> bool:
-    if visibility == "public":
-        return True
-    try:
-        return account_from_header() is not None
-    except (Unauthorized, InvalidCredentials):
-        return False
+def _may_read(namespace: str, name: str) -> bool:
+    account = account_from_header()
+    if account is None:
+        raise Unauthorized
+    return "space_read" in account.permissions and spaces.find_published(account, LOCAL, namespace, name) is not None
 
 
 def _open_pages(app: Flask) -> None:
@@ -199,9 +201,3 @@ class _SingleSlashes:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", ""))
         return self._application(environ, start_response)
-
-
-def _add_security_headers(response: Any) -> Any:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    return response

@@ -1,46 +1,41 @@
-"""Who is calling: passwords, tokens, and the guard in front of every endpoint that is not public."""
+"""Who is calling: passwords and secrets, log in, and the guard in front of every view that is not public."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import hmac
+import secrets
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-import jwt.exceptions
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from flask import Flask, g, request
-from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
-from flask_jwt_extended.exceptions import JWTExtendedException
+from flask import Flask, current_app, g, request
+from flask_jwt_extended import JWTManager
 
-from assembler_runner.errors import InvalidCredentials, InvalidToken, Unauthorized
-from assembler_runner.models import Realm, User, db
+from assembler_runner import attempts, sessions
+from assembler_runner.account_models import Realm, Robot, Role, User
+from assembler_runner.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
+from assembler_runner.models import db
+from assembler_runner.rights import (
+    ANY_ACCOUNT,
+    MASTER_REALM,
+    Account,
+    account_of,
+    built_in_id,
+    ensure_built_in,
+    grant_role,
+)
 from assembler_runner.settings import Settings
 
 ISSUER = "assembler"
-MASTER_REALM = "master"
 ADMIN = "admin"
+_GENERATED = "sha256:"
+_Row = TypeVar("_Row", User, Robot)
 
 _hasher = PasswordHasher()
-
-
-@dataclass(frozen=True)
-class Account:
-    """Who is calling.
-
-    Args:
-        id: id of the user.
-        name: name of the user.
-        realm_id: the realm everything it makes belongs to.
-        realm_name: name of that realm.
-    """
-
-    id: str
-    name: str
-    realm_id: str
-    realm_name: str
 
 
 def configure(app: Flask, settings: Settings) -> None:
@@ -60,9 +55,9 @@ def configure(app: Flask, settings: Settings) -> None:
         JWT_DECODE_AUDIENCE=ISSUER,
         JWT_TOKEN_LOCATION=["headers"],
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.ACCESS_TOKEN_SECONDS),
-        JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=settings.REFRESH_TOKEN_SECONDS),
     )
     JWTManager(app)
+    attempts.configure(app, settings)
     app.before_request(_guard)
 
 
@@ -77,6 +72,16 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
+def new_secret() -> tuple[str, str]:
+    """Makes a secret for a robot.
+
+    Returns:
+        The secret, and its hash: a fast one, because nobody guesses 256 random bits.
+    """
+    secret = secrets.token_urlsafe(32)
+    return secret, _GENERATED + hashlib.sha256(secret.encode()).hexdigest()
+
+
 def log_in(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
     """Gives tokens for a name and a password.
 
@@ -88,32 +93,35 @@ def log_in(name: str, password: str, realm: str | None = None) -> dict[str, Any]
         The answer of the token endpoint.
     Raises:
         InvalidCredentials: they do not fit; it is not told which part.
+        TooManyRequests: there were too many failures.
     """
-    realms = sa.or_(Realm.name == (realm or MASTER_REALM), Realm.id == (realm or ""))
-    user = db.session.scalar(sa.select(User).join(Realm).where(User.name == name, realms))
-    try:
-        _hasher.verify(user.password_hash if user else _dummy_hash(), password)
-    except (VerificationError, InvalidHashError):
-        raise InvalidCredentials from None
-    if user is None or not user.active:
-        raise InvalidCredentials
-    return _tokens(user)
+    return sessions.begin(_check_password(name, password, realm), "user")
 
 
-def refresh(token: str) -> dict[str, Any]:
-    """Gives new tokens for a refresh token.
+def log_in_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
+    """Gives an access token for the id and secret of a robot.
 
     Args:
-        token: the refresh token.
+        robot_id: its id.
+        secret: its secret.
+        kind: robot or client, the name under which it is known to the caller.
     Returns:
         The answer of the token endpoint.
     Raises:
-        InvalidToken: it is malformed, expired, or older than the user's last change of password.
+        InvalidCredentials: they do not fit; it is not told which part.
+        TooManyRequests: there were too many failures.
     """
+    robot = db.session.get(Robot, robot_id) if "\0" not in robot_id else None
+    return sessions.begin(_checked(robot, robot.secret_hash if robot else None, secret, f"robot {robot_id}"), kind)
+
+
+def is_password_of(user: User, password: str) -> bool:
+    """Returns whether a password is the user's present one; a wrong one counts as a failed log in."""
     try:
-        return _tokens(_user_of(token, "refresh"))
-    except Unauthorized:
-        raise InvalidToken from None
+        _checked(user, user.password_hash, password, f"user {user.realm.name}/{user.name}")
+    except InvalidCredentials:
+        return False
+    return True
 
 
 def current_account() -> Account:
@@ -131,11 +139,14 @@ def current_account() -> Account:
 def account_from_header() -> Account | None:
     """Returns who is calling by the Authorization header: a Bearer token, or name and password for git and browsers.
 
+    With a password the name is that of a user of `master`, or `realm/name`.
+
     Returns:
         The account; None where no header came.
     Raises:
         Unauthorized: the header came but is not valid.
         InvalidCredentials: name and password do not fit.
+        TooManyRequests: there were too many failures.
     """
     header = request.authorization
     if header is None:
@@ -143,33 +154,68 @@ def account_from_header() -> Account | None:
             raise Unauthorized("The Authorization header cannot be read.")
         return None
     if header.type == "bearer" and header.token:
-        return _account(_user_of(header.token, "access"))
+        return account_of(*sessions.holder_of(header.token))
     if header.type == "basic" and header.username and header.password is not None:
-        log_in(header.username, header.password)
-        user = db.session.scalars(
-            sa.select(User).join(Realm).where(User.name == header.username, Realm.name == MASTER_REALM)
-        ).one()
-        return _account(user)
+        realm, slash, name = header.username.rpartition("/")
+        return account_of(_check_password(name, header.password, realm if slash else None))
     raise Unauthorized("Only Authorization: Bearer <token> is understood.")
 
 
 def _guard() -> None:
+    """Lets nobody through but to what is declared: deny by default."""
     view = request.url_rule and _view_of(request.endpoint)
+    if any("\0" in str(value) for value in (request.view_args or {}).values()):
+        # No name or id holds one, and not every database takes one.
+        raise NotFound
     if view is None or getattr(view, "is_public", False) or request.method == "OPTIONS":
         return
     if request.authorization is not None and request.authorization.type != "bearer":
         raise Unauthorized("Only Authorization: Bearer <token> is understood.")
     g.account = account_from_header()
-    current_account()
+    needed = getattr(view, "requires", None)
+    held = current_account().permissions
+    if needed is None or (needed != ANY_ACCOUNT and needed not in held):
+        raise Forbidden(f"This account lacks the permission {needed}." if needed else None)
 
 
 def _view_of(endpoint: str | None) -> Any:
-    from flask import current_app
-
     view = current_app.view_functions.get(endpoint or "")
     view_class = getattr(view, "view_class", None)
     method = getattr(view_class, request.method.lower(), None) if view_class else None
-    return method if getattr(method, "is_public", False) else view
+    return method or view
+
+
+def _check_password(name: str, password: str, realm: str | None) -> User:
+    words = {"name": name, "realm": realm or MASTER_REALM}
+    user = None
+    if not any("\0" in word for word in words.values()):
+        realms = sa.or_(Realm.name == words["realm"], Realm.id == words["realm"])
+        user = db.session.scalar(sa.select(User).join(Realm).where(User.name == name, realms))
+    account = f"user {user.realm.name}/{user.name}" if user else f"user {words['realm']}/{name}"
+    return _checked(user, user.password_hash if user else None, password, account)
+
+
+def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _Row:
+    """Returns the row if the password or secret is its own; says nothing about what is wrong if not."""
+    attempts.check(account)
+    key = (type(row), row.id) if row else None
+    # The hash takes its time; nothing is locked meanwhile.
+    db.session.rollback()
+    fits = _fits(stored or _dummy_hash(), word)
+    present = db.session.get(*key) if key else None
+    if not fits or stored is None or present is None or not present.active:
+        attempts.failed(account)
+        raise InvalidCredentials
+    return present
+
+
+def _fits(stored: str, word: str) -> bool:
+    if stored.startswith(_GENERATED):
+        return hmac.compare_digest(stored, _GENERATED + hashlib.sha256(word.encode("utf-8", "replace")).hexdigest())
+    try:
+        return _hasher.verify(stored, word)
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
+        return False
 
 
 @cache
@@ -178,60 +224,25 @@ def _dummy_hash() -> str:
     return _hasher.hash("nobody has this password")
 
 
-def _tokens(user: User) -> dict[str, Any]:
-    claims = {
-        "kind": "access_token",
-        "sub_kind": "user",
-        "realm_id": user.realm_id,
-        "realm_name": user.realm.name,
-        "scope": "global",
-        "generation": user.token_generation,
-    }
-    access = create_access_token(user.id, additional_claims=claims)
-    renewal = create_refresh_token(user.id, additional_claims={**claims, "kind": "refresh_token"})
-    seconds = int(decode_token(access)["exp"] - decode_token(access)["iat"])
-    return {
-        "access_token": access,
-        "expires_in": seconds,
-        "token_type": "Bearer",
-        "scope": "global",
-        "refresh_token": renewal,
-    }
-
-
-def _user_of(token: str, kind: str) -> User:
-    try:
-        claims = decode_token(token)
-    except (jwt.exceptions.PyJWTError, JWTExtendedException, ValueError):
-        raise Unauthorized("The token is not valid or has expired.") from None
-    user = db.session.get(User, str(claims.get("sub", "")))
-    if claims.get("type") != kind or user is None or not user.active:
-        raise Unauthorized("The token is not valid or has expired.")
-    if claims.get("generation") != user.token_generation:
-        raise Unauthorized("The token is not valid any more.")
-    return user
-
-
-def _account(user: User) -> Account:
-    return Account(user.id, user.name, user.realm_id, user.realm.name)
-
-
 def ensure_admin(password: str) -> bool:
-    """Makes the realm `master` and its user `admin` where they are not there yet.
+    """Makes the realm `master`, the built-in roles, and the user `admin` where they are not there yet.
 
     Args:
         password: the password of a new admin.
     Returns:
         Whether the admin was made.
     """
+    ensure_built_in()
     realm = db.session.scalar(sa.select(Realm).where(Realm.name == MASTER_REALM))
     if realm is None:
         realm = Realm(name=MASTER_REALM, display_name="Master", built_in=True)
         db.session.add(realm)
         db.session.flush()
-    if db.session.scalar(sa.select(User.id).where(User.realm_id == realm.id).limit(1)):
-        db.session.commit()
-        return False
-    db.session.add(User(name=ADMIN, realm_id=realm.id, password_hash=hash_password(password)))
+    made = not db.session.scalar(sa.select(User.id).where(User.realm_id == realm.id).limit(1))
+    if made:
+        user = User(name=ADMIN, realm_id=realm.id, password_hash=hash_password(password))
+        db.session.add(user)
+        db.session.flush()
+        grant_role(user, db.session.get_one(Role, built_in_id("role", ADMIN)))
     db.session.commit()
-    return True
+    return made

@@ -11,7 +11,25 @@ from assembler_runner import __version__
 from assembler_runner.errors import AssemblerError
 
 
-@click.group()
+class _Commands(click.Group):
+    """Loads the account commands, and with them the service, only when one is asked for."""
+
+    _lazy = ("user", "robot", "realm", "role", "secrets")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names all commands."""
+        return sorted([*super().list_commands(ctx), *self._lazy])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Finds one."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        from assembler_runner.account_commands import GROUPS
+
+        return next(group for group in GROUPS if group.name == cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="assembler")
 def cli() -> None:
     """Assembler: a self-hosted factory for Spaces."""

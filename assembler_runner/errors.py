@@ -7,11 +7,14 @@
     ├── Unauthorized              401  unauthorized
     │   ├── InvalidCredentials    400  invalid_credentials   token endpoint
     │   └── InvalidToken          400  invalid_token         token endpoint
+    │       └── InactiveToken     400  inactive_token        a refresh token came a second time
     ├── Forbidden                 403  forbidden
     ├── NotFound                  404  not_found
     ├── Conflict                  409  conflict
     │   └── NameTaken             409  name_taken
     ├── TooLarge                  413  too_large
+    ├── TooManyRequests           429  too_many_requests
+    │   └── QuotaExceeded         429  quota_exceeded
     ├── DatabaseUnavailable       503  database_unavailable
     ├── PluginError               500  plugin_error          a plugin broke its word
     └── TargetError               502  target_error          the place a Space is published to
@@ -156,6 +159,13 @@ class InvalidToken(Unauthorized):
     default_hint = "Log in again with grant_type password."
 
 
+class InactiveToken(InvalidToken):
+    """A refresh token that was replaced by another one long ago: somebody may have stolen it."""
+
+    code = "inactive_token"
+    default_message = "The refresh token was used before; everything that came of this log in is ended."
+
+
 class Forbidden(AssemblerError):
     """The account may not do this."""
 
@@ -198,6 +208,22 @@ class TooLarge(AssemblerError):
     code = "too_large"
     default_message = "The request is too large."
     default_hint = "Send less at once."
+
+
+class TooManyRequests(AssemblerError):
+    """Too much in too short a time."""
+
+    status = 429
+    code = "too_many_requests"
+    default_message = "Too many requests in a short time."
+    default_hint = "Wait as long as the header Retry-After says, then try again."
+
+
+class QuotaExceeded(TooManyRequests):
+    """What the realm or the account may use is used up."""
+
+    code = "quota_exceeded"
+    default_message = "The quota is used up."
 
 
 class DatabaseUnavailable(AssemblerError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,10 +9,10 @@ from typing import cast
 from flask import current_app
 
 from assembler_runner.leases import Leases
+from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.settings import Settings
 from assembler_runner.storage import FileStore
-from assembler_runner.targets import Target
 from assembler_runner.vault import Vault
 
 EXTENSION = "assembler"
@@ -28,7 +27,7 @@ class Host:
         instance: folder of this installation's own data.
         registry: the space types.
         files: the file store.
-        targets: name → target; only those that can be used.
+        targets: where each realm can publish.
         vault: seals secrets.
         leases: the claims of this process.
     """
@@ -37,7 +36,7 @@ class Host:
     instance: Path
     registry: Registry
     files: FileStore
-    targets: Mapping[str, Target]
+    targets: RealmTargets
     vault: Vault
     leases: Leases
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,9 @@ from assembler_runner.models import (
 )
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
+from assembler_runner.vault import UnreadableSecret
+
+log = logging.getLogger(__name__)
 
 MARKER = "Assembler-Request: {}"
 CLOCK_TOLERANCE = timedelta(minutes=10)
@@ -89,8 +93,8 @@ class Job:
         """
         if self.target is None:
             raise Conflict(
-                "This worker has no access to the Space's target.",
-                hint="The operator has to give all workers the same settings (HF_TOKEN).",
+                "The realm has no access to the Space's target any more.",
+                hint="Set a Hub token for the realm; all workers need the same settings (HF_TOKEN).",
             )
         return self.target
 
@@ -108,7 +112,7 @@ def load(host: Host, request_id: str, owner: str) -> Job:
         request_id=request_id,
         owner=owner,
         space_id=space.id,
-        target=host.targets.get(space.target),
+        target=_target_of(host, space),
         spec=SpaceSpec(
             namespace=space.namespace,
             name=space.name,
@@ -128,6 +132,14 @@ def load(host: Host, request_id: str, owner: str) -> Job:
     )
     db.session.rollback()
     return job
+
+
+def _target_of(host: Host, space: Space) -> Target | None:
+    try:
+        return host.targets.find(space.realm_id, space.target)
+    except UnreadableSecret:
+        log.error("the Hub token of realm %s cannot be read: SECRET_KEY has changed", space.realm_id)
+        return None
 
 
 def read_tree(job: Job) -> Tree:

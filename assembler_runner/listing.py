@@ -41,11 +41,15 @@ class Listing:
         fields: name → column, for filters and for sorting.
         tie_break: column that makes the order total.
         default_sort: order without a request for one.
+        includes: names of nested objects that `include` adds.
+        optional: names of fields that only `fields` adds.
     """
 
     fields: Mapping[str, InstrumentedAttribute[Any]]
     tie_break: InstrumentedAttribute[Any]
     default_sort: str = "-created_at"
+    includes: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Page:
     total: int
     limit: int
     offset: int
+    added: frozenset[str] = frozenset()
 
     def meta(self) -> dict[str, Any]:
         """Returns what stands beside the data."""
@@ -73,7 +78,7 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
     Raises:
         InvalidQuery: with one finding per parameter that is not understood.
     """
-    findings: list[Finding] = []
+    added, findings = _added(listing, arguments)
     limit, offset = DEFAULT_LIMIT, 0
     for name, value in arguments.items():
         match = _PARAMETER.fullmatch(name)
@@ -99,16 +104,57 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
         raise InvalidQuery(issues=findings)
     total = session.scalar(sa.select(sa.func.count()).select_from(query.order_by(None).subquery())) or 0
     rows = list(session.scalars(query.order_by(*order).limit(limit).offset(offset)))
-    return Page(rows, total, limit, offset)
+    return Page(rows, total, limit, offset, added)
+
+
+def read_added(listing: Listing, arguments: Mapping[str, str]) -> frozenset[str]:
+    """Reads what a request for one object wants beside the usual fields.
+
+    Args:
+        listing: what may be asked.
+        arguments: the parameters of the URL.
+    Returns:
+        Names of fields and nested objects.
+    Raises:
+        InvalidQuery: with one finding per name that is not known.
+    """
+    added, findings = _added(listing, arguments)
+    for name in arguments:
+        if name not in ("fields", "include"):
+            hint = "Known for one object: fields and include."
+            findings.append(Finding("unknown_parameter", f"The parameter {name} is not known.", path=name, hint=hint))
+    if findings:
+        raise InvalidQuery(issues=findings)
+    return added
+
+
+def _added(listing: Listing, arguments: Mapping[str, str]) -> tuple[frozenset[str], list[Finding]]:
+    findings = []
+    added = set()
+    known = {"fields": {*listing.fields, *listing.optional}, "include": set(listing.includes)}
+    for parameter, names in known.items():
+        for part in filter(None, arguments.get(parameter, "").split(",")):
+            # A plus sign that was not escaped arrives as a blank.
+            name = snake(part.strip().lstrip("+"))
+            if name in names:
+                added.add(name)
+                continue
+            hint = f"Known: {', '.join(sorted(names)) or 'none'}."
+            findings.append(
+                Finding(f"unknown_{parameter}", f"{parameter} knows no {part.strip()}.", path=parameter, hint=hint)
+            )
+    return frozenset(added & {*listing.optional, *listing.includes}), findings
 
 
 def _filtered(query: sa.Select[Any], listing: Listing, name: str, value: str) -> tuple[sa.Select[Any], list[Finding]]:
-    column = listing.fields.get(_snake(name))
+    column = listing.fields.get(snake(name))
     if column is None:
         hint = f"Fields to filter by: {', '.join(sorted(listing.fields))}."
         return query, [Finding("unknown_filter", f"There is no filter {name}.", path=f"filter[{name}]", hint=hint)]
     operator = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     text = value[len(operator) :]
+    if "\0" in text:
+        return query, [Finding("invalid_filter", f"The value of filter {name} holds a NUL.", path=f"filter[{name}]")]
     try:
         return query.where(_condition(column, operator, text)), []
     except ValueError as problem:
@@ -117,8 +163,8 @@ def _filtered(query: sa.Select[Any], listing: Listing, name: str, value: str) ->
 
 def _condition(column: InstrumentedAttribute[Any], operator: str, text: str) -> sa.ColumnElement[bool]:
     if operator in ("~", "!~"):
-        pattern = text if "%" in text else text + "%"
-        found = sa.func.lower(sa.cast(column, sa.String)).like(pattern.lower().replace("_", "\\_"), escape="\\")
+        pattern = (text if "%" in text else text + "%").lower().replace("\\", "\\\\").replace("_", "\\_")
+        found = sa.func.lower(sa.cast(column, sa.String)).like(pattern, escape="\\")
         return sa.not_(found) if operator == "!~" else found
     if operator in ("<", "<=", ">", ">="):
         value = _typed(column, text)
@@ -154,7 +200,7 @@ def _order(listing: Listing, sort: str) -> tuple[list[Any], list[Finding]]:
     findings = []
     for part in sort.split(","):
         name = part.strip()
-        column = listing.fields.get(_snake(name.lstrip("-+")))
+        column = listing.fields.get(snake(name.lstrip("-+")))
         if column is None:
             hint = f"Fields to sort by: {', '.join(sorted(listing.fields))}."
             findings.append(
@@ -165,5 +211,6 @@ def _order(listing: Listing, sort: str) -> tuple[list[Any], list[Finding]]:
     return [*order, listing.tie_break], findings
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """Returns a name in snake_case, as published clients send them in camelCase, too."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

@@ -1,4 +1,4 @@
-"""What the database holds: realms, users, Spaces, their requests, files and events, and the one table of transitions.
+"""What the database holds: Spaces, their requests, files and events, and the one table of transitions.
 
 The row of a request is the truth; a Celery message is only a wake-up.
 """
@@ -130,7 +130,8 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def _id_column() -> Any:
+def id_column() -> Any:
+    """Returns the column of a primary key."""
     return mapped_column(sa.String(36), primary_key=True, default=new_id, doc="Id, a UUID.")
 
 
@@ -143,41 +144,12 @@ class Timestamps:
     )
 
 
-class Realm(Timestamps, Base):
-    """A tenant: what belongs to another realm does not exist for its accounts."""
-
-    __tablename__ = "realms"
-
-    id: Mapped[str] = _id_column()
-    name: Mapped[str] = mapped_column(sa.String(64), unique=True, doc="Unique name.")
-    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
-    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
-    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
-
-
-class User(Timestamps, Base):
-    """A person's account."""
-
-    __tablename__ = "users"
-    __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
-
-    id: Mapped[str] = _id_column()
-    name: Mapped[str] = mapped_column(sa.String(64), doc="Name to log in with, unique in the realm.")
-    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
-    active: Mapped[bool] = mapped_column(default=True, doc="Whether it may log in.")
-    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
-    password_hash: Mapped[str] = mapped_column(sa.String(255))
-    token_generation: Mapped[int] = mapped_column(default=0)
-
-    realm: Mapped[Realm] = relationship(lazy="joined")
-
-
 class Space(Timestamps, Base):
     """The long-lived thing: one app on one target."""
 
     __tablename__ = "spaces"
 
-    id: Mapped[str] = _id_column()
+    id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(sa.String(96), doc="Name on its target.")
     namespace: Mapped[str | None] = mapped_column(
         sa.String(96), doc="User or organisation that owns it on its target; null until known."
@@ -208,7 +180,7 @@ class SpaceRequest(Timestamps, Base):
 
     __tablename__ = "space_requests"
 
-    id: Mapped[str] = _id_column()
+    id: Mapped[str] = id_column()
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id"), index=True, doc="Its Space.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Realm it belongs to.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner.auth import Account
+from assembler_runner import audit
 from assembler_runner.errors import AssemblerError, Conflict, NameTaken
 from assembler_runner.models import (
     CANCELLED,
@@ -18,6 +18,7 @@ from assembler_runner.models import (
     db,
     record_event,
 )
+from assembler_runner.rights import Account
 from assembler_runner.spaces import find_request, slot_of
 from assembler_runner.tasks import wakeups
 
@@ -36,6 +37,7 @@ def cancel(account: Account, request_id: str) -> SpaceRequest:
     unsent = SpaceRequest.create_sent_at.is_(None) & (SpaceRequest.status == QUEUED)
     if SpaceRequest.move_to(db.session(), request_id, CANCELLED, condition=unsent):
         space.state, space.slot = "cancelled", None
+        _record(account, "cancel", request)
         db.session.commit()
         return request
     asked = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status.in_((QUEUED, RUNNING)))
@@ -52,6 +54,7 @@ def cancel(account: Account, request_id: str) -> SpaceRequest:
     )
     db.session.expire_all()
     record_event(db.session(), request_id, "cancel_requested")
+    _record(account, "cancel", request)
     db.session.commit()
     wakeups.send(request_id)
     return request
@@ -78,6 +81,7 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
     space.state, space.slot = "creating", slot
     try:
+        _record(account, "retry", request)
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
@@ -86,6 +90,10 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         ) from None
     wakeups.send(request_id)
     return request
+
+
+def _record(account: Account, action: str, request: SpaceRequest) -> None:
+    audit.record(account, action, "request", request.id, request.space.name, request.realm_id)
 
 
 def failures(account: Account) -> list[dict[str, Any]]:

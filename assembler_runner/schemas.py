@@ -243,39 +243,6 @@ class SpaceInput(ma.Schema):
             raise ma.ValidationError({"files": [NO_FILES]})
 
 
-class TokenInput(ma.Schema):
-    """What the token endpoint takes."""
-
-    class Meta:
-        """Published clients send fields of their own."""
-
-        unknown = ma.EXCLUDE
-
-    grant_type = ma.fields.String(required=True, validate=ma.validate.OneOf(("password", "refresh_token")))
-    username = ma.fields.String(metadata={"description": "For grant_type password."})
-    password = ma.fields.String(metadata={"description": "For grant_type password."})
-    realm = ma.fields.String(metadata={"description": "Name or id of the user's realm; master if left out."})
-    refresh_token = ma.fields.String(metadata={"description": "For grant_type refresh_token."})
-
-    @ma.validates_schema
-    def check_fields(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """Checks that the fields of the grant are there."""
-        needed = {"password": ("username", "password"), "refresh_token": ("refresh_token",)}[data["grant_type"]]
-        missing = {name: ["Missing data for required field."] for name in needed if not data.get(name)}
-        if missing:
-            raise ma.ValidationError(missing)
-
-
-class TokenSchema(ma.Schema):
-    """Tokens."""
-
-    access_token = ma.fields.String(required=True)
-    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token ends."})
-    token_type = ma.fields.String(required=True)
-    scope = ma.fields.String(required=True)
-    refresh_token = ma.fields.String(required=True)
-
-
 class Moment(ma.fields.DateTime):
     """A moment as ISO 8601 with microseconds and Z."""
 
@@ -292,8 +259,12 @@ class _Converter(ModelConverter):
     SQLA_TYPE_MAPPING = {**ModelConverter.SQLA_TYPE_MAPPING, UtcDateTime: Moment, JsonText: ma.fields.Raw}
 
 
-class _AutoSchema(SQLAlchemyAutoSchema[Any]):
+class AutoSchema(SQLAlchemyAutoSchema[Any]):
+    """Base of what is shown of a row: one declaration of a column is enough."""
+
     class Meta:
+        """Moments and JSON as this service writes them."""
+
         model_converter = _Converter
 
 
@@ -311,10 +282,10 @@ class Url(ma.fields.String):
         return absolute_url(value)
 
 
-class FileSchema(_AutoSchema):
+class FileSchema(AutoSchema):
     """One file of a request."""
 
-    class Meta(_AutoSchema.Meta):
+    class Meta(AutoSchema.Meta):
         """From the model."""
 
         model = RequestFile
@@ -404,10 +375,10 @@ class RetriedSchema(ma.Schema):
     refused = ma.fields.List(ma.fields.Nested(RefusedSchema))
 
 
-class RequestSchema(_AutoSchema):
+class RequestSchema(AutoSchema):
     """One asked-for change of a Space."""
 
-    class Meta(_AutoSchema.Meta):
+    class Meta(AutoSchema.Meta):
         """From the model."""
 
         model = SpaceRequest
@@ -462,10 +433,10 @@ class RequestSchema(_AutoSchema):
         return None if moment is None else as_text(moment)
 
 
-class SpaceSchema(_AutoSchema):
+class SpaceSchema(AutoSchema):
     """A Space."""
 
-    class Meta(_AutoSchema.Meta):
+    class Meta(AutoSchema.Meta):
         """From the model."""
 
         model = Space
@@ -492,10 +463,10 @@ class SpaceSchema(_AutoSchema):
     latest_request = ma.fields.Nested(RequestSchema)
 
 
-class EventSchema(_AutoSchema):
+class EventSchema(AutoSchema):
     """One thing that happened to a request."""
 
-    class Meta(_AutoSchema.Meta):
+    class Meta(AutoSchema.Meta):
         """From the model."""
 
         model = Event

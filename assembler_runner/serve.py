@@ -45,7 +45,7 @@ def serve(host: str, port: int, instance: Path) -> None:
         SettingsError: a setting is wrong, the folder is in use, or the address cannot be listened on.
     """
     lock = _lock(instance)
-    settings = _settings(instance)
+    settings = settings_of(instance)
     _configure_logging(settings)
     app = _open(settings, instance)
     with app.app_context():
@@ -53,7 +53,7 @@ def serve(host: str, port: int, instance: Path) -> None:
         # The lock says that no other worker of this instance lives.
         if left := pipeline.hand_back():
             log.info("%d requests of the last run go on", left)
-    server = _listen(app, host, port)
+    server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
@@ -113,7 +113,8 @@ def _lock(instance: Path) -> IO[str]:
     return file
 
 
-def _settings(instance: Path) -> Settings:
+def settings_of(instance: Path) -> Settings:
+    """Returns the settings of an instance folder: the environment, with secrets that are made once and kept there."""
     given = load(os.environ)
     path = instance / SECRETS_FILE
     try:
@@ -131,7 +132,7 @@ def _settings(instance: Path) -> Settings:
     return load(os.environ, **{name: value for name, value in kept.items() if not getattr(given, name)})
 
 
-def _listen(app: Flask, host: str, port: int) -> Any:
+def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
     try:
         return create_server(
             app,
@@ -141,7 +142,7 @@ def _listen(app: Flask, host: str, port: int) -> Any:
             connection_limit=CONNECTIONS,
             channel_timeout=300,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=not behind_proxy,
             max_request_body_size=2**40,
         )
     except (OSError, ValueError) as problem:

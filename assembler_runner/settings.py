@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from assembler_runner.errors import Finding, SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
 def setting(
@@ -75,6 +77,11 @@ class Settings:
     SERVER_PORT: int = setting(8080, "Port of the server in a container.", at_least=1)
     GUNICORN_WORKERS: int = setting(2, "Server processes in a container.", at_least=1)
     SECRET_KEY: str = setting("", "Key for secrets kept in the database; at least 32 characters.", secret=True)
+    OLD_SECRET_KEYS: str = setting(
+        "",
+        "Former values of SECRET_KEY, one a line, until `assembler secrets rotate` is done.",
+        secret=True,
+    )
     JWT_SECRET_KEY: str = setting("", "Key that signs access tokens; at least 32 characters.", secret=True)
     ADMIN_PASSWORD: str = setting(
         "", "Password of the first user `admin`; empty: a random one, shown once.", secret=True
@@ -91,6 +98,31 @@ class Settings:
     CREATE_SPACE_WAIT: float = setting(25.0, "Seconds that POST /create-space waits for the result.", at_least=0)
     ACCESS_TOKEN_SECONDS: int = setting(3600, "Seconds an access token is valid.", at_least=1)
     REFRESH_TOKEN_SECONDS: int = setting(30 * 24 * 3600, "Seconds a refresh token is valid.", at_least=1)
+    REFRESH_GRACE_SECONDS: int = setting(
+        60, "Seconds a replaced refresh token still works, for programs that renew in parallel.", at_least=0
+    )
+    MAX_LOGIN_FAILURES: int = setting(
+        10, "Failed log ins of one account from one address in five minutes before it has to wait.", at_least=1
+    )
+    DEFAULT_ROLE: str = setting(
+        "member", "Role of new users and robots; empty: none.", choices=("", "viewer", "member")
+    )
+    REALM_MAX_SPACES: int = setting(0, "Most Spaces of a realm; 0: no limit.", at_least=0)
+    REALM_MAX_REQUESTS_PER_HOUR: int = setting(0, "Most requests of a realm in an hour; 0: no limit.", at_least=0)
+    REALM_MAX_BYTES: int = setting(0, "Most bytes in files of all requests of a realm; 0: no limit.", at_least=0)
+    ACCOUNT_MAX_SPACES: int = setting(0, "Most Spaces of a user or robot; 0: no limit.", at_least=0)
+    ACCOUNT_MAX_REQUESTS_PER_HOUR: int = setting(
+        0, "Most requests of a user or robot in an hour; 0: no limit.", at_least=0
+    )
+    ACCOUNT_MAX_BYTES: int = setting(
+        0, "Most bytes in files of all requests of a user or robot; 0: no limit.", at_least=0
+    )
+    CORS_ORIGINS: str = setting(
+        "", "Origins whose pages may use the API from a browser, separated by commas; empty: none."
+    )
+    TRUSTED_PROXIES: int = setting(
+        0, "Proxies in front of the service whose X-Forwarded- headers are believed.", at_least=0
+    )
     MAX_REQUEST_BYTES: int = setting(64 * 2**20, "Largest request body in bytes.", at_least=1)
     MAX_FILE_BYTES: int = setting(32 * 2**20, "Largest single file in bytes.", at_least=1)
     MAX_FILES: int = setting(1000, "Most files in one request.", at_least=1)
@@ -125,9 +157,14 @@ class Settings:
         return frozenset(word.strip() for word in self.GIT_PLUGIN_PROTOCOLS.split(",") if word.strip())
 
     @property
-    def default_target(self) -> str:
-        """The target of a request that names none."""
-        return self.DEFAULT_TARGET or ("huggingface" if self.HF_TOKEN else "local")
+    def cors_origins(self) -> list[str]:
+        """The origins whose pages may use the API."""
+        return [part.strip().rstrip("/") for part in self.CORS_ORIGINS.split(",") if part.strip()]
+
+    @property
+    def secret_keys(self) -> list[str]:
+        """SECRET_KEY and the former ones, newest first."""
+        return [self.SECRET_KEY, *(part.strip() for part in self.OLD_SECRET_KEYS.splitlines() if part.strip())]
 
 
 SETTINGS: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(Settings)
@@ -160,6 +197,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     findings += [
         finding for name in ("SECRET_KEY", "JWT_SECRET_KEY") if (finding := _weak_secret(name, values.get(name, "")))
     ]
+    findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
     if findings:
         raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
     return Settings(**values)
@@ -208,6 +246,11 @@ def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
     if row.metadata["choices"] and value not in row.metadata["choices"]:
         raise ValueError("must be one of " + ", ".join(choice or "(empty)" for choice in row.metadata["choices"]))
     return value
+
+
+def _bad_origin(origin: str) -> Finding:
+    message = f"CORS_ORIGINS must name origins such as https://app.example.org (one is {origin!r})"
+    return Finding("invalid_setting", message, path="CORS_ORIGINS", hint="Every origin must be named; there is no *.")
 
 
 def _weak_secret(name: str, value: str) -> Finding | None:

@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from assembler_runner import audit, quotas
 from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters
-from assembler_runner.auth import Account
 from assembler_runner.card import README, GivenCard, read_card
 from assembler_runner.errors import Finding, InvalidRequest, NameTaken, NotFound
 from assembler_runner.host import Host
@@ -33,6 +33,8 @@ from assembler_runner.models import (
 )
 from assembler_runner.paths import check_collisions, check_path, field_of
 from assembler_runner.plugin import SpaceFile, SpacePlugin
+from assembler_runner.realm_targets import HUB
+from assembler_runner.rights import Account
 from assembler_runner.scheduling import give_turn, refuse_if_full
 from assembler_runner.tasks import wakeups
 
@@ -78,11 +80,12 @@ class KeyReused(InvalidRequest):
     default_hint = "Use a new key for a new request."
 
 
-def prepare(host: Host, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
+def prepare(host: Host, account: Account, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
     """Checks a request and assembles its tree, without storing anything.
 
     Args:
         host: the process.
+        account: who is calling.
         data: the fields that were understood; wrong ones are missing.
         noticed: what is wrong with the others.
     Returns:
@@ -95,7 +98,7 @@ def prepare(host: Host, data: Mapping[str, Any], noticed: list[Finding]) -> Prep
     files: Mapping[str, bytes] = data.get("files") or {}
     findings += _check_files(host, files) if "files" in data else []
     findings += check_parameters(data.get("parameters"))
-    findings += _check_target(host, data)
+    findings += _check_target(host, account, data)
     plugin = host.registry.get(data["space_type"]) if "space_type" in data else None
     if plugin is None:
         findings += _unknown_type(host, data["space_type"]) if "space_type" in data else []
@@ -139,6 +142,7 @@ def submit(
     Raises:
         InvalidRequest: the tree has an error, or the key came with another body.
         NameTaken: a Space holds the name.
+        QuotaExceeded: the realm or the account may not have more.
     """
     if idempotency and (known := _known_answer(account, idempotency)):
         return known
@@ -174,22 +178,28 @@ def find_space(account: Account, space_id: str) -> Space:
     """Returns one Space.
 
     Raises:
-        NotFound: there is none of that id in the caller's realm.
+        NotFound: there is none of that id for this account.
     """
     space = db.session.get(Space, space_id)
-    if space is None or space.realm_id != account.realm_id:
+    if space is None or not account.sees(space.realm_id):
         raise NotFound("There is no Space of this id.")
     return space
+
+
+def find_published(account: Account, target: str, namespace: str, name: str) -> Space | None:
+    """Returns the Space that has this place on a target, None if there is none for the account."""
+    slot = f"{target}:{namespace}/{name}".lower()
+    return db.session.scalar(sa.select(Space).where(Space.slot == slot, account.visible(Space.realm_id)))
 
 
 def find_request(account: Account, request_id: str) -> SpaceRequest:
     """Returns one request.
 
     Raises:
-        NotFound: there is none of that id in the caller's realm.
+        NotFound: there is none of that id for this account.
     """
     request = db.session.get(SpaceRequest, request_id)
-    if request is None or request.realm_id != account.realm_id:
+    if request is None or not account.sees(request.realm_id):
         raise NotFound("There is no request of this id.")
     return request
 
@@ -215,10 +225,11 @@ def _known_answer(account: Account, idempotency: Idempotency) -> Any:
 
 def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
     data, plugin, tree = prepared.data, prepared.plugin, prepared.assembly.tree
-    target = data.get("target") or host.settings.default_target
+    quotas.check(host.settings, account, spaces=1, size=sum(file.size for file in tree.values()))
+    target = data.get("target") or host.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or _generated_name(),
-        namespace=data.get("namespace") or (_local_namespace(account) if target == "local" else None),
+        namespace=data.get("namespace") or _default_namespace(host, account, target),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
@@ -269,6 +280,7 @@ def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, Spa
     )
     db.session.execute(due, execution_options={"synchronize_session": False})
     record_event(db.session(), request.id, QUEUED)
+    audit.record(account, "create", "space", space.id, space.name, space.realm_id, request_id=request.id)
     return space, request
 
 
@@ -296,7 +308,10 @@ def _generated_name() -> str:
     return f"GeneratedSpace-{''.join(letters)}"
 
 
-def _local_namespace(account: Account) -> str:
+def _default_namespace(host: Host, account: Account, target: str) -> str | None:
+    if target == HUB:
+        access = host.targets.access(account.realm_id)
+        return access.default_namespace if access else None
     return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"
 
 
@@ -314,12 +329,20 @@ def _check_files(host: Host, files: Mapping[str, bytes]) -> list[Finding]:
     return findings
 
 
-def _check_target(host: Host, data: Mapping[str, Any]) -> list[Finding]:
-    target = data.get("target") or host.settings.default_target
-    if target in host.targets:
+def _check_target(host: Host, account: Account, data: Mapping[str, Any]) -> list[Finding]:
+    names = host.targets.names(account.realm_id)
+    target = data.get("target") or host.targets.default(account.realm_id)
+    if target not in names:
+        hint = f"Use one of: {', '.join(names)}; for {HUB} the realm needs a Hub token (master: HF_TOKEN)."
+        message = f"The target {target} is not available in this realm."
+        return [Finding("target_not_available", message, path="target", hint=hint)]
+    access = host.targets.access(account.realm_id) if target == HUB else None
+    namespace = data.get("namespace")
+    if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
         return []
-    hint = f"Use one of: {', '.join(sorted(host.targets))}; for huggingface the operator has to set HF_TOKEN."
-    return [Finding("target_not_available", f"The target {target} is not available here.", path="target", hint=hint)]
+    message = f"The realm may not publish to the namespace {namespace}."
+    hint = f"Use one of: {', '.join(access.namespaces)}."
+    return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
 
 
 def _unknown_type(host: Host, space_type: str) -> list[Finding]:

@@ -1,11 +1,12 @@
-"""Secrets at rest: encrypted with a key derived from SECRET_KEY."""
+"""Secrets at rest: encrypted with keys derived from SECRET_KEY and, while it is being replaced, from former ones."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -16,33 +17,55 @@ class UnreadableSecret(AssemblerError):
     """What was sealed with another key cannot be opened."""
 
     code = "unreadable_secret"
-    default_message = "The secrets of this request cannot be read: SECRET_KEY has changed since it was accepted."
-    default_hint = "Send the request again, or start the service with the former SECRET_KEY."
+    default_message = "A secret cannot be read: SECRET_KEY has changed since it was stored."
+    default_hint = "Store it again, or give the service the former SECRET_KEY in OLD_SECRET_KEYS."
 
 
 class Vault:
-    """Seals and opens secret values.
+    """Seals and opens secret values (Fernet: AES-128-CBC with HMAC-SHA-256).
 
     Args:
-        secret_key: the setting SECRET_KEY.
+        secret_keys: the setting SECRET_KEY, then former values of it; the first one seals, all open.
     """
 
-    def __init__(self, secret_key: str) -> None:
-        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"assembler vault").derive(secret_key.encode())
-        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+    def __init__(self, *secret_keys: str) -> None:
+        keys = [_derived(secret_key) for secret_key in secret_keys]
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._key_id = hashlib.sha256(keys[0]).hexdigest()[:16]
+
+    @property
+    def key_id(self) -> str:
+        """Name of the key that seals; it tells nothing of the key."""
+        return self._key_id
 
     def seal(self, values: dict[str, str]) -> str:
-        """Returns the values encrypted (Fernet: AES-128-CBC with HMAC-SHA-256)."""
+        """Returns the values encrypted."""
         return self._fernet.encrypt(json.dumps(values).encode()).decode()
 
     def open(self, sealed: str) -> dict[str, str]:
         """Returns what was sealed.
 
         Raises:
-            UnreadableSecret: the key is another one.
+            UnreadableSecret: none of the keys fits.
         """
         try:
             values: dict[str, str] = json.loads(self._fernet.decrypt(sealed.encode()))
         except InvalidToken:
             raise UnreadableSecret from None
         return values
+
+    def reseal(self, sealed: str) -> str:
+        """Returns the same values, sealed with the first key.
+
+        Raises:
+            UnreadableSecret: none of the keys fits.
+        """
+        try:
+            return self._fernet.rotate(sealed.encode()).decode()
+        except InvalidToken:
+            raise UnreadableSecret from None
+
+
+def _derived(secret_key: str) -> bytes:
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"assembler vault").derive(secret_key.encode())
+    return base64.urlsafe_b64encode(derived)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from flask import Flask
@@ -149,3 +151,16 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 def quiet_log() -> None:
     """Errors that a test provokes belong into its captured log only."""
     logging.getLogger("assembler_runner").setLevel(logging.INFO)
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """An empty database of a real Redis."""
+    url = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/14")
+    client = redis.Redis.from_url(url)
+    try:
+        client.flushdb()
+    except redis.ConnectionError:
+        pytest.skip(f"no Redis at {url}")
+    yield url
+    client.close()

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from assembler_runner.errors import AssemblerError
+from assembler_runner.errors import AssemblerError, Unauthorized
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
 from assembler_runner.targets.local import LocalTarget
@@ -52,11 +52,11 @@ def publish(
     return space
 
 
-def may_read(visibility: str) -> bool:
+def may_read(namespace: str, name: str) -> bool:
     login = request.authorization
-    return visibility == "public" or (
-        login is not None and login.parameters == {"username": "ann", "password": "secret"}
-    )
+    if login is None or login.parameters != {"username": "ann", "password": "secret"}:
+        raise Unauthorized
+    return name in ("site", "secret", "app", "odd")
 
 
 def show_error(problem: AssemblerError) -> tuple[dict[str, str | None], int]:
@@ -283,7 +283,16 @@ def test_private_spaces_ask_who_is_there(target: LocalTarget, client: FlaskClien
 )
 def test_what_is_not_there_is_not_found(target: LocalTarget, client: FlaskClient, path: str) -> None:
     publish(target, "site", SITE)
-    assert get(client, path, follow_redirects=True).status_code == 404
+    assert get(client, path, follow_redirects=True, headers=LOGIN).status_code == 404
+
+
+def test_what_is_not_there_looks_like_what_is_private(target: LocalTarget, client: FlaskClient) -> None:
+    publish(target, "secret", SITE, visibility="private")
+    publish(target, "foreign", SITE, visibility="private")
+    for headers, first, second in (({}, "secret", "none"), (LOGIN, "foreign", "none")):
+        answers = [get(client, f"/local/org/{name}", headers=headers) for name in (first, second)]
+        assert [answer.status_code for answer in answers] == ([404, 404] if headers else [401, 401])
+        assert answers[0].data == answers[1].data
 
 
 @pytest.mark.parametrize("ending", ["", ".git", "/"])

@@ -8,7 +8,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from assembler_runner import __version__
-from assembler_runner.api import forerunner, health, pages, requests, spaces, tokens, types
+from assembler_runner.api import accounts, forerunner, health, hub_credentials, pages, requests, spaces, tokens, types
 from assembler_runner.api.common import register_error_handlers
 from assembler_runner.schemas import ErrorSchema
 
@@ -30,7 +30,7 @@ def register(app: Flask) -> Api:
         API_SPEC_OPTIONS=_spec_options(),
     )
     api = _Api(app)
-    for module in (spaces, requests, types, tokens, forerunner, health):
+    for module in (spaces, requests, types, tokens, accounts, hub_credentials, forerunner, health):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
     # Which of two fields is required cannot be said on a field.

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+import flask_smorest
 import marshmallow as ma
 from flask import Flask, Response, jsonify, request
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from assembler_runner.assembling import flatten_messages
+from assembler_runner.auth import public
 from assembler_runner.errors import AssemblerError, DatabaseUnavailable, Finding, InvalidJson, InvalidRequest
 from assembler_runner.models import db
+from assembler_runner.rights import requires
 from assembler_runner.schemas import ErrorSchema
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,24 @@ _HTTP_HINTS = {
     405: "Use one of the methods in the header Allow.",
     413: "Send less at once.",
 }
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A blueprint whose views declare who may call them; the declaration stands in the API's documentation, too."""
+
+    def needs(self, permission: str) -> Callable[[Any], Any]:
+        """Declares the permission that a view needs.
+
+        Args:
+            permission: its name, or `any` for whoever is logged in.
+        """
+        documented = self.doc(**{"x-permission": permission}, **fails(401, 403))
+        return lambda view: documented(requires(permission)(view))
+
+    def open(self) -> Callable[[Any], Any]:
+        """Declares that a view needs no token."""
+        documented = self.doc(security=[])
+        return lambda view: documented(public(view))
 
 
 def takes(schema: type[ma.Schema]) -> dict[str, Any]:
@@ -44,6 +65,9 @@ def fails(*statuses: int) -> dict[str, Any]:
         404: "Not there",
         409: "Conflict",
         422: "Not valid",
+        429: "Too much in too short a time",
+        502: "The Hub refused",
+        503: "The Hub or the database does not answer",
     }
     return {
         "responses": {

@@ -8,12 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, jsonify, render_template, request
-from flask_smorest import Blueprint
 
 from assembler_runner import spaces
-from assembler_runner.api.common import error_body, fails, load_partly, read_json, takes
+from assembler_runner.api.common import Blueprint, answer_error, error_body, fails, load_partly, read_json, takes
 from assembler_runner.api.types import describe
-from assembler_runner.auth import current_account, public
+from assembler_runner.auth import current_account
 from assembler_runner.errors import AssemblerError, InvalidJson
 from assembler_runner.host import current_host
 from assembler_runner.models import FINISHED, Space, SpaceRequest, changes, db
@@ -29,8 +28,9 @@ _space = SpaceSchema()
 
 
 @blueprint.post("/create-space")
+@blueprint.needs("space_create")
 @blueprint.doc(**takes(SpaceInput))
-@blueprint.doc(**fails(400, 401, 422))
+@blueprint.doc(**fails(400, 422))
 @blueprint.alt_response(202, schema=CreateSpaceSchema, description="Accepted, but not published yet")
 @blueprint.response(200, CreateSpaceSchema)
 def create_space() -> Response:
@@ -50,11 +50,10 @@ def create_space() -> Response:
 
 
 @blueprint.get("/docs")
+@blueprint.open()
 @blueprint.doc(
-    security=[],
     responses={"200": {"description": "Markdown", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-@public
 def docs() -> Response:
     """Read how to use the API
 
@@ -115,9 +114,9 @@ class _Failed(AssemblerError):
 
 def _submit(body: dict[str, Any]) -> tuple[str, str]:
     data, findings = load_partly(_input, body)
-    host = current_host()
-    prepared = spaces.prepare(host, data, findings)
-    answer = spaces.submit(host, current_account(), prepared, _space.dump)
+    host, account = current_host(), current_account()
+    prepared = spaces.prepare(host, account, data, findings)
+    answer = spaces.submit(host, account, prepared, _space.dump)
     return answer["id"], answer["latest_request"]["id"]
 
 
@@ -165,8 +164,9 @@ def _all_errors(cls: type[AssemblerError]) -> list[type[AssemblerError]]:
 
 
 def _error(problem: AssemblerError, **more: Any) -> Response:
-    response = jsonify({"error": problem.message, **error_body(problem), **more})
-    response.status_code = problem.status
+    # Status and headers as everywhere; only the body has one field more.
+    response = answer_error(problem)
+    response.set_data(jsonify({"error": problem.message, **error_body(problem), **more}).get_data())
     return response
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, jsonify
-from flask_smorest import Blueprint
 from sqlalchemy.exc import SQLAlchemyError
 
-from assembler_runner.auth import public
+from assembler_runner.api.common import Blueprint
 from assembler_runner.models import db
 from assembler_runner.worker import broker_answers, workers_answer
 
@@ -17,18 +16,17 @@ blueprint = Blueprint("health", __name__, url_prefix="/health", description="Hea
 
 
 @blueprint.get("/live")
-@blueprint.doc(security=[])
+@blueprint.open()
 @blueprint.response(200)
-@public
 def live() -> dict[str, Any]:
     """Tell that the process lives"""
     return {"status": "ok"}
 
 
 @blueprint.get("/ready")
-@blueprint.doc(security=[], responses={"503": {"description": "Something is missing"}})
+@blueprint.open()
+@blueprint.doc(responses={"503": {"description": "Something is missing"}})
 @blueprint.response(200)
-@public
 def ready() -> Response:
     """Tell whether requests can be accepted and published
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, current_app, g, request, stream_with_context
-from flask_smorest import Blueprint
 
 from assembler_runner import requests, spaces
-from assembler_runner.api.common import fails, load, read_object, takes
+from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.spaces import REQUESTS
 from assembler_runner.auth import current_account
 from assembler_runner.listing import Listing, read_page
@@ -35,20 +34,21 @@ _event = EventSchema()
 
 
 @blueprint.get("/requests")
-@blueprint.doc(**fails(400, 401))
+@blueprint.needs("space_read")
+@blueprint.doc(**fails(400))
 @blueprint.response(200, list_of(RequestSchema))
 def list_requests() -> dict[str, Any]:
     """List requests
 
     `filter[status]=failed`, `sort=-created_at`, `page[limit]=50&page[offset]=0`.
     """
-    query = sa.select(SpaceRequest).where(SpaceRequest.realm_id == current_account().realm_id)
+    query = sa.select(SpaceRequest).where(current_account().visible(SpaceRequest.realm_id))
     page = read_page(db.session(), query, REQUESTS, request.args)
     return {"data": page.rows, "meta": page.meta()}
 
 
 @blueprint.get("/requests/failures")
-@blueprint.doc(**fails(401))
+@blueprint.needs("space_read")
 @blueprint.response(200, list_of(FailureCauseSchema))
 def list_failures() -> dict[str, Any]:
     """List what has failed, by cause
@@ -60,8 +60,9 @@ def list_failures() -> dict[str, Any]:
 
 
 @blueprint.post("/requests/failures/command")
+@blueprint.needs("space_update")
 @blueprint.doc(**takes(RetryAllInput))
-@blueprint.doc(**fails(400, 401, 422))
+@blueprint.doc(**fails(400, 422))
 @blueprint.response(202, RetriedSchema)
 def command_failures() -> dict[str, Any]:
     """Retry all that has failed
@@ -73,7 +74,8 @@ def command_failures() -> dict[str, Any]:
 
 
 @blueprint.get("/requests/<request_id>")
-@blueprint.doc(**fails(401, 404))
+@blueprint.needs("space_read")
+@blueprint.doc(**fails(404))
 @blueprint.response(200, RequestSchema)
 def get_request(request_id: str) -> SpaceRequest:
     """Get one request"""
@@ -81,8 +83,9 @@ def get_request(request_id: str) -> SpaceRequest:
 
 
 @blueprint.post("/requests/<request_id>/command")
+@blueprint.needs("space_update")
 @blueprint.doc(**takes(CommandInput))
-@blueprint.doc(**fails(400, 401, 404, 409, 422))
+@blueprint.doc(**fails(400, 404, 409, 422))
 @blueprint.response(202, RequestSchema)
 def command_request(request_id: str) -> SpaceRequest:
     """Cancel or retry a request
@@ -90,12 +93,14 @@ def command_request(request_id: str) -> SpaceRequest:
     cancel ends a queued request at once and a running one as soon as it can stop cleanly; retry puts a failed or
     cancelled one back into the queue.
     """
+    spaces.find_request(current_account(), request_id)
     command = load(CommandInput(), read_object())["command"]
     act = {"cancel": requests.cancel, "retry": requests.retry}[command]
     return act(current_account(), request_id)
 
 
 @blueprint.get("/requests/<request_id>/events")
+@blueprint.needs("space_read")
 @blueprint.doc(
     parameters=[
         {
@@ -105,7 +110,7 @@ def command_request(request_id: str) -> SpaceRequest:
             "description": "Only events after this one.",
         }
     ],
-    **fails(400, 401, 404),
+    **fails(400, 404),
 )
 @blueprint.response(200, list_of(EventSchema))
 def list_events(request_id: str) -> Any:

@@ -9,10 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
-from flask_smorest import Blueprint
 
 from assembler_runner import spaces
-from assembler_runner.api.common import fails, load_partly, read_object, takes
+from assembler_runner.api.common import Blueprint, fails, load_partly, read_object, takes
 from assembler_runner.auth import current_account
 from assembler_runner.errors import Finding, InvalidRequest
 from assembler_runner.host import current_host
@@ -63,6 +62,7 @@ _KEY_LENGTH = 255
 
 
 @blueprint.post("/spaces")
+@blueprint.needs("space_create")
 @blueprint.doc(
     **takes(SpaceInput),
     parameters=[
@@ -74,7 +74,7 @@ _KEY_LENGTH = 255
         }
     ],
 )
-@blueprint.doc(**fails(400, 401, 409, 422))
+@blueprint.doc(**fails(400, 409, 422))
 @blueprint.response(
     202, SpaceSchema, headers={"Location": {"schema": {"type": "string"}, "description": "The request."}}
 )
@@ -87,7 +87,7 @@ def submit_space() -> Response:
     host, account = current_host(), current_account()
     data, findings = load_partly(_input, body)
     idempotency = _idempotency(body)
-    prepared = spaces.prepare(host, data, findings)
+    prepared = spaces.prepare(host, account, data, findings)
     answer = spaces.submit(host, account, prepared, _space.dump, idempotency)
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
@@ -95,11 +95,12 @@ def submit_space() -> Response:
 
 
 @blueprint.post("/spaces/preview")
+@blueprint.needs("space_create")
 @blueprint.doc(
     **takes(SpaceInput),
     parameters=[{"in": "query", "name": "content", "schema": {"type": "boolean"}, "description": "Contents, too."}],
 )
-@blueprint.doc(**fails(400, 401, 422))
+@blueprint.doc(**fails(400, 422))
 @blueprint.response(200, PreviewSchema)
 def preview_space() -> dict[str, Any]:
     """Preview a Space
@@ -107,7 +108,7 @@ def preview_space() -> dict[str, Any]:
     Takes the same body as POST /spaces and shows the tree it would publish; nothing is stored or published.
     """
     data, findings = load_partly(_input, read_object())
-    assembly = spaces.prepare(current_host(), data, findings).assembly
+    assembly = spaces.prepare(current_host(), current_account(), data, findings).assembly
     with_content = request.args.get("content", "").lower() in ("1", "true", "yes")
     return {
         "files": [_preview_file(file, with_content) for file in assembly.tree.values()],
@@ -117,20 +118,22 @@ def preview_space() -> dict[str, Any]:
 
 
 @blueprint.get("/spaces")
-@blueprint.doc(**fails(400, 401))
+@blueprint.needs("space_read")
+@blueprint.doc(**fails(400))
 @blueprint.response(200, list_of(SpaceSchema))
 def list_spaces() -> dict[str, Any]:
     """List Spaces
 
     `filter[name]=~gree`, `sort=-created_at`, `page[limit]=50&page[offset]=0`.
     """
-    query = sa.select(Space).where(Space.realm_id == current_account().realm_id)
+    query = sa.select(Space).where(current_account().visible(Space.realm_id))
     page = read_page(db.session(), query, SPACES, request.args)
     return {"data": page.rows, "meta": page.meta()}
 
 
 @blueprint.get("/spaces/<space_id>")
-@blueprint.doc(**fails(401, 404))
+@blueprint.needs("space_read")
+@blueprint.doc(**fails(404))
 @blueprint.response(200, SpaceSchema)
 def get_space(space_id: str) -> Space:
     """Get one Space"""
@@ -138,7 +141,8 @@ def get_space(space_id: str) -> Space:
 
 
 @blueprint.get("/spaces/<space_id>/requests")
-@blueprint.doc(**fails(400, 401, 404))
+@blueprint.needs("space_read")
+@blueprint.doc(**fails(400, 404))
 @blueprint.response(200, list_of(RequestSchema))
 def list_space_requests(space_id: str) -> dict[str, Any]:
     """List the requests of a Space"""

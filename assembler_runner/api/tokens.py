@@ -1,31 +1,61 @@
-"""/auth/token: tokens for a password or a refresh token."""
+"""/auth/token: log in, renew, log out."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import request
-from flask_smorest import Blueprint
+from flask import Response, jsonify, request
 
-from assembler_runner import auth
-from assembler_runner.api.common import fails, load, read_object, takes
-from assembler_runner.schemas import TokenInput, TokenSchema
+from assembler_runner import audit, auth, sessions
+from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.models import db
+from assembler_runner.rights import account_of
+from assembler_runner.token_schemas import RevokeInput, TokenInput, TokenSchema
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Tokens.")
 
 
 @blueprint.post("/token")
-@blueprint.doc(security=[], **takes(TokenInput))
-@blueprint.doc(**fails(400, 422))
+@blueprint.open()
+@blueprint.doc(**takes(TokenInput))
+@blueprint.doc(**fails(400, 422, 429))
 @blueprint.response(200, TokenSchema)
-@auth.public
 def create_token() -> dict[str, Any]:
     """Get tokens
 
-    With grant_type password (username, password) or refresh_token. A form is taken as well as JSON.
+    With grant_type password (username, password), refresh_token, robot_credentials (id, secret) or client_credentials
+    (client_id, client_secret). A form is taken as well as JSON. A refresh token works once; the answer has the next.
     """
-    body = request.form.to_dict() if request.mimetype == "application/x-www-form-urlencoded" else read_object()
-    data = load(TokenInput(), body)
-    if data["grant_type"] == "refresh_token":
-        return auth.refresh(data["refresh_token"])
-    return auth.log_in(data["username"], data["password"], data.get("realm"))
+    data = load(TokenInput(), _body())
+    grant = data["grant_type"]
+    if grant == "refresh_token":
+        return sessions.renew(data["refresh_token"])
+    if grant == "password":
+        return auth.log_in(data["username"], data["password"], data.get("realm"))
+    if grant == "robot_credentials":
+        return auth.log_in_robot(data["id"], data["secret"], "robot")
+    return auth.log_in_robot(data["client_id"], data["client_secret"], "client")
+
+
+@blueprint.post("/token/revoke")
+@blueprint.open()
+@blueprint.doc(**takes(RevokeInput))
+@blueprint.doc(**fails(400, 422))
+@blueprint.response(200)
+def revoke_token() -> Response:
+    """Log out
+
+    Ends the token and everything that came of the same log in, at once. As RFC 7009 wants it, the answer to a token
+    that is not known is the same.
+    """
+    session_id = sessions.session_of(load(RevokeInput(), _body())["token"])
+    ended = sessions.end(session_id) if session_id else None
+    if ended is not None and (row := sessions.account_of_session(ended)) is not None:
+        audit.record(account_of(row), "log_out", "session", ended.id, None, row.realm_id)
+    db.session.commit()
+    return jsonify({})
+
+
+def _body() -> dict[str, Any]:
+    is_form = request.mimetype == "application/x-www-form-urlencoded"
+    return request.form.to_dict() if is_form else read_object()

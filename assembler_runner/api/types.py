@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from flask_smorest import Blueprint
 
-from assembler_runner.api.common import fails
+from assembler_runner.api.common import Blueprint, fails
 from assembler_runner.card import README
 from assembler_runner.errors import NotFound
 from assembler_runner.hooks import ask_defaults, ask_templates
@@ -21,7 +20,7 @@ blueprint = Blueprint("space types", __name__, description="Types of Spaces and 
 
 
 @blueprint.get("/space-types")
-@blueprint.doc(**fails(401))
+@blueprint.needs("plugin_read")
 @blueprint.response(200, list_of(SpaceTypeSchema))
 def list_space_types() -> dict[str, Any]:
     """List the types of Spaces"""
@@ -29,7 +28,8 @@ def list_space_types() -> dict[str, Any]:
 
 
 @blueprint.get("/space-types/<name>")
-@blueprint.doc(**fails(401, 404))
+@blueprint.needs("plugin_read")
+@blueprint.doc(**fails(404))
 @blueprint.response(200, SpaceTypeSchema)
 def get_space_type(name: str) -> dict[str, Any]:
     """Get one type
@@ -44,7 +44,7 @@ def get_space_type(name: str) -> dict[str, Any]:
 
 
 @blueprint.get("/plugins")
-@blueprint.doc(**fails(401))
+@blueprint.needs("plugin_read")
 @blueprint.response(200, list_of(PluginSchema))
 def list_plugins() -> dict[str, Any]:
     """List all plugins that were found

@@ -11,8 +11,9 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,31 @@ class _CreationBusy(Exception):
     """The Hub makes another repository for this account right now."""
 
 
+_WRITERS = ("admin", "write", "contributor")
+
+
+@dataclass(frozen=True)
+class HubAccount:
+    """Whose token it is and what it may do.
+
+    Args:
+        name: name of the account.
+        plan: free or pro.
+        role: what the token may do: read, write or fineGrained.
+        orgs: organisation → the account's role in it.
+    """
+
+    name: str
+    plan: str
+    role: str
+    orgs: Mapping[str, str]
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where the account may publish, its own namespace first."""
+        return (self.name, *(name for name, role in self.orgs.items() if role in _WRITERS))
+
+
 class HuggingFaceTarget(Target):
     """Spaces on a Hub.
 
@@ -73,6 +99,20 @@ class HuggingFaceTarget(Target):
     def account(self) -> str:
         """See :meth:`Target.account`."""
         return hashlib.sha256(f"{self._endpoint}\n{self._token}".encode()).hexdigest()
+
+    def whoami(self) -> HubAccount:
+        """Returns whose token it is and what it may do; one request.
+
+        Raises:
+            TargetUnauthorized: the Hub does not accept the token.
+            TargetUnavailable: the Hub does not answer.
+        """
+        with self._asking("whoami"):
+            said = self._api.whoami()
+            token = said["auth"]["accessToken"]
+            orgs = {org["name"]: str(org.get("roleInOrg") or "read") for org in said.get("orgs", [])}
+            plan = "pro" if said.get("isPro") else "free"
+            return HubAccount(str(said["name"]), plan, str(token["role"]), orgs)
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """See :meth:`Target.create`; one request."""

@@ -24,6 +24,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
+from assembler_runner import errors
 from assembler_runner.card import README, read_card
 from assembler_runner.errors import Forbidden, NotFound, TooLarge
 from assembler_runner.targets.base import PublishedSpace
@@ -83,12 +84,13 @@ class _Visit:
         return content
 
 
-def local_pages(target: LocalTarget, may_read: Callable[[str], bool]) -> Blueprint:
+def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Blueprint:
     """Makes the pages of local Spaces; the blueprint `ui` has to be registered, too.
 
     Args:
         target: where the Spaces are.
-        may_read: tells whether the present caller may see Spaces of a visibility.
+        may_read: tells whether the present caller may see the Space of a namespace and a name that is not public;
+            raises :class:`assembler_runner.errors.Unauthorized` where it does not say who it is.
     Returns:
         A blueprint below `/local`.
     """
@@ -97,11 +99,12 @@ def local_pages(target: LocalTarget, may_read: Callable[[str], bool]) -> Bluepri
     def visit(namespace: str, name: str) -> _Visit:
         # People and programs clone from the address with and without .git.
         space = target.find(namespace, name.removesuffix(".git"))
+        visibility = target.visibility(space.namespace, space.name) if space else "private"
+        # What is not there looks like what others keep for themselves.
+        if visibility != "public" and not _allowed(may_read, space):
+            space = None
         if space is None:
             raise NotFound("There is no such Space here.")
-        visibility = target.visibility(space.namespace, space.name)
-        if not may_read(visibility):
-            raise Unauthorized(www_authenticate=_ASK_FOR_PASSWORD)
         return _Visit(target, space, target.sdk(space.namespace, space.name), visibility)
 
     @pages.get("/<namespace>/<name>")
@@ -140,6 +143,13 @@ def local_pages(target: LocalTarget, may_read: Callable[[str], bool]) -> Bluepri
         raise Forbidden("Spaces can be cloned and fetched here, not pushed to.", hint="Send changes to the API.")
 
     return pages
+
+
+def _allowed(may_read: Callable[[str, str], bool], space: PublishedSpace | None) -> bool:
+    try:
+        return may_read(space.namespace, space.name) if space else may_read("", "")
+    except errors.Unauthorized:
+        raise Unauthorized(www_authenticate=_ASK_FOR_PASSWORD) from None
 
 
 def _commit_of(revision: str) -> str | None:

@@ -1,0 +1,51 @@
+"""/auth/realms/{id}/hub-credential: the token with which a realm publishes to the Hub."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, make_response
+
+from assembler_runner import hub_credentials
+from assembler_runner.account_models import HubCredential
+from assembler_runner.account_schemas import HubCredentialInput, HubCredentialSchema
+from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.auth import current_account
+from assembler_runner.host import current_host
+
+blueprint = Blueprint("hub credentials", __name__, url_prefix="/auth", description="The Hub tokens of realms.")
+
+_PATH = "/realms/<realm_id>/hub-credential"
+
+
+@blueprint.get(_PATH)
+@blueprint.needs("hub_credential_read")
+@blueprint.doc(**fails(404))
+@blueprint.response(200, HubCredentialSchema)
+def get_hub_credential(realm_id: str) -> HubCredential:
+    """Get whose Hub token the realm uses; never the token"""
+    return hub_credentials.find(current_account(), realm_id)
+
+
+@blueprint.put(_PATH)
+@blueprint.needs("hub_credential_manage")
+@blueprint.doc(**takes(HubCredentialInput))
+@blueprint.doc(**fails(400, 404, 422, 502, 503))
+@blueprint.response(200, HubCredentialSchema)
+def set_hub_credential(realm_id: str) -> HubCredential:
+    """Set the realm's Hub token
+
+    It is checked with the Hub first. Without namespaces the realm may publish wherever the token may.
+    """
+    hub_credentials.check_realm(current_account(), realm_id)
+    values = load(HubCredentialInput(), read_object())
+    return hub_credentials.store(current_host(), current_account(), realm_id, values)
+
+
+@blueprint.delete(_PATH)
+@blueprint.needs("hub_credential_manage")
+@blueprint.doc(**fails(404))
+@blueprint.response(202, HubCredentialSchema)
+def remove_hub_credential(realm_id: str) -> Response:
+    """Forget the realm's Hub token"""
+    shown = HubCredentialSchema().dump(hub_credentials.find(current_account(), realm_id))
+    hub_credentials.remove(current_account(), realm_id)
+    return make_response(jsonify(shown), 202)

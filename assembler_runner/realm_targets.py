@@ -1,0 +1,107 @@
+"""Which targets a realm can publish to, and with whose token.
+
+A realm's own Hub token comes first; without one only `master`, and realms that an administrator lets share it, use the
+service's own (HF_TOKEN). All others have the local target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.models import db
+from assembler_runner.rights import MASTER_REALM
+from assembler_runner.settings import Settings
+from assembler_runner.targets import Target
+from assembler_runner.targets.huggingface import HubAccount, HuggingFaceTarget
+from assembler_runner.vault import Vault
+
+LOCAL, HUB = "local", "huggingface"
+
+
+@dataclass(frozen=True)
+class HubAccess:
+    """How a realm reaches the Hub.
+
+    Args:
+        namespaces: where it may publish; None for wherever the token may.
+        default_namespace: where it publishes if a request names none; None for the token's own.
+    """
+
+    namespaces: tuple[str, ...] | None
+    default_namespace: str | None
+
+
+class RealmTargets:
+    """The targets of all realms; a target is made once for each token.
+
+    Args:
+        settings: the Hub's address, the service's own token, the default target.
+        local: the local target, which all realms have.
+        vault: opens the tokens of realms.
+    """
+
+    def __init__(self, settings: Settings, local: Target, vault: Vault) -> None:
+        self._settings, self._local, self._vault = settings, local, vault
+        self._hubs: dict[str, HuggingFaceTarget] = {}
+        self._lock = threading.Lock()
+
+    def find(self, realm_id: str, name: str) -> Target | None:
+        """Returns the target of that name for a realm.
+
+        Args:
+            realm_id: the realm.
+            name: local or huggingface.
+        Returns:
+            The target; None if the realm has none of that name.
+        Raises:
+            UnreadableSecret: the realm's token was sealed with a key that is gone.
+        """
+        if name == LOCAL:
+            return self._local
+        token = self._token(realm_id) if name == HUB else None
+        return self.hub(token) if token else None
+
+    def whoami(self, token: str) -> HubAccount:
+        """Asks the Hub whose token it is; see :meth:`HuggingFaceTarget.whoami`."""
+        return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT).whoami()
+
+    def hub(self, token: str) -> HuggingFaceTarget:
+        """Returns the Hub as a token sees it."""
+        key = hashlib.sha256(token.encode()).hexdigest()
+        with self._lock:
+            if key not in self._hubs:
+                settings = self._settings
+                self._hubs[key] = HuggingFaceTarget(settings.HF_ENDPOINT, token, settings.HUB_TIMEOUT)
+            return self._hubs[key]
+
+    def access(self, realm_id: str) -> HubAccess | None:
+        """Returns how a realm reaches the Hub, None if it does not."""
+        credential = db.session.get(HubCredential, realm_id)
+        if credential is not None:
+            return HubAccess(tuple(credential.namespaces), credential.default_namespace)
+        return HubAccess(None, None) if self._shares_default(realm_id) else None
+
+    def names(self, realm_id: str) -> list[str]:
+        """Returns the names of a realm's targets."""
+        return [HUB, LOCAL] if self.access(realm_id) is not None else [LOCAL]
+
+    def default(self, realm_id: str) -> str:
+        """Returns the name of the target of a request that names none."""
+        return self._settings.DEFAULT_TARGET or self.names(realm_id)[0]
+
+    def _token(self, realm_id: str) -> str | None:
+        credential = db.session.get(HubCredential, realm_id)
+        if credential is not None:
+            return self._vault.open(credential.sealed_token)["token"]
+        return self._settings.HF_TOKEN if self._shares_default(realm_id) else None
+
+    def _shares_default(self, realm_id: str) -> bool:
+        if not self._settings.HF_TOKEN:
+            return False
+        row = db.session.execute(sa.select(Realm.name, Realm.share_default_hub).where(Realm.id == realm_id)).first()
+        return row is not None and (row.name == MASTER_REALM or row.share_default_hub)

@@ -1,0 +1,65 @@
+"""The JSON of the token endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+GRANTS: dict[str, tuple[str, ...]] = {
+    "password": ("username", "password"),
+    "refresh_token": ("refresh_token",),
+    "robot_credentials": ("id", "secret"),
+    "client_credentials": ("client_id", "client_secret"),
+}
+"""Grant → the fields it needs."""
+
+
+class TokenInput(ma.Schema):
+    """What the token endpoint takes."""
+
+    class Meta:
+        """Published clients send fields of their own."""
+
+        unknown = ma.EXCLUDE
+
+    grant_type = ma.fields.String(required=True, validate=ma.validate.OneOf(tuple(GRANTS)))
+    username = ma.fields.String(metadata={"description": "For grant_type password."})
+    password = ma.fields.String(metadata={"description": "For grant_type password."})
+    realm = ma.fields.String(metadata={"description": "Name or id of the user's realm; master if left out."})
+    refresh_token = ma.fields.String(metadata={"description": "For grant_type refresh_token."})
+    id = ma.fields.String(metadata={"description": "For grant_type robot_credentials: the robot's id."})
+    secret = ma.fields.String(metadata={"description": "For grant_type robot_credentials."})
+    client_id = ma.fields.String(metadata={"description": "For grant_type client_credentials: the client's id."})
+    client_secret = ma.fields.String(metadata={"description": "For grant_type client_credentials."})
+
+    @ma.validates_schema
+    def check_fields(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Checks that the fields of the grant are there."""
+        missing = {
+            name: ["Missing data for required field."] for name in GRANTS[data["grant_type"]] if not data.get(name)
+        }
+        if missing:
+            raise ma.ValidationError(missing)
+
+
+class TokenSchema(ma.Schema):
+    """Tokens."""
+
+    access_token = ma.fields.String(required=True)
+    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token ends."})
+    token_type = ma.fields.String(required=True)
+    scope = ma.fields.String(required=True)
+    refresh_token = ma.fields.String(metadata={"description": "Of users only; each works once."})
+
+
+class RevokeInput(ma.Schema):
+    """What the endpoint for logging out takes (RFC 7009)."""
+
+    class Meta:
+        """The standard has fields that mean nothing here."""
+
+        unknown = ma.EXCLUDE
+
+    token = ma.fields.String(required=True, metadata={"description": "A refresh or access token."})
+    token_type_hint = ma.fields.String(metadata={"description": "Not needed."})

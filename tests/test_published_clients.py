@@ -1,0 +1,63 @@
+"""The published FLAME Hub clients, unmodified and in environments of their own, against the real service.
+
+Each environment, `.venv-flame-<version>`, is made from its lock when it is first needed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).parent / "published_clients"
+READY = "Assembler is ready at "
+PASSWORD = "start123 and more"
+
+
+def environment(version: str) -> Path:
+    """Returns the Python that has this version of the client."""
+    lock, folder = FOLDER / f"{version}.lock", ROOT / f".venv-flame-{version}"
+    python, stamp = folder / "bin" / "python", folder / "made-from"
+    made_from = hashlib.sha256(lock.read_bytes()).hexdigest()
+    with lock.open() as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != made_from:
+            shutil.rmtree(folder, ignore_errors=True)
+            pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", str(lock)], check=True)
+            stamp.write_text(made_from)
+    return python
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """The service in a process of its own; gives its address."""
+    command = [sys.executable, "-m", "assembler_runner", "serve", "--port", "0", "--instance", str(tmp_path / "own")]
+    environ = {"PATH": os.environ["PATH"], "ADMIN_PASSWORD": PASSWORD}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            ready = next(line for line in process.stdout if line.startswith(READY))
+            yield ready.removeprefix(READY).strip()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("version", ["0.1.1", "1.1.0"])
+def test_the_examples_of_the_readme(version: str, address: str) -> None:
+    script = FOLDER / f"readme_{version.replace('.', '_')}.py"
+    command = [environment(version), script, address, PASSWORD]
+    environ = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
