@@ -106,7 +106,11 @@ class Base(DeclarativeBase):
         }
     )
     # Bytes decide equality of text on every database; MariaDB's own default folds case and accents.
-    __table_args__: Any = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+    __table_args__: Any = {
+        f"{dialect}_{option}": value
+        for option, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"), ("engine", "InnoDB"))
+        for dialect in ("mysql", "mariadb")
+    }
 
 
 db = SQLAlchemy(metadata=Base.metadata)

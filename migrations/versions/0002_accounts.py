@@ -14,6 +14,15 @@ down_revision = '0001'
 branch_labels = None
 depends_on = None
 
+TABLE = {
+    f"{dialect}_{option}": value
+    for option, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"), ("engine", "InnoDB"))
+    for dialect in ("mysql", "mariadb")
+}
+OLD_TABLES = (
+    "blobs", "idempotency_keys", "realms", "blob_chunks", "spaces", "users", "space_requests", "events",
+    "request_files",
+)
 NAMESPACE = uuid.UUID("6f1d0a4e-52a7-4a43-9a0c-2f8f6c1b7d10")
 VIEWER = ["space_read", "plugin_read", "realm_read", "role_read"]
 MEMBER = [*VIEWER, "space_create", "space_update", "space_delete"]
@@ -25,6 +34,8 @@ ROLES = {"admin": [*REALM_ADMIN, "realm_manage"], "realm_admin": REALM_ADMIN, "m
 
 
 def upgrade():
+    if op.get_bind().dialect.name == "mariadb":
+        compare_bytes()
     # SQLite makes the table users anew; nothing must refer to it yet.
     with op.batch_alter_table('realms', schema=None) as batch_op:
         batch_op.add_column(sa.Column('share_default_hub', sa.Boolean(), server_default='0', nullable=False))
@@ -59,9 +70,7 @@ def upgrade():
     sa.Column('address', sa.String(length=64), nullable=True),
     sa.Column('details', assembler_runner.models.JsonText(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_log')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('audit_log', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_audit_log_actor_id'), ['actor_id'], unique=False)
@@ -78,9 +87,7 @@ def upgrade():
     sa.Column('expires_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.Column('ended_at', assembler_runner.models.UtcDateTime(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_login_sessions')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('login_sessions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_login_sessions_account_id'), ['account_id'], unique=False)
@@ -101,9 +108,7 @@ def upgrade():
     sa.Column('updated_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_hub_credentials_realm_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('realm_id', name=op.f('pk_hub_credentials')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('hub_credentials', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_hub_credentials_created_at'), ['created_at'], unique=False)
@@ -122,9 +127,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_permissions_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_permissions')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_permissions_realm_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_permissions_created_at'), ['created_at'], unique=False)
@@ -136,9 +139,7 @@ def upgrade():
     sa.Column('replaced_at', assembler_runner.models.UtcDateTime(), nullable=True),
     sa.ForeignKeyConstraint(['session_id'], ['login_sessions.id'], name=op.f('fk_refresh_tokens_session_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_refresh_tokens')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('refresh_tokens', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_refresh_tokens_session_id'), ['session_id'], unique=False)
@@ -156,9 +157,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_roles_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_roles')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_roles_realm_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_roles_created_at'), ['created_at'], unique=False)
@@ -190,9 +189,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_robots_user_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_robots')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_robots_realm_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('robots', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_robots_created_at'), ['created_at'], unique=False)
@@ -211,9 +208,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['role_id'], ['roles.id'], name=op.f('fk_role_permissions_role_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_role_permissions')),
     sa.UniqueConstraint('role_id', 'permission_id', name=op.f('uq_role_permissions_role_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('role_permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_role_permissions_created_at'), ['created_at'], unique=False)
@@ -235,9 +230,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_user_permissions_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_user_permissions')),
     sa.UniqueConstraint('user_id', 'permission_id', name=op.f('uq_user_permissions_user_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('user_permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_user_permissions_created_at'), ['created_at'], unique=False)
@@ -258,9 +251,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_user_roles_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_user_roles')),
     sa.UniqueConstraint('user_id', 'role_id', name=op.f('uq_user_roles_user_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('user_roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_user_roles_created_at'), ['created_at'], unique=False)
@@ -282,9 +273,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['robot_id'], ['robots.id'], name=op.f('fk_robot_permissions_robot_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_robot_permissions')),
     sa.UniqueConstraint('robot_id', 'permission_id', name=op.f('uq_robot_permissions_robot_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('robot_permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_robot_permissions_created_at'), ['created_at'], unique=False)
@@ -305,9 +294,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['role_id'], ['roles.id'], name=op.f('fk_robot_roles_role_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_robot_roles')),
     sa.UniqueConstraint('robot_id', 'role_id', name=op.f('uq_robot_roles_robot_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('robot_roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_robot_roles_created_at'), ['created_at'], unique=False)
@@ -317,6 +304,21 @@ def upgrade():
         batch_op.create_index(batch_op.f('ix_robot_roles_role_realm_id'), ['role_realm_id'], unique=False)
 
     add_built_in()
+
+
+def compare_bytes():
+    """Lets bytes decide what is equal, which the options of the first tables only did for the name `mysql`."""
+    inspector = sa.inspect(op.get_bind())
+    # A column that a foreign key uses cannot be changed.
+    keys = [(table, key) for table in OLD_TABLES for key in inspector.get_foreign_keys(table)]
+    for table, key in keys:
+        op.drop_constraint(key["name"], table, type_="foreignkey")
+    for table in OLD_TABLES:
+        op.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    for table, key in keys:
+        columns, referred = key["constrained_columns"], key["referred_columns"]
+        ondelete = key["options"].get("ondelete")
+        op.create_foreign_key(key["name"], table, key["referred_table"], columns, referred, ondelete=ondelete)
 
 
 def add_built_in():
