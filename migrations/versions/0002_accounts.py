@@ -14,6 +14,14 @@ down_revision = '0001'
 branch_labels = None
 depends_on = None
 
+TABLE = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mysql_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+    "mariadb_engine": "InnoDB",
+}
 NAMESPACE = uuid.UUID("6f1d0a4e-52a7-4a43-9a0c-2f8f6c1b7d10")
 VIEWER = ["space_read", "plugin_read", "realm_read", "role_read"]
 MEMBER = [*VIEWER, "space_create", "space_update", "space_delete"]
@@ -59,9 +67,7 @@ def upgrade():
     sa.Column('address', sa.String(length=64), nullable=True),
     sa.Column('details', assembler_runner.models.JsonText(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_log')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('audit_log', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_audit_log_actor_id'), ['actor_id'], unique=False)
@@ -78,9 +84,7 @@ def upgrade():
     sa.Column('expires_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.Column('ended_at', assembler_runner.models.UtcDateTime(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_login_sessions')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('login_sessions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_login_sessions_account_id'), ['account_id'], unique=False)
@@ -101,9 +105,7 @@ def upgrade():
     sa.Column('updated_at', assembler_runner.models.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_hub_credentials_realm_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('realm_id', name=op.f('pk_hub_credentials')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('hub_credentials', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_hub_credentials_created_at'), ['created_at'], unique=False)
@@ -122,9 +124,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_permissions_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_permissions')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_permissions_realm_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_permissions_created_at'), ['created_at'], unique=False)
@@ -136,9 +136,7 @@ def upgrade():
     sa.Column('replaced_at', assembler_runner.models.UtcDateTime(), nullable=True),
     sa.ForeignKeyConstraint(['session_id'], ['login_sessions.id'], name=op.f('fk_refresh_tokens_session_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_refresh_tokens')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('refresh_tokens', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_refresh_tokens_session_id'), ['session_id'], unique=False)
@@ -156,9 +154,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_roles_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_roles')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_roles_realm_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_roles_created_at'), ['created_at'], unique=False)
@@ -190,9 +186,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_robots_user_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_robots')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_robots_realm_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('robots', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_robots_created_at'), ['created_at'], unique=False)
@@ -211,9 +205,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['role_id'], ['roles.id'], name=op.f('fk_role_permissions_role_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_role_permissions')),
     sa.UniqueConstraint('role_id', 'permission_id', name=op.f('uq_role_permissions_role_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('role_permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_role_permissions_created_at'), ['created_at'], unique=False)
@@ -235,9 +227,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_user_permissions_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_user_permissions')),
     sa.UniqueConstraint('user_id', 'permission_id', name=op.f('uq_user_permissions_user_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('user_permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_user_permissions_created_at'), ['created_at'], unique=False)
@@ -258,9 +248,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_user_roles_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_user_roles')),
     sa.UniqueConstraint('user_id', 'role_id', name=op.f('uq_user_roles_user_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('user_roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_user_roles_created_at'), ['created_at'], unique=False)
@@ -282,9 +270,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['robot_id'], ['robots.id'], name=op.f('fk_robot_permissions_robot_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_robot_permissions')),
     sa.UniqueConstraint('robot_id', 'permission_id', name=op.f('uq_robot_permissions_robot_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('robot_permissions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_robot_permissions_created_at'), ['created_at'], unique=False)
@@ -305,9 +291,7 @@ def upgrade():
     sa.ForeignKeyConstraint(['role_id'], ['roles.id'], name=op.f('fk_robot_roles_role_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_robot_roles')),
     sa.UniqueConstraint('robot_id', 'role_id', name=op.f('uq_robot_roles_robot_id')),
-    mysql_charset='utf8mb4',
-    mysql_collate='utf8mb4_bin',
-    mysql_engine='InnoDB'
+    **TABLE
     )
     with op.batch_alter_table('robot_roles', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_robot_roles_created_at'), ['created_at'], unique=False)
