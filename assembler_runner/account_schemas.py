@@ -25,8 +25,9 @@ from assembler_runner.account_models import (
     UserPermission,
     UserRole,
 )
+from assembler_runner.inputs import check_name
 from assembler_runner.listing import snake
-from assembler_runner.schemas import AutoSchema, check_name
+from assembler_runner.schemas import AutoSchema
 
 MOMENTS = ("created_at", "updated_at")
 QUOTAS = ("max_spaces", "max_requests_per_hour", "max_bytes")

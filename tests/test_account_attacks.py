@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from assembler_runner.api.accounts import RESOURCES
+from assembler_runner.inputs import SpaceInput
 from assembler_runner.models import Space, SpaceRequest
-from assembler_runner.schemas import SpaceInput
 from tests.conftest import Service
 from tests.people import NOBODY, Person, made, make_realm, make_user
 

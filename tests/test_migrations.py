@@ -14,10 +14,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from assembler_runner.account_models import Realm, User
 from assembler_runner.app import create_app
 from assembler_runner.host import current_host
 from assembler_runner.leases import limit_idle_transactions
-from assembler_runner.models import Base, Blob, Realm, Space, SpaceRequest, User, db
+from assembler_runner.models import Base, Blob, Space, SpaceRequest, db
 from assembler_runner.settings import load
 from tests.services import digest, mariadb_database, postgres_database
 

@@ -10,12 +10,18 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from assembler_runner.schemas import SpaceInput
+from assembler_runner.inputs import SpaceInput
 from tests.conftest import PASSWORD, MakeService, Service
 
 METHODS = ("get", "put", "post", "delete", "patch")
 NOT_API = ("api-docs.", "pages.", "assets.", "ui.", "local.")
-PUBLIC = {("get", "/docs"), ("get", "/health/live"), ("get", "/health/ready"), ("post", "/auth/token")}
+PUBLIC = {
+    ("get", "/docs"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("post", "/auth/token"),
+    ("post", "/auth/token/revoke"),
+}
 
 Document = dict[str, Any]
 

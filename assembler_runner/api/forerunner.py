@@ -15,8 +15,9 @@ from assembler_runner.api.types import describe
 from assembler_runner.auth import current_account
 from assembler_runner.errors import AssemblerError, InvalidJson
 from assembler_runner.host import current_host
+from assembler_runner.inputs import SpaceInput
 from assembler_runner.models import FINISHED, Space, SpaceRequest, changes, db
-from assembler_runner.schemas import CreateSpaceSchema, SpaceInput, SpaceSchema, absolute_url
+from assembler_runner.schemas import CreateSpaceSchema, SpaceSchema, absolute_url
 
 blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
 

@@ -13,17 +13,10 @@ from assembler_runner import requests, spaces
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.spaces import REQUESTS
 from assembler_runner.auth import current_account
+from assembler_runner.inputs import CommandInput, RetryAllInput
 from assembler_runner.listing import Listing, read_page
 from assembler_runner.models import FINISHED, Event, SpaceRequest, changes, db
-from assembler_runner.schemas import (
-    CommandInput,
-    EventSchema,
-    FailureCauseSchema,
-    RequestSchema,
-    RetriedSchema,
-    RetryAllInput,
-    list_of,
-)
+from assembler_runner.schemas import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of
 
 blueprint = Blueprint("requests", __name__, description="Space requests: what was asked for and what became of it.")
 

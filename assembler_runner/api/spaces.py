@@ -15,10 +15,11 @@ from assembler_runner.api.common import Blueprint, fails, load_partly, read_obje
 from assembler_runner.auth import current_account
 from assembler_runner.errors import Finding, InvalidRequest
 from assembler_runner.host import current_host
+from assembler_runner.inputs import SpaceInput
 from assembler_runner.listing import Listing, read_page
 from assembler_runner.models import Space, SpaceRequest, db
 from assembler_runner.plugin import SpaceFile
-from assembler_runner.schemas import PreviewSchema, RequestSchema, SpaceInput, SpaceSchema, list_of
+from assembler_runner.schemas import PreviewSchema, RequestSchema, SpaceSchema, list_of
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
 
