@@ -30,7 +30,7 @@ class Realm(Quotas, Timestamps, Base):
     description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
     built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
     share_default_hub: Mapped[bool] = mapped_column(
-        default=False, doc="Whether it may publish with the service's own Hub token."
+        default=False, server_default="0", doc="Whether it may publish with the service's own Hub token."
     )
 
 
@@ -49,7 +49,9 @@ class User(Quotas, Timestamps, Base):
     avatar: Mapped[str | None] = mapped_column(sa.String(512), doc="Address of a picture.")
     cover: Mapped[str | None] = mapped_column(sa.String(512), doc="Address of a wide picture.")
     active: Mapped[bool] = mapped_column(default=True, doc="Whether it may log in.")
-    name_locked: Mapped[bool] = mapped_column(default=False, doc="Whether the user may not change its own name.")
+    name_locked: Mapped[bool] = mapped_column(
+        default=False, server_default="0", doc="Whether the user may not change its own name."
+    )
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
     # Null: no log in by password.
     password_hash: Mapped[str | None] = mapped_column(sa.String(255))

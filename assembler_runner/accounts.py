@@ -1,4 +1,4 @@
-"""Accounts: realms, users, robots, roles, permissions and grants, found, made, changed and deleted by one machinery.
+"""Accounts: realms, users, robots, roles and permissions, found, made, changed and deleted by one machinery.
 
 Each kind of object is one class that says which realm a row belongs to and what has to be checked. Objects of a realm
 that the caller does not see are not there; nobody changes an account that holds more, or grants what it does not hold.
@@ -14,27 +14,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from assembler_runner import audit
-from assembler_runner.account_models import (
-    AuditEntry,
-    LoginSession,
-    Permission,
-    Realm,
-    Robot,
-    RobotPermission,
-    RobotRole,
-    Role,
-    RolePermission,
-    User,
-    UserPermission,
-    UserRole,
-)
+from assembler_runner.account_models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
 from assembler_runner.auth import hash_password, is_password_of, new_secret
 from assembler_runner.errors import Conflict, Finding, InvalidRequest, NotFound
 from assembler_runner.host import current_host
 from assembler_runner.models import IdempotencyKey, Space, SpaceRequest, db
 from assembler_runner.rights import (
     OPERATOR,
-    PERMISSIONS,
     Account,
     built_in_id,
     grant_role,
@@ -182,13 +168,13 @@ class Kind:
             given, present = values.get("realm_id", row.realm_id), row.realm_id
             if given != present:
                 message = f"A {self.name} stays in its realm."
-                raise _wrong("immutable", message, "realm_id", "Leave it out, or make a new one in the other realm.")
+                raise refusal("immutable", message, "realm_id", "Leave it out, or make a new one in the other realm.")
             return str(present) if present else None
         given = values.get("realm_id")
         if given is None:
             return None if self.shared and account.everywhere and "realm_id" in values else account.realm_id
         if not account.sees(given) or db.session.get(Realm, given) is None:
-            raise _wrong("unknown_realm", "There is no realm of this id.", "realm_id", "See GET /auth/realms.")
+            raise refusal("unknown_realm", "There is no realm of this id.", "realm_id", "See GET /auth/realms.")
         return str(given)
 
     def _record(self, account: Account, action: str, row: Any, **details: Any) -> None:
@@ -291,7 +277,7 @@ class Users(_Accounts):
         changed = {name: value for name, value in values.items() if name != "current_password"}
         if "password" in changed and not is_password_of(row, values.get("current_password", "")):
             hint = "Give the password you have now."
-            raise _wrong("wrong_password", "The present password is not right.", "current_password", hint)
+            raise refusal("wrong_password", "The present password is not right.", "current_password", hint)
         for field, value in self.checked(account, dict(changed), row).items():
             setattr(row, field, value)
         self._record(account, "update", row, fields=sorted(changed))
@@ -314,7 +300,9 @@ class Robots(_Accounts):
         values["realm_id"] = self._realm_id(account, values, row)
         user = db.session.get(User, values["user_id"]) if values.get("user_id") else None
         if values.get("user_id") and (user is None or user.realm_id != values["realm_id"]):
-            raise _wrong("unknown_user", "There is no user of this id in the realm.", "user_id", "See GET /auth/users.")
+            raise refusal(
+                "unknown_user", "There is no user of this id in the realm.", "user_id", "See GET /auth/users."
+            )
         if "secret" in values:
             secret = values.pop("secret")
             shown, hashed = (None, hash_password(secret)) if secret is not None else new_secret()
@@ -365,68 +353,6 @@ class Permissions(_Named):
     name, model = "permission", Permission
 
 
-class Grants(Kind):
-    """What one side holds of another: roles and permissions of users and robots, permissions of roles.
-
-    Args:
-        name: name of the kind, such as user_role.
-        model: the table of the pairs.
-        holder: kind of who holds.
-        granted: kind of what is held.
-    """
-
-    def __init__(self, name: str, model: type[Any], holder: Kind, granted: Kind) -> None:
-        self.name = name
-        self.model = model
-        self.holder, self.granted = holder, granted
-        self.realm_key = f"{holder.name}_realm_id"
-        self.shared = holder.shared
-        self.may_read = holder.may_read
-        self.may_create = self.may_update = self.may_delete = holder.may_update
-
-    def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: both sides exist for the caller, fit together, and are not above it."""
-        holder, granted = self._side(account, self.holder, values), self._side(account, self.granted, values)
-        if granted.realm_id not in (None, holder.realm_id):
-            message = f"The {self.granted.name} belongs to another realm than the {self.holder.name}."
-            raise _wrong("other_realm", message, f"{self.granted.name}_id", "Take one of the same realm.")
-        self.holder.check_change(account, holder)
-        account.must_hold(_opened_by(granted))
-        realms = {f"{self.holder.name}_realm_id": holder.realm_id, f"{self.granted.name}_realm_id": granted.realm_id}
-        return values | realms
-
-    def check_change(self, account: Account, row: Any) -> None:
-        """See :meth:`Kind.check_change`: what is built in stays, and nobody takes from an account that holds more."""
-        self.holder.check_change(account, getattr(row, self.holder.name))
-
-    def _side(self, account: Account, kind: Kind, values: dict[str, Any]) -> Any:
-        field = f"{kind.name}_id"
-        try:
-            return kind.find(account, values[field])
-        except NotFound as problem:
-            raise _wrong(f"unknown_{kind.name}", problem.message, field, "Use an id of the lists.") from None
-
-
-_MODELS: dict[tuple[str, str], type[Any]] = {
-    ("role", "permission"): RolePermission,
-    ("user", "role"): UserRole,
-    ("user", "permission"): UserPermission,
-    ("robot", "role"): RobotRole,
-    ("robot", "permission"): RobotPermission,
-}
-
-
-def grants_of(holder: str, granted: str) -> Grants:
-    """Returns the kind of what one side holds of another.
-
-    Args:
-        holder: role, user or robot.
-        granted: permission or role.
-    """
-    kinds: dict[str, Kind] = {kind.name: kind for kind in (Users(), Robots(), Roles(), Permissions())}
-    return Grants(f"{holder}_{granted}", _MODELS[holder, granted], kinds[holder], kinds[granted])
-
-
 class AuditLog(Kind):
     """Who changed what; only read."""
 
@@ -434,11 +360,6 @@ class AuditLog(Kind):
     may_read = "audit_read"
 
 
-def _opened_by(granted: Role | Permission) -> frozenset[str]:
-    if isinstance(granted, Role):
-        return permissions_of_role(granted.id)
-    return frozenset({granted.name} & PERMISSIONS.keys()) if granted.built_in else frozenset()
-
-
-def _wrong(code: str, message: str, field: str, hint: str) -> InvalidRequest:
+def refusal(code: str, message: str, field: str, hint: str) -> InvalidRequest:
+    """Returns the error for one field."""
     return InvalidRequest(issues=[Finding(code, message, path=field, hint=hint)])

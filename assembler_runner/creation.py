@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from assembler_runner.errors import RateLimited
-from assembler_runner.models import CreationTurn, database_now, db, new_id
+from assembler_runner.models import RUNNING, CreationTurn, SpaceRequest, database_now, db
 from assembler_runner.storage import insert_new
 
 PATIENCE_SECONDS = 20.0
@@ -21,12 +21,12 @@ _making = threading.Lock()
 
 
 @contextmanager
-def creation_turn(account: str | None, longest: float) -> Iterator[None]:
-    """Holds the turn to create for an account while the body runs.
+def creation_turn(account: str | None, claim: str) -> Iterator[None]:
+    """Holds the turn to create for an account while the body runs; it ends with the claim that took it.
 
     Args:
         account: the account; None if its creations may overlap.
-        longest: seconds after which the turn of a holder that went silent is over.
+        claim: the claim of the request that creates.
     Raises:
         RateLimited: others hold it for too long; the request has to come again.
     """
@@ -39,23 +39,27 @@ def creation_turn(account: str | None, longest: float) -> Iterator[None]:
     if not lock.acquire(timeout=PATIENCE_SECONDS):
         raise _busy()
     try:
-        owner = new_id()
-        _take(account, owner, longest)
+        _take(account, claim)
         try:
             yield
         finally:
-            _give_back(account, owner)
+            _give_back(account, claim)
     finally:
         lock.release()
 
 
-def _take(account: str, owner: str, longest: float) -> None:
+def _take(account: str, claim: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    free = (CreationTurn.account == account) & (CreationTurn.owner.is_(None) | (CreationTurn.until < database_now()))
-    insert_new(db.session(), CreationTurn, [{"account": account, "owner": None, "until": 0.0}])
+    alive = sa.exists().where(
+        SpaceRequest.lease_owner == CreationTurn.owner,
+        SpaceRequest.status == RUNNING,
+        SpaceRequest.due_at > database_now(),
+    )
+    free = (CreationTurn.account == account) & (CreationTurn.owner.is_(None) | ~alive)
+    insert_new(db.session(), CreationTurn, [{"account": account, "owner": None}])
     while True:
         taken = db.session.execute(
-            sa.update(CreationTurn).where(free).values(owner=owner, until=database_now() + longest),
+            sa.update(CreationTurn).where(free).values(owner=claim),
             execution_options={"synchronize_session": False},
         )
         db.session.commit()
@@ -67,10 +71,10 @@ def _take(account: str, owner: str, longest: float) -> None:
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _give_back(account: str, owner: str) -> None:
+def _give_back(account: str, claim: str) -> None:
     # What the body had begun is its own; it must not be committed here.
     db.session.rollback()
-    mine = (CreationTurn.account == account) & (CreationTurn.owner == owner)
+    mine = (CreationTurn.account == account) & (CreationTurn.owner == claim)
     db.session.execute(
         sa.update(CreationTurn).where(mine).values(owner=None), execution_options={"synchronize_session": False}
     )

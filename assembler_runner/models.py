@@ -350,8 +350,7 @@ class CreationTurn(Base):
     __tablename__ = "creation_turns"
 
     account: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    owner: Mapped[str | None] = mapped_column(sa.String(36))
-    until: Mapped[float] = mapped_column(sa.Double, default=0.0)
+    owner: Mapped[str | None] = mapped_column(sa.String(36), doc="The claim of the request that creates.")
 
 
 class IdempotencyKey(Base):

@@ -225,7 +225,7 @@ def _create(job: Job, target: Target) -> PublishedSpace:
 def _send_create(job: Job, target: Target) -> PublishedSpace:
     spec = job.spec_with_secrets()
     try:
-        with creation_turn(target.account, job.host.settings.HUB_TIMEOUT + 10):
+        with creation_turn(target.account, job.owner):
             return target.create(spec)
     except TargetUnavailable:
         raise

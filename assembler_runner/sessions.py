@@ -93,6 +93,12 @@ def holder_of(access_token: str) -> tuple[User | Robot, str]:
     return account, session.id
 
 
+def lives(session_id: str) -> bool:
+    """Returns whether tokens of a session are still good."""
+    session = db.session.get(LoginSession, session_id)
+    return session is not None and _holder(session) is not None
+
+
 def end(session_id: str) -> LoginSession | None:
     """Ends a session with all its tokens; the caller commits.
 

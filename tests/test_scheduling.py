@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner import pipeline
+from assembler_runner.account_models import Realm, User
 from assembler_runner.auth import hash_password
 from assembler_runner.creation import creation_turn
 from assembler_runner.errors import RateLimited
-from assembler_runner.models import Realm, SpaceRequest, User, db
+from assembler_runner.models import SpaceRequest, db
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Fault, StandInHub
 from tests.standin_hub.limits import Limit
@@ -136,19 +137,20 @@ def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInH
     assert [record.status for record in creations] == [200] * 6
 
 
-def test_a_turn_to_create_is_over_when_its_holder_goes_silent(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assembler_runner.creation.PATIENCE_SECONDS", 0.2)
+    request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
-        silent = creation_turn("account", 0.4)
+        claim = pipeline.claim(request_id, 60)
+        assert claim is not None
+        silent = creation_turn("account", claim)
         silent.__enter__()
         # As another process sees it: its own lock is free.
         monkeypatch.setattr("assembler_runner.creation._locks", {})
-        with pytest.raises(RateLimited), creation_turn("account", 10):
+        with pytest.raises(RateLimited), creation_turn("account", "another"):
             pass
-        monkeypatch.setattr("assembler_runner.creation.PATIENCE_SECONDS", 5.0)
-        with creation_turn("account", 10):
+        pipeline.hand_back([claim])
+        with creation_turn("account", "another"):
             pass
         silent.__exit__(None, None, None)
 

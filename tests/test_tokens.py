@@ -132,6 +132,19 @@ def test_logging_out_ends_everything_of_that_log_in(service: Service, which: str
     assert service.client.post("/auth/token/revoke", json={}).status_code == 422
 
 
+def test_logging_out_ends_open_event_streams(service: Service) -> None:
+    person = make_user(service, "ann")
+    space = made(person.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}}), 202)
+    headers = {**person.headers, "Accept": "text/event-stream"}
+    path = f"/requests/{space['latest_request']['id']}/events"
+    answer = service.app.test_client().get(path, headers=headers)
+    stream = iter(answer.response)
+    assert "queued" in str(next(stream))
+    service.client.post("/auth/token/revoke", json={"token": person.tokens["refresh_token"]})
+    # The request still waits, yet the stream is at its end.
+    assert list(stream) == []
+
+
 def test_a_new_password_ends_older_tokens(service: Service) -> None:
     person = make_user(service, "ann")
     made(service.post(f"/auth/users/{person.id}", {"password": "quite another one"}), 202)

@@ -155,7 +155,6 @@ def test_many_requests_with_every_message_sent_three_times(deployment: Deploymen
         deployment.send(list(ids.values()))
         assert (one.stop(), two.stop()) == (0, 0)
     assert_published_once(deployment.hub, done)
-    assert {request["attempts"] for request in done.values()} == {1}
     assert client.wait_all(ids) == done
 
 

@@ -10,10 +10,12 @@ from flask import Response, jsonify, make_response, request
 
 from assembler_runner import account_models as models
 from assembler_runner import account_schemas as schemas
-from assembler_runner.accounts import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users, grants_of
+from assembler_runner import grant_schemas
+from assembler_runner.accounts import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.auth import current_account
 from assembler_runner.errors import NotFound
+from assembler_runner.grants import grants_of
 from assembler_runner.listing import Listing, read_added, read_page
 from assembler_runner.models import db
 from assembler_runner.rights import ANY_ACCOUNT
@@ -75,8 +77,8 @@ def _grants(holder: str, granted: str, shown_as: str | None = None) -> Resource:
         f"{name}-{granted}s",
         f"{name} {granted}",
         grants_of(holder, granted),
-        getattr(schemas, f"{title}Schema"),
-        getattr(schemas, f"{title}Input"),
+        getattr(grant_schemas, f"{title}Schema"),
+        getattr(grant_schemas, f"{title}Input"),
         includes=(name, granted, f"{name}_realm", f"{granted}_realm"),
         renamed=_AS_CLIENT if shown_as else (),
         changes=False,

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, current_app, g, request, stream_with_context
 
-from assembler_runner import requests, spaces
+from assembler_runner import requests, sessions, spaces
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.spaces import REQUESTS
 from assembler_runner.auth import current_account
@@ -121,6 +121,7 @@ def list_events(request_id: str) -> Any:
 
 
 def _stream(request_id: str, after: int) -> Response:
+    session_id = current_account().session_id
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
 
     def generate() -> Iterator[str]:
@@ -128,6 +129,9 @@ def _stream(request_id: str, after: int) -> Response:
         while True:
             with app.app_context():
                 g.read_only = True
+                # Who is logged out meanwhile sees no more.
+                if session_id is not None and not sessions.lives(session_id):
+                    return
                 status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == request_id))
                 rows = [_event.dump(event) for event in spaces.events_after(request_id, last)]
             for row in rows:

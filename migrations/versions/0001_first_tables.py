@@ -31,7 +31,6 @@ def upgrade():
     op.create_table('creation_turns',
     sa.Column('account', sa.String(length=64), nullable=False),
     sa.Column('owner', sa.String(length=36), nullable=True),
-    sa.Column('until', sa.Double(), nullable=False),
     sa.PrimaryKeyConstraint('account', name=op.f('pk_creation_turns')),
     mariadb_charset='utf8mb4',
     mariadb_collate='utf8mb4_nopad_bin',
