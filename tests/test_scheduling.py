@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner import pipeline
-from assembler_runner.account_models import Realm, User
+from assembler_runner.account_models import Realm, Role, User
 from assembler_runner.auth import hash_password
 from assembler_runner.creation import creation_turn
 from assembler_runner.errors import RateLimited
 from assembler_runner.models import SpaceRequest, db
+from assembler_runner.rights import built_in_id, grant_role
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Fault, StandInHub
 from tests.standin_hub.limits import Limit
@@ -27,7 +28,10 @@ def other_account(service: Service, name: str, realm: str) -> dict[str, str]:
         found = db.session.scalar(sa.select(Realm).where(Realm.name == realm)) or Realm(name=realm)
         db.session.add(found)
         db.session.flush()
-        db.session.add(User(name=name, realm_id=found.id, password_hash=hash_password("pw")))
+        user = User(name=name, realm_id=found.id, password_hash=hash_password("pw"))
+        db.session.add(user)
+        db.session.flush()
+        grant_role(user, db.session.get_one(Role, built_in_id("role", "member")))
         db.session.commit()
     body = {"grant_type": "password", "username": name, "password": "pw", "realm": realm}
     token = service.client.post("/auth/token", json=body).json["access_token"]
