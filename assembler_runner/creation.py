@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from assembler_runner.errors import RateLimited
 from assembler_runner.models import CreationTurn, database_now, db, new_id
@@ -47,6 +48,11 @@ def creation_turn(account: str | None, longest: float) -> Iterator[None]:
             _give_back(account, owner)
     finally:
         lock.release()
+
+
+def free_turns(session: Session) -> None:
+    """Ends all turns, because nobody lives who could hold one; the caller commits."""
+    session.execute(sa.update(CreationTurn).values(owner=None), execution_options={"synchronize_session": False})
 
 
 def _take(account: str, owner: str, longest: float) -> None:

@@ -112,9 +112,7 @@ def _never_stored(sent: Collection[Sent], requests: Collection[Row], tags: Mappi
             yield Problem("doubled", f"{one.tag} became {sorted(rows_of_tag[one.tag] | one.accepted)}")
 
 
-def _judge(
-    row: Row, name: str, made: list[tuple[str, str]], hub: Mapping[str, Row], sent: Sent
-) -> Iterable[Problem]:
+def _judge(row: Row, name: str, made: list[tuple[str, str]], hub: Mapping[str, Row], sent: Sent) -> Iterable[Problem]:
     id, status = row["id"], row["status"]
     if status in ("queued", "running"):
         yield Problem("stuck", f"still {status}", id, name)

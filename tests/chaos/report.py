@@ -47,20 +47,20 @@ def page(results: Sequence[Result], seed: int, servers: Sequence[str]) -> str:
 
 INTRODUCTION = """# Fault tests
 
-What [durability.md](durability.md) promises is tried out on the real service: `invoke chaos --rounds 1 --kills 112` starts
-it on each database and broker, with a stand-in for the Hub as a process of its own, and a short run is part of the tests.
+What [durability.md](durability.md) promises is tried out on the real service: `invoke chaos` starts it on each database
+and broker, with a stand-in for the Hub as a process of its own. A short run is part of the tests.
 
 While callers send requests of all types, some twice with an `Idempotency-Key`, cancel some and retry some,
 
-- **processes are killed** with `kill -9` at random moments, while a call is on its way to the Hub, and while they start:
-  workers, API, a process of the API, everything at once. Each killed process counts once.
+- **processes are killed** with `kill -9` at random moments, while a call is on its way to the Hub, and while they
+  start: workers, API, a process of the API, everything at once. Each killed process counts once.
 - **processes are stopped** past their lease and woken again.
 - **the queue is deleted**, with the messages in it, and messages are **sent again** at random.
 - **the Hub fails**: connections closed before and after the work was done, 5xx, 409, 412, 429 with and without
   `Retry-After`, silence, garbage, half answers, and plain refusals.
 
-Then everything runs undisturbed until it is quiet, for two minutes at most, and is counted from outside: what the callers
-were told, what the API shows, and what the Hub holds.
+Then everything runs undisturbed until it is quiet, for two minutes at most, and is counted from outside: what the
+callers were told, what the API shows, and what the Hub holds.
 
 | Word | Means |
 |---|---|
@@ -71,6 +71,6 @@ were told, what the API shows, and what the Hub holds.
 | wrong | a file, a secret or the visibility differs from what was sent |
 | untrue | an end that does not tell what happened, such as failed where the commit is there |
 
-A request whose caller got no answer counts if there is a row. With the embedded broker no messages can be deleted or sent
-again from outside.
+A request whose caller got no answer counts if there is a row. With the embedded broker no messages can be deleted or
+sent again from outside.
 """

@@ -156,9 +156,12 @@ class Stage:
 
     def flush(self) -> None:
         """Deletes the queue with all its messages, as a broker does that comes back empty."""
-        with Connection(self.settings["BROKER_URL"]) as connection, connection.channel() as channel:
-            with suppress(channel.connection.channel_errors):
-                channel.queue_delete(self.settings["CELERY_QUEUE"])
+        with (
+            Connection(self.settings["BROKER_URL"]) as connection,
+            connection.channel() as channel,
+            suppress(channel.connection.channel_errors),
+        ):
+            channel.queue_delete(self.settings["CELERY_QUEUE"])
 
     def log_of(self, words: list[str]) -> str:
         """What the processes wrote about something."""
