@@ -40,6 +40,8 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
         task_publish_retry=False,
         worker_prefetch_multiplier=4 if settings.BROKER_URL.startswith("memory:") else 1,
         worker_concurrency=settings.CONCURRENCY,
+        # After a lost connection a pool thread would set it while the main thread reads, and both wait for ever.
+        worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,

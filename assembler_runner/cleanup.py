@@ -1,11 +1,13 @@
 """After a failure: what the request half made on its target is dealt with, again and again until it is done.
 
-Only a Space that this request made, and that has no content of ours, is ever touched.
+Only a Space that this request made, and that has no content of ours, is ever touched. Where the answer to a create call
+was lost, it is looked for once more when the call can no longer be on its way.
 """
 
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +15,11 @@ import sqlalchemy as sa
 from assembler_runner import job as jobs
 from assembler_runner.errors import AssemblerError, NameTaken, TargetNotFound
 from assembler_runner.host import Host
-from assembler_runner.job import Job
+from assembler_runner.job import Job, LeaseLost
 from assembler_runner.models import (
     CANCELLED,
     FAILED,
+    QUEUED,
     Space,
     SpaceRequest,
     database_now,
@@ -52,10 +55,19 @@ def clean_up(host: Host, request_id: str) -> None:
     job = jobs.load(host, request_id, owner)
     try:
         event, message = _compensate(job)
+    except LeaseLost:
+        log.info("the clean-up after request %s is done by another worker now", request_id)
     except AssemblerError as problem:
         _again_or_never(job, problem)
-        return
-    _done(job, event, message)
+    else:
+        _done(job, event, message)
+
+
+def leave_to_clean_up(request_id: str) -> None:
+    """Has what a worker may have made looked for that lost a request which has ended meanwhile."""
+    ended = (SpaceRequest.id == request_id) & SpaceRequest.status.in_((FAILED, CANCELLED))
+    _update(ended & SpaceRequest.create_sent_at.is_not(None), cleanup_due_at=0.0)
+    db.session.commit()
 
 
 def _compensate(job: Job) -> tuple[str | None, str]:
@@ -65,12 +77,19 @@ def _compensate(job: Job) -> tuple[str | None, str]:
         space = job.space or (jobs.lost_creation(job, target) if job.create_sent_at else None)
     except NameTaken:
         return None, ""
-    if space is None:
+    if space is None or _is_anothers(job, target, space):
         return None, ""
     shown = f"{space.namespace}/{space.name}"
     try:
-        if len(target.commits(space)) > target.initial_commits:
+        commits = target.commits(space)
+        if any(job.marker in commit.message for commit in commits):
+            return "resumed", f"The commit is in the Space {shown} after all."
+        if len(commits) > target.initial_commits:
             return "kept", f"The Space {shown} has content and was left as it is."
+        # Whoever has taken this over may have come to its end, and the caller may have tried again.
+        if not _update(_mine(job), cleanup_due_at=database_now() + job.host.leases.seconds):
+            raise LeaseLost
+        db.session.commit()
         return _act(job, target, space, shown)
     except TargetNotFound:
         return "cleaned_up", f"The Space {shown} is not there any more."
@@ -101,15 +120,49 @@ def _again_or_never(job: Job, problem: AssemblerError) -> None:
 
 
 def _done(job: Job, event: str | None, message: str) -> None:
-    if _update(_mine(job), cleanup_owner=None, cleanup_due_at=None):
-        kept = event in ("kept", "made_private")
-        space = sa.update(Space).where(Space.id == job.space_id)
-        values: dict[str, Any] = {} if kept else {"slot": None, "created_on_target": False, "url": None}
-        if values:
-            db.session.execute(space.values(**values), execution_options={"synchronize_session": False})
+    if event == "resumed":
+        _resume(job, message)
+        return
+    kept = event in ("kept", "made_private")
+    wait = 0.0 if kept else _seconds_of_doubt(job)
+    if _update(_mine(job), cleanup_owner=None, cleanup_due_at=database_now() + wait if wait else None):
+        if not kept:
+            _write_space(job, created_on_target=False, url=None, **({} if wait else {"slot": None}))
         if event:
             record_event(db.session(), job.request_id, event, message)
     db.session.commit()
+
+
+def _resume(job: Job, message: str) -> None:
+    """Puts the request back: the next attempt finds the commit and says so."""
+    fresh: dict[str, Any] = {"error": None, "cancel_requested": False, "finished_at": None}
+    fresh |= {"cleanup_owner": None, "cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
+    if SpaceRequest.move_to(db.session(), job.request_id, QUEUED, condition=_mine(job), **fresh):
+        _write_space(job, state="creating")
+        record_event(db.session(), job.request_id, "resumed", message)
+    db.session.commit()
+
+
+def _seconds_of_doubt(job: Job) -> float:
+    """Returns how long a create call without an answer may still be on its way; 0 if there is none."""
+    if job.finished_at is None or (job.space is not None and job.attempts == 1):
+        return 0.0
+    settled_at = job.finished_at + timedelta(seconds=2 * job.host.settings.HUB_TIMEOUT)
+    return max(0.0, (settled_at - utcnow()).total_seconds())
+
+
+def _is_anothers(job: Job, target: Target, space: PublishedSpace) -> bool:
+    """Returns whether the name was given up, and another Space holds it by now."""
+    names = (Space.target == target.name) & (sa.func.lower(Space.name) == space.name.lower())
+    owners = Space.namespace.is_(None) | (sa.func.lower(Space.namespace) == space.namespace.lower())
+    holders = set(db.session.scalars(sa.select(Space.id).where(names, owners, Space.slot.is_not(None))))
+    db.session.rollback()
+    return bool(holders) and job.space_id not in holders
+
+
+def _write_space(job: Job, **values: Any) -> None:
+    statement = sa.update(Space).where(Space.id == job.space_id).values(**values)
+    db.session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def _mine(job: Job) -> Any:

@@ -53,6 +53,7 @@ class Job:
         errors: how often it was put back because of an error.
         accepted_at: when it was accepted.
         create_sent_at: when a create call was first sent, or None.
+        finished_at: when it ended, or None.
         on_failure: what becomes of an empty Space: `keep`, `private` or `delete`.
     """
 
@@ -68,6 +69,7 @@ class Job:
     errors: int
     accepted_at: datetime
     create_sent_at: datetime | None
+    finished_at: datetime | None
     on_failure: str
 
     @property
@@ -128,6 +130,7 @@ def load(host: Host, request_id: str, owner: str) -> Job:
         errors=request.errors,
         accepted_at=request.created_at,
         create_sent_at=request.create_sent_at,
+        finished_at=request.finished_at,
         on_failure=request.on_failure,
     )
     db.session.rollback()
@@ -199,6 +202,16 @@ def remember_space(job: Job, space: PublishedSpace) -> Job:
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
     write(job, {}, space=names, event=("created", f"The Space {space.namespace}/{space.name} was created."))
     return replace(job, space=space)
+
+
+def forget_space(job: Job) -> Job:
+    """Writes down that the Space is not there any more; returns the job that knows it.
+
+    Raises:
+        LeaseLost: the claim does not hold any more.
+    """
+    write(job, {}, space={"created_on_target": False, "url": None})
+    return replace(job, space=None)
 
 
 def finish(job: Job, status: str, *, space: dict[str, Any] | None = None, **values: Any) -> bool:

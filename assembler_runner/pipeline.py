@@ -15,9 +15,16 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from assembler_runner import job as jobs
-from assembler_runner.cleanup import clean_up
+from assembler_runner.cleanup import clean_up, leave_to_clean_up
 from assembler_runner.creation import creation_turn
-from assembler_runner.errors import AssemblerError, HeadMoved, NameTaken, RateLimited, TargetUnavailable
+from assembler_runner.errors import (
+    AssemblerError,
+    HeadMoved,
+    NameTaken,
+    RateLimited,
+    TargetNotFound,
+    TargetUnavailable,
+)
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost
 from assembler_runner.models import (
@@ -90,6 +97,7 @@ def run(host: Host, request_id: str) -> bool:
             _work(jobs.load(host, request_id, owner))
         except LeaseLost:
             log.info("request %s is held by another worker now", request_id)
+            leave_to_clean_up(request_id)
         except DATABASE_AWAY as problem:
             # The claim runs out, and the request is taken up again when the database is back.
             db.session.rollback()
@@ -195,8 +203,14 @@ def _publish(job: Job) -> tuple[PublishedSpace, CommitInfo]:
     target = job.usable_target()
     tree = jobs.read_tree(job)
     space = job.space or _create(job, target)
-    if job.attempts > 1 and (done := _own_commit(job, target, space)):
-        return space, done
+    if job.attempts > 1:
+        try:
+            done = _own_commit(job, target, space)
+        except TargetNotFound:
+            # Removed by a clean-up whose answer was lost, before the request was tried again.
+            space, done = _create(jobs.forget_space(job), target), None
+        if done:
+            return space, done
     for _ in range(HEAD_TRIES):
         _check_cancelled(job)
         head = target.head(space)
@@ -274,9 +288,11 @@ def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
         due_at=again,
         lease_owner=None,
     )
-    if moved:
-        data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
-        record_event(db.session(), job.request_id, "retrying", f"{problem.message} Trying again.", data)
+    if not moved:
+        db.session.rollback()
+        raise LeaseLost
+    data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
+    record_event(db.session(), job.request_id, "retrying", f"{problem.message} Trying again.", data)
     db.session.commit()
     log.info("request %s is tried again in %.1f s: %s", job.request_id, delay, problem.code)
 

@@ -326,6 +326,10 @@ def _translated(action: str, token: str) -> Iterator[None]:
     except httpx2.TransportError as problem:
         log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
         raise TargetUnavailable("The Hub did not answer.") from None
+    except (OSError, RuntimeError) as problem:
+        # What the upload of large files raises; it has a transport of its own.
+        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
+        raise TargetUnavailable("The Hub's store of large files did not answer.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         # What the library raises where an answer is not what it must be.
         log.info("an unreadable answer from the Hub to %s: %s", action, type(problem).__name__)
