@@ -17,6 +17,9 @@ from tests.conftest import Service
 
 pytestmark = pytest.mark.slow
 
+# A page of the whole API takes a while to draw on a busy machine.
+expect.set_options(timeout=30_000)
+
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
     "--no-sandbox",
