@@ -20,7 +20,7 @@ from assembler_runner import api, auth, spaces, web
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
 from assembler_runner.commands import register_commands
-from assembler_runner.errors import Unauthorized
+from assembler_runner.errors import SettingsError, Unauthorized
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases, limit_idle_transactions
@@ -88,10 +88,16 @@ def settings_from_environment() -> Settings:
     Raises:
         SettingsError: a setting is missing, malformed or too weak.
     """
-    settings = load(os.environ)
-    if _serves():
-        require_secrets(settings)
-        return settings
+    try:
+        settings = load(os.environ)
+        if _serves():
+            require_secrets(settings)
+            return settings
+    except SettingsError as problem:
+        if click.get_current_context(silent=True) is None:
+            raise
+        # The commands of flask show this one as a message, any other as a traceback.
+        raise click.ClickException(f"{problem.message}\nHint: {problem.hint}") from None
     made = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)}
     return load(os.environ, **made)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import Any
 
@@ -10,13 +11,17 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from assembler_runner import pipeline
 from assembler_runner.app import create_app
+from assembler_runner.errors import SettingsError
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.settings import load, require_secrets
 from assembler_runner.tasks import Sweeper
 
-_settings = load(os.environ)
-require_secrets(_settings)
-flask_app = create_app(_settings)
+try:
+    _settings = load(os.environ)
+    require_secrets(_settings)
+    flask_app = create_app(_settings)
+except SettingsError as problem:
+    sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
 celery = flask_app.extensions["celery"]
 _host: Host = flask_app.extensions[EXTENSION]
 _sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS)

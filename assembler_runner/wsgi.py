@@ -1,5 +1,11 @@
 """The module that a WSGI server loads: `gunicorn assembler_runner.wsgi:app`."""
 
-from assembler_runner.app import create_app
+import sys
 
-app = create_app()
+from assembler_runner.app import create_app
+from assembler_runner.errors import SettingsError
+
+try:
+    app = create_app()
+except SettingsError as problem:
+    sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
