@@ -123,7 +123,7 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     db.init_app(app)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     with app.app_context():
-        configure_engine(db.engine, _reads_only)
+        configure_engine(db.engine, _reads_only, _patience)
         limit_idle_transactions(db.engine, settings.LEASE_SECONDS)
 
 
@@ -131,6 +131,12 @@ def _reads_only() -> bool:
     if has_app_context() and g.get("read_only"):
         return True
     return has_request_context() and request.method in ("GET", "HEAD")
+
+
+def _patience() -> float:
+    # A caller gets a clear answer within 5 seconds; a worker has nobody waiting, and would have to look at the target
+    # again after giving up.
+    return 4.0 if has_request_context() else 30.0
 
 
 def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Host:

@@ -409,12 +409,13 @@ def _committed(session: Session) -> None:
     changes.notify()
 
 
-def configure_engine(engine: sa.Engine, read_only: Callable[[], bool]) -> None:
+def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:
     """Sets what each database needs: WAL and immediate write transactions on SQLite, READ COMMITTED elsewhere.
 
     Args:
         engine: the engine.
         read_only: tells whether the present work only reads; such work takes no write lock on SQLite.
+        patience: tells how many seconds the present work waits for the write lock of SQLite.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -422,9 +423,13 @@ def configure_engine(engine: sa.Engine, read_only: Callable[[], bool]) -> None:
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("busy_timeout=4000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
     def began(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only() else "BEGIN IMMEDIATE")
+        if read_only():
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience() * 1000)}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

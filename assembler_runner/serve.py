@@ -16,12 +16,16 @@ from typing import IO, Any
 import sqlalchemy as sa
 from flask import Flask
 from flask_migrate import upgrade
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
+from waitress.utilities import RequestEntityTooLarge
 
 from assembler_runner import pipeline
+from assembler_runner.api.common import error_body
 from assembler_runner.app import create_app
 from assembler_runner.commands import make_admin
-from assembler_runner.errors import SettingsError
+from assembler_runner.errors import SettingsError, TooLarge
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.settings import Settings, load
 from assembler_runner.tasks import Sweeper
@@ -134,7 +138,7 @@ def settings_of(instance: Path) -> Settings:
 
 def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
     try:
-        return create_server(
+        server = create_server(
             app,
             host=host,
             port=port,
@@ -143,13 +147,37 @@ def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
             channel_timeout=300,
             ident=None,
             clear_untrusted_proxy_headers=not behind_proxy,
-            max_request_body_size=2**40,
+            max_request_body_size=app.config["MAX_CONTENT_LENGTH"] + 1,
         )
     except (OSError, ValueError) as problem:
         raise SettingsError(
             f"Cannot listen on {host}:{port}: {str(getattr(problem, 'strerror', None) or problem).rstrip('.')}.",
             hint="Choose another port with --port; 0 takes a free one.",
         ) from None
+    server.channel_class = _Channel
+    return server
+
+
+class _BodyTooLarge(RequestEntityTooLarge):  # type: ignore[misc]  # the library is not typed
+    """The server's own refusal of a body, before anything of it is kept, in the one shape of errors."""
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        body = json.dumps(error_body(TooLarge("The body of the request is too large."))).encode()
+        return "413 Request Entity Too Large", [("Content-Type", "application/json")], body
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # the library is not typed
+    error: Any
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if isinstance(self.error, RequestEntityTooLarge):
+            self.error = _BodyTooLarge(self.error.body)
+        return consumed
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # the library is not typed
+    parser_class = _Parser
 
 
 def _stop_on_signals() -> None:

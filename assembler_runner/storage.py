@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session
 from assembler_runner.errors import AssemblerError
 from assembler_runner.models import Blob, BlobChunk
 
+log = logging.getLogger(__name__)
+
 CHUNK_BYTES = 2**20
 
 
@@ -25,6 +28,16 @@ class BlobMissing(AssemblerError):
     code = "blob_missing"
     default_message = "A file of this request is missing in the file store."
     default_hint = "The operator has to restore the file store; then retry the request."
+
+
+class FileStoreUnavailable(AssemblerError):
+    """The file store's folder cannot be written: the disk is full, or a right is missing."""
+
+    status = 503
+    code = "file_store_unavailable"
+    retryable = True
+    default_message = "The file store cannot be written right now; nothing was stored."
+    default_hint = "Send the request again in a few seconds; the operator has to check free space and rights."
 
 
 class FileStore(ABC):
@@ -98,16 +111,29 @@ class FolderFileStore(FileStore):
 
     def _write(self, session: Session, contents: Mapping[str, bytes]) -> None:
         for digest, content in contents.items():
-            path = self._path(digest)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(path)
+            try:
+                _write_file(self._path(digest), content)
+            except OSError as problem:
+                log.error("the file store cannot be written: %s", problem.strerror)
+                raise FileStoreUnavailable(retry_after=5) from None
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    """Writes a file so that its name never stands for a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        new = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            new.replace(path)
+        except OSError:
+            new.unlink()
+            raise
 
 
 def insert_new(session: Session, model: type[Any], rows: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 
 from celery import shared_task
 from flask import Flask
@@ -15,10 +16,33 @@ from assembler_runner.models import db
 
 log = logging.getLogger(__name__)
 
+DEAF_AFTER = 3
+"""Periods of sending wake-ups again after which a process that hears none helps itself."""
+
+
+class _Ear:
+    """When the last message came to this process."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def hear(self) -> None:
+        """A message has come."""
+        self._last = time.monotonic()
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since then, or since the start."""
+        return time.monotonic() - self._last
+
+
+_ear = _Ear()
+
 
 @shared_task(name="assembler.run_request")
 def run_request(request_id: str) -> None:
     """Does the work whose turn it is; a message that comes twice does nothing twice."""
+    _ear.hear()
     pipeline.run_next(current_host(), request_id)
 
 
@@ -58,6 +82,9 @@ wakeups = Wakeups()
 class Sweeper(threading.Thread):
     """Finds requests that nobody was told about, or whose worker has gone silent, and wakes a worker for them.
 
+    Where wake-ups are sent and none arrives here, the broker is away, or does not deliver to this process any more.
+    Then the work is done without it, one request after the other.
+
     Args:
         app: the application.
         resend_seconds: seconds after which a wake-up that led to nothing is due again.
@@ -68,15 +95,19 @@ class Sweeper(threading.Thread):
         self._app = app
         self._resend_seconds = resend_seconds
         self._stopped = threading.Event()
+        self._helper: threading.Thread | None = None
 
     def run(self) -> None:
         """Sweeps until it is stopped."""
         while not self._stopped.is_set():
             try:
                 with self._app.app_context():
-                    for request_id in pipeline.take_due(self._resend_seconds):
-                        wakeups.send(request_id)
+                    due = pipeline.take_due(self._resend_seconds)
                     db.session.remove()
+                for request_id in due:
+                    wakeups.send(request_id)
+                if due and _ear.silent_for > DEAF_AFTER * self._resend_seconds:
+                    self._help(due)
             # A database that is away for a while must not end the thread that finds what was left meanwhile.
             except Exception as problem:  # noqa: BLE001
                 log.warning("the sweeper could not look for due requests: %s", type(problem).__name__)
@@ -85,3 +116,20 @@ class Sweeper(threading.Thread):
     def stop(self) -> None:
         """Ends the thread soon."""
         self._stopped.set()
+
+    def _help(self, due: list[str]) -> None:
+        if self._helper is None or not self._helper.is_alive():
+            log.warning("no message has come for %.0f s; %d due requests are done without", _ear.silent_for, len(due))
+            self._helper = threading.Thread(target=self._do, args=[due], name="helper", daemon=True)
+            self._helper.start()
+
+    def _do(self, due: list[str]) -> None:
+        for request_id in due:
+            if self._stopped.is_set():
+                return
+            try:
+                with self._app.app_context():
+                    pipeline.run_next(current_host(), request_id)
+            # As above; the sweeper comes again.
+            except Exception as problem:  # noqa: BLE001
+                log.warning("request %s could not be taken up: %s", request_id, type(problem).__name__)

@@ -71,11 +71,18 @@ def broker_answers() -> bool:
     if current_app.conf.broker_url.startswith("memory:"):
         return True
     try:
-        with current_app.connection_for_write(connect_timeout=PING_SECONDS) as connection:
+        with current_app.connection_for_write(
+            connect_timeout=PING_SECONDS, transport_options=_short_timeouts()
+        ) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PING_SECONDS)
     except (OperationalError, OSError):
         return False
     return True
+
+
+def _short_timeouts() -> dict[str, int]:
+    names = set(current_app.conf.broker_transport_options) - {"visibility_timeout"}
+    return {name: PING_SECONDS for name in names if name.endswith("_timeout")}
 
 
 def workers_answer() -> bool:
