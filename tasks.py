@@ -37,6 +37,31 @@ def check(c: Context) -> None:
 
 @task(
     help={
+        "rounds": "How often each combination is run.",
+        "kills": "Kills in one run.",
+        "databases": "Separated by commas.",
+        "brokers": "Separated by commas; memory is the embedded one.",
+        "seed": "Decides what is done; a random one if left out.",
+        "parallel": "Combinations at the same time.",
+    }
+)
+def chaos(
+    c: Context,
+    rounds: int = 1,
+    kills: int = 20,
+    databases: str = "sqlite,postgresql,mariadb",
+    brokers: str = "memory,redis,rabbitmq",
+    seed: int | None = None,
+    parallel: int = 1,
+) -> None:
+    """Kill the service again and again, and count what came of its requests; writes docs/chaos.md."""
+    chosen = f"--rounds {rounds} --kills {kills} --databases {databases} --brokers {brokers} --parallel {parallel}"
+    seeded = "" if seed is None else f" --seed {seed}"
+    c.run(f"{PYTHON} -m tests.chaos {chosen}{seeded} --page docs/chaos.md", pty=False)
+
+
+@task(
+    help={
         "pool": "Celery pool: threads, prefork, gevent or solo.",
         "concurrency": "How many requests are published at the same time.",
         "log-level": "Level of the log.",

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner import job as jobs
-from assembler_runner.errors import AssemblerError, NameTaken, TargetNotFound
+from assembler_runner.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost
 from assembler_runner.models import (
@@ -102,6 +102,9 @@ def _act(job: Job, target: Target, space: PublishedSpace, shown: str) -> tuple[s
         target.make_private(space)
         return "made_private", f"The empty Space {shown} was made private."
     target.delete(space)
+    if target.find(space.namespace, space.name) is not None:
+        # Something between the Hub and us has answered in its place.
+        raise TargetUnavailable("The Space is still there after it was deleted.")
     return "cleaned_up", f"The empty Space {shown} was removed."
 
 

@@ -52,6 +52,18 @@ def test_a_retry_finds_that_the_clean_up_was_done_after_all(hub_service: Service
     assert len(hub.commits("alice/site")) == 1
 
 
+def test_a_deletion_that_was_only_said_to_be_done_is_repeated(hub_service: Service, hub: StandInHub) -> None:
+    hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("garbage", "DELETE", DELETE))
+    request = hub_service.publish(name="site")
+    assert (request["status"], hub.spaces()) == ("failed", ["alice/site"])
+
+    def gone() -> bool:
+        sweep(hub_service, request["id"])
+        return hub.spaces() == []
+
+    wait_until(gone, "the Space is gone", timeout=10)
+
+
 def test_a_creation_that_comes_after_the_end_is_removed(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, HUB_TIMEOUT=0.5)
     hub.faults.add(Fault("hang", "POST", CREATE, seconds=0.9))

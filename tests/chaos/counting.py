@@ -70,9 +70,10 @@ def count(sent: Collection[Sent], requests: Collection[Row], spaces: Collection[
     counts = Counts(accepted=len(requests))
     counts.problems += _never_stored(sent, requests, tags)
     counts.problems += _commits_of_nobody(hub)
-    owned = set()
+    owned, ids = set(), {}
     for row in requests:
         name = f"alice/{names[row['space_id']]}"
+        ids[name] = row["id"]
         counts.ended[row["status"]] = counts.ended.get(row["status"], 0) + 1
         made = commits.get(row["id"], [])
         if len(made) > 1:
@@ -81,7 +82,8 @@ def count(sent: Collection[Sent], requests: Collection[Row], spaces: Collection[
         if row["status"] not in ("failed", "cancelled"):
             owned.add(name)
     for name in sorted(set(hub) - owned):
-        counts.problems.append(Problem("orphaned", "nobody's repository, or one of a request that failed", None, name))
+        text = "the repository of a request that ended without one" if name in ids else "nobody's repository"
+        counts.problems.append(Problem("orphaned", text, ids.get(name), name))
     return counts
 
 
