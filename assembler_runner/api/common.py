@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import flask_smorest
 import marshmallow as ma
 from flask import Flask, Response, jsonify, request
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from assembler_runner.assembling import flatten_messages
@@ -179,9 +179,14 @@ def _answer_http(problem: HTTPException) -> Response:
 
 
 def _answer_database(problem: SQLAlchemyError) -> Response:
-    db.session.rollback()
+    try:
+        db.session.rollback()
+    except SQLAlchemyError:
+        # The connection is gone, so there is nothing left to roll back.
+        db.session().invalidate()
     log.error("the database failed: %s", type(problem).__name__, exc_info=problem)
-    away = isinstance(problem, (OperationalError, InterfaceError, TimeoutError))
+    # InternalError: the database ended a transaction of a process that had been stopped.
+    away = isinstance(problem, (OperationalError, InterfaceError, InternalError, TimeoutError))
     return answer_error(DatabaseUnavailable(retry_after=5) if away else AssemblerError())
 
 
