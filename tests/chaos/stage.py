@@ -182,7 +182,7 @@ def set_up(database: str, broker: str, gunicorn_workers: int) -> Iterator[Stage]
         if broker != "memory":
             settings["BROKER_URL"] = {"redis": redis_url, "rabbitmq": rabbitmq_url}[broker]()
             settings["CELERY_QUEUE"] = f"assembler-chaos-{uuid.uuid4().hex[:12]}"
-            stack.callback(_forget_queue, settings["BROKER_URL"], settings["CELERY_QUEUE"])
+            stack.callback(forget_queue, settings["BROKER_URL"], settings["CELERY_QUEUE"])
             with Process("-m", "flask", "create-db", **settings) as process:
                 assert process.wait() == 0, process.log
         stack.callback(_kill_all, stage)
@@ -215,7 +215,7 @@ def _delete_queue(broker: str, queue: str) -> None:
             channel.queue_delete(queue)
 
 
-def _forget_queue(broker: str, queue: str) -> None:
+def forget_queue(broker: str, queue: str) -> None:
     """Deletes everything that bears the queue's name."""
     _delete_queue(broker, queue)
     with Connection(broker) as connection, connection.channel() as channel:
