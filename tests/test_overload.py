@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from kombu import Connection
 
 from assembler_runner.models import Blob, SpaceRequest, db
 from assembler_runner.storage import FileStoreUnavailable
 from assembler_runner.tasks import Sweeper, _Ear
+from tests.chaos.stage import forget_queue
 from tests.conftest import MakeService, Service
 from tests.services import PASSWORD, Client, Process, body_of, free_port, hub_settings, redis_url, wait_until
 from tests.standin_hub import StandInHub
@@ -224,7 +224,7 @@ def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, sch
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert (answer.json()["database"], answer.json()["broker"]) == ("ok", "unavailable")
         celery = ("celery", "--app=assembler_runner.celery_worker:celery", "worker", "--pool=threads")
-        stack.callback(delete_queue, good, queue)
+        stack.callback(forget_queue, good, queue)
         stack.enter_context(Process("-m", *celery, "--without-mingle", **{**settings, "BROKER_URL": good}))
         client = stack.enter_context(Client(url))
         done = client.wait_all(ids)
@@ -243,11 +243,6 @@ def test_a_broker_that_delivers_nothing_is_done_without(service: Service, monkey
     wait_until(lambda: all(service.request(id)["status"] == "succeeded" for id in ids), "all is done", timeout=20)
     sweeper.stop()
     sweeper.join()
-
-
-def delete_queue(broker: str, queue: str) -> None:
-    with Connection(broker) as connection, connection.channel() as channel:
-        channel.queue_delete(queue)
 
 
 LIMIT = 100_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from tests.services import PROJECT, mariadb_database, postgres_database, rabbitm
 
 from .model import Result
 from .report import page, table
-from .run import BROKERS, DATABASES, run_chaos
+from .run import BROKERS, DATABASES, ENOUGH, run_chaos
 
 PAGE = PROJECT / "docs" / "chaos.md"
 
@@ -40,18 +41,22 @@ def main() -> int:
         for database in given.databases.split(",")
         for broker in given.brokers.split(",")
     ]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ENOUGH.set())
     print(f"seed {seed}", flush=True)
     with ThreadPoolExecutor(given.parallel) as pool:
         results = [result for result in pool.map(_run, runs) if result]
     if not results:
         return 1
     print(table(results))
-    if given.page:
+    if given.page and len(results) == len(runs):
         given.page.write_text(page(results, seed, _servers(results)), encoding="utf-8")
     return 0 if len(results) == len(runs) and all(result.clean for result in results) else 1
 
 
 def _run(run: tuple[str, str, int, int]) -> Result | None:
+    if ENOUGH.is_set():
+        return None
     try:
         result = run_chaos(*run)
     except pytest.skip.Exception as missing:

@@ -28,14 +28,16 @@ class Monkey:
         seed: decides what is done.
         kills: how many processes to kill.
         deadline: when to stop, by the monotonic clock.
+        enough: is set when to stop at once.
     """
 
-    def __init__(self, stage: Stage, ledger: Ledger, seed: int, kills: int, deadline: float) -> None:
+    def __init__(
+        self, stage: Stage, ledger: Ledger, seed: int, kills: int, deadline: float, enough: threading.Event
+    ) -> None:
         self.kills = self.stops = self.flushes = self.extra_messages = 0
         self._stage, self._ledger, self._wanted, self._deadline = stage, ledger, kills, deadline
         self._chance = random.Random(f"{seed}/monkey")
-        # Nobody sets it: it is a sleep that says what it waits for.
-        self._calm = threading.Event()
+        self._enough = enough
 
     def run(self) -> None:
         """Does harm; afterwards everything runs again."""
@@ -53,8 +55,8 @@ class Monkey:
         self._stop()
         if not embedded:
             self._flush()
-        while self.kills < self._wanted and time.monotonic() < self._deadline:
-            self._calm.wait(self._chance.uniform(0.1, 0.8))
+        while self.kills < self._wanted and time.monotonic() < self._deadline and not self._enough.is_set():
+            self._enough.wait(self._chance.uniform(0.1, 0.8))
             acts[self._chance.choices(names, [WEIGHTS[name] for name in names])[0]]()
             self._send_again()
         self._stage.start_all()
@@ -71,7 +73,7 @@ class Monkey:
         faults = self._stage.hub.ask("POST", "faults", {**fault, "applied": self._chance.random() < 0.5})
         deadline = time.monotonic() + AIM_SECONDS
         while time.monotonic() < deadline and not self._stage.hub.ask("GET", "faults")[len(faults) - 1]["fired"]:
-            self._calm.wait(0.03)
+            self._enough.wait(0.03)
         self._kill_one([role for role in self._stage.roles if role != "api"])
 
     def _kill_child(self) -> None:
@@ -97,7 +99,7 @@ class Monkey:
         others = [other for other in self._stage.roles if other != role]
         if others and self._chance.random() < 0.4:
             self._kill_one(others)
-        self._calm.wait(max(0.0, until - time.monotonic()))
+        self._enough.wait(max(0.0, until - time.monotonic()))
         process.signal_all(signal.SIGCONT)
 
     def _flush(self) -> None:
@@ -110,7 +112,7 @@ class Monkey:
 
     def _restart(self, roles: list[str]) -> None:
         if self._chance.random() < 0.5:
-            self._calm.wait(self._chance.uniform(0, RESTART_SECONDS))
+            self._enough.wait(self._chance.uniform(0, RESTART_SECONDS))
         for role in roles:
             self._stage.start(role)
         # Now and then the next blow comes while it is starting.

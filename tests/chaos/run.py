@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from typing import Any
 
@@ -16,11 +17,13 @@ from .stage import BROKERS, DATABASES, Hub, Stage, log_in, set_up
 from .traffic import Traffic
 from .weather import Weather
 
-__all__ = ["BROKERS", "DATABASES", "run_chaos"]
+__all__ = ["BROKERS", "DATABASES", "ENOUGH", "run_chaos"]
 
 SECONDS_PER_KILL, SECONDS_MORE = 8.0, 60.0
 QUIET_SECONDS = 120.0
 SHOWN_PROBLEMS = 5
+ENOUGH = threading.Event()
+"""Is set to end all runs at once; they take their processes, databases and queues with them."""
 
 
 def run_chaos(database: str, broker: str, kills: int, seed: int, *, pause: float = 1.2) -> Result:
@@ -39,7 +42,7 @@ def run_chaos(database: str, broker: str, kills: int, seed: int, *, pause: float
         token = log_in(stage.url)
         deadline = time.monotonic() + SECONDS_MORE + SECONDS_PER_KILL * kills
         with Weather(stage.hub, seed) as weather, Traffic(stage.url, token, stage.hub, seed, pause) as traffic:
-            monkey = Monkey(stage, traffic.ledger, seed, kills, deadline)
+            monkey = Monkey(stage, traffic.ledger, seed, kills, deadline, ENOUGH)
             monkey.run()
         with Api(stage.url, token) as api:
             counts = _count_when_quiet(traffic, api, stage.hub)
@@ -84,9 +87,8 @@ def _count_when_quiet(traffic: Traffic, api: Api, hub: Hub) -> Counts:
         counts = count(traffic.ledger.sent, api.all("/requests"), api.all("/spaces"), hub.spaces())
         # What was half made is cleaned up after the end of its request.
         waiting = counts.of("stuck") or counts.of("orphaned")
-        if not waiting or time.monotonic() > deadline:
+        if not waiting or time.monotonic() > deadline or ENOUGH.wait(0.5):
             return counts
-        time.sleep(0.5)
 
 
 def _describe(problem: Problem, api: Api, stage: Stage) -> str:

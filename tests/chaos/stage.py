@@ -156,12 +156,7 @@ class Stage:
 
     def flush(self) -> None:
         """Deletes the queue with all its messages, as a broker does that comes back empty."""
-        with (
-            Connection(self.settings["BROKER_URL"]) as connection,
-            connection.channel() as channel,
-            suppress(channel.connection.channel_errors),
-        ):
-            channel.queue_delete(self.settings["CELERY_QUEUE"])
+        _delete_queue(self.settings["BROKER_URL"], self.settings["CELERY_QUEUE"])
 
     def log_of(self, words: list[str]) -> str:
         """What the processes wrote about something."""
@@ -187,7 +182,7 @@ def set_up(database: str, broker: str, gunicorn_workers: int) -> Iterator[Stage]
         if broker != "memory":
             settings["BROKER_URL"] = {"redis": redis_url, "rabbitmq": rabbitmq_url}[broker]()
             settings["CELERY_QUEUE"] = f"assembler-chaos-{uuid.uuid4().hex[:12]}"
-            stack.callback(_delete_queue, settings["BROKER_URL"], settings["CELERY_QUEUE"])
+            stack.callback(forget_queue, settings["BROKER_URL"], settings["CELERY_QUEUE"])
             with Process("-m", "flask", "create-db", **settings) as process:
                 assert process.wait() == 0, process.log
         stack.callback(_kill_all, stage)
@@ -212,6 +207,24 @@ def _kill_all(stage: Stage) -> None:
 
 def _delete_queue(broker: str, queue: str) -> None:
     with Connection(broker) as connection, connection.channel() as channel:
-        for delete in (channel.queue_delete, channel.exchange_delete):
+        if broker.startswith("redis"):
+            # The library only deletes what the same connection has declared.
+            channel.client.delete(queue, *(f"_kombu.{kind}.{queue}" for kind in ("binding", "binding_permanent")))
+            return
+        with suppress(channel.connection.channel_errors):
+            channel.queue_delete(queue)
+
+
+def forget_queue(broker: str, queue: str) -> None:
+    """Deletes everything that bears the queue's name."""
+    _delete_queue(broker, queue)
+    with Connection(broker) as connection, connection.channel() as channel:
+        if not broker.startswith("redis"):
             with suppress(channel.connection.channel_errors):
-                delete(queue)
+                channel.exchange_delete(queue)
+            return
+        # Killed workers leave messages behind that were delivered, under names that all queues share.
+        for tag, message in channel.client.hgetall(channel.unacked_key).items():
+            if queue.encode() in message:
+                channel.client.hdel(channel.unacked_key, tag)
+                channel.client.zrem(channel.unacked_index_key, tag)
