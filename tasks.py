@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+import webbrowser
 from pathlib import Path
 
 from invoke.context import Context
@@ -17,13 +19,17 @@ PYTHON = sys.executable
 os.environ["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
 
 BROKER_CONTAINER = "assembler-broker"
+PAGES = "docs/_build/html"
+LICENSES = ROOT / "assembler_runner" / "ui" / "licenses.json"
+STARTERS = ("__main__", "wsgi", "celery_worker", "gunicorn_config")
+"""Modules that start something when they are imported."""
 
 
 @task(help={"fast": "Leave out what needs more than a few seconds."})
 def test(c: Context, fast: bool = False) -> None:
     """Run the whole test suite."""
     chosen = " -m 'not slow'" if fast else ""
-    c.run(f"{PYTHON} -m pytest -n 2 --dist loadfile{chosen}", pty=False)
+    c.run(f"{PYTHON} -m pytest -n 3 --dist loadfile{chosen}", pty=False)
 
 
 @task
@@ -33,6 +39,19 @@ def check(c: Context) -> None:
     c.run(f"{PYTHON} -m ruff format --check")
     c.run(f"{PYTHON} -m mypy")
     c.run(f"{PYTHON} -m pytest -q tests/test_migrations.py tests/test_docs.py")
+
+
+@task(
+    positional=["name"],
+    optional=["name"],
+    help={
+        "name": "Which: publish, accept, drain, overhead, assemble, start, growth or capacity; all if left out.",
+        "quick": "The smallest form: shows that it runs, measures nothing.",
+    },
+)
+def bench(c: Context, name: str = "", quick: bool = False) -> None:
+    """Measure against opponents in the same run; writes benchmarks/results and docs/performance.md."""
+    c.run(f"{PYTHON} -m benchmarks {name}{' --quick' if quick else ''}", pty=False)
 
 
 @task(
@@ -76,7 +95,13 @@ def worker(
     pool, concurrency = pool or settings.CELERY_WORKER_POOL, concurrency or settings.CONCURRENCY
     log_level = log_level or settings.LOG_LEVEL
     command = [PYTHON, "-m", "celery", "--app", "assembler_runner.celery_worker:celery", "worker"]
-    command += [f"--pool={pool}", f"--concurrency={concurrency}", f"--loglevel={log_level}", "--hostname=worker-%i@%h"]
+    command += [
+        f"--pool={pool}",
+        f"--concurrency={concurrency}",
+        f"--loglevel={log_level}",
+        "-E",
+        "--hostname=worker-%i@%h",
+    ]
     if periodic_scheduler or settings.PERIODIC_SCHEDULER:
         command.append("--beat")
     os.execv(PYTHON, command)
@@ -112,6 +137,95 @@ def reset_broker(c: Context) -> None:
     stop_broker(c)
     if shutil.which("docker"):
         c.run(f"docker rm --force {BROKER_CONTAINER}", hide=True, warn=True)
+
+
+@task
+def update_source_doc(c: Context) -> None:
+    """Write the pages of the source documentation, one a module, into docs/source."""
+    excluded = " ".join(f"assembler_runner/{name}.py" for name in STARTERS)
+    shutil.rmtree(ROOT / "docs" / "source", ignore_errors=True)
+    with c.cd(str(ROOT)):
+        c.run(
+            f"{PYTHON} -m sphinx.ext.apidoc -q --force --separate --module-first --output-dir docs/source "
+            f"assembler_runner {excluded}"
+        )
+
+
+@task(update_source_doc)
+def doc(c: Context) -> None:
+    """Build the documentation into docs/_build/html; a warning is an error."""
+    with c.cd(str(ROOT)):
+        c.run(f"{PYTHON} -m sphinx --builder html --fail-on-warning --keep-going --quiet docs {PAGES}")
+    print(f"The documentation is in {ROOT / PAGES / 'index.html'}")
+
+
+@task
+def browse_doc(c: Context) -> None:
+    """Open the documentation in the default browser; `invoke doc` builds it."""
+    if not (index := ROOT / PAGES / "index.html").exists():
+        sys.exit("The documentation is not there yet; build it with: invoke doc")
+    webbrowser.open(index.as_uri())
+
+
+@task(help={"filter": "Show only targets with this text in them."})
+def doc_index(c: Context, filter: str = "") -> None:
+    """List what the documentation can be referred to by."""
+    if not (inventory := ROOT / PAGES / "objects.inv").exists():
+        sys.exit("The documentation is not there yet; build it with: invoke doc")
+    from sphinx.util.inventory import InventoryFile
+
+    with inventory.open("rb") as file:
+        targets = InventoryFile.loads(file.read(), uri="")
+    for kind, entries in sorted(targets.data.items()):
+        for name, entry in sorted(entries.items()):
+            if filter.lower() in f"{kind} {name} {entry.display_name}".lower():
+                print(f"{kind} {name} → {entry.uri}")
+
+
+@task(help={"upgrade": "Take the newest versions that fit, not those locked now."})
+def update_dependencies(c: Context, upgrade: bool = False) -> None:
+    """Write the locks of requirements.in and requirements-dev.in, and the page of licences."""
+    options = (
+        "--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate"
+    )
+    newest = " --upgrade" if upgrade else ""
+    with c.cd(str(ROOT)):
+        c.run(f"uv pip compile {options}{newest} requirements.in --output-file requirements.lock")
+        c.run(f"uv pip compile {options}{newest} -c requirements.lock requirements-dev.in -o requirements-dev.lock")
+    rows = _licenses(c, _locked("requirements.lock"))
+    LICENSES.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@task
+def list_licenses(c: Context) -> None:
+    """List the licences of everything that the service and its development need."""
+    for row in _licenses(c, _locked("requirements-dev.lock")):
+        address = f" ({row['url']})" if row["url"] else ""
+        print(f"{row['name']} {row['version']}: {row['license']}{address}")
+
+
+def _licenses(c: Context, names: list[str]) -> list[dict[str, str]]:
+    listed = f"{PYTHON} -m piplicenses --from=mixed --format=json --with-urls --with-system"
+    found = json.loads(c.run(listed, hide=True).stdout)
+    return [
+        {"name": row["Name"], "version": row["Version"], "license": row["License"], "url": _safe(row["URL"])}
+        for row in sorted(found, key=lambda row: str(row["Name"]).lower())
+        if _plain(row["Name"]) in names
+    ]
+
+
+def _safe(url: str) -> str:
+    # An address without encryption is an old one, which nobody keeps any more.
+    return url if url.startswith("https://") else ""
+
+
+def _locked(lock: str) -> list[str]:
+    lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
+    return [_plain(line.partition("==")[0]) for line in lines if "==" in line and line[0].isalnum()]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-").partition("[")[0]
 
 
 def _pidfile() -> Path:

@@ -1,4 +1,4 @@
-"""`python -m assembler_runner` is the command `assembler`."""
+"""`python -m assembler_runner` are the server's commands of `assembler`."""
 
 from assembler_runner.cli import main
 

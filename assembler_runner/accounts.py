@@ -16,9 +16,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 from assembler_runner import audit
 from assembler_runner.account_models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
 from assembler_runner.auth import hash_password, is_password_of, new_secret
+from assembler_runner.bucket_models import Bucket, BucketFile
+from assembler_runner.database import db
 from assembler_runner.errors import Conflict, Finding, InvalidRequest, NotFound
 from assembler_runner.host import current_host
-from assembler_runner.models import IdempotencyKey, Space, SpaceRequest, db
+from assembler_runner.models import IdempotencyKey, Space, SpaceRequest
 from assembler_runner.rights import (
     OPERATOR,
     Account,
@@ -222,10 +224,12 @@ class Realms(Kind):
             raise BuiltIn
         if db.session.scalar(sa.select(Space.id).where(Space.realm_id == row.id, Space.slot.is_not(None)).limit(1)):
             raise Conflict("The realm has Spaces.", hint="Delete its Spaces first.")
+        if db.session.scalar(sa.select(BucketFile.id).where(BucketFile.realm_id == row.id).limit(1)):
+            raise Conflict("The realm has files in buckets.", hint="Delete its buckets first.")
         accounts = sa.union_all(*(sa.select(model.id).where(model.realm_id == row.id) for model in (User, Robot)))
         for keyed in (IdempotencyKey, LoginSession):
             db.session.execute(sa.delete(keyed).where(keyed.account_id.in_(accounts)))
-        for owned in (SpaceRequest, Space, Robot, User, Role, Permission):
+        for owned in (SpaceRequest, Space, Bucket, Robot, User, Role, Permission):
             db.session.execute(sa.delete(owned).where(owned.realm_id == row.id))
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +15,26 @@ from flask import Flask, g, has_app_context, has_request_context, request
 from flask_migrate import Migrate
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from assembler_runner import api, auth, spaces, web
+from assembler_runner import api, auth, observing, spaces, sqlite, tracing, translating, web
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
 from assembler_runner.commands import register_commands
-from assembler_runner.errors import SettingsError, Unauthorized
+from assembler_runner.database import configure_engine, db
+from assembler_runner.errors import Gone, SettingsError, Unauthorized
+from assembler_runner.event_feed import EventFeed
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases, limit_idle_transactions
-from assembler_runner.models import configure_engine, db
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.rights import requires
 from assembler_runner.settings import PROJECT, Settings, load, require_secrets
 from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.targets.local import LocalTarget
-from assembler_runner.ui import assets, ui
+from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
 from assembler_runner.vault import Vault
 
@@ -48,14 +51,14 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
 
     Args:
         settings: the checked settings; None reads them from the environment, where the secrets must be then.
-        instance: folder for this installation's own data; None for `instance` beside the package.
+        instance: folder for this installation's own data; None for the setting INSTANCE_FOLDER.
     Returns:
         The Flask application; its host is `app.extensions["assembler"]`.
     Raises:
         SettingsError: a setting is missing, malformed or too weak.
     """
     settings = settings or settings_from_environment()
-    folder = (instance or PROJECT / "instance").resolve()
+    folder = (instance or Path(settings.INSTANCE_FOLDER or PROJECT / "instance")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     app = Flask("assembler_runner", instance_path=str(folder), static_folder=None)
     app.config.update(SECRET_KEY=settings.SECRET_KEY, MAX_CONTENT_LENGTH=settings.MAX_REQUEST_BYTES)
@@ -65,6 +68,9 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     _configure_database(app, settings, folder)
     local = LocalTarget(folder / "spaces")
     app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
+    tracing.configure()
+    observing.configure(app)
+    translating.configure(app)
     auth.configure(app, settings)
     make_celery(app, settings)
     endpoints = api.register(app)
@@ -73,6 +79,8 @@ def create_app(settings: Settings | None = None, instance: Path | None = None) -
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
     app.register_blueprint(local_pages(local, _may_read))
+    if app.debug:
+        app.register_blueprint(debug.blueprint)
     _open_pages(app)
     register_commands(app)
     web.configure(app, settings)
@@ -115,12 +123,15 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     options: dict[str, Any] = {"pool_size": 20, "max_overflow": 60, "hide_parameters": True}
     if not uri.startswith("sqlite"):
         options |= {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "pool_timeout": 5}
-    if uri.startswith("postgresql"):
+    if uri.startswith("sqlite"):
+        options["connect_args"] = {"factory": sqlite.Connection}
+    elif uri.startswith("postgresql"):
         options["connect_args"] = {"connect_timeout": 5}
     elif uri.startswith(("mysql", "mariadb")):
         options["connect_args"] = {"connect_timeout": 5, "charset": "utf8mb4"}
     app.config.update(SQLALCHEMY_DATABASE_URI=uri, SQLALCHEMY_ENGINE_OPTIONS=options)
     db.init_app(app)
+    app.teardown_appcontext(_let_go)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     with app.app_context():
         configure_engine(db.engine, _reads_only, _patience)
@@ -130,7 +141,16 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
 def _reads_only() -> bool:
     if has_app_context() and g.get("read_only"):
         return True
-    return has_request_context() and request.method in ("GET", "HEAD")
+    return has_request_context() and request.method in ("GET", "HEAD") and not g.get("writes")
+
+
+def _let_go(problem: BaseException | None) -> None:
+    """Ends the transaction before the session is closed, which fails where the connection is gone."""
+    try:
+        db.session.rollback()
+    except SQLAlchemyError as failure:
+        log.warning("a connection to the database was gone at the end: %s", type(failure).__name__)
+        db.session().invalidate()
 
 
 def _patience() -> float:
@@ -146,14 +166,23 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
     registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
     registry.load_entry_points()
     vault = Vault(*settings.secret_keys)
-    targets = RealmTargets(settings, local, vault)
-    files: FileStore = DatabaseFileStore()
-    if settings.DEFAULT_FILE_STORE == "local_filesystem":
-        files = FolderFileStore(folder / "files")
+    targets = RealmTargets(settings, local, vault, folder / "outgoing")
     with app.app_context():
         engine = db.engine
+    files = _make_file_store(settings, folder, lambda: engine)
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
-    return Host(settings, folder, registry, files, targets, vault, leases)
+    return Host(settings, folder, registry, files, targets, vault, leases, EventFeed(app, settings.MAX_EVENT_READERS))
+
+
+def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engine]) -> FileStore:
+    if settings.DEFAULT_FILE_STORE == "database":
+        return DatabaseFileStore(engine)
+    if settings.DEFAULT_FILE_STORE == "local_filesystem":
+        return FolderFileStore(engine, folder / "files")
+    # Only who uses it pays for the library.
+    from assembler_runner.s3_storage import S3FileStore
+
+    return S3FileStore(engine, settings.DEFAULT_FILE_STORE)
 
 
 def _describe_options(endpoints: Api, registry: Registry) -> None:
@@ -186,11 +215,13 @@ def _mount_plugins(app: Flask, endpoints: Api) -> None:
                 if not hasattr(view, "requires"):
                     requires("plugin_read")(view)
         # A stranger's code may raise anything; its Space type still works.
-        except Exception as problem:  # noqa: BLE001
+        except Exception as problem:  # noqa: BLE001 - the comment above says why
             registry.tell(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
 
 
 def _may_read(namespace: str, name: str) -> bool:
+    if spaces.was_public(LOCAL, namespace, name):
+        raise Gone("The Space that was here is deleted.")
     account = account_from_header()
     if account is None:
         raise Unauthorized

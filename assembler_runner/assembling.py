@@ -6,6 +6,8 @@ tests and the documentation all call :func:`assemble`.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -16,13 +18,17 @@ import marshmallow as ma
 
 from assembler_runner import python_source
 from assembler_runner.card import README, GivenCard, complete_readme, read_card
+from assembler_runner.contents import Content
 from assembler_runner.errors import Finding, Severity
 from assembler_runner.hooks import ask_card, ask_check, ask_defaults, ask_templates
-from assembler_runner.paths import check_collisions, check_path
+from assembler_runner.paths import check_collisions, check_path, field_of
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
 
 MAX_PARAMETER_DEPTH = 60
 """Python's own parser takes 100 levels of brackets and parameters become a Python literal."""
+
+MAX_SOURCE_BYTES = 2 * 2**20
+"""Largest file that is understood as source code or as a card; parsing takes many times the memory."""
 
 _TEXT_FOR_BROWSERS = (".html", ".htm", ".js", ".mjs")
 
@@ -47,7 +53,7 @@ class Assembly:
 
 def assemble(
     plugin: SpacePlugin,
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes | Content],
     *,
     options: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -58,7 +64,7 @@ def assemble(
 
     Args:
         plugin: the type.
-        files: what the caller gave, path → bytes.
+        files: what the caller gave, path → bytes, or where they are.
         options: the type's options as given, not checked yet.
         parameters: what becomes `PARAMS`; None where none were given.
         name: the Space's name if it was asked for; the title without another.
@@ -74,7 +80,8 @@ def assemble(
     findings += problems
     own = {file.path: file for file in starter.files} if starter else {}
     own |= {path: SpaceFile(path, content, "given") for path, content in files.items()}
-    card = read_card(own[README].content) if README in own else GivenCard()
+    card, problems = read_given_card(own.get(README))
+    findings += problems
     checked, problems = check_options(plugin, options or {}, card)
     findings += problems
     if starter is not None:
@@ -96,6 +103,22 @@ def assemble(
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
     return Assembly(whole, findings)
+
+
+def read_given_card(file: SpaceFile | None) -> tuple[GivenCard, list[Finding]]:
+    """Reads the front matter of the given README, if there is one.
+
+    Args:
+        file: the README; None for none.
+    Returns:
+        The front matter, and the finding that the file is too large to be read.
+    """
+    if file is None:
+        return GivenCard(), []
+    if file.size > MAX_SOURCE_BYTES:
+        message = f"{file.path} has {file.size} bytes; at most {MAX_SOURCE_BYTES} are taken for it."
+        return GivenCard(), [Finding("readme_too_large", message, path=field_of(file.path), hint="Send a shorter one.")]
+    return read_card(file.content), []
 
 
 def check_parameters(parameters: Any) -> list[Finding]:
@@ -203,10 +226,14 @@ def flatten_messages(messages: Any, prefix: str, allowed: list[str] | None = Non
 def _own_file(
     file: SpaceFile, parameters: Mapping[str, Any] | None, app_file: str | None
 ) -> tuple[SpaceFile, list[Finding]]:
-    path, content = file.path, file.content
+    path = file.path
     if not path.endswith(".py"):
         return file, []
-    findings = []
+    if file.size > MAX_SOURCE_BYTES:
+        message = f"{path} has {file.size} bytes, too many to be checked and to get PARAMS."
+        hint = f"Keep Python files below {MAX_SOURCE_BYTES} bytes, and data in files of other kinds."
+        return file, [Finding("source_too_large", message, "warning", path, hint=hint)]
+    findings, content = [], file.content
     broken = python_source.syntax_error(content)
     if broken is not None:
         what, line = broken
@@ -219,8 +246,17 @@ def _own_file(
         hint = "Take that assignment out to get the parameters of the request."
         findings.append(Finding("params_bound", message, "warning", path, hint=hint))
     elif not facts.binds and (parameters is not None or facts.uses):
-        content = python_source.insert_parameters(content, parameters or {})
-    return SpaceFile(path, content, file.origin), findings
+        return SpaceFile(path, _with_parameters(file, parameters or {}), file.origin), findings
+    return file, findings
+
+
+def _with_parameters(file: SpaceFile, parameters: Mapping[str, Any]) -> bytes | Content:
+    """Puts the parameters in; what need not be in memory is made anew each time it is read."""
+    made = python_source.insert_parameters(file.content, parameters)
+    if isinstance(file.source, bytes):
+        return made
+    again = lambda: io.BytesIO(python_source.insert_parameters(file.content, parameters))  # noqa: E731 - short
+    return Content(hashlib.sha256(made).hexdigest(), len(made), again)
 
 
 def _add_parameter_files(
@@ -244,8 +280,8 @@ def _add_parameter_files(
             message = f"{file.path} was given, so the parameters were not written there."
             findings.append(Finding("params_bound", message, "warning", file.path, hint="Leave it out to get it made."))
         tree.setdefault(file.path, file)
-    pages = [file.text() for file in own if file.path.endswith(_TEXT_FOR_BROWSERS)]
-    if plugin.sdk == "static" and not any("params.js" in page for page in pages):
+    pages = (file for file in own if file.path.endswith(_TEXT_FOR_BROWSERS) and file.size <= MAX_SOURCE_BYTES)
+    if plugin.sdk == "static" and not any(b"params.js" in page.content for page in pages):
         message = "No page loads the parameters."
         hint = 'Put <script src="params.js"></script> into the page and read window.PARAMS.'
         findings.append(Finding("params_not_loaded", message, "info", "params.js", hint=hint))

@@ -43,6 +43,9 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
         # After a lost connection a pool thread would set it while the main thread reads, and both wait for ever.
         worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
+        # For monitors such as Flower; nobody can listen to a broker in memory.
+        task_send_sent_event=not settings.BROKER_URL.startswith("memory:"),
+        worker_send_task_events=not settings.BROKER_URL.startswith("memory:"),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
         broker_transport_options=_transport_options(settings.BROKER_URL),

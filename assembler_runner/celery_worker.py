@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
-from assembler_runner import pipeline
+from assembler_runner import log_lines, metrics, pipeline
 from assembler_runner.app import create_app
+from assembler_runner.database import db
 from assembler_runner.errors import SettingsError
+from assembler_runner.expiring import look_after_expiry
+from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.settings import load, require_secrets
 from assembler_runner.tasks import Sweeper
+from assembler_runner.webhook_sender import WebhookSender
 
 try:
     _settings = load(os.environ)
@@ -24,14 +29,28 @@ except SettingsError as problem:
     sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
 celery = flask_app.extensions["celery"]
 _host: Host = flask_app.extensions[EXTENSION]
-_sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS)
+_alive_file = Path(_settings.ALIVE_FILE) if _settings.ALIVE_FILE else None
+_sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[look_after_expiry])
+_follower = Follower(flask_app, _host)
+_webhooks = WebhookSender(flask_app)
 
 _stopping = threading.Event()
 
 
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    # With a receiver Celery sets up none of its own.
+    log_lines.configure(_settings)
+
+
 @worker_ready.connect
 def _start_threads(**_: Any) -> None:
+    if _settings.METRICS_PORT:
+        with flask_app.app_context():
+            metrics.serve_worker(_settings.METRICS_PORT, db.engine, _settings.METRICS_TOKEN)
     _sweeper.start()
+    _follower.start()
+    _webhooks.start()
     threading.Thread(target=_end_in_time, name="drain", daemon=True).start()
 
 
@@ -39,6 +58,8 @@ def _start_threads(**_: Any) -> None:
 def _take_no_more(**_: Any) -> None:
     # A signal handler: it only sets events.
     _sweeper.stop()
+    _follower.stop()
+    _webhooks.stop()
     _stopping.set()
 
 

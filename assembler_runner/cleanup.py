@@ -1,5 +1,6 @@
 """After a failure: what the request half made on its target is dealt with, again and again until it is done.
 
+A request that changes a Space may have taken effect without our hearing of it: then it is taken up again, and says so.
 Only a Space that this request made, and that has no content of ours, is ever touched. Where the answer to a create call
 was lost, it is looked for once more when the call can no longer be on its way.
 """
@@ -13,21 +14,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner import job as jobs
+from assembler_runner.actions import HAPPENED
+from assembler_runner.database import database_now, db, new_id, utcnow
 from assembler_runner.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost
-from assembler_runner.models import (
-    CANCELLED,
-    FAILED,
-    QUEUED,
-    Space,
-    SpaceRequest,
-    database_now,
-    db,
-    new_id,
-    record_event,
-    utcnow,
-)
+from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest, record_event
+from assembler_runner.states import CREATING, set_state
 from assembler_runner.targets import PublishedSpace, Target
 
 log = logging.getLogger(__name__)
@@ -66,13 +59,16 @@ def clean_up(host: Host, request_id: str) -> None:
 def leave_to_clean_up(request_id: str) -> None:
     """Has what a worker may have made looked for that lost a request which has ended meanwhile."""
     ended = (SpaceRequest.id == request_id) & SpaceRequest.status.in_((FAILED, CANCELLED))
-    _update(ended & SpaceRequest.create_sent_at.is_not(None), cleanup_due_at=0.0)
+    sent = SpaceRequest.create_sent_at.is_not(None) | SpaceRequest.sent_at.is_not(None)
+    _update(ended & sent, cleanup_due_at=0.0)
     db.session.commit()
 
 
 def _compensate(job: Job) -> tuple[str | None, str]:
     """Does it; returns type and message of the event to record."""
     target = job.usable_target()
+    if job.action not in MAKING:
+        return _look_again(job, target)
     try:
         space = job.space or (jobs.lost_creation(job, target) if job.create_sent_at else None)
     except NameTaken:
@@ -95,11 +91,19 @@ def _compensate(job: Job) -> tuple[str | None, str]:
         return "cleaned_up", f"The Space {shown} is not there any more."
 
 
+def _look_again(job: Job, target: Target) -> tuple[str | None, str]:
+    try:
+        took_effect = job.action in HAPPENED and HAPPENED[job.action](job, target)
+    except TargetNotFound:
+        took_effect = False
+    return ("resumed", "What was asked for is done after all.") if took_effect else (None, "")
+
+
 def _act(job: Job, target: Target, space: PublishedSpace, shown: str) -> tuple[str, str]:
     if job.on_failure == "keep":
         return "kept", f"The empty Space {shown} was kept."
     if job.on_failure == "private":
-        target.make_private(space)
+        target.set_visibility(space, "private")
         return "made_private", f"The empty Space {shown} was made private."
     target.delete(space)
     if target.find(space.namespace, space.name) is not None:
@@ -109,7 +113,8 @@ def _act(job: Job, target: Target, space: PublishedSpace, shown: str) -> tuple[s
 
 
 def _again_or_never(job: Job, problem: AssemblerError) -> None:
-    age = utcnow() - job.accepted_at
+    # Counted from the end: a request that took long must not leave what it half made for long.
+    age = utcnow() - (job.finished_at or job.accepted_at)
     if problem.retryable and age < jobs.GIVE_UP_AFTER:
         delay = problem.retry_after or min(LONGEST_DELAY, max(FIRST_DELAY, age.total_seconds() / 4))
         _update(_mine(job), cleanup_owner=None, cleanup_due_at=database_now() + delay)
@@ -118,7 +123,7 @@ def _again_or_never(job: Job, problem: AssemblerError) -> None:
         return
     if _update(_mine(job), cleanup_owner=None, cleanup_due_at=None):
         message = f"What was half made could not be cleaned up: {problem.message}"
-        record_event(db.session(), job.request_id, "cleanup_failed", message, {"error": problem.to_json()})
+        _record(job, "cleanup_failed", message, {"error": problem.to_json()})
     db.session.commit()
 
 
@@ -129,10 +134,10 @@ def _done(job: Job, event: str | None, message: str) -> None:
     kept = event in ("kept", "made_private")
     wait = 0.0 if kept else _seconds_of_doubt(job)
     if _update(_mine(job), cleanup_owner=None, cleanup_due_at=database_now() + wait if wait else None):
-        if not kept:
-            _write_space(job, created_on_target=False, url=None, **({} if wait else {"slot": None}))
+        if not kept and job.action in MAKING:
+            _write_space(job, created_on_target=False, made_at=None, url=None, **({} if wait else {"slot": None}))
         if event:
-            record_event(db.session(), job.request_id, event, message)
+            _record(job, event, message)
     db.session.commit()
 
 
@@ -141,14 +146,15 @@ def _resume(job: Job, message: str) -> None:
     fresh: dict[str, Any] = {"error": None, "cancel_requested": False, "finished_at": None}
     fresh |= {"cleanup_owner": None, "cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
     if SpaceRequest.move_to(db.session(), job.request_id, QUEUED, condition=_mine(job), **fresh):
-        _write_space(job, state="creating")
-        record_event(db.session(), job.request_id, "resumed", message)
+        if job.action in MAKING:
+            set_state(db.session(), job.space_id, CREATING)
+        _record(job, "resumed", message)
     db.session.commit()
 
 
 def _seconds_of_doubt(job: Job) -> float:
-    """Returns how long a create call without an answer may still be on its way; 0 if there is none."""
-    if job.finished_at is None or (job.space is not None and job.attempts == 1):
+    """Returns how long a call without an answer may still be on its way; 0 if there is none."""
+    if job.finished_at is None or (job.action in MAKING and job.space is not None and job.attempts == 1):
         return 0.0
     settled_at = job.finished_at + timedelta(seconds=2 * job.host.settings.HUB_TIMEOUT)
     return max(0.0, (settled_at - utcnow()).total_seconds())
@@ -166,6 +172,10 @@ def _is_anothers(job: Job, target: Target, space: PublishedSpace) -> bool:
 def _write_space(job: Job, **values: Any) -> None:
     statement = sa.update(Space).where(Space.id == job.space_id).values(**values)
     db.session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def _record(job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> None:
+    record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message, data=data)
 
 
 def _mine(job: Job) -> Any:

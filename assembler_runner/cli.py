@@ -1,9 +1,12 @@
-"""The command `assembler`."""
+"""The commands of the server, for `assembler` and `python -m assembler_runner`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,30 +15,29 @@ from assembler_runner.errors import AssemblerError
 
 
 class _Commands(click.Group):
-    """Loads the account commands, and with them the service, only when one is asked for."""
-
-    _lazy = ("user", "robot", "realm", "role", "secrets")
+    """Imports a command, and perhaps with it the service, only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names all commands."""
-        return sorted([*super().list_commands(ctx), *self._lazy])
+        return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Finds one."""
-        if cmd_name not in self._lazy:
-            return super().get_command(ctx, cmd_name)
-        from assembler_runner.account_commands import GROUPS
+        return COMMANDS[cmd_name][1]() if cmd_name in COMMANDS else None
 
-        return next(group for group in GROUPS if group.name == cmd_name)
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (text, _) in sorted(COMMANDS.items())])
 
 
 @click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="assembler")
 def cli() -> None:
-    """Assembler: a self-hosted factory for Spaces."""
+    """Assembler: a self-hosted factory for Spaces. These are the commands of the server."""
 
 
-@cli.command()
+@click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=5005, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
@@ -54,7 +56,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     run(host, port, instance)
 
 
-@cli.group()
+@click.group()
 def plugin() -> None:
     """Help for authors of plugins."""
 
@@ -92,12 +94,56 @@ def plugin_check(path: Path) -> None:
     sys.exit(3 if errors else 0)
 
 
+def _telling(command: click.Command) -> click.Command:
+    """Makes of the service's errors one message and exit code 1, whichever group the command is in."""
+    work = command.invoke
+
+    def invoke(ctx: click.Context) -> Any:
+        try:
+            return work(ctx)
+        except AssemblerError as problem:
+            click.echo(f"Error: {problem.message}", err=True)
+            if problem.hint:
+                click.echo(f"Hint: {problem.hint}", err=True)
+            ctx.exit(1)
+
+    command.invoke = invoke  # type: ignore[method-assign]  # a command is an object for this
+    return command
+
+
+@cache
+def _account_command(name: str) -> click.Command:
+    from assembler_runner.account_commands import GROUPS
+
+    return _telling(next(group for group in GROUPS if group.name == name))
+
+
+@cache
+def _operator_command(name: str) -> click.Command:
+    from assembler_runner.operator_commands import COMMANDS as OF_OPERATORS
+
+    return _telling(next(command for command in OF_OPERATORS if command.name == name))
+
+
+_telling(serve)
+_telling(plugin)
+
+COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
+    "serve": ("Run API, web pages and worker together.", lambda: serve),
+    "user": ("Make and change users.", lambda: _account_command("user")),
+    "robot": ("Make and change robots.", lambda: _account_command("robot")),
+    "realm": ("Make and change realms.", lambda: _account_command("realm")),
+    "role": ("Show roles and permissions.", lambda: _account_command("role")),
+    "secrets": ("Change the keys of stored secrets.", lambda: _account_command("secrets")),
+    "plugin": ("Write and check plugins.", lambda: plugin),
+    "doctor": ("Check settings and everything the service needs.", lambda: _operator_command("doctor")),
+    "requests": ("List requests, and put failed ones back.", lambda: _operator_command("requests")),
+    "backup": ("Write everything the service keeps into a file.", lambda: _operator_command("backup")),
+    "restore": ("Read a backup into an empty database.", lambda: _operator_command("restore")),
+}
+"""Name → (help, loader): what the entry point group `assembler.commands` gives to the command `assembler`."""
+
+
 def main() -> None:
-    """Runs the command; errors of the service become one message and exit code 1."""
-    try:
-        cli()
-    except AssemblerError as problem:
-        click.echo(f"Error: {problem.message}", err=True)
-        if problem.hint:
-            click.echo(f"Hint: {problem.hint}", err=True)
-        sys.exit(1)
+    """Runs `python -m assembler_runner`: the same commands where the client is not installed."""
+    cli()

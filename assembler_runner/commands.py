@@ -14,9 +14,9 @@ from flask_migrate import stamp
 
 from assembler_runner import requirements
 from assembler_runner.auth import ADMIN, ensure_admin
+from assembler_runner.database import db
 from assembler_runner.errors import AssemblerError
 from assembler_runner.host import current_host
-from assembler_runner.models import db
 from assembler_runner.settings import PROJECT
 
 

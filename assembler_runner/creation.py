@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from assembler_runner.database import commit_lightly, database_now, db
 from assembler_runner.errors import RateLimited
-from assembler_runner.models import RUNNING, CreationTurn, SpaceRequest, database_now, db
-from assembler_runner.storage import insert_new
+from assembler_runner.models import RUNNING, CreationTurn, SpaceRequest
+from assembler_runner.storage import insert_rows
 
 PATIENCE_SECONDS = 20.0
 LOOK_AGAIN_SECONDS = 0.05
@@ -56,13 +57,14 @@ def _take(account: str, claim: str) -> None:
         SpaceRequest.due_at > database_now(),
     )
     free = (CreationTurn.account == account) & (CreationTurn.owner.is_(None) | ~alive)
-    insert_new(db.session(), CreationTurn, [{"account": account, "owner": None}])
+    insert_rows(db.session(), CreationTurn, [{"account": account, "owner": None}])
     while True:
         taken = db.session.execute(
             sa.update(CreationTurn).where(free).values(owner=claim),
             execution_options={"synchronize_session": False},
         )
-        db.session.commit()
+        # Whose power fails creates nothing any more.
+        commit_lightly()
         if taken.rowcount == 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
             return
         if time.monotonic() > deadline:
@@ -78,7 +80,7 @@ def _give_back(account: str, claim: str) -> None:
     db.session.execute(
         sa.update(CreationTurn).where(mine).values(owner=None), execution_options={"synchronize_session": False}
     )
-    db.session.commit()
+    commit_lightly()
 
 
 def _busy() -> RateLimited:

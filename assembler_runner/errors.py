@@ -1,4 +1,4 @@
-"""Every error of the service, as one tree.
+"""Every error of the service, as one tree::
 
     AssemblerError                500  internal_error
     ├── SettingsError             500  invalid_settings      the service does not start
@@ -10,8 +10,12 @@
     │       └── InactiveToken     400  inactive_token        a refresh token came a second time
     ├── Forbidden                 403  forbidden
     ├── NotFound                  404  not_found
+    │   └── Gone                  410  gone                  it was there, and is deleted
     ├── Conflict                  409  conflict
-    │   └── NameTaken             409  name_taken
+    │   ├── NameTaken             409  name_taken
+    │   ├── ForeignCommit         409  foreign_commit        somebody else changed the Space; carries the difference
+    │   └── BaseFailed            409  base_failed           the change that this one builds on failed
+    ├── PreconditionFailed        412  precondition_failed   If-Match names another commit
     ├── TooLarge                  413  too_large
     ├── TooManyRequests           429  too_many_requests
     │   └── QuotaExceeded         429  quota_exceeded
@@ -101,7 +105,7 @@ class AssemblerError(Exception):
         """Name of the kind of error, as published clients know it."""
         return type(self).__name__
 
-    def to_json(self) -> dict[str, str | None]:
+    def to_json(self) -> dict[str, Any]:
         """Returns what a request's `error` field holds."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
@@ -184,6 +188,15 @@ class NotFound(AssemblerError):
     default_hint = "Check the address and the id."
 
 
+class Gone(NotFound):
+    """It was there for everybody, and is deleted."""
+
+    status = 410
+    code = "gone"
+    default_message = "What was here is deleted."
+    default_hint = "Nothing to do; it does not come back by itself."
+
+
 class Conflict(AssemblerError):
     """The thing is in a state that does not allow this."""
 
@@ -199,6 +212,47 @@ class NameTaken(Conflict):
     code = "name_taken"
     default_message = "A Space of this name exists already."
     default_hint = "Choose another name, or leave the name out to get a generated one."
+
+
+class ForeignCommit(Conflict):
+    """Somebody else has committed to the Space since we did.
+
+    Args:
+        message: what happened.
+        details: `commit_oid` (theirs), `known_oid` (ours) and `diff` with the lists `added`, `changed` and `deleted`.
+    """
+
+    code = "foreign_commit"
+    default_message = "Somebody else has changed the Space on its target; nothing was overwritten."
+    default_hint = (
+        "Look at the difference. To go on, send the change again with If-Match naming their commit, or with force: "
+        "mode replace overwrites their files, mode merge keeps those that the change does not touch."
+    )
+
+    def __init__(self, message: str | None = None, *, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = details or {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what a request's `error` field holds."""
+        return {**super().to_json(), "details": self.details}
+
+
+class BaseFailed(Conflict):
+    """A change builds on an earlier one that was accepted, but did not succeed."""
+
+    code = "base_failed"
+    default_message = "The change that this one builds on did not succeed; nothing was changed."
+    default_hint = "Retry the earlier request and then this one, or send the change again."
+
+
+class PreconditionFailed(AssemblerError):
+    """The Space is not at the commit that the caller names."""
+
+    status = 412
+    code = "precondition_failed"
+    default_message = "The Space is not at the commit named in If-Match."
+    default_hint = "Get the Space again, look at what has changed, and send the change with its new ETag."
 
 
 class TooLarge(AssemblerError):

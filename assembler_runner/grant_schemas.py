@@ -51,7 +51,7 @@ _NOT_NESTED = ("realm", "email", "secret")
 
 def _nested(schema: type[AutoSchema], name: str) -> type[AutoSchema]:
     """Returns the schema of an object inside another: without what has to be asked for."""
-    shown = tuple(field for field in schema.Meta.fields if field not in _NOT_NESTED)  # type: ignore[attr-defined]
+    shown = tuple(field for field in schema.Meta.fields if field not in _NOT_NESTED)  # type: ignore[attr-defined]  # ours
     meta = type("Meta", (schema.Meta,), {"fields": shown})
     return type(f"Nested{name.capitalize()}Schema", (schema,), {"__doc__": schema.__doc__, "Meta": meta})
 

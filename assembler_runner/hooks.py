@@ -7,7 +7,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.errors import Finding, PluginError
+from assembler_runner.errors import Finding, PluginError, TooLarge
 from assembler_runner.json_schema import json_schema
 from assembler_runner.paths import check_collisions, check_path
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
@@ -118,14 +118,14 @@ def broken(plugin: SpacePlugin, what: str) -> PluginError:
 
 def _checked_files(plugin: SpacePlugin, what: str, files: Any) -> list[SpaceFile]:
     if not isinstance(files, list) or not all(
-        isinstance(file, SpaceFile) and isinstance(file.path, str) and isinstance(file.content, bytes) for file in files
+        isinstance(file, SpaceFile) and isinstance(file.path, str) and isinstance(file.source, bytes) for file in files
     ):
         raise broken(plugin, f"{what} must return a list of SpaceFile with str paths and bytes")
     wrong = [finding for file in files for finding in check_path(file.path)]
     wrong += check_collisions(file.path for file in files)
     if wrong or len({file.path for file in files}) != len(files):
         raise broken(plugin, f"{what} returned a path that no Space may have, or one path twice")
-    return [SpaceFile(file.path, file.content, "default") for file in files]
+    return [SpaceFile(file.path, file.source, "default") for file in files]
 
 
 def _plain(value: Any) -> bool:
@@ -139,6 +139,9 @@ def _plain(value: Any) -> bool:
 def _ask(plugin: SpacePlugin, method: str, *arguments: Any) -> Any:
     try:
         return getattr(plugin, method)(*arguments)
+    except TooLarge:
+        # The plugin wanted to read a file of the caller's that is too large for that.
+        raise
     # A stranger's code may raise anything, and ask to leave; its text may hold what is not for callers.
     except (Exception, SystemExit) as problem:
         raise broken(plugin, f"{method}() raised {type(problem).__name__}") from problem

@@ -8,6 +8,7 @@ from typing import cast
 
 from flask import current_app
 
+from assembler_runner.event_feed import EventFeed
 from assembler_runner.leases import Leases
 from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.registry import Registry
@@ -30,6 +31,7 @@ class Host:
         targets: where each realm can publish.
         vault: seals secrets.
         leases: the claims of this process.
+        feed: wakes who reads events live.
     """
 
     settings: Settings
@@ -39,6 +41,7 @@ class Host:
     targets: RealmTargets
     vault: Vault
     leases: Leases
+    feed: EventFeed
 
 
 def current_host() -> Host:

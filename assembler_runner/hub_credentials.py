@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from assembler_runner import audit
 from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.database import db, utcnow
 from assembler_runner.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
 from assembler_runner.host import Host
-from assembler_runner.models import SpaceRequest, db, utcnow
+from assembler_runner.models import SpaceRequest
 from assembler_runner.rights import Account
+from assembler_runner.runtime_models import Following
 from assembler_runner.targets.huggingface import HubAccount
 from assembler_runner.vault import Vault
 
@@ -99,8 +101,13 @@ def rotate(vault: Vault) -> int:
         # Not if the request has ended meanwhile: its secrets are gone then.
         row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, sealed.is_not(None))
         db.session.execute(row.values(sealed_secrets=vault.reseal(str(secrets)), updated_at=SpaceRequest.updated_at))
+    marks = Following.sealed_marks
+    followed = db.session.execute(sa.select(Following.space_id, marks).where(marks.is_not(None))).all()
+    for space_id, sealed_marks in followed:
+        mine = sa.update(Following).where(Following.space_id == space_id)
+        db.session.execute(mine.values(sealed_marks=vault.reseal(str(sealed_marks))))
     db.session.commit()
-    return len(credentials) + len(requests)
+    return len(credentials) + len(requests) + len(followed)
 
 
 def check_realm(account: Account, realm_id: str) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import marshmallow as ma
 
+from assembler_runner.contents import Content
+from assembler_runner.database import utcnow
 from assembler_runner.errors import Finding
+from assembler_runner.given import BucketReference, Given
 from assembler_runner.paths import field_of
 
 HARDWARE = (
@@ -68,8 +72,11 @@ def check_variable(name: str) -> None:
 NO_FILES = "No files were given: put at least one file into it, such as app.py."
 
 
-class Files(ma.fields.Field[dict[str, bytes]]):
-    """Files as `{path: text}` or `{path: {"content": …, "encoding": "utf-8" | "base64"}}`; becomes path → bytes."""
+class Files(ma.fields.Field[dict[str, Given]]):
+    """Files by path: text, `{"content": …, "encoding": "utf-8" | "base64"}` or `{"bucket_file_id": …}`.
+
+    Content that was read from elsewhere already stays as it is.
+    """
 
     default_error_messages = {
         "required": NO_FILES,
@@ -77,10 +84,10 @@ class Files(ma.fields.Field[dict[str, bytes]]):
         "invalid": "Must be an object of path and content.",
     }
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, bytes]:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Given]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        contents: dict[str, bytes] = {}
+        contents: dict[str, Given] = {}
         findings = []
         for path, entry in value.items():
             content = _file_content(path, entry)
@@ -93,9 +100,33 @@ class Files(ma.fields.Field[dict[str, bytes]]):
         return contents
 
 
-def _file_content(path: str, entry: Any) -> bytes | Finding:
+class Archive(ma.fields.Field[Content | BucketReference]):
+    """An archive as `{"bucket_file_id": …}`; content that came as a part of a form stays as it is."""
+
+    default_error_messages = {"invalid": 'Must be {{"bucket_file_id": "…"}}, or a part of a form.'}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Content | BucketReference:
+        if isinstance(value, Content):
+            return value
+        reference = _reference(value)
+        if reference is None:
+            raise self.make_error("invalid")
+        return reference
+
+
+def _reference(entry: Any) -> BucketReference | None:
+    if not isinstance(entry, dict) or set(entry) != {"bucket_file_id"} or not isinstance(entry["bucket_file_id"], str):
+        return None
+    return BucketReference(entry["bucket_file_id"])
+
+
+def _file_content(path: str, entry: Any) -> Given | Finding:
     field = field_of(path.encode("utf-8", "backslashreplace").decode())
-    hint = 'Give the text itself, or {"content": "…", "encoding": "base64"}.'
+    hint = 'Give the text itself, {"content": "…", "encoding": "base64"}, or {"bucket_file_id": "…"}.'
+    if isinstance(entry, Content):
+        return entry
+    if reference := _reference(entry):
+        return reference
     if isinstance(entry, str):
         entry = {"content": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
@@ -132,6 +163,31 @@ class JsonObject(ma.fields.Dict):
     default_error_messages = {"invalid": "Must be a JSON object."}
 
 
+class Expiry(ma.fields.AwareDateTime):
+    """A moment to come, at which a Space is deleted by itself."""
+
+    default_error_messages = {"past": "Must be a moment to come."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"description": "When it is deleted by itself, such as 2026-12-31T12:00:00Z; null for never."}
+        super().__init__(format="iso", default_timezone=UTC, allow_none=True, metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        if moment <= utcnow():
+            raise self.make_error("past")
+        return moment
+
+
+BUCKET_FILE = {
+    "type": "object",
+    "required": ["bucket_file_id"],
+    "properties": {"bucket_file_id": {"type": "string", "format": "uuid"}},
+    "additionalProperties": False,
+}
+"""JSON Schema of a file that stands in a bucket."""
+
+
 class SpaceInput(ma.Schema):
     """What is asked for: files, parameters and a type; all but the files has a default."""
 
@@ -156,7 +212,7 @@ class SpaceInput(ma.Schema):
     files = Files(
         metadata={
             "type": "object",
-            "description": 'Path → text, or path → {"content", "encoding": "base64"}.',
+            "description": 'Path → text, path → {"content", "encoding": "base64"}, or path → {"bucket_file_id"}.',
             "additionalProperties": {
                 "anyOf": [
                     {"type": "string"},
@@ -169,10 +225,17 @@ class SpaceInput(ma.Schema):
                         },
                         "additionalProperties": False,
                     },
+                    BUCKET_FILE,
                 ]
             },
             "example": {"index.html": "<h1>Hello</h1>"},
         },
+    )
+    archive = Archive(
+        metadata={
+            **BUCKET_FILE,
+            "description": "A zip, tar, tar.gz or tar.zst file in a bucket; what stands in files replaces single ones.",
+        }
     )
     parameters = JsonObject(
         allow_none=True,
@@ -221,10 +284,20 @@ class SpaceInput(ma.Schema):
         validate=ma.validate.Length(max=50),
         metadata={"description": "Words to find it by."},
     )
+    expires_at = Expiry()
     on_failure = ma.fields.String(
         load_default="delete",
         validate=ma.validate.OneOf(("keep", "private", "delete")),
         metadata={"description": "What becomes of a new Space that stayed empty because the request failed."},
+    )
+    callback_url = ma.fields.String(
+        metadata={
+            "description": "Is told of every event of this request, and of what becomes of the Space until the next "
+            "one; see POST /webhooks."
+        },
+    )
+    callback_secret = ma.fields.String(
+        metadata={"description": "`whsec_` and base64; signs what callback_url is sent. A random one if left out."}
     )
     template = ma.fields.String(
         metadata={"description": "Starter app of the type; files may be left out then, and replace single ones."}
@@ -233,7 +306,7 @@ class SpaceInput(ma.Schema):
     @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
         """Checks that there is something to publish."""
-        if isinstance(original, dict) and not original.get("files", {}) and "template" not in original:
+        if isinstance(original, dict) and not original.get("files", {}) and not {"template", "archive"} & set(original):
             raise ma.ValidationError({"files": [NO_FILES]})
 
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.database import database_now, db, reading, utcnow
 from assembler_runner.errors import Conflict, NameTaken
 from assembler_runner.host import Host
-from assembler_runner.models import (
-    RUNNING,
-    SUCCEEDED,
-    RequestFile,
-    Space,
-    SpaceRequest,
-    database_now,
-    db,
-    record_event,
-)
-from assembler_runner.plugin import SpaceFile, Tree
+from assembler_runner.models import RUNNING, Space, SpaceRequest, hold_space, record_event
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
 from assembler_runner.vault import UnreadableSecret
 
@@ -30,6 +22,10 @@ log = logging.getLogger(__name__)
 MARKER = "Assembler-Request: {}"
 CLOCK_TOLERANCE = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
+
+
+class Cancelled(Exception):  # no error: it was asked for
+    """The request was cancelled while it ran."""
 
 
 class LeaseLost(Exception):  # no error: somebody else goes on with the request
@@ -55,6 +51,15 @@ class Job:
         create_sent_at: when a create call was first sent, or None.
         finished_at: when it ended, or None.
         on_failure: what becomes of an empty Space: `keep`, `private` or `delete`.
+        action: what is asked for.
+        number: its number among the requests of the Space.
+        change: what else is asked for; see `changing`.
+        environment: what is asked for beside the files.
+        published_oid: the newest commit of ours, as far as is known.
+        made_at: when the target made the Space, by its clock; None if not known.
+        visibility: who sees the Space now.
+        sent_at: when the first call that changes the target was sent, of actions that do not make a Space.
+        steps_done: the steps that are known to be done; grows as the job goes on.
     """
 
     host: Host
@@ -71,6 +76,15 @@ class Job:
     create_sent_at: datetime | None
     finished_at: datetime | None
     on_failure: str
+    action: str
+    number: int
+    change: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    published_oid: str | None
+    made_at: datetime | None
+    visibility: str
+    sent_at: datetime | None
+    steps_done: list[str] = field(default_factory=list)
 
     @property
     def marker(self) -> str:
@@ -83,9 +97,26 @@ class Job:
         Raises:
             UnreadableSecret: the secrets were sealed with another key.
         """
-        if not self.sealed_secrets:
-            return self.spec
-        return replace(self.spec, secrets=self.host.vault.open(self.sealed_secrets))
+        return replace(self.spec, secrets={key: value for key, value in self.secrets().items() if value is not None})
+
+    def secrets(self) -> Mapping[str, str | None]:
+        """Returns the secrets; one that is None is to be removed.
+
+        Raises:
+            UnreadableSecret: the secrets were sealed with another key.
+        """
+        return self.host.vault.open(self.sealed_secrets) if self.sealed_secrets else {}
+
+    def published(self) -> PublishedSpace:
+        """Returns the Space on its target.
+
+        Raises:
+            Conflict: it was never published there.
+        """
+        if self.space is None or self.published_oid is None:
+            hint = "Retry the request that makes the Space, then this one; or send a new Space request."
+            raise Conflict("The Space was never published on its target.", hint=hint)
+        return self.space
 
     def usable_target(self) -> Target:
         """Returns the target.
@@ -101,6 +132,7 @@ class Job:
         return self.target
 
 
+@reading()
 def load(host: Host, request_id: str, owner: str) -> Job:
     """Reads a claimed request."""
     request = db.session.get_one(SpaceRequest, request_id)
@@ -132,6 +164,15 @@ def load(host: Host, request_id: str, owner: str) -> Job:
         create_sent_at=request.create_sent_at,
         finished_at=request.finished_at,
         on_failure=request.on_failure,
+        action=request.action,
+        number=request.number,
+        change=request.change or {},
+        environment=environment,
+        published_oid=space.published_oid,
+        made_at=space.made_at,
+        visibility=space.visibility,
+        sent_at=request.sent_at,
+        steps_done=list(request.steps_done or []),
     )
     db.session.rollback()
     return job
@@ -143,21 +184,6 @@ def _target_of(host: Host, space: Space) -> Target | None:
     except UnreadableSecret:
         log.error("the Hub token of realm %s cannot be read: SECRET_KEY has changed", space.realm_id)
         return None
-
-
-def read_tree(job: Job) -> Tree:
-    """Returns the files the request publishes.
-
-    Raises:
-        BlobMissing: the file store lacks one.
-    """
-    rows = list(db.session.scalars(sa.select(RequestFile).where(RequestFile.request_id == job.request_id)))
-    files = {
-        row.path: SpaceFile(row.path, job.host.files.get(db.session(), row.sha256), row.origin)  # type: ignore[arg-type]  # written from an Origin
-        for row in rows
-    }
-    db.session.rollback()
-    return Tree(files)
 
 
 def write(
@@ -177,6 +203,8 @@ def write(
     Raises:
         LeaseLost: it does not hold any more.
     """
+    if space or event:
+        hold_space(db.session(), job.space_id)
     held = sa.update(SpaceRequest).where(
         SpaceRequest.id == job.request_id, SpaceRequest.lease_owner == job.owner, SpaceRequest.status == RUNNING
     )
@@ -189,8 +217,67 @@ def write(
         raise LeaseLost
     _write_space(job, space)
     if event:
-        record_event(db.session(), job.request_id, *event)
+        type, message = event
+        record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
     db.session.commit()
+
+
+@reading()
+def is_cleaned_up_after(job: Job) -> bool:
+    """Returns whether what another request of the Space half made is still to be dealt with."""
+    due = (SpaceRequest.space_id == job.space_id) & SpaceRequest.cleanup_due_at.is_not(None)
+    found = db.session.scalar(sa.select(sa.func.count()).select_from(SpaceRequest).where(due))
+    db.session.rollback()
+    return bool(found)
+
+
+@reading()
+def check_cancelled(job: Job) -> None:
+    """Ends the work where that was asked for.
+
+    Raises:
+        Cancelled: it was.
+    """
+    asked = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
+    db.session.rollback()
+    if asked:
+        raise Cancelled
+
+
+def will_send(job: Job) -> Job:
+    """Writes down that a call is about to be sent that changes the target; returns the job that knows it.
+
+    Raises:
+        LeaseLost: the claim does not hold any more.
+    """
+    sent_at = job.sent_at or utcnow()
+    write(job, {"sent_at": sent_at})
+    return replace(job, sent_at=sent_at)
+
+
+def step(job: Job, name: str, act: Callable[[], object], told: str, *, space: dict[str, Any] | None = None) -> Job:
+    """Does one step that may be repeated, unless it is known to be done.
+
+    Args:
+        job: the claimed request.
+        name: name of the step.
+        act: does it.
+        told: what was done, for people; never a value.
+        space: columns of the Space to set when it is done.
+    Returns:
+        The job that knows it.
+    Raises:
+        Cancelled: the request was cancelled.
+        LeaseLost: the claim does not hold any more.
+    """
+    if name in job.steps_done:
+        return job
+    check_cancelled(job)
+    job = will_send(job)
+    act()
+    job.steps_done.append(name)
+    write(job, {"steps_done": list(job.steps_done)}, space=space, event=("changed", told))
+    return job
 
 
 def remember_space(job: Job, space: PublishedSpace) -> Job:
@@ -210,27 +297,51 @@ def forget_space(job: Job) -> Job:
     Raises:
         LeaseLost: the claim does not hold any more.
     """
-    write(job, {}, space={"created_on_target": False, "url": None})
-    return replace(job, space=None)
+    write(job, {}, space={"created_on_target": False, "made_at": None, "url": None})
+    return replace(job, space=None, made_at=None)
 
 
-def finish(job: Job, status: str, *, space: dict[str, Any] | None = None, **values: Any) -> bool:
+def finish(
+    job: Job,
+    status: str,
+    *,
+    space: dict[str, Any] | None = None,
+    event: tuple[str, str] | None = None,
+    then: Callable[[], None] | None = None,
+    **values: Any,
+) -> bool:
     """Ends the request, if the claim still holds.
 
     Args:
         job: the claimed request.
         status: how it ended.
         space: columns of its Space to set.
+        event: type and message of an event that comes before the end.
+        then: what else is to be written in the same transaction.
         values: columns of the request to set.
     Returns:
         Whether it was ended here.
     """
+    if event:
+        type, message = event
+        record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
     moved = SpaceRequest.move_to(db.session(), job.request_id, status, owner=job.owner, lease_owner=None, **values)
-    if moved:
-        free = {"slot": None} if status != SUCCEEDED and values.get("cleanup_due_at") is None else {}
-        _write_space(job, (space or {}) | free)
+    if not moved:
+        db.session.rollback()
+        return False
+    _write_space(job, space)
+    if then is not None:
+        then()
     db.session.commit()
-    return moved
+    return True
+
+
+def secrets_of(job: Job) -> Mapping[str, str]:
+    """Returns the secrets of the request, to be known in logs; none where they cannot be read any more."""
+    try:
+        return job.spec_with_secrets().secrets
+    except UnreadableSecret:
+        return {}
 
 
 def lost_creation(job: Job, target: Target) -> PublishedSpace | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.models import RUNNING, SpaceRequest, database_now
+from assembler_runner.database import database_now
+from assembler_runner.models import RUNNING, SpaceRequest
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,21 @@ that names the known ones: a typing error must not return everything.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from werkzeug.datastructures import MultiDict
 
+from assembler_runner import paging
+from assembler_runner.database import UtcDateTime
 from assembler_runner.errors import Finding, InvalidRequest
-from assembler_runner.models import UtcDateTime
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+AFTER = "page[after]"
 
 _PARAMETER = re.compile(r"(page|filter)\[([A-Za-z_.]+)\]")
 _OPERATORS = ("<=", ">=", "!~", "!", "~", "<", ">", "=")
@@ -43,6 +46,7 @@ class Listing:
         default_sort: order without a request for one.
         includes: names of nested objects that `include` adds.
         optional: names of fields that only `fields` adds.
+        contains: name → condition that a list of words holds a word; for filters only.
     """
 
     fields: Mapping[str, InstrumentedAttribute[Any]]
@@ -50,6 +54,7 @@ class Listing:
     default_sort: str = "-created_at"
     includes: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    contains: Mapping[str, Callable[[str], sa.ColumnElement[bool]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,12 @@ class Page:
     limit: int
     offset: int
     added: frozenset[str] = frozenset()
+    after: str | None = None
 
     def meta(self) -> dict[str, Any]:
         """Returns what stands beside the data."""
-        return {"total": self.total, "limit": self.limit, "offset": self.offset, "schema": {}}
+        more = {"after": self.after} if self.after else {}
+        return {"total": self.total, "limit": self.limit, "offset": self.offset, **more, "schema": {}}
 
 
 def read_page(session: Session, query: sa.Select[Any], listing: Listing, arguments: Mapping[str, str]) -> Page:
@@ -80,7 +87,9 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
     """
     added, findings = _added(listing, arguments)
     limit, offset = DEFAULT_LIMIT, 0
-    for name, value in arguments.items():
+    # A filter that comes twice counts twice, so that a range can be asked for.
+    pairs = arguments.items(multi=True) if isinstance(arguments, MultiDict) else arguments.items()
+    for name, value in pairs:
         match = _PARAMETER.fullmatch(name)
         if match and match[1] == "filter":
             query, problems = _filtered(query, listing, match[2], value)
@@ -93,18 +102,43 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
                 limit = max(1, min(number, MAX_LIMIT))
             else:
                 offset = max(0, number)
-        elif name not in ("sort", "fields", "include"):
-            hint = (
-                "Known: page[limit], page[offset], sort and filter[…] with " + ", ".join(sorted(listing.fields)) + "."
-            )
+        elif name not in ("sort", "fields", "include", AFTER):
+            names = ", ".join(sorted({*listing.fields, *listing.contains}))
+            hint = f"Known: page[limit], page[offset], {AFTER}, sort and filter[…] with {names}."
             findings.append(Finding("unknown_parameter", f"The parameter {name} is not known.", path=name, hint=hint))
     order, problems = _order(listing, arguments.get("sort") or listing.default_sort)
     findings += problems
+    wanted = query
+    if cursor := arguments.get(AFTER):
+        try:
+            wanted = paging.after(query, order, cursor)
+        except paging.BadCursor:
+            hint = "Take meta.after of the page before, with the same sort."
+            findings.append(Finding("invalid_page", f"{AFTER} is not known here.", path=AFTER, hint=hint))
     if findings:
         raise InvalidQuery(issues=findings)
-    total = session.scalar(sa.select(sa.func.count()).select_from(query.order_by(None).subquery())) or 0
-    rows = list(session.scalars(query.order_by(*order).limit(limit).offset(offset)))
-    return Page(rows, total, limit, offset, added)
+    rows = list(session.scalars(paging.ordered(wanted, order).limit(limit + 1).offset(offset)))
+    more = paging.cursor_after(rows[limit - 1], order) if len(rows) > limit else None
+    return Page(rows[:limit], paging.total_of(session, query), limit, offset, added, more)
+
+
+def filtered(query: sa.Select[Any], listing: Listing, wanted: Mapping[str, str]) -> sa.Select[Any]:
+    """Narrows a query.
+
+    Args:
+        query: all rows the caller may see.
+        listing: what may be asked.
+        wanted: field → operator and value, as in `filter[field]=value`.
+    Raises:
+        InvalidQuery: with one finding per filter that is not understood.
+    """
+    findings = []
+    for name, value in wanted.items():
+        query, problems = _filtered(query, listing, name, value)
+        findings += problems
+    if findings:
+        raise InvalidQuery(issues=findings)
+    return query
 
 
 def read_added(listing: Listing, arguments: Mapping[str, str]) -> frozenset[str]:
@@ -147,9 +181,13 @@ def _added(listing: Listing, arguments: Mapping[str, str]) -> tuple[frozenset[st
 
 
 def _filtered(query: sa.Select[Any], listing: Listing, name: str, value: str) -> tuple[sa.Select[Any], list[Finding]]:
+    if has := listing.contains.get(snake(name)):
+        words = value.removeprefix("!").removeprefix("=").split(",")
+        found = sa.or_(*(has(word) for word in words))
+        return query.where(sa.not_(found) if value.startswith("!") else found), []
     column = listing.fields.get(snake(name))
     if column is None:
-        hint = f"Fields to filter by: {', '.join(sorted(listing.fields))}."
+        hint = f"Fields to filter by: {', '.join(sorted({*listing.fields, *listing.contains}))}."
         return query, [Finding("unknown_filter", f"There is no filter {name}.", path=f"filter[{name}]", hint=hint)]
     operator = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     text = value[len(operator) :]
@@ -195,8 +233,8 @@ def _typed(column: InstrumentedAttribute[Any], text: str) -> Any:
     return text
 
 
-def _order(listing: Listing, sort: str) -> tuple[list[Any], list[Finding]]:
-    order: list[Any] = []
+def _order(listing: Listing, sort: str) -> tuple[paging.Order, list[Finding]]:
+    order: list[tuple[InstrumentedAttribute[Any], bool]] = []
     findings = []
     for part in sort.split(","):
         name = part.strip()
@@ -207,8 +245,8 @@ def _order(listing: Listing, sort: str) -> tuple[list[Any], list[Finding]]:
                 Finding("unknown_sort", f"There is no field {name.lstrip('-+')} to sort by.", path="sort", hint=hint)
             )
         else:
-            order.append(column.desc() if name.startswith("-") else column.asc())
-    return [*order, listing.tie_break], findings
+            order.append((column, name.startswith("-")))
+    return [*order, (listing.tie_break, False)], findings
 
 
 def snake(name: str) -> str:

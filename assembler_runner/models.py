@@ -5,18 +5,16 @@ The row of a request is the truth; a Celery message is only a wake-up.
 
 from __future__ import annotations
 
-import json
-import threading
-import uuid
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import mysql
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
+from assembler_runner.webhook_models import PENDING, Webhook, WebhookDelivery
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 
@@ -31,117 +29,11 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
+MAKING = frozenset({"create", "duplicate"})
+"""Actions that make a Space."""
 
-class JsonText(sa.TypeDecorator[Any]):
-    """Any JSON value as ASCII text: keeps what JSON types of databases refuse (NUL, lone surrogates, depth, order)."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Takes the text type without a small limit."""
-        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name in ("mysql", "mariadb") else sa.Text())
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        """Writes JSON."""
-        return None if value is None else json.dumps(value, separators=(",", ":"))
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        """Reads JSON."""
-        return None if value is None else json.loads(value)
-
-
-class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A moment in UTC with microseconds, timezone-aware in Python on every database."""
-
-    impl = sa.DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Takes microseconds on MariaDB, which drops them by default."""
-        if dialect.name in ("mysql", "mariadb"):
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        return dialect.type_descriptor(sa.DateTime())
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Writes the moment as UTC without a zone."""
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
-        """Reads it back as UTC."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class database_now(sa.sql.functions.GenericFunction[float]):  # noqa: N801 - it is an SQL function
-    """The database's clock as seconds since 1970: one clock for all hosts."""
-
-    type = sa.Double()
-    inherit_cache = True
-
-
-@compiles(database_now)
-def _now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(database_now, "postgresql")
-def _now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return "extract(epoch from clock_timestamp())::double precision"
-
-
-@compiles(database_now, "mysql", "mariadb")
-def _now_mariadb(element: Any, compiler: Any, **kw: Any) -> str:
-    return "(unix_timestamp(now(6)) + 0e0)"
-
-
-class Base(DeclarativeBase):
-    """Base of all models."""
-
-    metadata = sa.MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    # Bytes decide equality of text on every database; MariaDB's own default folds case and accents.
-    # Without "nopad" it would still ignore blanks at the end.
-    __table_args__: Any = {
-        "mysql_charset": "utf8mb4",
-        "mysql_collate": "utf8mb4_bin",
-        "mysql_engine": "InnoDB",
-        "mariadb_charset": "utf8mb4",
-        "mariadb_collate": "utf8mb4_nopad_bin",
-        "mariadb_engine": "InnoDB",
-    }
-
-
-db = SQLAlchemy(metadata=Base.metadata)
-
-
-def utcnow() -> datetime:
-    """Returns the present moment in UTC."""
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """Returns a new random id."""
-    return str(uuid.uuid4())
-
-
-def id_column() -> Any:
-    """Returns the column of a primary key."""
-    return mapped_column(sa.String(36), primary_key=True, default=new_id, doc="Id, a UUID.")
-
-
-class Timestamps:
-    """When a row was made and last changed."""
-
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="When it was made, UTC.")
-    updated_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, default=utcnow, onupdate=utcnow, doc="When it was last changed, UTC."
-    )
+RELEASES = MAKING | {"update", "rollback"}
+"""Actions whose result is a tree that can be returned to."""
 
 
 class Space(Timestamps, Base):
@@ -150,7 +42,7 @@ class Space(Timestamps, Base):
     __tablename__ = "spaces"
 
     id: Mapped[str] = id_column()
-    name: Mapped[str] = mapped_column(sa.String(96), doc="Name on its target.")
+    name: Mapped[str] = mapped_column(sa.String(96), index=True, doc="Name on its target.")
     namespace: Mapped[str | None] = mapped_column(
         sa.String(96), doc="User or organisation that owns it on its target; null until known."
     )
@@ -159,20 +51,69 @@ class Space(Timestamps, Base):
     space_type: Mapped[str] = mapped_column(sa.String(50), doc="Its type.")
     visibility: Mapped[str] = mapped_column(sa.String(16), doc="public, private or protected.")
     state: Mapped[str] = mapped_column(sa.String(32), default="creating", doc="What is known of the running app.")
+    state_since: Mapped[datetime | None] = mapped_column(UtcDateTime, default=utcnow, doc="Since when, UTC.")
+    state_checked_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, doc="When its target was last asked, UTC; null if it was not yet."
+    )
+    state_source: Mapped[str] = mapped_column(
+        sa.String(16),
+        default="service",
+        server_default="service",
+        doc="How the state was learnt: service (from what was done here), target (it said so), assumed (it said so, "
+        "but not for certain about the newest commit) or timeout.",
+    )
+    stage: Mapped[str | None] = mapped_column(sa.String(64), doc="The same in the target's own word.")
+    problem: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Why the app does not run, or null.")
     labels: Mapped[list[str]] = mapped_column(JsonText, default=list, doc="Words to find it by.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Realm it belongs to.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that made it.")
     # Target and name while the Space holds them, else null: one unique index that works on all databases.
     slot: Mapped[str | None] = mapped_column(sa.String(255), unique=True)
     created_on_target: Mapped[bool] = mapped_column(default=False)
+    # When its target made it, by the target's clock: tells it from another one that took its name.
+    made_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # The newest commit of ours, and the newest one of somebody else on top of it, as far as is known.
+    published_oid: Mapped[str | None] = mapped_column(sa.String(64))
+    foreign_oid: Mapped[str | None] = mapped_column(sa.String(64))
+    expires_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, index=True, doc="When it is deleted by itself, UTC; null for never."
+    )
+    expiry_warnings: Mapped[int] = mapped_column(default=0, server_default="0")
+    # Counts its requests; their numbers are the order in which they are worked on.
+    request_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    # Counts its events. Whoever writes one holds this row, so their numbers rise in the order of the commits.
+    event_count: Mapped[int] = mapped_column(default=0, server_default="0")
 
     requests: Mapped[list[SpaceRequest]] = relationship(back_populates="space", order_by="SpaceRequest.created_at")
+
+    __table_args__ = (sa.Index("ix_spaces_realm_id_created_at", "realm_id", "created_at"), Base.__table_args__)
 
     @property
     def latest_request(self) -> SpaceRequest:
         """The request made last."""
+        if (known := self.__dict__.get("_latest_request")) is not None:
+            return known  # type: ignore[no-any-return]  # put there by know_latest
         query = sa.select(SpaceRequest).where(SpaceRequest.space_id == self.id)
-        return db.session.scalars(query.order_by(SpaceRequest.created_at.desc(), SpaceRequest.id).limit(1)).one()
+        return db.session.scalars(query.order_by(SpaceRequest.number.desc()).limit(1)).one()
+
+    def know_latest(self, request: SpaceRequest) -> None:
+        """Spares a query where the request made last is at hand."""
+        self.__dict__["_latest_request"] = request
+
+    @property
+    def commit_oid(self) -> str | None:
+        """The live commit, as last seen."""
+        return self.foreign_oid or self.published_oid
+
+    @hybrid_property
+    def alive(self) -> bool:
+        """Whether it was not deleted here; one that is only gone on its target still holds its name."""
+        return self.state != "deleted" or self.slot is not None
+
+    @alive.inplace.expression
+    @classmethod
+    def _alive(cls) -> sa.ColumnElement[bool]:
+        return sa.or_(cls.state != "deleted", cls.slot.is_not(None))
 
 
 class SpaceRequest(Timestamps, Base):
@@ -184,7 +125,12 @@ class SpaceRequest(Timestamps, Base):
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id"), index=True, doc="Its Space.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Realm it belongs to.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
-    action: Mapped[str] = mapped_column(sa.String(16), doc="What is asked for: create.")
+    number: Mapped[int] = mapped_column(
+        default=1,
+        server_default="1",
+        doc="Number among the requests of its Space; they are done in this order.",
+    )
+    action: Mapped[str] = mapped_column(sa.String(16), doc="What is asked for: create, update, rollback, delete …")
     status: Mapped[str] = mapped_column(
         sa.String(16), default=QUEUED, doc="queued, running, succeeded, failed or cancelled."
     )
@@ -193,12 +139,17 @@ class SpaceRequest(Timestamps, Base):
     sdk: Mapped[str] = mapped_column(sa.String(16))
     parameters: Mapped[Any] = mapped_column(JsonText, doc="The parameters, as given.")
     options: Mapped[Any] = mapped_column(JsonText, doc="The options of the type, as given.")
-    # Hardware, sleep time and variables; what the create call carries beside the secrets.
+    # What else is asked for; see changing.py.
+    change: Mapped[Any] = mapped_column(JsonText, nullable=True, default=dict)
+    # Hardware, sleep time, visibility and variables; in an update a variable that is null is removed.
     environment: Mapped[Any] = mapped_column(JsonText, default=dict)
     sealed_secrets: Mapped[str | None] = mapped_column(JsonText)
     tree_digest: Mapped[str] = mapped_column(sa.String(64), doc="Digest over paths and contents of all files.")
     commit_oid: Mapped[str | None] = mapped_column(sa.String(64))
     commit_url: Mapped[str | None] = mapped_column(sa.String(512))
+    unchanged: Mapped[bool] = mapped_column(
+        default=False, server_default="0", doc="Whether all files were so already, so that no commit was made."
+    )
     attempts: Mapped[int] = mapped_column(default=0, doc="How often a worker took it up.")
     errors: Mapped[int] = mapped_column(default=0)
     error: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Why it failed: code, message, hint; or null.")
@@ -207,6 +158,9 @@ class SpaceRequest(Timestamps, Base):
     )
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     create_sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Of other actions: when the first call was sent that changes the target, and which steps are known to be done.
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    steps_done: Mapped[Any] = mapped_column(JsonText, nullable=True)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When a worker first took it up, UTC.")
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When it ended, UTC.")
     # The claim: who works on it, until when (running) or when to wake it again (queued), not before which moment.
@@ -229,6 +183,8 @@ class SpaceRequest(Timestamps, Base):
         sa.Index("ix_space_requests_status_finished_at", "status", "finished_at"),
         sa.Index("ix_space_requests_owner_id_status", "owner_id", "status"),
         sa.Index("ix_space_requests_realm_id_status", "realm_id", "status"),
+        sa.Index("ix_space_requests_realm_id_created_at", "realm_id", "created_at"),
+        sa.Index("ix_space_requests_status_created_at", "status", "created_at"),
         Base.__table_args__,
     )
 
@@ -254,7 +210,8 @@ class SpaceRequest(Timestamps, Base):
     ) -> bool:
         """Changes the status, if the present one allows it; the only place where that is done.
 
-        The change is one conditional UPDATE, so of two who try only one succeeds; the event is written with it.
+        The change is one conditional UPDATE, so of two who try only one succeeds; the event is written with it. The row
+        of the Space is held before that of the request, everywhere, so that nobody waits in a circle.
 
         Args:
             session: the session; the caller commits.
@@ -266,6 +223,7 @@ class SpaceRequest(Timestamps, Base):
         Returns:
             Whether it was changed.
         """
+        hold_space_of(session, request_id)
         sources = [source for source, targets in TRANSITIONS.items() if status in targets]
         where = [SpaceRequest.id == request_id, SpaceRequest.status.in_(sources)]
         if owner is not None:
@@ -279,8 +237,21 @@ class SpaceRequest(Timestamps, Base):
         if result.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
             return False
         session.expire_all()
-        record_event(session, request_id, status, data=_status_data(values))
+        space_id = session.scalars(sa.select(SpaceRequest.space_id).where(SpaceRequest.id == request_id)).one()
+        record_event(session, status, space_id=space_id, request_id=request_id, data=_status_data(values))
         return True
+
+
+def hold_space(session: Session, space_id: str) -> None:
+    """Holds the row of a Space until the transaction ends: what is decided about it is decided by one at a time."""
+    session.execute(sa.select(Space.id).where(Space.id == space_id).with_for_update())
+
+
+def hold_space_of(session: Session, request_id: str) -> None:
+    """Holds the row of the Space of a request; see :func:`hold_space`."""
+    space_id = session.scalar(sa.select(SpaceRequest.space_id).where(SpaceRequest.id == request_id))
+    if space_id is not None:
+        hold_space(session, space_id)
 
 
 def _status_data(values: dict[str, Any]) -> dict[str, Any]:
@@ -302,26 +273,31 @@ class RequestFile(Base):
     path: Mapped[str] = mapped_column(sa.String(1024), doc="Path in the Space.")
     size: Mapped[int] = mapped_column(sa.BigInteger, doc="Size in bytes.")
     sha256: Mapped[str] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the content.")
-    origin: Mapped[str] = mapped_column(sa.String(16), doc="given, default or generated.")
+    origin: Mapped[str] = mapped_column(sa.String(16), doc="given, default, generated or adopted.")
     # What the caller sent, where the published bytes differ from it.
     given_sha256: Mapped[str | None] = mapped_column(sa.String(64), index=True)
 
 
 class Event(Base):
-    """One thing that happened to a request; append-only."""
+    """One thing that happened to a Space, mostly for a request; append-only."""
 
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(
         sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, doc="Rising number."
     )
-    request_id: Mapped[str] = mapped_column(
-        sa.ForeignKey("space_requests.id", ondelete="CASCADE"), index=True, doc="Its request."
+    space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id", ondelete="CASCADE"), doc="Its Space.")
+    request_id: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("space_requests.id", ondelete="CASCADE"),
+        index=True,
+        doc="Its request; null if it is of none.",
     )
     type: Mapped[str] = mapped_column(sa.String(32), doc="What happened.")
     message: Mapped[str | None] = mapped_column(sa.Text, doc="The same for people.")
     data: Mapped[Any] = mapped_column(JsonText, default=dict, doc="Details.")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, doc="When, UTC.")
+
+    __table_args__ = (sa.Index("ix_events_space_id_id", "space_id", "id"), Base.__table_args__)
 
 
 class Blob(Base):
@@ -331,7 +307,13 @@ class Blob(Base):
 
     sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     size: Mapped[int] = mapped_column(sa.BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True)
+    used_at: Mapped[datetime] = mapped_column(
+        UtcDateTime,
+        default=utcnow,
+        server_default="2000-01-01",
+        index=True,
+        doc="When somebody was last about to refer to it, UTC.",
+    )
 
 
 class BlobChunk(Base):
@@ -367,69 +349,51 @@ class IdempotencyKey(Base):
 
 
 def record_event(
-    session: Session, request_id: str, type: str, message: str | None = None, data: dict[str, Any] | None = None
+    session: Session,
+    type: str,
+    *,
+    space_id: str,
+    request_id: str | None = None,
+    message: str | None = None,
+    data: dict[str, Any] | None = None,
 ) -> None:
-    """Appends an event; the caller commits."""
-    session.add(Event(request_id=request_id, type=type, message=message, data=data or {}))
-
-
-class Changes:
-    """Wakes those who wait for the database to change; changes made by other processes are seen by looking again."""
-
-    def __init__(self, look_again: float = 0.25) -> None:
-        self._condition = threading.Condition()
-        self._count = 0
-        self.look_again = look_again
-
-    def notify(self) -> None:
-        """Tells everybody who waits that something was committed."""
-        with self._condition:
-            self._count += 1
-            self._condition.notify_all()
-
-    def wait(self, seen: int, timeout: float) -> int:
-        """Waits until something was committed here since `seen`, or it is time to look again.
-
-        Args:
-            seen: the number returned before; 0 at first.
-            timeout: seconds to wait at most.
-        Returns:
-            The number to pass next time.
-        """
-        with self._condition:
-            self._condition.wait_for(lambda: self._count != seen, timeout=max(0.0, min(timeout, self.look_again)))
-            return self._count
-
-
-changes = Changes()
-
-
-@sa.event.listens_for(Session, "after_commit")
-def _committed(session: Session) -> None:
-    changes.notify()
-
-
-def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:
-    """Sets what each database needs: WAL and immediate write transactions on SQLite, READ COMMITTED elsewhere.
+    """Appends an event; the caller commits, soon: the row of the Space is held until then.
 
     Args:
-        engine: the engine.
-        read_only: tells whether the present work only reads; such work takes no write lock on SQLite.
-        patience: tells how many seconds the present work waits for the write lock of SQLite.
+        session: the session.
+        type: what happened.
+        space_id: the Space.
+        request_id: the request it is about, if it is about one.
+        message: the same for people.
+        data: details.
     """
-    if engine.dialect.name != "sqlite":
-        return
+    counted = sa.update(Space).where(Space.id == space_id)
+    session.execute(
+        counted.values(event_count=Space.event_count + 1, updated_at=Space.updated_at),
+        execution_options={"synchronize_session": False},
+    )
+    event = Event(space_id=space_id, request_id=request_id, type=type, message=message, data=data or {})
+    session.add(event)
+    _tell_webhooks(session, event)
 
-    @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, record: Any) -> None:
-        connection.isolation_level = None
-        for pragma in ("busy_timeout=4000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
 
-    @sa.event.listens_for(engine, "begin")
-    def began(connection: sa.Connection) -> None:
-        if read_only():
-            connection.exec_driver_sql("BEGIN")
-            return
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience() * 1000)}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _tell_webhooks(session: Session, event: Event) -> None:
+    """Writes what is to be sent with the event: it is sent if, and only if, the event has happened."""
+    request_id = event.request_id
+    if request_id is None:
+        # What becomes of a Space is told to the callback of the request that was its last.
+        of_space = sa.select(SpaceRequest.id).where(SpaceRequest.space_id == event.space_id)
+        request_id = session.scalar(of_space.order_by(SpaceRequest.created_at.desc(), SpaceRequest.id).limit(1))
+    realm_id = sa.select(Space.realm_id).where(Space.id == event.space_id).scalar_subquery()
+    told = sa.select(Webhook.id, Webhook.event_types).where(
+        Webhook.realm_id == realm_id,
+        Webhook.active,
+        Webhook.space_id.is_(None) | (Webhook.space_id == event.space_id),
+        Webhook.request_id.is_(None) | (Webhook.request_id == request_id),
+    )
+    for webhook_id, event_types in session.execute(told).all():
+        if not event_types or event.type in event_types:
+            session.flush()
+            session.add(
+                WebhookDelivery(webhook_id=webhook_id, event_id=event.id, status=PENDING, created_at=event.created_at)
+            )

@@ -1,7 +1,7 @@
-"""What the worker does after the queue: claim one request, publish its tree, record the result.
+"""What the worker does after the queue: claim one request, do what it asks for, record the result.
 
-Whatever is killed in between, the next attempt looks at the target before it repeats anything: each commit carries the
-request's id, and the row says whether a create call was sent.
+What is done for each action stands in `actions`; claim, fence and what becomes of errors are the same for all. The
+requests of one Space are done one after the other, in the order in which they were accepted.
 """
 
 from __future__ import annotations
@@ -14,57 +14,48 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from assembler_runner import following, metrics, tracing
 from assembler_runner import job as jobs
+from assembler_runner.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.cleanup import clean_up, leave_to_clean_up
-from assembler_runner.creation import creation_turn
-from assembler_runner.errors import (
-    AssemblerError,
-    HeadMoved,
-    NameTaken,
-    RateLimited,
-    TargetNotFound,
-    TargetUnavailable,
-)
+from assembler_runner.correlation import call_id, space_request_id, working_on
+from assembler_runner.database import database_now, db, new_id, reading, utcnow
+from assembler_runner.errors import AssemblerError, RateLimited
 from assembler_runner.host import Host
-from assembler_runner.job import Job, LeaseLost
+from assembler_runner.job import Cancelled, Job, LeaseLost
 from assembler_runner.models import (
     CANCELLED,
     FAILED,
+    MAKING,
     QUEUED,
+    RELEASES,
     RUNNING,
     SUCCEEDED,
     Space,
     SpaceRequest,
-    database_now,
-    db,
-    new_id,
+    hold_space_of,
     record_event,
-    utcnow,
 )
-from assembler_runner.scheduling import next_requests
-from assembler_runner.targets import CommitInfo, PublishedSpace, Target
+from assembler_runner.scheduling import earlier_unfinished, next_requests
+from assembler_runner.states import DELETED, set_state
 
 log = logging.getLogger(__name__)
 
-COMMIT_TITLE = "Publish with Assembler"
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
-HEAD_TRIES = 3
 
 # The database does not answer, is locked or full, or has no free connection.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
-class Cancelled(Exception):  # no error: it was asked for
-    """The request was cancelled while it ran."""
-
-
-def run_next(host: Host, woken_for: str) -> None:
+def run_next(host: Host, woken_for: str) -> str | None:
     """Does the work whose turn it is; every wake-up does one piece.
 
     Args:
         host: the process.
         woken_for: the request that the wake-up names. It comes first if its worker has gone silent, or if something is
             to be cleaned up after it; else the request whose turn it is.
+    Returns:
+        A request that has waited for the one that was done, to be woken for; None if there is none.
     """
     status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == woken_for))
     if status in (FAILED, CANCELLED):
@@ -75,7 +66,17 @@ def run_next(host: Host, woken_for: str) -> None:
     db.session.rollback()
     for request_id in candidates:
         if run(host, request_id):
-            return
+            return successor(request_id)
+    return None
+
+
+def successor(request_id: str) -> str | None:
+    """Returns the next waiting request of the same Space, None if there is none."""
+    space_id = sa.select(SpaceRequest.space_id).where(SpaceRequest.id == request_id).scalar_subquery()
+    waiting = sa.select(SpaceRequest.id).where(SpaceRequest.space_id == space_id, SpaceRequest.status == QUEUED)
+    found = db.session.scalar(waiting.order_by(SpaceRequest.number).limit(1))
+    db.session.rollback()
+    return None if found == request_id else found
 
 
 def run(host: Host, request_id: str) -> bool:
@@ -92,9 +93,14 @@ def run(host: Host, request_id: str) -> bool:
     owner = claim(request_id, host.leases.seconds)
     if owner is None:
         return False
-    with host.leases.hold(request_id, owner):
+    # The call is known of the request that the message named; whose turn it is may be another one.
+    call = call_id.get() if space_request_id.get() == request_id else None
+    with host.leases.hold(request_id, owner), working_on(request_id, call), metrics.attempt() as outcomes:
         try:
-            _work(jobs.load(host, request_id, owner))
+            with tracing.span("publish", "consumer") as entered:
+                outcomes.append(_work(jobs.load(host, request_id, owner)))
+                seen = {"assembler.space_request_id": request_id, "assembler.outcome": outcomes[-1]}
+                tracing.describe(entered, "publish", **seen)
         except LeaseLost:
             log.info("request %s is held by another worker now", request_id)
             leave_to_clean_up(request_id)
@@ -106,7 +112,7 @@ def run(host: Host, request_id: str) -> bool:
 
 
 def claim(request_id: str, seconds: float) -> str | None:
-    """Takes a request up, if it waits or its worker has gone silent.
+    """Takes a request up, if it waits or its worker has gone silent, and no other of its Space comes first.
 
     Args:
         request_id: the request.
@@ -115,6 +121,12 @@ def claim(request_id: str, seconds: float) -> str | None:
         The claim's id, or None if it is not to be had.
     """
     owner = new_id()
+    # Under the lock of the Space: of its requests only the first one is taken up.
+    hold_space_of(db.session(), request_id)
+    first = sa.select(SpaceRequest.id).where(SpaceRequest.id == request_id, ~earlier_unfinished())
+    if db.session.scalar(first) is None:
+        db.session.rollback()
+        return None
     waiting = sa.and_(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now())
     silent = sa.and_(SpaceRequest.status == RUNNING, SpaceRequest.due_at < database_now())
     claimed = SpaceRequest.move_to(
@@ -182,96 +194,69 @@ def hand_back(owners: list[str] | None = None) -> int:
     return len(rows)
 
 
-def _work(job: Job) -> None:
+def _work(job: Job) -> str:
+    """Publishes; returns what came of it: a status, or `retrying`."""
     try:
-        space, commit = _publish(job)
-        _succeed(job, space, commit)
+        _succeed(job, ACTIONS[job.action](job))
     except Cancelled:
         _end(job, CANCELLED, None)
+        return CANCELLED
     except (LeaseLost, *DATABASE_AWAY):
         raise
     except AssemblerError as problem:
-        _settle(job, problem)
+        return _settle(job, problem)
     # Whatever a target does: the request must not stay claimed without a word.
     except Exception:
         log.exception("request %s failed in an unforeseen way", job.request_id)
         db.session.rollback()
-        _settle(job, AssemblerError())
+        return _settle(job, AssemblerError())
+    return SUCCEEDED
 
 
-def _publish(job: Job) -> tuple[PublishedSpace, CommitInfo]:
-    target = job.usable_target()
-    tree = jobs.read_tree(job)
-    space = job.space or _create(job, target)
-    if job.attempts > 1:
-        try:
-            done = _own_commit(job, target, space)
-        except TargetNotFound:
-            # Removed by a clean-up whose answer was lost, before the request was tried again.
-            space, done = _create(jobs.forget_space(job), target), None
-        if done:
-            return space, done
-    for _ in range(HEAD_TRIES):
-        _check_cancelled(job)
-        head = target.head(space)
-        surplus = head.paths - set(tree) - target.own_files
-        try:
-            made = target.commit(space, tree, frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
-        except HeadMoved:
-            # Our own commit whose answer was lost, or somebody else's.
-            if done := _own_commit(job, target, space):
-                return space, done
-            continue
-        return space, made
-    raise HeadMoved
+def _succeed(job: Job, done: Done) -> None:
+    overtaken = _is_overtaken(job)
+    space = {} if overtaken else dict(done.space)
+    values = {"error": None, **done.request}
+    secrets = jobs.secrets_of(job)
+
+    def follow() -> None:
+        if done.state is None or overtaken:
+            return
+        if done.state == DELETED:
+            set_state(db.session(), job.space_id, DELETED)
+            following.stop(db.session(), job.space_id)
+            return
+        oid = None if done.request.get("unchanged") else done.request.get("commit_oid")
+        following.start(job.host, db.session(), job.space_id, oid, state=done.state, secrets=secrets)
+
+    if jobs.finish(job, SUCCEEDED, space=space, event=done.event, then=follow, **values):
+        log.info("request %s %s", job.request_id, done.told)
 
 
-def _create(job: Job, target: Target) -> PublishedSpace:
-    _check_cancelled(job)
-    space = jobs.lost_creation(job, target) if job.create_sent_at else None
-    if space is None:
-        jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()})
-        space = _send_create(job, target)
-    jobs.remember_space(job, space)
-    return space
+@reading()
+def _is_overtaken(job: Job) -> bool:
+    """Returns whether a later change of the Space is done already: what is true of the Space comes from that one."""
+    later = sa.select(sa.func.count()).where(
+        SpaceRequest.space_id == job.space_id,
+        SpaceRequest.number > job.number,
+        SpaceRequest.status == SUCCEEDED,
+        SpaceRequest.action.in_(RELEASES | {"delete", "move"}),
+    )
+    found = db.session.scalar(later)
+    db.session.rollback()
+    return bool(found)
 
 
-def _send_create(job: Job, target: Target) -> PublishedSpace:
-    spec = job.spec_with_secrets()
-    try:
-        with creation_turn(target.account, job.owner):
-            return target.create(spec)
-    except TargetUnavailable:
-        raise
-    except AssemblerError as problem:
-        if job.create_sent_at is None:
-            # A plain refusal: nothing was made, and what has this name is not ours.
-            jobs.write(job, {"create_sent_at": None})
-        elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
-            return space
-        raise
-
-
-def _own_commit(job: Job, target: Target, space: PublishedSpace) -> CommitInfo | None:
-    return next((commit for commit in target.commits(space) if job.marker in commit.message), None)
-
-
-def _succeed(job: Job, space: PublishedSpace, commit: CommitInfo) -> None:
-    state = job.usable_target().state_after_commit(job.spec.sdk)
-    values = {"commit_oid": commit.oid, "commit_url": commit.url, "error": None, "sealed_secrets": None}
-    if jobs.finish(job, SUCCEEDED, space={"state": state, "url": space.url}, **values):
-        log.info("request %s published %s/%s", job.request_id, space.namespace, space.name)
-
-
-def _settle(job: Job, problem: AssemblerError) -> None:
+def _settle(job: Job, problem: AssemblerError) -> str:
     """Back into the queue where a repeat can help, else to the end with what is known."""
     errors = job.errors + (0 if isinstance(problem, RateLimited) else 1)
     young = utcnow() - job.accepted_at < jobs.GIVE_UP_AFTER
     if problem.retryable and errors < job.host.settings.MAX_ERRORS and young:
         _requeue(job, problem, errors)
-        return
+        return "retrying"
     log.info("request %s failed: %s", job.request_id, problem.code)
     _end(job, FAILED, problem.to_json(), errors=errors)
+    return FAILED
 
 
 def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
@@ -292,27 +277,33 @@ def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
         db.session.rollback()
         raise LeaseLost
     data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
-    record_event(db.session(), job.request_id, "retrying", f"{problem.message} Trying again.", data)
+    message = f"{problem.message} Trying again."
+    record_event(db.session(), "retrying", space_id=job.space_id, request_id=job.request_id, message=message, data=data)
     db.session.commit()
     log.info("request %s is tried again in %.1f s: %s", job.request_id, delay, problem.code)
 
 
 def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> None:
-    """Ends a request that published nothing, and deals with what it half made."""
+    """Ends a request that did not come to its aim, and deals with what it half made or may have done."""
     left = db.session.execute(
-        sa.select(SpaceRequest.create_sent_at, Space.created_on_target)
+        sa.select(SpaceRequest.create_sent_at, SpaceRequest.sent_at, Space.created_on_target)
         .join(Space, Space.id == SpaceRequest.space_id)
         .where(SpaceRequest.id == job.request_id)
     ).one()
     db.session.rollback()
-    something = job.target is not None and (left.created_on_target or left.create_sent_at is not None)
-    due = {"cleanup_due_at": 0.0} if something else {}
-    if jobs.finish(job, status, space={"state": status}, error=error, **due, **values) and something:
+    making = job.action in MAKING
+    space: dict[str, Any] = {}
+    if making:
+        something = left.created_on_target or left.create_sent_at is not None
+        # Without anything half made nobody else has to wait for the name.
+        space = {} if something and job.target is not None else {"slot": None}
+    else:
+        something = left.sent_at is not None and job.action in HAPPENED
+    due: dict[str, Any] = {"cleanup_due_at": 0.0} if something and job.target is not None else {}
+
+    def tell() -> None:
+        if making:
+            set_state(db.session(), job.space_id, status)
+
+    if jobs.finish(job, status, space=space, then=tell, error=error, **due, **values) and due:
         clean_up(job.host, job.request_id)
-
-
-def _check_cancelled(job: Job) -> None:
-    asked = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
-    db.session.rollback()
-    if asked:
-        raise Cancelled

@@ -6,21 +6,21 @@ data; the host does the work: it never gets a token, a secret, the database or t
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import Blueprint
 from packaging.version import InvalidVersion, Version
 
 from assembler_runner.errors import Finding
+from assembler_runner.tree import Origin, SpaceFile, Tree
 
 __all__ = [
     "COLORS",
@@ -38,8 +38,6 @@ __all__ = [
     "python_version_option",
 ]
 
-Origin = Literal["given", "default", "generated"]
-
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 """Colours of a Space's card (Hub documentation, Spaces configuration reference)."""
 
@@ -47,59 +45,6 @@ SDKS = ("gradio", "docker", "static")
 """What the Hub runs (Hub documentation, Spaces configuration reference)."""
 
 _SPACE_TYPE = re.compile(r"[a-z][a-z0-9-]{0,49}")
-
-
-@dataclass(frozen=True)
-class SpaceFile:
-    """One file of a Space.
-
-    Args:
-        path: relative path with `/` between the parts.
-        content: the bytes.
-        origin: `given` by the caller, a `default` of the plugin, or `generated` by the host.
-    """
-
-    path: str
-    content: bytes
-    origin: Origin = "default"
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the content, in hex."""
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def size(self) -> int:
-        """Size in bytes."""
-        return len(self.content)
-
-    def text(self) -> str:
-        """Returns the content as text; bytes that are not UTF-8 are replaced."""
-        return self.content.decode("utf-8", "replace")
-
-
-class Tree(Mapping[str, SpaceFile]):
-    """The files of a Space by path, in order of path; read-only."""
-
-    def __init__(self, files: Mapping[str, SpaceFile]) -> None:
-        self._files = {path: files[path] for path in sorted(files)}
-
-    def __getitem__(self, path: str) -> SpaceFile:
-        return self._files[path]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over paths and contents: the same exactly when the trees are the same."""
-        total = hashlib.sha256()
-        for path, file in self._files.items():
-            total.update(f"{path}\0{file.sha256}\n".encode())
-        return total.hexdigest()
 
 
 def on_card(key: str, description: str) -> dict[str, str]:

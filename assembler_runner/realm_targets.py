@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from assembler_runner.account_models import HubCredential, Realm
-from assembler_runner.models import db
+from assembler_runner.database import db
 from assembler_runner.rights import MASTER_REALM
 from assembler_runner.settings import Settings
 from assembler_runner.targets import Target
@@ -43,10 +44,11 @@ class RealmTargets:
         settings: the Hub's address, the service's own token, the default target.
         local: the local target, which all realms have.
         vault: opens the tokens of realms.
+        work_folder: where files stand while they go up.
     """
 
-    def __init__(self, settings: Settings, local: Target, vault: Vault) -> None:
-        self._settings, self._local, self._vault = settings, local, vault
+    def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
+        self._settings, self._local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
         self._lock = threading.Lock()
 
@@ -63,21 +65,23 @@ class RealmTargets:
         """
         if name == LOCAL:
             return self._local
-        token = self._token(realm_id) if name == HUB else None
+        token = self.token(realm_id) if name == HUB else None
         return self.hub(token) if token else None
 
     def whoami(self, token: str) -> HubAccount:
         """Asks the Hub whose token it is; see :meth:`HuggingFaceTarget.whoami`."""
-        return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT).whoami()
+        return self._make_hub(token).whoami()
 
     def hub(self, token: str) -> HuggingFaceTarget:
         """Returns the Hub as a token sees it."""
         key = hashlib.sha256(token.encode()).hexdigest()
         with self._lock:
             if key not in self._hubs:
-                settings = self._settings
-                self._hubs[key] = HuggingFaceTarget(settings.HF_ENDPOINT, token, settings.HUB_TIMEOUT)
+                self._hubs[key] = self._make_hub(token)
             return self._hubs[key]
+
+    def _make_hub(self, token: str) -> HuggingFaceTarget:
+        return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT, self._work_folder)
 
     def access(self, realm_id: str) -> HubAccess | None:
         """Returns how a realm reaches the Hub, None if it does not."""
@@ -94,7 +98,12 @@ class RealmTargets:
         """Returns the name of the target of a request that names none."""
         return self._settings.DEFAULT_TARGET or self.names(realm_id)[0]
 
-    def _token(self, realm_id: str) -> str | None:
+    def token(self, realm_id: str) -> str | None:
+        """Returns the Hub token that a realm uses, None if it has none.
+
+        Raises:
+            UnreadableSecret: it was sealed with a key that is gone.
+        """
         credential = db.session.get(HubCredential, realm_id)
         if credential is not None:
             return self._vault.open(credential.sealed_token)["token"]

@@ -189,7 +189,7 @@ class Registry:
             try:
                 self.add(cls, source, note)
             # The constructor is the stranger's, too.
-            except (Exception, SystemExit) as problem:  # noqa: BLE001
+            except (Exception, SystemExit) as problem:  # noqa: BLE001 - the comment above says why
                 self._broken(cls.space_type, cls.version, source, _told(problem))
 
     def _broken(self, name: str, version: str | None, source: str, error: str) -> None:

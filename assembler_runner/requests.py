@@ -8,18 +8,24 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from assembler_runner import audit
+from assembler_runner.database import db
 from assembler_runner.errors import AssemblerError, Conflict, NameTaken
 from assembler_runner.models import (
     CANCELLED,
     FAILED,
+    MAKING,
     QUEUED,
+    RELEASES,
     RUNNING,
+    SUCCEEDED,
     SpaceRequest,
-    db,
+    hold_space,
     record_event,
 )
+from assembler_runner.pipeline import successor
 from assembler_runner.rights import Account
 from assembler_runner.spaces import find_request, slot_of
+from assembler_runner.states import CREATING, set_state
 from assembler_runner.tasks import wakeups
 
 RETRY_AT_ONCE = 1000
@@ -33,13 +39,30 @@ def cancel(account: Account, request_id: str) -> SpaceRequest:
         Conflict: it has ended.
     """
     request = find_request(account, request_id)
-    space = request.space
-    unsent = SpaceRequest.create_sent_at.is_(None) & (SpaceRequest.status == QUEUED)
+    stop(request)
+    _record(account, "cancel", request)
+    db.session.commit()
+    # What waited for it has its turn now; one that was begun is woken to stop cleanly.
+    following = successor(request_id) if request.status == CANCELLED else request_id
+    if following:
+        wakeups.send(following)
+    return request
+
+
+def stop(request: SpaceRequest) -> None:
+    """Cancels a request in the caller's transaction; see :func:`cancel`.
+
+    Raises:
+        Conflict: it has ended.
+    """
+    request_id, space = request.id, request.space
+    hold_space(db.session(), space.id)
+    unsent = SpaceRequest.create_sent_at.is_(None) & SpaceRequest.sent_at.is_(None) & (SpaceRequest.status == QUEUED)
     if SpaceRequest.move_to(db.session(), request_id, CANCELLED, condition=unsent):
-        space.state, space.slot = "cancelled", None
-        _record(account, "cancel", request)
-        db.session.commit()
-        return request
+        if request.action in MAKING:
+            set_state(db.session(), space.id, CANCELLED)
+            space.slot = None
+        return
     asked = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status.in_((QUEUED, RUNNING)))
     changed = db.session.execute(asked.values(cancel_requested=True), execution_options={"synchronize_session": False})
     if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
@@ -53,11 +76,7 @@ def cancel(account: Account, request_id: str) -> SpaceRequest:
         waiting.values(not_before=0.0, due_at=0.0, turn_at=0.0), execution_options={"synchronize_session": False}
     )
     db.session.expire_all()
-    record_event(db.session(), request_id, "cancel_requested")
-    _record(account, "cancel", request)
-    db.session.commit()
-    wakeups.send(request_id)
-    return request
+    record_event(db.session(), "cancel_requested", space_id=space.id, request_id=request_id)
 
 
 def retry(account: Account, request_id: str) -> SpaceRequest:
@@ -65,11 +84,13 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
 
     Raises:
         NotFound: there is none of that id in the caller's realm.
-        Conflict: it has not ended, has succeeded, or is just being cleaned up after.
+        Conflict: it has not ended, has succeeded, is just being cleaned up after, or the Space was changed since.
         NameTaken: another Space holds the name now.
     """
     request = find_request(account, request_id)
     space = request.space
+    hold_space(db.session(), space.id)
+    _refuse_if_overtaken(request)
     slot = space.slot or slot_of(space)
     fresh: dict[str, Any] = {"errors": 0, "error": None, "cancel_requested": False, "finished_at": None}
     fresh |= {"cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
@@ -79,7 +100,9 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         if request.cleanup_owner is not None:
             raise Conflict("What the request left is just being cleaned up.", hint="Try again shortly.", retry_after=5)
         raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
-    space.state, space.slot = "creating", slot
+    if request.action in MAKING:
+        set_state(db.session(), space.id, CREATING)
+        space.slot = slot
     try:
         _record(account, "retry", request)
         db.session.commit()
@@ -90,6 +113,23 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         ) from None
     wakeups.send(request_id)
     return request
+
+
+def _refuse_if_overtaken(request: SpaceRequest) -> None:
+    """What a later change has made would be undone by an earlier one."""
+    changed = (SpaceRequest.status == SUCCEEDED) & SpaceRequest.action.in_(RELEASES | {"delete", "move"})
+    later = sa.select(SpaceRequest.id, SpaceRequest.action).where(
+        SpaceRequest.space_id == request.space_id,
+        SpaceRequest.number > request.number,
+        changed | SpaceRequest.status.in_((QUEUED, RUNNING)),
+    )
+    found = db.session.execute(later.order_by(SpaceRequest.number).limit(1)).first()
+    if found is not None and request.status in (FAILED, CANCELLED):
+        db.session.rollback()
+        raise Conflict(
+            f"A later request of the Space ({found.action}, {found.id}) waits or has been done.",
+            hint="Send the change again as a new request.",
+        )
 
 
 def _record(account: Account, action: str, request: SpaceRequest) -> None:

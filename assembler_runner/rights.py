@@ -8,7 +8,7 @@ naming a permission of its own.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,8 +26,8 @@ from assembler_runner.account_models import (
     UserPermission,
     UserRole,
 )
+from assembler_runner.database import db
 from assembler_runner.errors import Forbidden
-from assembler_runner.models import db
 
 MASTER_REALM = "master"
 
@@ -36,6 +36,10 @@ PERMISSIONS: dict[str, str] = {
     "space_read": "See Spaces, their requests, files and events.",
     "space_update": "Change Spaces; cancel and retry requests.",
     "space_delete": "Delete Spaces.",
+    "bucket_create": "Make buckets.",
+    "bucket_read": "See and read buckets and their files, and use them in Spaces.",
+    "bucket_update": "Change buckets and put files into them.",
+    "bucket_delete": "Delete buckets and their files.",
     "plugin_read": "See space types and plugins.",
     "realm_read": "See the own realm.",
     "realm_update": "Change names and description of the own realm.",
@@ -49,22 +53,27 @@ PERMISSIONS: dict[str, str] = {
     "hub_credential_read": "See whose Hub token the realm uses.",
     "hub_credential_manage": "Set and remove the Hub token of the realm.",
     "audit_read": "Read the audit log.",
+    "metrics_read": "Read the metrics of the service.",
 }
 """Name → what it allows."""
 
-MASTER_ONLY = frozenset({"realm_manage"})
+MASTER_ONLY = frozenset({"realm_manage", "metrics_read"})
 """What only accounts of the realm `master` can hold, whatever is granted to others."""
 
-_VIEWER = ("space_read", "plugin_read", "realm_read", "role_read")
-_MEMBER = (*_VIEWER, "space_create", "space_update", "space_delete")
+_VIEWER = ("space_read", "bucket_read", "plugin_read", "realm_read", "role_read")
+_MEMBER = (*_VIEWER, "space_create", "space_update", "space_delete", "bucket_create", "bucket_update", "bucket_delete")
 
 ROLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "admin": ("Everything, in every realm (given to an account of master).", tuple(PERMISSIONS)),
     "realm_admin": ("Everything in the own realm.", tuple(name for name in PERMISSIONS if name not in MASTER_ONLY)),
-    "member": ("Makes, changes and deletes Spaces of the own realm.", _MEMBER),
-    "viewer": ("Sees the Spaces of the own realm.", _VIEWER),
+    "member": ("Makes, changes and deletes Spaces and buckets of the own realm.", _MEMBER),
+    "viewer": ("Sees the Spaces and buckets of the own realm.", _VIEWER),
+    "monitor": ("Reads the metrics (given to an account of master).", ("metrics_read",)),
 }
 """Name → description, permissions."""
+
+QUOTAS = ("spaces", "requests_per_hour", "bytes")
+"""What can be limited for a realm and for an account."""
 
 ANY_ACCOUNT = "any"
 """Stands where a permission is named: whoever is logged in."""
@@ -88,6 +97,7 @@ class Account:
         kind: user, robot, or operator (on the server itself).
         permissions: names of what it may do.
         session_id: the log in its token came of, if any.
+        limits: the quotas of the account and of its realm by their ids, as they are set; None if they were not read.
     """
 
     id: str
@@ -97,6 +107,7 @@ class Account:
     kind: str = "user"
     permissions: frozenset[str] = field(default=frozenset(), repr=False)
     session_id: str | None = None
+    limits: Mapping[str, Mapping[str, int | None]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def everywhere(self) -> bool:
@@ -155,7 +166,8 @@ def requires(permission: str) -> Callable[[_View], _View]:
 def account_of(row: User | Robot, session_id: str | None = None) -> Account:
     """Returns a user or robot with everything it may do."""
     kind = "user" if isinstance(row, User) else "robot"
-    return Account(row.id, row.name, row.realm_id, row.realm.name, kind, permissions_of(row), session_id)
+    limits = {one.id: {name: getattr(one, f"max_{name}") for name in QUOTAS} for one in (row, row.realm)}
+    return Account(row.id, row.name, row.realm_id, row.realm.name, kind, permissions_of(row), session_id, limits)
 
 
 def permissions_of(row: User | Robot) -> frozenset[str]:

@@ -10,8 +10,9 @@ import marshmallow as ma
 from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
-from assembler_runner.models import Event, JsonText, RequestFile, Space, SpaceRequest, UtcDateTime, db
-from assembler_runner.scheduling import expected_start, position
+from assembler_runner.database import JsonText, UtcDateTime, db
+from assembler_runner.models import QUEUED, Event, RequestFile, Space, SpaceRequest
+from assembler_runner.scheduling import PLACE, expected_start, position
 
 
 class Moment(ma.fields.DateTime):
@@ -107,6 +108,7 @@ class FailureSchema(ma.Schema):
     code = ma.fields.String()
     message = ma.fields.String()
     hint = ma.fields.String(allow_none=True)
+    details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the difference."})
 
 
 class FailureCauseSchema(ma.Schema):
@@ -145,6 +147,7 @@ class RequestSchema(AutoSchema):
         fields = (
             "id",
             "space_id",
+            "number",
             "action",
             "status",
             "space_type",
@@ -154,6 +157,7 @@ class RequestSchema(AutoSchema):
             "files",
             "tree_digest",
             "commit",
+            "unchanged",
             "attempts",
             "error",
             "on_failure",
@@ -166,6 +170,10 @@ class RequestSchema(AutoSchema):
         )
 
     plugin = ma.fields.Nested(PluginReference)
+    tree_digest = ma.fields.Function(
+        lambda request: request.tree_digest or None,
+        metadata={"type": ["string", "null"], "description": "Digest over paths and contents of all files."},
+    )
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
     error = ma.fields.Nested(FailureSchema, allow_none=True)
@@ -184,12 +192,52 @@ class RequestSchema(AutoSchema):
 
     def place(self, request: SpaceRequest) -> int | None:
         """Returns the place in the queue."""
-        return position(db.session(), request)
+        if request.status != QUEUED:
+            return None
+        if (known := request.__dict__.get(PLACE)) is None:
+            known = request.__dict__[PLACE] = position(db.session(), request)
+        return known
 
     def start(self, request: SpaceRequest) -> str | None:
         """Returns when it will be taken up."""
-        moment = expected_start(db.session(), request, position(db.session(), request))
+        moment = expected_start(db.session(), request, self.place(request))
         return None if moment is None else as_text(moment)
+
+
+class ProblemSchema(ma.Schema):
+    """Why the app of a Space does not run."""
+
+    code = ma.fields.String(metadata={"description": "Stable name of the cause; unknown where none is known."})
+    message = ma.fields.String(metadata={"description": "What happened."})
+    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
+    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space it is about."})
+    line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
+    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log that tells it: build or run."})
+
+
+class LogLineSchema(ma.Schema):
+    """One line of a log."""
+
+    timestamp = Moment(allow_none=True, metadata={"description": "When it was written, UTC; null if not known."})
+    text = ma.fields.String()
+
+
+class LogMetaSchema(ma.Schema):
+    """What stands beside a log."""
+
+    total = ma.fields.Integer()
+    limit = ma.fields.Integer()
+    offset = ma.fields.Integer()
+    schema = ma.fields.Dict()
+    kind = ma.fields.String(validate=ma.validate.OneOf(("build", "run")))
+    note = ma.fields.String(allow_none=True, metadata={"description": "Why lines are missing, or null."})
+
+
+class LogSchema(ma.Schema):
+    """The last lines of a log."""
+
+    data = ma.fields.List(ma.fields.Nested(LogLineSchema))
+    meta = ma.fields.Nested(LogMetaSchema)
 
 
 class SpaceSchema(AutoSchema):
@@ -209,9 +257,17 @@ class SpaceSchema(AutoSchema):
             "space_type",
             "visibility",
             "state",
+            "state_since",
+            "state_checked_at",
+            "state_source",
+            "stage",
+            "problem",
             "realm_id",
             "owner_id",
             "labels",
+            "commit_oid",
+            "foreign_oid",
+            "expires_at",
             "created_at",
             "updated_at",
             "latest_request",
@@ -219,18 +275,25 @@ class SpaceSchema(AutoSchema):
 
     url = Url(allow_none=True, metadata={"description": "Where it can be seen; null until it is published."})
     labels = ma.fields.List(ma.fields.String())
+    commit_oid = ma.fields.String(
+        allow_none=True, metadata={"description": "Live commit, as last seen; the ETag of the Space."}
+    )
+    foreign_oid = ma.fields.String(
+        allow_none=True, metadata={"description": "The same where somebody else made it; else null."}
+    )
+    problem = ma.fields.Nested(ProblemSchema, allow_none=True)
     latest_request = ma.fields.Nested(RequestSchema)
 
 
 class EventSchema(AutoSchema):
-    """One thing that happened to a request."""
+    """One thing that happened to a Space, mostly for a request."""
 
     class Meta(AutoSchema.Meta):
         """From the model."""
 
         model = Event
         include_fk = True
-        fields = ("id", "request_id", "type", "message", "data", "created_at")
+        fields = ("id", "space_id", "request_id", "type", "message", "data", "created_at")
 
     data = ma.fields.Method("details", metadata={"type": "object", "description": "Details."})
 
@@ -248,6 +311,7 @@ class MetaSchema(ma.Schema):
     total = ma.fields.Integer()
     limit = ma.fields.Integer()
     offset = ma.fields.Integer()
+    after = ma.fields.String(metadata={"description": "Where there is more: value of page[after] for the next page."})
     schema = ma.fields.Dict()
 
 

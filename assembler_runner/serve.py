@@ -19,22 +19,25 @@ from flask_migrate import upgrade
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner import pipeline
+from assembler_runner import following, log_lines, pipeline
 from assembler_runner.api.common import error_body
 from assembler_runner.app import create_app
 from assembler_runner.commands import make_admin
 from assembler_runner.errors import SettingsError, TooLarge
+from assembler_runner.expiring import look_after_expiry
+from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.settings import Settings, load
 from assembler_runner.tasks import Sweeper
+from assembler_runner.webhook_sender import WebhookSender
 from assembler_runner.worker import EmbeddedWorker, embed
 
 log = logging.getLogger(__name__)
 
-THREADS = 64
-CONNECTIONS = 1000
+FIRST_THREADS, MOST_THREADS = 8, 64
 SECRETS_FILE = "secrets.json"
 
 
@@ -48,28 +51,36 @@ def serve(host: str, port: int, instance: Path) -> None:
     Raises:
         SettingsError: a setting is wrong, the folder is in use, or the address cannot be listened on.
     """
-    lock = _lock(instance)
+    lock = instance_lock(instance)
     settings = settings_of(instance)
-    _configure_logging(settings)
+    log_lines.configure(settings)
     app = _open(settings, instance)
     with app.app_context():
         make_admin()
         # The lock says that no other worker of this instance lives.
         if left := pipeline.hand_back():
             log.info("%d requests of the last run go on", left)
+        following.hand_back()
     server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
-    sweeper = Sweeper(app, settings.RESEND_SECONDS)
+    sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[look_after_expiry])
     sweeper.start()
+    follower = Follower(app, app.extensions[EXTENSION])
+    follower.start()
+    webhooks = WebhookSender(app)
+    webhooks.start()
     _stop_on_signals()
     shown = f"[{host}]" if ":" in host else host
     print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
     server.run()
     print("Stopping: running work is finished first; press Ctrl-C again to stop at once.", flush=True)
     sweeper.stop()
+    follower.stop()
+    webhooks.stop()
     worker.stop()
+    app.extensions[EXTENSION].feed.close()
     _drain(app)
     lock.close()
     # Threads that still wait for an answer have been given up; leaving normally would wait for them.
@@ -100,7 +111,12 @@ def _open(settings: Settings, instance: Path) -> Flask:
     return app
 
 
-def _lock(instance: Path) -> IO[str]:
+def instance_lock(instance: Path) -> IO[str]:
+    """Makes an instance folder the process's own, until the returned file is closed.
+
+    Raises:
+        SettingsError: another process has it, or it cannot be used.
+    """
     try:
         instance.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = (instance / "lock").open("w")
@@ -111,6 +127,7 @@ def _lock(instance: Path) -> IO[str]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        file.close()
         raise SettingsError(
             f"Another Assembler runs in the folder {instance}.", hint="Stop it, or name another folder with --instance."
         ) from None
@@ -137,13 +154,15 @@ def settings_of(instance: Path) -> Settings:
 
 
 def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
+    settings: Settings = app.extensions[EXTENSION].settings
+    readers = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
     try:
         server = create_server(
             app,
+            _dispatcher=_Threads(MOST_THREADS + readers),
             host=host,
             port=port,
-            threads=THREADS,
-            connection_limit=CONNECTIONS,
+            connection_limit=1000 + readers,
             channel_timeout=300,
             ident=None,
             clear_untrusted_proxy_headers=not behind_proxy,
@@ -156,6 +175,27 @@ def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
         ) from None
     server.channel_class = _Channel
     return server
+
+
+class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # the library is not typed
+    """Threads that answer: as many as are needed at the same time, for each reader of a stream holds one.
+
+    Args:
+        most: how many at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.set_thread_count(FIRST_THREADS)
+
+    def add_task(self, task: Any) -> None:
+        with self.lock:
+            running = len(self.threads) - self.stop_count
+            busy = len(self.queue) >= running - self.active_count
+        if busy and running < self._most:
+            self.set_thread_count(running + 1)
+        super().add_task(task)
 
 
 class _BodyTooLarge(RequestEntityTooLarge):  # type: ignore[misc]  # the library is not typed
@@ -187,11 +227,3 @@ def _stop_on_signals() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-
-
-def _configure_logging(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.LOG_LEVEL, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for noisy in ("alembic", "celery", "httpx", "httpx2", "waitress.queue", "kombu"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

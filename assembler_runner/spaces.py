@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 import string
@@ -14,49 +13,31 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import audit, quotas
-from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters
-from assembler_runner.card import README, GivenCard, read_card
-from assembler_runner.errors import Finding, InvalidRequest, NameTaken, NotFound
+from assembler_runner import audit, quotas, webhooks
+from assembler_runner.contents import Content
+from assembler_runner.database import db, utcnow
+from assembler_runner.errors import InvalidRequest, NameTaken, NotFound
 from assembler_runner.host import Host
 from assembler_runner.models import (
     QUEUED,
-    Event,
     IdempotencyKey,
     RequestFile,
     Space,
     SpaceRequest,
-    database_now,
-    db,
+    hold_space,
     record_event,
-    utcnow,
 )
-from assembler_runner.paths import check_collisions, check_path, field_of
-from assembler_runner.plugin import SpaceFile, SpacePlugin
+from assembler_runner.preparing import Prepared
 from assembler_runner.realm_targets import HUB
 from assembler_runner.rights import Account
 from assembler_runner.scheduling import give_turn, refuse_if_full
+from assembler_runner.slots import slot_name
+from assembler_runner.storage import LARGE_BYTES
 from assembler_runner.tasks import wakeups
+from assembler_runner.tree import SpaceFile
 
 NAME_TRIES = 5
 KEY_AGE = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request that is understood, with the tree it would publish.
-
-    Args:
-        plugin: its type.
-        assembly: the tree and what was noticed.
-        given: what the caller sent, path → bytes.
-        data: the other fields, checked.
-    """
-
-    plugin: SpacePlugin
-    assembly: Assembly
-    given: Mapping[str, bytes]
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -78,48 +59,6 @@ class KeyReused(InvalidRequest):
     code = "idempotency_key_reused"
     default_message = "This Idempotency-Key was used with another body."
     default_hint = "Use a new key for a new request."
-
-
-def prepare(host: Host, account: Account, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
-    """Checks a request and assembles its tree, without storing anything.
-
-    Args:
-        host: the process.
-        account: who is calling.
-        data: the fields that were understood; wrong ones are missing.
-        noticed: what is wrong with the others.
-    Returns:
-        The request; its tree may still have findings.
-    Raises:
-        InvalidRequest: with everything that is wrong at once.
-        PluginError: the plugin broke its word.
-    """
-    findings = list(noticed)
-    files: Mapping[str, bytes] = data.get("files") or {}
-    findings += _check_files(host, files) if "files" in data else []
-    findings += check_parameters(data.get("parameters"))
-    findings += _check_target(host, account, data)
-    plugin = host.registry.get(data["space_type"]) if "space_type" in data else None
-    if plugin is None:
-        findings += _unknown_type(host, data["space_type"]) if "space_type" in data else []
-        raise InvalidRequest(issues=findings)
-    findings += _check_machine(plugin, data)
-    card = read_card(files[README]) if README in files else GivenCard()
-    findings += check_options(plugin, data.get("options") or {}, card)[1] if "options" in data else []
-    usable = not any(_concerns_tree(finding) for finding in findings)
-    if findings and not usable:
-        raise InvalidRequest(issues=findings)
-    assembly = assemble(
-        plugin,
-        files,
-        options=data.get("options"),
-        parameters=data.get("parameters"),
-        name=data.get("name"),
-        template=data.get("template"),
-    )
-    if findings:
-        raise InvalidRequest(issues=[*findings, *assembly.findings])
-    return Prepared(plugin, assembly, files, data)
 
 
 def submit(
@@ -144,34 +83,81 @@ def submit(
         NameTaken: a Space holds the name.
         QuotaExceeded: the realm or the account may not have more.
     """
-    if idempotency and (known := _known_answer(account, idempotency)):
+    if not prepared.assembly.errors:
+        stage_large(host, account, prepared, spaces=1)
+    if idempotency and (known := known_answer(account, idempotency)):
         return known
     if prepared.assembly.errors:
         raise InvalidRequest(issues=prepared.assembly.findings)
     refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+
+    def store() -> tuple[SpaceRequest, Any]:
+        space, request = _store(host, account, prepared)
+        return request, render(space)
+
+    return accept_new(account, prepared.data.get("name"), store, idempotency)
+
+
+def accept_new(
+    account: Account,
+    name: str | None,
+    store: Callable[[], tuple[SpaceRequest, Any]],
+    idempotency: Idempotency | None,
+) -> Any:
+    """Accepts a request that makes a Space; see :func:`accept`.
+
+    Args:
+        account: who is calling.
+        name: the name that was asked for; None for one that `store` generates anew each time.
+        store: stores Space and request; returns the request and the answer.
+        idempotency: the caller's key, if it sent one.
+    Raises:
+        NameTaken: a Space holds the name.
+    """
     for _ in range(NAME_TRIES):
         try:
-            space, request = _store(host, account, prepared)
-            answer = render(space)
-            if idempotency:
-                row = IdempotencyKey(account_id=account.id, key=idempotency.key, body_digest=idempotency.body_digest)
-                row.request_id, row.answer = request.id, answer
-                db.session.add(row)
-            request_id = request.id
-            db.session.commit()
+            return accept(account, store, idempotency)
         except IntegrityError as problem:
-            # Another caller was faster with this key or this name.
-            db.session.rollback()
-            if idempotency and (known := _known_answer(account, idempotency)):
-                return known
+            # Another caller was faster with this name.
             if "slot" not in str(problem.orig):
                 raise
-            if prepared.data.get("name"):
-                raise NameTaken(f"A Space named {prepared.data['name']} exists already.") from None
-            continue
-        wakeups.send(request_id)
-        return answer
+            if name:
+                raise NameTaken(f"A Space named {name} exists already.") from None
     raise NameTaken("No free name was found.", hint="Send the request again.")
+
+
+def accept(
+    account: Account, store: Callable[[], tuple[SpaceRequest, Any]], idempotency: Idempotency | None = None
+) -> Any:
+    """Accepts a request: stores it in one transaction, then wakes a worker.
+
+    Args:
+        account: who is calling.
+        store: stores it; returns the request and the answer.
+        idempotency: the caller's key, if it sent one.
+    Returns:
+        The answer; for a repeated key the one given first.
+    Raises:
+        KeyReused: the key came with another body.
+    """
+    if idempotency and (known := known_answer(account, idempotency)):
+        return known
+    try:
+        request, answer = store()
+        if idempotency:
+            row = IdempotencyKey(account_id=account.id, key=idempotency.key, body_digest=idempotency.body_digest)
+            row.request_id, row.answer = request.id, answer
+            db.session.add(row)
+        request_id = request.id
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        # Another caller may have been faster with this key.
+        if idempotency and (known := known_answer(account, idempotency)):
+            return known
+        raise
+    wakeups.send(request_id)
+    return answer
 
 
 def find_space(account: Account, space_id: str) -> Space:
@@ -188,8 +174,17 @@ def find_space(account: Account, space_id: str) -> Space:
 
 def find_published(account: Account, target: str, namespace: str, name: str) -> Space | None:
     """Returns the Space that has this place on a target, None if there is none for the account."""
-    slot = f"{target}:{namespace}/{name}".lower()
+    slot = slot_name(target, namespace, name)
     return db.session.scalar(sa.select(Space).where(Space.slot == slot, account.visible(Space.realm_id)))
+
+
+def was_public(target: str, namespace: str, name: str) -> bool:
+    """Returns whether everybody could see a Space that had this place on a target, and nothing has it now."""
+    place = (Space.target == target, sa.func.lower(Space.namespace) == namespace.lower())
+    named = sa.func.lower(Space.name) == name.lower()
+    found = sa.select(Space.visibility, Space.state).where(*place, named).order_by(Space.created_at.desc())
+    rows = db.session.execute(found).all()
+    return bool(rows) and rows[0].visibility == "public" and all(row.state == "deleted" for row in rows)
 
 
 def find_request(account: Account, request_id: str) -> SpaceRequest:
@@ -204,13 +199,12 @@ def find_request(account: Account, request_id: str) -> SpaceRequest:
     return request
 
 
-def events_after(request_id: str, after: int, limit: int = 1000) -> list[Event]:
-    """Returns the events of a request with a number above `after`, in order."""
-    query = sa.select(Event).where(Event.request_id == request_id, Event.id > after).order_by(Event.id).limit(limit)
-    return list(db.session.scalars(query))
+def known_answer(account: Account, idempotency: Idempotency) -> Any:
+    """Returns the answer that was given for a key; None if there is none.
 
-
-def _known_answer(account: Account, idempotency: Idempotency) -> Any:
+    Raises:
+        KeyReused: the key came with another body.
+    """
     row = db.session.get(IdempotencyKey, (account.id, idempotency.key))
     if row is None:
         return None
@@ -224,86 +218,163 @@ def _known_answer(account: Account, idempotency: Idempotency) -> Any:
 
 
 def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
-    data, plugin, tree = prepared.data, prepared.plugin, prepared.assembly.tree
-    quotas.check(host.settings, account, spaces=1, size=sum(file.size for file in tree.values()))
+    data, plugin = prepared.data, prepared.plugin
+    quotas.check(host.settings, account, spaces=1, size=_size_of(prepared))
     target = data.get("target") or host.targets.default(account.realm_id)
     space = Space(
-        name=data.get("name") or _generated_name(),
+        name=data.get("name") or generated_name(),
         namespace=data.get("namespace") or _default_namespace(host, account, target),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
         labels=data.get("labels", []),
+        expires_at=data.get("expires_at"),
         realm_id=account.realm_id,
         owner_id=account.id,
         state="creating",
     )
     space.slot = slot_of(space)
     db.session.add(space)
-    db.session.flush()
-    secrets = data.get("secrets") or {}
-    turn = give_turn(db.session(), account.realm_id, account.id)
-    request = SpaceRequest(
-        space_id=space.id,
-        realm_id=account.realm_id,
-        owner_id=account.id,
+    request = add_request(
+        host,
+        account,
+        space,
         action="create",
-        status=QUEUED,
-        space_type=plugin.space_type,
-        plugin_version=plugin.version,
-        sdk=plugin.sdk,
-        parameters=data.get("parameters") if data.get("parameters") is not None else {},
-        options=data.get("options") or {},
+        callback=data,
+        **values_of(prepared),
         environment={
             name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
         },
-        sealed_secrets=host.vault.seal(dict(secrets)) if secrets else None,
+        sealed_secrets=sealed(host, data.get("secrets")),
         on_failure=data.get("on_failure", "delete"),
-        tree_digest=tree.digest,
-        turn_round=turn.round,
-        turn_at=turn.at,
-        files=[_file_row(number, file, prepared.given) for number, file in enumerate(tree.values())],
+        change={
+            "name": data.get("name"),
+            "template": data.get("template"),
+            "with_parameters": data.get("parameters") is not None,
+        },
     )
-    db.session.add(request)
-    contents = {file.sha256: file.content for file in tree.values()}
-    contents |= {
-        hashlib.sha256(prepared.given[row.path]).hexdigest(): prepared.given[row.path]
-        for row in request.files
-        if row.given_sha256
-    }
-    host.files.put(db.session(), contents)
-    db.session.flush()
-    due = (
-        sa.update(SpaceRequest)
-        .where(SpaceRequest.id == request.id)
-        .values(due_at=database_now() + host.settings.RESEND_SECONDS)
-    )
-    db.session.execute(due, execution_options={"synchronize_session": False})
-    record_event(db.session(), request.id, QUEUED)
-    audit.record(account, "create", "space", space.id, space.name, space.realm_id, request_id=request.id)
+    keep_contents(host, prepared)
     return space, request
 
 
-def _file_row(number: int, file: SpaceFile, given: Mapping[str, bytes]) -> RequestFile:
+def add_request(
+    host: Host,
+    account: Account,
+    space: Space,
+    action: str,
+    *,
+    callback: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> SpaceRequest:
+    """Adds the next request of a Space, which waits until the ones before it have ended; the caller commits.
+
+    Args:
+        host: the process.
+        account: who asks for it.
+        space: the Space; its row is held from here on.
+        action: what is asked for.
+        callback: the fields of the call, `callback_url` and `callback_secret` among them if they were given.
+        values: the other columns.
+    """
+    if not sa.inspect(space).pending:
+        hold_space(db.session(), space.id)
+        db.session.refresh(space)
+    # One that is new in this transaction is nobody else's to see.
+    space.request_count = (space.request_count or 0) + 1
+    db.session.flush()
+    turn = give_turn(db.session(), space.realm_id, account.id)
+    request = SpaceRequest(
+        space_id=space.id,
+        realm_id=space.realm_id,
+        owner_id=account.id,
+        number=space.request_count,
+        action=action,
+        status=QUEUED,
+        turn_round=turn.round,
+        turn_at=turn.at,
+        due_at=turn.now + host.settings.RESEND_SECONDS,
+        **values,
+    )
+    db.session.add(request)
+    db.session.flush()
+    space.know_latest(request)
+    if callback and callback.get("callback_url"):
+        webhooks.add_callback(host, request, callback["callback_url"], callback.get("callback_secret"))
+    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id)
+    audit.record(account, action, "space", space.id, space.name, space.realm_id, request_id=request.id)
+    return request
+
+
+def values_of(prepared: Prepared) -> dict[str, Any]:
+    """Returns the columns of a request that publishes a tree."""
+    data, plugin, tree = prepared.data, prepared.plugin, prepared.assembly.tree
+    return {
+        "space_type": plugin.space_type,
+        "plugin_version": plugin.version,
+        "sdk": plugin.sdk,
+        "parameters": data.get("parameters") if data.get("parameters") is not None else {},
+        "options": data.get("options") or {},
+        "tree_digest": tree.digest,
+        "files": [_file_row(number, file, prepared.given) for number, file in enumerate(tree.values())],
+    }
+
+
+def stage_large(host: Host, account: Account, prepared: Prepared, *, spaces: int) -> None:
+    """Stores large contents in transactions of their own, before the one that refers to them; it holds no lock.
+
+    Raises:
+        QueueFull: the request would be refused.
+        QuotaExceeded: likewise.
+    """
+    large = [content for content in contents_of(prepared) if content.size >= LARGE_BYTES]
+    if large:
+        refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+        quotas.check(host.settings, account, spaces=spaces, size=_size_of(prepared))
+        db.session.rollback()
+        host.files.stage(large)
+
+
+def keep_contents(host: Host, prepared: Prepared) -> None:
+    """Stores the contents that a request refers to; the caller commits."""
+    host.files.put(db.session(), contents_of(prepared))
+    db.session.flush()
+
+
+def sealed(host: Host, secrets: Mapping[str, str | None] | None) -> str | None:
+    """Returns secrets as they are stored."""
+    return host.vault.seal(dict(secrets)) if secrets else None
+
+
+def _size_of(prepared: Prepared) -> int:
+    return sum(file.size for file in prepared.assembly.tree.values())
+
+
+def contents_of(prepared: Prepared) -> list[Content]:
+    """Returns what is to be stored of a request: what it publishes, and what the caller sent where that differs."""
+    tree = prepared.assembly.tree
+    changed = [file for file in prepared.given.values() if file.path in tree and tree[file.path].sha256 != file.sha256]
+    return [file.as_content() for file in (*tree.values(), *changed)]
+
+
+def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> RequestFile:
     sent = given.get(file.path)
-    changed = sent is not None and sent != file.content
     return RequestFile(
         position=number,
         path=file.path,
         size=file.size,
         sha256=file.sha256,
         origin=file.origin,
-        given_sha256=hashlib.sha256(sent).hexdigest() if changed and sent is not None else None,
+        given_sha256=sent.sha256 if sent is not None and sent.sha256 != file.sha256 else None,
     )
 
 
 def slot_of(space: Space) -> str:
     """Returns what a Space holds so that no other can have its name on its target."""
-    owner = space.namespace or f"~{space.realm_id}"
-    return f"{space.target}:{owner}/{space.name}".lower()
+    return slot_name(space.target, space.namespace or f"~{space.realm_id}", space.name)
 
 
-def _generated_name() -> str:
+def generated_name() -> str:
+    """Returns a name for a Space whose caller gave it none."""
     letters = random.SystemRandom().choices(string.ascii_lowercase + string.digits, k=6)
     return f"GeneratedSpace-{''.join(letters)}"
 
@@ -313,74 +384,3 @@ def _default_namespace(host: Host, account: Account, target: str) -> str | None:
         access = host.targets.access(account.realm_id)
         return access.default_namespace if access else None
     return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"
-
-
-def _check_files(host: Host, files: Mapping[str, bytes]) -> list[Finding]:
-    settings = host.settings
-    findings = [finding for path in files for finding in check_path(path)]
-    findings += check_collisions(files)
-    if len(files) > settings.MAX_FILES:
-        message = f"There are {len(files)} files; at most {settings.MAX_FILES} are taken."
-        findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
-    for path, content in files.items():
-        if len(content) > settings.MAX_FILE_BYTES:
-            message = f"The file has {len(content)} bytes; at most {settings.MAX_FILE_BYTES} are taken."
-            findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
-    return findings
-
-
-def _check_target(host: Host, account: Account, data: Mapping[str, Any]) -> list[Finding]:
-    names = host.targets.names(account.realm_id)
-    target = data.get("target") or host.targets.default(account.realm_id)
-    if target not in names:
-        hint = f"Use one of: {', '.join(names)}; for {HUB} the realm needs a Hub token (master: HF_TOKEN)."
-        message = f"The target {target} is not available in this realm."
-        return [Finding("target_not_available", message, path="target", hint=hint)]
-    access = host.targets.access(account.realm_id) if target == HUB else None
-    namespace = data.get("namespace")
-    if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
-        return []
-    message = f"The realm may not publish to the namespace {namespace}."
-    hint = f"Use one of: {', '.join(access.namespaces)}."
-    return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
-
-
-def _unknown_type(host: Host, space_type: str) -> list[Finding]:
-    names = ", ".join(plugin.space_type for plugin in host.registry.types())
-    message = f"There is no space_type {space_type}."
-    return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
-
-
-def _check_machine(plugin: SpacePlugin, data: Mapping[str, Any]) -> list[Finding]:
-    findings = []
-    secrets, variables = data.get("secrets") or {}, data.get("variables") or {}
-    if plugin.sdk == "static":
-        if secrets:
-            message = "A static Space has no secrets: every visitor could read them."
-            findings.append(
-                Finding(
-                    "secrets_on_static", message, path="secrets", hint="Leave secrets out, or use another space_type."
-                )
-            )
-        for name in ("hardware", "sleep_time"):
-            if data.get(name) is not None:
-                message = f"A static Space runs on no machine, so it has no {name}."
-                findings.append(Finding("machine_on_static", message, path=name, hint=f"Leave {name} out."))
-    for key in sorted(set(secrets) & set(variables)):
-        message = f"{key} is a secret and a variable at once."
-        findings.append(
-            Finding("duplicate_variable", message, path=f"variables.{key}", hint="Keep it in one of the two.")
-        )
-    return findings
-
-
-def _concerns_tree(finding: Finding) -> bool:
-    return (finding.path or "").split(".")[0].split("[")[0] in (
-        "",
-        "files",
-        "options",
-        "parameters",
-        "space_type",
-        "name",
-        "template",
-    )

@@ -1,4 +1,9 @@
-"""Content by its SHA-256, behind one interface: in the database (default) or in a folder."""
+"""Content by its SHA-256, behind one interface: in the database (default) or in a folder.
+
+A content has a row, `Blob`, and its bytes. Whoever is about to refer to a content marks its row as used first. Only
+what was not used for a day, and what nothing refers to, is removed, and whoever removes it holds the row's lock until
+the bytes are gone. So a content cannot go away between its arrival and the commit of what refers to it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,34 @@ import logging
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from time import time
+from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from assembler_runner.contents import Content, FileStoreUnavailable, open_ranges, pieces_of
+from assembler_runner.database import READ_ONLY, utcnow
 from assembler_runner.errors import AssemblerError
 from assembler_runner.models import Blob, BlobChunk
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 2**20
+CHUNKS_AT_ONCE = 4
+LARGE_BYTES = 2**20
+"""From here on a content is stored before the transaction that refers to it, which would else take long."""
+
+UNUSED_AFTER = timedelta(hours=24)
+"""How long a content stays that nothing refers to; what is still arriving is younger."""
+
+_MARK_AGAIN_AFTER = UNUSED_AFTER / 4
+_ROWS_AT_ONCE = 500
 
 
 class BlobMissing(AssemblerError):
@@ -30,120 +49,328 @@ class BlobMissing(AssemblerError):
     default_hint = "The operator has to restore the file store; then retry the request."
 
 
-class FileStoreUnavailable(AssemblerError):
-    """The file store's folder cannot be written: the disk is full, or a right is missing."""
-
-    status = 503
-    code = "file_store_unavailable"
-    retryable = True
-    default_message = "The file store cannot be written right now; nothing was stored."
-    default_hint = "Send the request again in a few seconds; the operator has to check free space and rights."
-
-
 class FileStore(ABC):
-    """Keeps bytes by digest; the rows that say what there is are written in the caller's transaction."""
+    """Keeps bytes by digest.
 
-    def put(self, session: Session, contents: Mapping[str, bytes]) -> None:
-        """Keeps contents; what is there already is left alone.
+    Args:
+        engine: gives the engine of the database, for what is done outside the caller's transaction.
+    """
+
+    def __init__(self, engine: Callable[[], sa.Engine]) -> None:
+        self._engine = engine
+
+    def stage(self, contents: Iterable[Content]) -> None:
+        """Stores contents in transactions of its own; for large ones, before the transaction that refers to them.
 
         Args:
-            session: the caller's session; the caller commits.
-            contents: SHA-256 in hex → bytes.
+            contents: what is to be referred to.
+        Raises:
+            FileStoreUnavailable: it cannot be written.
         """
-        known = set(session.scalars(sa.select(Blob.sha256).where(Blob.sha256.in_(contents))))
-        new = {digest: content for digest, content in contents.items() if digest not in known}
-        if not new:
+        large = {content.sha256: content for content in contents}
+        with Session(self._engine()) as session:
+            self._mark(session, large)
+            missing = self._missing(session, large)
+            session.commit()
+            for digest in missing:
+                self._write(session, large[digest], commit=True)
+
+    def put(self, session: Session, contents: Iterable[Content]) -> None:
+        """Marks contents as used, and stores what is not there yet.
+
+        Args:
+            session: the session of who refers to them; the caller commits.
+            contents: what is referred to.
+        Raises:
+            FileStoreUnavailable: it cannot be written.
+        """
+        by_digest = {content.sha256: content for content in contents}
+        if not by_digest:
             return
-        rows = [{"sha256": digest, "size": len(content)} for digest, content in sorted(new.items())]
-        insert_new(session, Blob, rows)
-        self._write(session, new)
+        self._mark(session, by_digest)
+        self._write_all(session, [by_digest[digest] for digest in self._missing(session, by_digest)])
+
+    def content(self, digest: str, size: int) -> Content:
+        """Returns a stored content by reference."""
+        return Content(digest, size, lambda: self.open(digest))
+
+    def read_small(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+        """Reads several small contents into memory.
+
+        Args:
+            sizes: digest → size in bytes, `CHUNK_BYTES` at most.
+        Raises:
+            BlobMissing: one is not there.
+            FileStoreUnavailable: one cannot be read now.
+        """
+        return {digest: self.content(digest, size).read() for digest, size in sizes.items()}
+
+    def remove(self, digest: str, condition: sa.ColumnElement[bool]) -> bool:
+        """Removes a content with its row.
+
+        Args:
+            digest: the content.
+            condition: what must be true of its row.
+        Returns:
+            Whether it was removed.
+        """
+        with Session(self._engine()) as session:
+            done = session.execute(
+                sa.delete(Blob).where(Blob.sha256 == digest, condition),
+                execution_options={"synchronize_session": False},
+            )
+            if done.rowcount:  # type: ignore[attr-defined]  # a DELETE always gives a CursorResult
+                # The row is locked until the bytes are gone: who wants to store the same ones waits and writes again.
+                self._erase(session, digest)
+            session.commit()
+            return bool(done.rowcount)  # type: ignore[attr-defined]  # likewise
+
+    def remove_left_overs(self, older_than: datetime) -> None:  # noqa: B027 - most have none
+        """Removes what interrupted writes have left; see the single stores."""
+
+    def check(self) -> None:  # noqa: B027 - where the bytes stand in the database, there is nothing more to look at
+        """Looks whether contents can be stored and read now.
+
+        Raises:
+            FileStoreUnavailable: they cannot.
+        """
 
     @abstractmethod
-    def get(self, session: Session, digest: str) -> bytes:
-        """Returns the bytes.
+    def open(self, digest: str) -> BinaryIO:
+        """Opens a content for reading.
 
         Raises:
             BlobMissing: it is not there.
+            FileStoreUnavailable: it cannot be read now.
         """
 
     @abstractmethod
-    def _write(self, session: Session, contents: Mapping[str, bytes]) -> None: ...
+    def _missing(self, session: Session, contents: Mapping[str, Content]) -> list[str]:
+        """Returns the digests whose bytes are not there as a whole, in order."""
+
+    @abstractmethod
+    def _write(self, session: Session, content: Content, commit: bool) -> None: ...
+
+    def _write_all(self, session: Session, contents: Iterable[Content]) -> None:
+        for content in contents:
+            self._write(session, content, commit=False)
+
+    @abstractmethod
+    def _erase(self, session: Session, digest: str) -> None: ...
+
+    def _mark(self, session: Session, contents: Mapping[str, Content]) -> None:
+        now = utcnow()
+        fresh: set[str] = set()
+        for digests in _batches(sorted(contents)):
+            marked = sa.select(Blob.sha256).where(Blob.sha256.in_(digests), Blob.used_at > now - _MARK_AGAIN_AFTER)
+            fresh.update(session.scalars(marked))
+        rows = [
+            {"sha256": digest, "size": contents[digest].size, "used_at": now}
+            for digest in sorted(contents.keys() - fresh)
+        ]
+        for some in _batches(rows):
+            insert_rows(session, Blob, some, then_set="used_at")
 
 
 class DatabaseFileStore(FileStore):
     """Bytes in the database, in pieces that every database takes: API and workers need no shared folder."""
 
-    def get(self, session: Session, digest: str) -> bytes:
-        """See :meth:`FileStore.get`."""
-        size = session.scalar(sa.select(Blob.size).where(Blob.sha256 == digest))
-        query = sa.select(BlobChunk.content).where(BlobChunk.sha256 == digest).order_by(BlobChunk.position)
-        content = b"".join(session.scalars(query))
-        if size is None or size != len(content):
+    def open(self, digest: str) -> BinaryIO:
+        """See :meth:`FileStore.open`."""
+        with self._reading() as connection:
+            size = connection.scalar(sa.select(Blob.size).where(Blob.sha256 == digest))
+            there = connection.scalar(sa.select(sa.func.count()).where(BlobChunk.sha256 == digest))
+        if size is None or there != _chunks(size):
             raise BlobMissing
-        return content
 
-    def _write(self, session: Session, contents: Mapping[str, bytes]) -> None:
-        rows = [
-            {"sha256": digest, "position": number, "content": content[start : start + CHUNK_BYTES]}
-            for digest, content in sorted(contents.items())
-            for number, start in enumerate(range(0, len(content), CHUNK_BYTES))
-        ]
-        if rows:
-            insert_new(session, BlobChunk, rows)
+        def fetch(start: int, length: int) -> bytes:
+            number, skip = divmod(start, CHUNK_BYTES)
+            wanted = sa.select(BlobChunk.content).where(BlobChunk.sha256 == digest, BlobChunk.position == number)
+            with self._reading() as connection:
+                chunk = connection.scalar(wanted)
+            if not chunk or skip >= len(chunk):
+                raise BlobMissing
+            return bytes(memoryview(chunk)[skip : skip + length])
+
+        return open_ranges(size, fetch, min(CHUNK_BYTES, max(1, size)))
+
+    def read_small(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+        """See :meth:`FileStore.read_small`; one query for many."""
+        found = {digest: b"" for digest, size in sizes.items() if not size}
+        with self._reading() as connection:
+            for digests in _batches(sorted(sizes.keys() - found.keys())):
+                wanted = BlobChunk.sha256.in_(digests) & (BlobChunk.position == 0)
+                rows = connection.execute(sa.select(BlobChunk.sha256, BlobChunk.content).where(wanted))
+                found |= {row.sha256: bytes(row.content) for row in rows}
+        if any(len(found.get(digest, b"")) != size for digest, size in sizes.items()):
+            raise BlobMissing
+        return found
+
+    def _reading(self) -> sa.Connection:
+        return self._engine().connect().execution_options(**{READ_ONLY: True})
+
+    def _missing(self, session: Session, contents: Mapping[str, Content]) -> list[str]:
+        there: dict[str, int] = {}
+        for digests in _batches(sorted(contents)):
+            counts = sa.select(BlobChunk.sha256, sa.func.count()).where(BlobChunk.sha256.in_(digests))
+            there |= dict(session.execute(counts.group_by(BlobChunk.sha256)).all())
+        return [digest for digest in sorted(contents) if there.get(digest, 0) != _chunks(contents[digest].size)]
+
+    def _write(self, session: Session, content: Content, commit: bool) -> None:
+        rows: list[dict[str, Any]] = []
+        with content.open() as file:
+            for number, piece in enumerate(pieces_of(file, CHUNK_BYTES)):
+                rows.append({"sha256": content.sha256, "position": number, "content": piece})
+                if len(rows) == CHUNKS_AT_ONCE:
+                    _insert_chunks(session, rows, commit)
+        _insert_chunks(session, rows, commit)
+
+    def _write_all(self, session: Session, contents: Iterable[Content]) -> None:
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for content in contents:
+            if content.size > CHUNK_BYTES:
+                self._write(session, content, commit=False)
+            elif content.size:
+                rows.append({"sha256": content.sha256, "position": 0, "content": content.read()})
+                size += content.size
+            if size > CHUNKS_AT_ONCE * CHUNK_BYTES:
+                # Small ones go together: one statement costs more than its bytes.
+                _insert_chunks(session, rows, commit=False)
+                size = 0
+        _insert_chunks(session, rows, commit=False)
+
+    def _erase(self, session: Session, digest: str) -> None:
+        session.execute(sa.delete(BlobChunk).where(BlobChunk.sha256 == digest))
 
 
 class FolderFileStore(FileStore):
     """Bytes as files in a folder that API and workers share.
 
     Args:
+        engine: see :class:`FileStore`.
         folder: where they are kept; made if it is not there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, engine: Callable[[], sa.Engine], folder: Path) -> None:
+        super().__init__(engine)
         self._folder = folder
 
-    def get(self, session: Session, digest: str) -> bytes:
-        """See :meth:`FileStore.get`."""
+    def open(self, digest: str) -> BinaryIO:
+        """See :meth:`FileStore.open`."""
         try:
-            return self._path(digest).read_bytes()
+            return self._path(digest).open("rb")
         except FileNotFoundError:
             raise BlobMissing from None
+        except OSError as problem:
+            log.error("the file store cannot be read: %s", problem.strerror)
+            raise FileStoreUnavailable(retry_after=5) from None
 
-    def _write(self, session: Session, contents: Mapping[str, bytes]) -> None:
-        for digest, content in contents.items():
-            try:
-                _write_file(self._path(digest), content)
-            except OSError as problem:
-                log.error("the file store cannot be written: %s", problem.strerror)
-                raise FileStoreUnavailable(retry_after=5) from None
+    def check(self) -> None:
+        """See :meth:`FileStore.check`."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                file.write(b"x")
+        except OSError as problem:
+            log.error("the file store cannot be written: %s", problem.strerror)
+            raise FileStoreUnavailable(retry_after=5) from None
+
+    def remove_left_overs(self, older_than: datetime) -> None:
+        """See :meth:`FileStore.remove_left_overs`: files that a killed process has not finished."""
+        for path in self._folder.glob(f"*/{_DRAFT}*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < min(older_than.timestamp(), time()):
+                    path.unlink()
+
+    def _missing(self, session: Session, contents: Mapping[str, Content]) -> list[str]:
+        return [digest for digest, content in sorted(contents.items()) if _size(self._path(digest)) != content.size]
+
+    def _write(self, session: Session, content: Content, commit: bool) -> None:
+        try:
+            _write_file(self._path(content.sha256), content)
+        except OSError as problem:
+            log.error("the file store cannot be written: %s", problem.strerror)
+            raise FileStoreUnavailable(retry_after=5) from None
+
+    def _erase(self, session: Session, digest: str) -> None:
+        try:
+            self._path(digest).unlink(missing_ok=True)
+        except OSError as problem:
+            log.error("a file of the file store cannot be removed: %s", problem.strerror)
+            raise FileStoreUnavailable(retry_after=5) from None
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
 
 
-def _write_file(path: Path, content: bytes) -> None:
+_DRAFT = "draft-"
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _write_file(path: Path, content: Content) -> None:
     """Writes a file so that its name never stands for a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_DRAFT, delete=False) as file:
         new = Path(file.name)
         try:
-            file.write(content)
+            with content.open() as source:
+                for piece in pieces_of(source):
+                    file.write(piece)
             file.flush()
             os.fsync(file.fileno())
             new.replace(path)
-        except OSError:
-            new.unlink()
+        except BaseException:
+            new.unlink(missing_ok=True)
             raise
 
 
-def insert_new(session: Session, model: type[Any], rows: list[dict[str, Any]]) -> None:
-    """Inserts rows and leaves out those whose primary key is there already, also when two do it at once."""
+def _chunks(size: int) -> int:
+    return -(-size // CHUNK_BYTES)
+
+
+def _insert_chunks(session: Session, rows: list[dict[str, Any]], commit: bool) -> None:
+    if rows:
+        insert_rows(session, BlobChunk, rows)
+        rows.clear()
+    if commit:
+        session.commit()
+
+
+def _batches(items: list[Any]) -> Iterable[list[Any]]:
+    return (items[start : start + _ROWS_AT_ONCE] for start in range(0, len(items), _ROWS_AT_ONCE))
+
+
+def insert_rows(session: Session, model: type[Any], rows: list[dict[str, Any]], then_set: str | None = None) -> None:
+    """Inserts rows; where the primary key is there already, also when two do it at once, the row there stays.
+
+    Args:
+        session: the session; the caller commits.
+        model: the table.
+        rows: the rows.
+        then_set: a column that a row which stays takes over.
+    """
     dialect = session.get_bind().dialect.name
     statement: Any
-    if dialect == "postgresql":
-        statement = postgresql.insert(model).on_conflict_do_nothing()
-    elif dialect == "sqlite":
-        statement = sqlite.insert(model).on_conflict_do_nothing()
+    if dialect in ("postgresql", "sqlite"):
+        statement = (postgresql if dialect == "postgresql" else sqlite).insert(model)
+        if then_set is None:
+            statement = statement.on_conflict_do_nothing()
+        else:
+            keys = [column.name for column in sa.inspect(model).primary_key]
+            statement = statement.on_conflict_do_update(
+                index_elements=keys, set_={then_set: statement.excluded[then_set]}
+            )
     else:
-        statement = mysql.insert(model).prefix_with("IGNORE")
+        statement = mysql.insert(model)
+        if then_set is None:
+            statement = statement.prefix_with("IGNORE")
+        else:
+            statement = statement.on_duplicate_key_update({then_set: statement.inserted[then_set]})
     session.execute(statement, rows)

@@ -6,13 +6,19 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from celery import shared_task
 from flask import Flask
 
-from assembler_runner import pipeline
+from assembler_runner import pipeline, tracing
+from assembler_runner.collecting import EVERY_SECONDS, collect
+from assembler_runner.correlation import HEADER, call_id, working_on
+from assembler_runner.database import db
 from assembler_runner.host import current_host
-from assembler_runner.models import db
+from assembler_runner.retention import remove_old
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +45,16 @@ class _Ear:
 _ear = _Ear()
 
 
-@shared_task(name="assembler.run_request")
-def run_request(request_id: str) -> None:
+@shared_task(name="assembler.run_request", bind=True)
+def run_request(self: Any, request_id: str) -> None:
     """Does the work whose turn it is; a message that comes twice does nothing twice."""
     _ear.hear()
-    pipeline.run_next(current_host(), request_id)
+    # Where Celery runs a task without a message, it leaves the headers where they are.
+    sent = {**(self.request.headers or {}), **vars(self.request)}
+    with working_on(request_id, sent.get(HEADER)), tracing.span("run_request", "consumer", sent):
+        following = pipeline.run_next(current_host(), request_id)
+    if following:
+        wakeups.send(following)
 
 
 class Wakeups:
@@ -53,13 +64,14 @@ class Wakeups:
     """
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[str, dict[str, str]]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def send(self, request_id: str) -> None:
         """Sends one id soon; returns at once. Call it after the commit."""
-        self._waiting.put(request_id)
+        call = call_id.get()
+        self._waiting.put((request_id, tracing.headers() | ({HEADER: call} if call else {})))
         with self._lock:
             # Started late and again after a fork: a thread does not survive one.
             if self._thread is None or not self._thread.is_alive():
@@ -68,11 +80,11 @@ class Wakeups:
 
     def _send_for_ever(self) -> None:
         while True:
-            request_id = self._waiting.get()
+            request_id, headers = self._waiting.get()
             try:
-                run_request.delay(request_id)
+                run_request.apply_async((request_id,), headers=headers)
             # Each broker's library raises exceptions of its own; the sweeper repeats the wake-up anyway.
-            except Exception as problem:  # noqa: BLE001
+            except Exception as problem:  # noqa: BLE001 - the comment above says why
                 log.warning("request %s could not be sent to the broker: %s", request_id, type(problem).__name__)
 
 
@@ -88,14 +100,25 @@ class Sweeper(threading.Thread):
     Args:
         app: the application.
         resend_seconds: seconds after which a wake-up that led to nothing is due again.
+        alive_file: touched each time the database has answered; None for no file.
+        chores: what else is to be looked after each time, in the application's context.
     """
 
-    def __init__(self, app: Flask, resend_seconds: float) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        resend_seconds: float,
+        alive_file: Path | None = None,
+        chores: Sequence[Callable[[], None]] = (),
+    ) -> None:
         super().__init__(name="sweeper", daemon=True)
+        self._alive_file = alive_file
+        self._chores = chores
         self._app = app
         self._resend_seconds = resend_seconds
         self._stopped = threading.Event()
         self._helper: threading.Thread | None = None
+        self._collect_at = time.monotonic()
 
     def run(self) -> None:
         """Sweeps until it is stopped."""
@@ -103,19 +126,32 @@ class Sweeper(threading.Thread):
             try:
                 with self._app.app_context():
                     due = pipeline.take_due(self._resend_seconds)
+                    for chore in self._chores:
+                        chore()
                     db.session.remove()
+                if self._alive_file:
+                    self._alive_file.touch()
                 for request_id in due:
                     wakeups.send(request_id)
+                self._collect()
                 if due and _ear.silent_for > DEAF_AFTER * self._resend_seconds:
                     self._help(due)
             # A database that is away for a while must not end the thread that finds what was left meanwhile.
-            except Exception as problem:  # noqa: BLE001
+            except Exception as problem:  # noqa: BLE001 - the comment above says why
                 log.warning("the sweeper could not look for due requests: %s", type(problem).__name__)
             self._stopped.wait(self._resend_seconds / 4)
 
     def stop(self) -> None:
         """Ends the thread soon."""
         self._stopped.set()
+
+    def _collect(self) -> None:
+        if time.monotonic() < self._collect_at:
+            return
+        self._collect_at = time.monotonic() + EVERY_SECONDS
+        with self._app.app_context():
+            remove_old(current_host().settings)
+            collect(current_host())
 
     def _help(self, due: list[str]) -> None:
         if self._helper is None or not self._helper.is_alive():
@@ -131,5 +167,5 @@ class Sweeper(threading.Thread):
                 with self._app.app_context():
                     pipeline.run_next(current_host(), request_id)
             # As above; the sweeper comes again.
-            except Exception as problem:  # noqa: BLE001
+            except Exception as problem:  # noqa: BLE001 - the comment above says why
                 log.warning("request %s could not be taken up: %s", request_id, type(problem).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -38,9 +39,9 @@ class Vault:
         """Name of the key that seals; it tells nothing of the key."""
         return self._key_id
 
-    def seal(self, values: dict[str, str]) -> str:
+    def seal(self, values: Mapping[str, str | None]) -> str:
         """Returns the values encrypted."""
-        return self._fernet.encrypt(json.dumps(values).encode()).decode()
+        return self._fernet.encrypt(json.dumps(dict(values)).encode()).decode()
 
     def open(self, sealed: str) -> dict[str, str]:
         """Returns what was sealed.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Flask, Response, current_app, g, request
 from flask_cors import CORS
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from assembler_runner import quotas
 from assembler_runner.host import current_host
 from assembler_runner.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 # The API documentation pages set themselves up with scripts and styles of their own, and draw from memory.
@@ -37,8 +42,8 @@ def configure(app: Flask, settings: Settings) -> None:
             app,
             resources={r"/(?!local/).*": {}},
             origins=settings.cors_origins,
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
-            expose_headers=["Location", "Retry-After", "RateLimit", "RateLimit-Policy"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-Id"],
+            expose_headers=["Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"],
             max_age=600,
         )
     app.after_request(_add_security_headers)
@@ -69,7 +74,12 @@ def _add_rate_limits(response: Response) -> Response:
         return response
     # Only reads, and must not wait for those who write.
     g.read_only = True
-    found = quotas.standings(current_host().settings, account)
+    try:
+        found = quotas.standings(current_host().settings, account)
+    except SQLAlchemyError as problem:
+        # What was done is done, and has to be told.
+        log.warning("the hourly quotas could not be read: %s", type(problem).__name__)
+        return response
     if found:
         response.headers["RateLimit-Policy"] = ", ".join(
             f'"{each.scope}";q={each.most};w={quotas.HOUR}' for each in found

@@ -18,8 +18,9 @@ from flask.testing import FlaskClient
 from assembler_runner import auth, pipeline
 from assembler_runner.app import create_app
 from assembler_runner.auth import ensure_admin
+from assembler_runner.database import db
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.models import RUNNING, SpaceRequest, db
+from assembler_runner.models import RUNNING, SpaceRequest
 from assembler_runner.settings import load
 from tests.standin_hub import (
     StandInHub,
@@ -55,6 +56,29 @@ class Service:
 
     def post(self, path: str, body: Any = None, **more: Any) -> Any:
         return self.client.post(path, json=body, headers=self.headers | more.pop("headers", {}), **more)
+
+    def delete(self, path: str, **more: Any) -> Any:
+        return self.client.delete(path, headers=self.headers | more.pop("headers", {}), **more)
+
+    def ask(self, path: str, body: Any, **more: Any) -> dict[str, Any]:
+        """Sends a change that must be accepted, and returns its request."""
+        answer = self.post(path, body, **more)
+        assert answer.status_code == 202, answer.json
+        return dict(answer.json.get("latest_request") or answer.json)
+
+    def change(self, space_id: str, **body: Any) -> dict[str, Any]:
+        """Updates a Space, works, and returns the request."""
+        return self.work(self.ask(f"/spaces/{space_id}", body)["id"])
+
+    def command(self, space_id: str, command: str, **body: Any) -> dict[str, Any]:
+        """Sends a command for a Space, works, and returns the request."""
+        return self.work(self.ask(f"/spaces/{space_id}/command", {"command": command, **body})["id"])
+
+    def remove(self, space_id: str) -> dict[str, Any]:
+        """Deletes a Space, works, and returns the request."""
+        answer = self.delete(f"/spaces/{space_id}")
+        assert answer.status_code == 202, answer.json
+        return self.work(answer.json["latest_request"]["id"])
 
     def submit(self, **body: Any) -> dict[str, Any]:
         """Sends a request that must be accepted, and returns the Space."""

@@ -164,7 +164,8 @@ class Client:
             "/auth/token", json={"grant_type": "password", "username": "admin", "password": password}
         )
         assert answer.status_code == 200, answer.text
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.token = str(answer.json()["access_token"])
+        self._http.headers["Authorization"] = f"Bearer {self.token}"
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +179,12 @@ class Client:
         """What is there."""
         answer = self._http.get(path)
         assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Asks for something that must be accepted."""
+        answer = self._http.post(path, json=body)
+        assert answer.status_code in (200, 201, 202), answer.text
         return dict(answer.json())
 
     def submit(self, name: str) -> str:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from assembler_runner.app import create_app
 from assembler_runner.cli import cli
-from assembler_runner.models import db
+from assembler_runner.database import db
 from assembler_runner.serve import settings_of
 from assembler_runner.settings import SETTINGS
 

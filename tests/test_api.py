@@ -12,11 +12,21 @@ from flask_jwt_extended import create_access_token
 
 from assembler_runner.account_models import Realm, Role, User
 from assembler_runner.auth import hash_password
-from assembler_runner.models import db
+from assembler_runner.database import db
 from assembler_runner.rights import built_in_id, grant_role
 from tests.conftest import PASSWORD, MakeService, Service
 
-PUBLIC = {"/", "/docs", "/redoc", "/rapidoc", "/swagger-ui", "/api-spec.json", "/health/live", "/health/ready"}
+PUBLIC = {
+    "/",
+    "/docs",
+    "/redoc",
+    "/rapidoc",
+    "/swagger-ui",
+    "/api-spec.json",
+    "/health/live",
+    "/health/ready",
+    "/licenses",
+}
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -141,7 +151,8 @@ def test_a_submitted_space_as_json(service: Service) -> None:
     assert answer.headers["Location"] == f"/requests/{request['id']}"
     assert set(space) == {
         "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id",
-        "labels", "created_at", "updated_at", "latest_request",
+        "labels", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at", "latest_request",
+        "state_since", "state_checked_at", "state_source", "stage", "problem",
     }  # fmt: skip
     assert set(request) >= {
         "id", "space_id", "action", "status", "space_type", "plugin", "parameters", "options", "files", "tree_digest",
@@ -226,9 +237,11 @@ def test_lists_filter_sort_and_page(service: Service) -> None:
     assert names("filter[name]=!a-one,b-two&sort=name") == ["a_x", "c-three"]
     assert names("filter[createdAt]=>2020-01-01T00:00:00Z&filter[space_type]=static&sort=name")[0] == "a-one"
     assert names("filter[created_at]=<2020-01-01T00:00:00Z") == []
+    assert names("filter[name]=>a-one&filter[name]=<c&sort=name") == ["a_x", "b-two"]
     assert names("sort=space_type,-name") == ["c-three", "b-two", "a_x", "a-one"]
     assert names("page[limit]=2&page[offset]=1&sort=name") == ["a_x", "b-two"]
     meta = service.get("/spaces?page[limit]=2&page[offset]=1").json["meta"]
+    assert meta.pop("after")
     assert meta == {"total": 4, "limit": 2, "offset": 1, "schema": {}}
     assert service.get("/spaces?page[limit]=100000&page[offset]=-3").json["meta"]["offset"] == 0
     assert service.get("/requests?filter[status]=queued").json["meta"]["total"] == 4

@@ -168,3 +168,98 @@ def test_an_end_that_does_not_tell_what_happened_is_untrue(world: World, change:
 def test_a_failure_whose_commit_is_there_is_untrue(world: World) -> None:
     world.good.update(status="failed", error={"code": "target_unavailable"})
     assert sorted(kinds(world)) == ["orphaned", "untrue"]
+
+
+def add_change(world: World, action: str = "update", **more: Any) -> dict[str, Any]:
+    """A second request of the first Space that succeeded, with its commit."""
+    tree = {"data/x": digest("content"), "app.py": digest("changed"), "data/step.txt": digest("step")}
+    row = {**world.good, "id": "r3", "number": 2, "action": action, "commit": {"oid": "c2"}, **more}
+    row["files"] = [{"path": path, "sha256": sha256} for path, sha256 in tree.items()]
+    world.requests.append(row)
+    world.repository["commits"].append({"oid": "c2", "message": "Assembler-Request: r3", "initial": False})
+    world.repository["tree"] = {**tree, ".gitattributes": "anything"}
+    world.repository["head"] = "c2"
+    world.sent[0].changes.add("r3")
+    world.sent[0].steps[digest("step")] = {"variables": {"STEP": "step"}}
+    world.repository["variables"] = {"STEP": "step"}
+    return row
+
+
+def test_a_change_that_is_right_has_no_problems(world: World) -> None:
+    add_change(world)
+    assert kinds(world) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tree", {"data/x": digest("content")}), ("variables", {}), ("variables", {"STEP": "other"})]
+)
+def test_another_tree_or_variable_after_a_change_is_wrong(world: World, field: str, value: Any) -> None:
+    add_change(world)
+    world.repository[field] = value
+    assert kinds(world) == ["wrong"]
+
+
+def test_a_change_that_was_committed_twice_is_doubled(world: World) -> None:
+    add_change(world)
+    world.repository["commits"].append({"oid": "c3", "message": "Assembler-Request: r3", "initial": False})
+    assert kinds(world) == ["doubled"]
+
+
+def test_a_change_without_a_row_or_a_commit_is_lost(world: World) -> None:
+    row = add_change(world)
+    world.repository["commits"].pop()
+    assert kinds(world) == ["lost"]
+    world.requests.remove(row)
+    assert "lost" in kinds(world)
+
+
+def test_changes_in_another_order_are_wrong(world: World) -> None:
+    add_change(world)
+    world.repository["commits"][1:] = reversed(world.repository["commits"][1:])
+    assert kinds(world) == ["wrong"]
+
+
+def test_a_deleted_space_that_is_there_is_orphaned_and_one_that_is_gone_is_right(world: World) -> None:
+    deletion = add_change(world, "delete", files=[], commit=None)
+    deletion["files"] = []
+    world.repository["commits"].pop()
+    assert kinds(world) == ["orphaned"]
+    world.hub.clear()
+    assert kinds(world) == []
+
+
+def test_a_foreign_commit_on_top_is_right_and_one_below_ours_is_wrong(world: World) -> None:
+    add_change(world)
+    by_hand = {"oid": "c9", "message": "", "title": "By hand", "initial": False}
+    world.repository["commits"].append(by_hand)
+    world.repository["tree"]["theirs.txt"] = "x"
+    assert kinds(world) == []
+    world.repository["commits"].insert(2, world.repository["commits"].pop())
+    assert kinds(world) == ["wrong"]
+
+
+def test_somebody_elses_space_must_stay_as_it_is(world: World) -> None:
+    theirs = {"alice/theirs": "t1"}
+    world.hub["alice/theirs"] = {"head": "t1", "commits": []}
+
+    def found() -> list[str]:
+        counts = count(world.sent, world.requests, world.spaces, world.hub, theirs)
+        return [problem.kind for problem in counts.problems]
+
+    assert found() == []
+    world.hub["alice/theirs"]["head"] = "t2"
+    assert found() == ["wrong"]
+    del world.hub["alice/theirs"]
+    assert found() == ["lost"]
+
+
+@pytest.mark.parametrize(
+    ("code", "foreign", "right"), [("foreign_commit", True, True), ("foreign_commit", False, False)]
+)
+def test_a_foreign_commit_is_only_true_where_there_was_one(world: World, code: str, foreign: bool, right: bool) -> None:
+    add_change(world, status="failed", error={"code": code}, commit=None)
+    world.sent[0].foreign = foreign
+    world.repository["commits"].pop()
+    world.repository["variables"] = {}
+    world.repository["tree"] = {file["path"]: file["sha256"] for file in world.good["files"]}
+    assert kinds(world) == ([] if foreign else ["untrue"])

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
+import sqlalchemy as sa
+from flask import Response
 from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 
-from assembler_runner.models import db
-from tests.conftest import Service
+from assembler_runner.database import db
+from tests.conftest import MakeService, Service
+from tests.services import postgres_database
 
 AWAY = [OperationalError, InterfaceError, InternalError]
 
@@ -39,3 +42,33 @@ def test_another_failure_of_the_database_is_500(service: Service, monkeypatch: p
     monkeypatch.setattr("assembler_runner.spaces.find_space", fail)
     answer = service.get("/spaces/x")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+
+
+def test_what_was_accepted_is_told_though_the_quotas_cannot_be_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> NoReturn:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr("assembler_runner.web.quotas.standings", fail)
+    space = service.submit()
+    assert service.work(space["latest_request"]["id"])["status"] == "succeeded"
+
+
+def test_a_connection_that_ends_after_the_answer_was_made_does_not_spoil_it(make_service: MakeService) -> None:
+    with postgres_database() as uri:
+        service = make_service(SQLALCHEMY_DATABASE_URI=uri)
+
+        def end_connection(response: Response) -> Response:
+            own = db.session.scalar(sa.select(sa.func.pg_backend_pid()))
+            with db.engine.connect() as other:
+                assert other.scalar(sa.select(sa.func.pg_terminate_backend(own, 5000)))
+            return response
+
+        service.app._got_first_request = False
+        service.app.after_request(end_connection)
+        assert service.get("/spaces").status_code == 200
+        service.app.after_request_funcs[None].remove(end_connection)
+        assert service.get("/spaces").status_code == 200
+        with service.app.app_context():
+            db.engine.dispose()

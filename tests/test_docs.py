@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import marshmallow
 import pytest
+import yaml
 
 from assembler_runner import plugin
 from assembler_runner.assembling import assemble
@@ -28,11 +29,14 @@ from tests.conftest import MakeService, Service
 from tests.services import PASSWORD, Process
 
 DOCS = PROJECT / "docs"
-PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+CLIENT_README = PROJECT / "client" / "README.md"
+PAGES = [PROJECT / "README.md", CLIENT_README, PROJECT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 README = PAGES[0]
 
 KINDS = {
     "sh session", "python plugin", "python fields", "python finding", "json notice", "json", "text", "bash", "mermaid",
+    "python example",
+    "yaml", "{toctree}", "{raw} html", "{eval-rst}",
 }  # fmt: skip
 """Every kind of block, so that none is there that nobody checks; `bash` alone is not run here."""
 
@@ -68,8 +72,12 @@ def rows(page: Path, head: str) -> list[list[str]]:
     return [[cell.strip().replace("\\|", "|").replace("\\<", "<") for cell in line] for line in cells]
 
 
+# Environment variables of the command line.
+CLIENT_VARIABLES = {"ASSEMBLER_URL", "ASSEMBLER_TOKEN", "ASSEMBLER_PROFILE", "ASSEMBLER_PATIENCE"}
+
+
 def name_of(page: Path) -> str:
-    return page.name
+    return str(page.relative_to(PROJECT))
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +172,8 @@ def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
     for found in blocks(page):
         if found.kind.startswith("json"):
             json.loads(found.text)
+        if found.kind == "yaml":
+            yaml.safe_load(found.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -173,7 +183,9 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"\b([A-Z][A-Z0-9]*_[A-Z0-9_]+)=", text)) | set(
         re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)`", text)
     )
-    assert named <= names
+    # Variables of libraries, which are no settings of ours.
+    of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert named <= names | CLIENT_VARIABLES | of_libraries
 
 
 def test_the_readme_is_short_and_names_what_there_is(service: Service) -> None:
@@ -300,7 +312,7 @@ def run_session(page: Path, url: str) -> list[tuple[Block | None, str]]:
     ]
 
 
-@pytest.mark.parametrize("page", [README, DOCS / "api.md"], ids=name_of)
+@pytest.mark.parametrize("page", [README, DOCS / "api.md", DOCS / "tutorial.md"], ids=name_of)
 def test_sessions_give_what_is_shown(page: Path, tmp_path: Path) -> None:
     command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(tmp_path))
     with Process(*command, ADMIN_PASSWORD=PASSWORD) as process:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ import sqlalchemy as sa
 
 from assembler_runner import pipeline
 from assembler_runner.creation import creation_turn
-from assembler_runner.models import CreationTurn, SpaceRequest, db
+from assembler_runner.database import db, utcnow
+from assembler_runner.models import CreationTurn, SpaceRequest
 from assembler_runner.targets.huggingface import HuggingFaceTarget
 from tests.conftest import MakeService, Service
 from tests.services import wait_until
@@ -62,6 +65,20 @@ def test_a_deletion_that_was_only_said_to_be_done_is_repeated(hub_service: Servi
         return hub.spaces() == []
 
     wait_until(gone, "the Space is gone", timeout=10)
+
+
+def test_a_request_that_took_long_does_not_leave_for_long_what_it_half_made(
+    hub_service: Service, hub: StandInHub
+) -> None:
+    hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("status", "DELETE", DELETE, status=503))
+    request_id = hub_service.submit(name="site")["latest_request"]["id"]
+    with hub_service.app.app_context():
+        db.session.get_one(SpaceRequest, request_id).created_at = utcnow() - timedelta(hours=2)
+        db.session.commit()
+    assert hub_service.work(request_id)["status"] == "failed"
+    due = clean_up_due(hub_service, request_id)
+    assert due is not None
+    assert 0 < due - time.time() < 30
 
 
 def test_a_creation_that_comes_after_the_end_is_removed(make_service: MakeService, hub: StandInHub) -> None:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from assembler_runner import hub_credentials
 from assembler_runner.account_models import HubCredential
-from assembler_runner.models import SpaceRequest, db
+from assembler_runner.database import db
+from assembler_runner.models import SpaceRequest
 from assembler_runner.vault import UnreadableSecret, Vault
 from tests.conftest import SECRETS, MakeService, Service
 from tests.people import Person, made, make_realm, make_user

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from assembler_runner import pipeline
-from assembler_runner.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, TRANSITIONS, SpaceRequest, db
+from assembler_runner.database import db
+from assembler_runner.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, TRANSITIONS, SpaceRequest
 from tests.conftest import Service
 from tests.standin_hub import Fault, StandInHub
 
@@ -96,6 +97,7 @@ def test_events_as_a_stream_resume(hub_service: Service, hub: StandInHub) -> Non
     whole = hub_service.get(path, headers={"Accept": "text/event-stream"})
     assert whole.mimetype == "text/event-stream"
     blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in whole.text.strip().split("\n\n")]
+    assert blocks.pop(0) == {"retry": "1000"}
     assert [json.loads(block["data"]) for block in blocks] == hub_service.events(request["id"])
     rest = hub_service.get(path, headers={"Accept": "text/event-stream", "Last-Event-ID": blocks[1]["id"]}).text
     assert rest.count("data: ") == len(blocks) - 2
@@ -106,6 +108,7 @@ def test_a_stream_ends_with_the_request(hub_service: Service, hub: StandInHub) -
     path = f"/requests/{request_id}/events"
     stream = hub_service.get(path, headers={"Accept": "text/event-stream"}, buffered=False)
     parts = stream.iter_encoded()
+    assert b"retry: 1000" in next(parts)
     assert b"event: queued" in next(parts)
     worker = threading.Thread(target=hub_service.work, args=[request_id])
     worker.start()

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+from assembler_runner import translating
 from assembler_runner.errors import AssemblerError, Unauthorized
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
@@ -71,6 +72,7 @@ def target(tmp_path: Path) -> LocalTarget:
 @pytest.fixture
 def app(target: LocalTarget) -> Flask:
     app = Flask(__name__)
+    translating.configure(app)
     app.register_blueprint(ui)
     app.register_blueprint(local_pages(target, may_read))
     app.register_error_handler(AssemblerError, show_error)

@@ -16,9 +16,11 @@ from flask import Flask
 
 from assembler_runner.account_models import Realm, User
 from assembler_runner.app import create_app
+from assembler_runner.contents import content_of
+from assembler_runner.database import Base, db
 from assembler_runner.host import current_host
 from assembler_runner.leases import limit_idle_transactions
-from assembler_runner.models import Base, Blob, Space, SpaceRequest, db
+from assembler_runner.models import Blob, Space, SpaceRequest
 from assembler_runner.settings import load
 from tests.services import digest, mariadb_database, postgres_database
 
@@ -173,10 +175,10 @@ def test_contents_come_back_as_they_were(app: Flask) -> None:
     by_digest = {digest(content): content for content in contents}
     files = current_host().files
     for _ in range(2):
-        files.put(db.session(), by_digest)
+        files.put(db.session(), map(content_of, contents))
         db.session.commit()
     db.session.remove()
-    assert {name: files.get(db.session(), name) for name in by_digest} == by_digest
+    assert {name: files.content(name, 0).read() for name in by_digest} == by_digest
     assert db.session.scalar(sa.select(sa.func.count(Blob.sha256))) == len(contents)
 
 

@@ -100,7 +100,7 @@ def test_post_spaces_names_and_describes_every_field(document: Document) -> None
     shown = document["components"]["schemas"]["SpaceInput"]
     assert set(shown["properties"]) == set(SpaceInput().fields)
     assert all(field.get("description") for field in shown["properties"].values())
-    assert shown["anyOf"] == [{"required": ["files"]}, {"required": ["template"]}]
+    assert shown["anyOf"] == [{"required": ["files"]}, {"required": ["template"]}, {"required": ["archive"]}]
     assert shown["additionalProperties"] is False
 
 

@@ -12,9 +12,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
+from tests.services import mariadb_database, postgres_database
 
 pytestmark = pytest.mark.slow
 
@@ -40,11 +43,19 @@ def environment(version: str) -> Path:
     return python
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database; an empty text is the service's own."""
+    makers = {"sqlite": lambda: nullcontext(""), "postgresql": postgres_database, "mariadb": mariadb_database}
+    with makers[request.param]() as uri:
+        yield uri
+
+
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def address(tmp_path: Path, database: str) -> Iterator[str]:
     """The service in a process of its own; gives its address."""
     command = [sys.executable, "-m", "assembler_runner", "serve", "--port", "0", "--instance", str(tmp_path / "own")]
-    environ = {"PATH": os.environ["PATH"], "ADMIN_PASSWORD": PASSWORD}
+    environ = {"PATH": os.environ["PATH"], "ADMIN_PASSWORD": PASSWORD, "SQLALCHEMY_DATABASE_URI": database}
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from assembler_runner import pipeline
+from assembler_runner.database import db
+from assembler_runner.models import Space
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Account, Fault, StandInHub
 
@@ -260,7 +262,14 @@ def test_a_silent_worker_that_wakes_up_changes_nothing(hub_service: Service, hub
     request_id = space["latest_request"]["id"]
     first = threading.Thread(target=hub_service.work, args=[request_id])
     first.start()
-    while not any("/preupload/" in record.path for record in hub.requests):
+
+    def hangs() -> bool:
+        """The first worker has read the head, written down what it learnt, and waits."""
+        with hub_service.app.app_context():
+            made = db.session.get_one(Space, space["id"]).made_at is not None
+        return made and any("/preupload/" in record.path for record in hub.requests)
+
+    while not hangs():
         first.join(0.01)
     hub_service.let_lease_run_out(request_id)
     with hub_service.app.app_context():

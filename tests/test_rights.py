@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
@@ -61,12 +62,23 @@ def foreign(service: Service) -> dict[str, str]:
         grants[f"{kind}-roles"] = {f"{kind}_id": holder_id, "role_id": role_id}
         grants[f"{kind}-permissions"] = {f"{kind}_id": holder_id, "permission_id": permission_id}
     ids = {path: made(user.post(f"/auth/{path}", body))["id"] for path, body in grants.items()}
+    webhook = made(user.post("/webhooks", {"url": "https://example.org/"}))
     named = {"realms": realm_id, "users": user.id, "robots": robot_id, "clients": robot_id, "roles": role_id}
     aliases = {"client-roles": ids["robot-roles"], "client-permissions": ids["robot-permissions"]}
     entry = user.get("/auth/audit-log").json["data"][0]["id"]
     below_auth = {**named, "permissions": permission_id, **ids, **aliases, "audit-log": str(entry)}
     below_auth = {f"/auth/{path}": object_id for path, object_id in below_auth.items()}
-    return {**below_auth, "/spaces": space["id"], "/requests": space["latest_request"]["id"]}
+    bucket_id = made(user.post("/storage/buckets", {"name": "own"}))["id"]
+    form = {"a": (io.BytesIO(b"theirs"), "a.txt")}
+    uploaded = user.service.client.post(f"/storage/buckets/{bucket_id}/upload", data=form, headers=user.headers)
+    return {
+        **below_auth,
+        "/storage/buckets": bucket_id,
+        "/storage/bucket-files": made(uploaded)["data"][0]["id"],
+        "/spaces": space["id"],
+        "/requests": space["latest_request"]["id"],
+        "/webhooks": webhook["id"],
+    }
 
 
 def address(path: str, foreign: dict[str, str]) -> str:

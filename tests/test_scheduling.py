@@ -12,8 +12,9 @@ from assembler_runner import pipeline
 from assembler_runner.account_models import Realm, Role, User
 from assembler_runner.auth import hash_password
 from assembler_runner.creation import creation_turn
+from assembler_runner.database import db
 from assembler_runner.errors import RateLimited
-from assembler_runner.models import SpaceRequest, db
+from assembler_runner.models import SpaceRequest
 from assembler_runner.rights import built_in_id, grant_role
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Fault, StandInHub

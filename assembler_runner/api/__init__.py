@@ -8,8 +8,24 @@ from flask import Flask
 from flask_smorest import Api
 
 from assembler_runner import __version__
-from assembler_runner.api import accounts, forerunner, health, hub_credentials, pages, requests, spaces, tokens, types
+from assembler_runner.api import (
+    accounts,
+    buckets,
+    changes,
+    forerunner,
+    health,
+    hub_credentials,
+    logs,
+    metrics,
+    pages,
+    requests,
+    spaces,
+    tokens,
+    types,
+    webhooks,
+)
 from assembler_runner.api.common import register_error_handlers
+from assembler_runner.host import EXTENSION
 from assembler_runner.schemas import ErrorSchema
 
 TITLE = "Assembler"
@@ -30,14 +46,41 @@ def register(app: Flask) -> Api:
         API_SPEC_OPTIONS=_spec_options(),
     )
     api = _Api(app)
-    for module in (spaces, requests, types, tokens, accounts, hub_credentials, forerunner, health):
+    for module in (
+        spaces,
+        changes,
+        requests,
+        logs,
+        webhooks,
+        types,
+        buckets,
+        tokens,
+        accounts,
+        hub_credentials,
+        forerunner,
+        health,
+        metrics,
+    ):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
-    # Which of two fields is required cannot be said on a field.
+    # Which of several fields is required cannot be said on a field.
     body = api.spec.components.schemas["SpaceInput"]
-    body["anyOf"] = [{"required": ["files"]}, {"required": ["template"]}]
+    body["anyOf"] = [{"required": [field]} for field in ("files", "template", "archive")]
+    body["description"] = _limits(app)
     register_error_handlers(app)
     return api
+
+
+def _limits(app: Flask) -> str:
+    """Returns the limits of this service, for the documentation of a Space request."""
+    settings = app.extensions[EXTENSION].settings
+    return (
+        f"Limits here: {settings.MAX_JSON_BYTES} bytes of JSON, {settings.MAX_REQUEST_BYTES} bytes in a request, "
+        f"{settings.MAX_FILE_BYTES} in a file, {settings.MAX_FILES} files with {settings.MAX_SPACE_BYTES} bytes in "
+        f"all, paths of {settings.MAX_PATH_BYTES} bytes and {settings.MAX_PATH_DEPTH} parts. An archive may unpack to "
+        f"{settings.MAX_ARCHIVE_BYTES} bytes, {settings.MAX_ARCHIVE_ENTRIES} entries and {settings.MAX_ARCHIVE_RATIO} "
+        f"times its size within {settings.MAX_ARCHIVE_SECONDS:g} seconds."
+    )
 
 
 def _spec_options() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -16,10 +17,12 @@ from werkzeug.exceptions import HTTPException
 
 from assembler_runner.assembling import flatten_messages
 from assembler_runner.auth import public
-from assembler_runner.errors import AssemblerError, DatabaseUnavailable, Finding, InvalidJson, InvalidRequest
-from assembler_runner.models import db
+from assembler_runner.database import db
+from assembler_runner.errors import AssemblerError, DatabaseUnavailable, Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.host import current_host
 from assembler_runner.rights import requires
 from assembler_runner.schemas import ErrorSchema
+from assembler_runner.translating import tell_language, translated
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +51,23 @@ class Blueprint(flask_smorest.Blueprint):
         return lambda view: documented(public(view))
 
 
-def takes(schema: type[ma.Schema]) -> dict[str, Any]:
-    """Returns the documentation of a JSON body; the view reads it, so that all problems are told at once."""
+class NoBody(InvalidJson):
+    """There is no body where JSON is needed."""
+
+    default_message = "The request has no JSON body."
+
+
+def takes(schema: type[ma.Schema], more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the documentation of a JSON body; the view reads it, so that all problems are told at once.
+
+    Args:
+        schema: the JSON.
+        more: media type → what else is taken.
+    """
     content: dict[str, Any] = {"schema": schema}
     if example := getattr(schema, "example", None):
         content["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return {"requestBody": {"required": True, "content": {"application/json": content, **(more or {})}}}
 
 
 def fails(*statuses: int) -> dict[str, Any]:
@@ -64,6 +78,8 @@ def fails(*statuses: int) -> dict[str, Any]:
         403: "Not allowed",
         404: "Not there",
         409: "Conflict",
+        412: "Changed since",
+        413: "Too large",
         422: "Not valid",
         429: "Too much in too short a time",
         502: "The Hub refused",
@@ -82,16 +98,42 @@ def read_json() -> Any:
 
     Raises:
         InvalidJson: no JSON, or JSON with a key twice, NaN, numbers without end or nesting without end.
+        TooLarge: there is more of it than the service takes.
     """
-    body = request.get_data()
-    if not body.strip():
-        raise InvalidJson("The request has no JSON body.")
+    check_json_size(request.content_length or 0)
+    body = request.get_data(cache=False)
+    check_json_size(len(body))
+    if not body or body.isspace():
+        raise NoBody
     try:
-        return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_float
-        )
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidJson("The body is not UTF-8.") from None
+    return parse_json(text)
+
+
+def check_json_size(size: int) -> None:
+    """Checks how many bytes of JSON there are.
+
+    Raises:
+        TooLarge: it is more than the service takes.
+    """
+    most = current_host().settings.MAX_JSON_BYTES
+    if size > most:
+        raise TooLarge(
+            f"JSON may have at most {most} bytes.",
+            hint="Send files as multipart/form-data, or upload them to a bucket.",
+        )
+
+
+def parse_json(text: str) -> Any:
+    """Reads JSON that has exactly one meaning.
+
+    Raises:
+        InvalidJson: it has a key twice, NaN, numbers without end or nesting without end, or is none.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_float)
     except json.JSONDecodeError as problem:
         raise InvalidJson(f"The body is not valid JSON: line {problem.lineno}, column {problem.colno}.") from None
     except (RecursionError, ValueError):
@@ -143,9 +185,12 @@ def error_body(error: AssemblerError) -> dict[str, Any]:
         "status_code": error.status,
         "name": error.name,
         "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "issues": [finding.to_json() for finding in error.issues],
+        "message": translated(error.message),
+        "hint": translated(error.hint),
+        "issues": [
+            finding.to_json() | {"message": translated(finding.message), "hint": translated(finding.hint)}
+            for finding in error.issues
+        ],
     }
 
 
@@ -165,7 +210,7 @@ def answer_error(error: AssemblerError) -> Response:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    return tell_language(response)
 
 
 def _answer_http(problem: HTTPException) -> Response:
@@ -201,7 +246,7 @@ class _HttpError(AssemblerError):
     def __init__(self, problem: HTTPException) -> None:
         assert problem.code is not None
         self.status = problem.code  # type: ignore[misc]  # the class stands for every status
-        self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]
+        self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]  # likewise
         self._name = type(problem).__name__
         text = f"{request.path} does not exist." if problem.code == 404 else f"{problem.name}."
         super().__init__(text, hint=_HTTP_HINTS.get(problem.code, "Correct the request."))
@@ -214,8 +259,7 @@ class _HttpError(AssemblerError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise InvalidJson(f"The key {twice[:100]!r} stands twice in one object.", hint="Keep one of them.")
     return made
 

@@ -9,14 +9,18 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, jsonify, render_template, request
 
-from assembler_runner import spaces
-from assembler_runner.api.common import Blueprint, answer_error, error_body, fails, load_partly, read_json, takes
+from assembler_runner import preparing, spaces
+from assembler_runner.api.common import Blueprint, NoBody, answer_error, error_body, fails, takes
+from assembler_runner.api.light_json import read_light
 from assembler_runner.api.types import describe
+from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.auth import current_account
+from assembler_runner.contents import Spool
+from assembler_runner.database import changes, db
 from assembler_runner.errors import AssemblerError, InvalidJson
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
-from assembler_runner.models import FINISHED, Space, SpaceRequest, changes, db
+from assembler_runner.models import FINISHED, Space, SpaceRequest
 from assembler_runner.schemas import CreateSpaceSchema, SpaceSchema, absolute_url
 
 blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
@@ -30,8 +34,8 @@ _space = SpaceSchema()
 
 @blueprint.post("/create-space")
 @blueprint.needs("space_create")
-@blueprint.doc(**takes(SpaceInput))
-@blueprint.doc(**fails(400, 422))
+@blueprint.doc(**takes(SpaceInput, SPACE_FORM))
+@blueprint.doc(**fails(400, 413, 422))
 @blueprint.alt_response(202, schema=CreateSpaceSchema, description="Accepted, but not published yet")
 @blueprint.response(200, CreateSpaceSchema)
 def create_space() -> Response:
@@ -41,10 +45,9 @@ def create_space() -> Response:
     status_url.
     """
     try:
-        body = _read_body()
-        if (refusal := _refusal(body)) is not None:
-            return _error(refusal)
-        space_id, request_id = _submit(body)
+        with space_body(_input, _read_body) as body:
+            _refuse(body.raw)
+            space_id, request_id = _submit(body)
         return _wait(space_id, request_id)
     except AssemblerError as problem:
         return _error(problem)
@@ -76,27 +79,28 @@ def docs() -> Response:
     return Response(text, mimetype="text/plain")
 
 
-def _read_body() -> Any:
-    if not request.get_data().strip():
-        raise InvalidJson("No JSON data provided")
+def _read_body(strings: Spool) -> dict[str, Any]:
     try:
-        return read_json()
+        body = read_light(strings)
+    except NoBody:
+        raise InvalidJson("No JSON data provided") from None
     except InvalidJson as problem:
         raise InvalidJson("Invalid JSON format", hint=f"{problem.message} {problem.hint}") from None
+    _refuse(body)
+    return dict(body)
 
 
-def _refusal(body: Any) -> AssemblerError | None:
+def _refuse(body: Any) -> None:
     """The forerunner's own refusals, with their words."""
     if not body:
-        return InvalidJson("No JSON data provided")
+        raise InvalidJson("No JSON data provided")
     if not isinstance(body, dict):
-        return InvalidJson("Invalid JSON format", hint="Send a JSON object.")
+        raise InvalidJson("Invalid JSON format", hint="Send a JSON object.")
     space_type = body.get("space_type", "gradio")
     if not isinstance(space_type, str) or current_host().registry.get(space_type) is None:
-        return _BadRequest(f"Invalid space_type. Must be one of {_type_names()}", hint="Use one of these names.")
-    if not body.get("files") and "template" not in body:
-        return _BadRequest("No files provided in JSON", hint='Put at least one file into files, e.g. {"app.py": "…"}.')
-    return None
+        raise _BadRequest(f"Invalid space_type. Must be one of {_type_names()}", hint="Use one of these names.")
+    if not body.get("files") and not {"template", "archive"} & body.keys():
+        raise _BadRequest("No files provided in JSON", hint='Put at least one file into files, e.g. {"app.py": "…"}.')
 
 
 class _BadRequest(AssemblerError):
@@ -113,10 +117,9 @@ class _Failed(AssemblerError):
         super().__init__(error["message"], hint=error["hint"])
 
 
-def _submit(body: dict[str, Any]) -> tuple[str, str]:
-    data, findings = load_partly(_input, body)
+def _submit(body: SpaceBody) -> tuple[str, str]:
     host, account = current_host(), current_account()
-    prepared = spaces.prepare(host, account, data, findings)
+    prepared = preparing.prepare(host, account, body.data, body.findings)
     answer = spaces.submit(host, account, prepared, _space.dump)
     return answer["id"], answer["latest_request"]["id"]
 
@@ -183,6 +186,7 @@ def _fields() -> list[dict[str, Any]]:
     kinds = {
         "String": "String",
         "Files": "Object",
+        "Archive": "Object",
         "JsonObject": "Object",
         "Dict": "Object",
         "Integer": "Integer",

@@ -9,7 +9,9 @@ from flask import Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.api.common import Blueprint
-from assembler_runner.models import db
+from assembler_runner.contents import FileStoreUnavailable
+from assembler_runner.database import db
+from assembler_runner.host import current_host
 from assembler_runner.worker import broker_answers, workers_answer
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description="Health of the service.")
@@ -30,19 +32,21 @@ def live() -> dict[str, Any]:
 def ready() -> Response:
     """Tell whether requests can be accepted and published
 
-    Database, broker and workers are told apart. Without broker or workers requests are still accepted, and published
-    later.
+    Database, file store, broker and workers are told apart. Without broker or workers requests are still accepted, and
+    published later.
     """
     database = _database_answers()
+    files = database and _files_answer()
     broker = broker_answers()
     workers = broker and workers_answer()
-    parts = {"database": database, "broker": broker, "workers": workers}
+    parts = {"database": database, "broker": broker, "workers": workers, "files": files}
+    accepts = database and files
     body = {
-        "status": "ok" if all(parts.values()) else "degraded" if database else "unavailable",
+        "status": "ok" if all(parts.values()) else "degraded" if accepts else "unavailable",
         **{name: "ok" if works else "unavailable" for name, works in parts.items()},
     }
     response = jsonify(body)
-    response.status_code = 200 if database else 503
+    response.status_code = 200 if accepts else 503
     return response
 
 
@@ -51,5 +55,13 @@ def _database_answers() -> bool:
         db.session.execute(sa.text("SELECT 1"))
     except SQLAlchemyError:
         db.session.rollback()
+        return False
+    return True
+
+
+def _files_answer() -> bool:
+    try:
+        current_host().files.check()
+    except FileStoreUnavailable:
         return False
     return True

@@ -4,68 +4,37 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, jsonify, make_response, request
+from flask import Response, g, jsonify, make_response, request
 
-from assembler_runner import spaces
-from assembler_runner.api.common import Blueprint, fails, load_partly, read_object, takes
+from assembler_runner import looking, preparing, spaces
+from assembler_runner.api.common import Blueprint, fails, takes
+from assembler_runner.api.event_answers import PARAMETERS, answer_events
+from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.auth import current_account
+from assembler_runner.database import db
 from assembler_runner.errors import Finding, InvalidRequest
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
-from assembler_runner.listing import Listing, read_page
-from assembler_runner.models import Space, SpaceRequest, db
-from assembler_runner.plugin import SpaceFile
-from assembler_runner.schemas import PreviewSchema, RequestSchema, SpaceSchema, list_of
+from assembler_runner.models import Space, SpaceRequest
+from assembler_runner.schemas import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
+from assembler_runner.space_lists import read_requests, read_spaces
+from assembler_runner.tree import SpaceFile, Tree
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
-
-SPACES = Listing(
-    {
-        "id": Space.id,
-        "name": Space.name,
-        "namespace": Space.namespace,
-        "target": Space.target,
-        "space_type": Space.space_type,
-        "visibility": Space.visibility,
-        "state": Space.state,
-        "owner_id": Space.owner_id,
-        "realm_id": Space.realm_id,
-        "created_at": Space.created_at,
-        "updated_at": Space.updated_at,
-    },
-    Space.id,
-)
-REQUESTS = Listing(
-    {
-        "id": SpaceRequest.id,
-        "space_id": SpaceRequest.space_id,
-        "action": SpaceRequest.action,
-        "status": SpaceRequest.status,
-        "space_type": SpaceRequest.space_type,
-        "owner_id": SpaceRequest.owner_id,
-        "tree_digest": SpaceRequest.tree_digest,
-        "attempts": SpaceRequest.attempts,
-        "created_at": SpaceRequest.created_at,
-        "updated_at": SpaceRequest.updated_at,
-        "started_at": SpaceRequest.started_at,
-        "finished_at": SpaceRequest.finished_at,
-    },
-    SpaceRequest.id,
-)
 
 _input = SpaceInput()
 _space = SpaceSchema()
 _KEY_LENGTH = 255
+_SHOWN_BYTES = 8 * 2**20
 
 
 @blueprint.post("/spaces")
 @blueprint.needs("space_create")
 @blueprint.doc(
-    **takes(SpaceInput),
+    **takes(SpaceInput, SPACE_FORM),
     parameters=[
         {
             "in": "header",
@@ -75,21 +44,20 @@ _KEY_LENGTH = 255
         }
     ],
 )
-@blueprint.doc(**fails(400, 409, 422))
+@blueprint.doc(**fails(400, 409, 413, 422, 503))
 @blueprint.response(
     202, SpaceSchema, headers={"Location": {"schema": {"type": "string"}, "description": "The request."}}
 )
 def submit_space() -> Response:
     """Submit a Space request
 
-    The request is stored and published by a worker; follow it at the address in Location.
+    The request is stored and published by a worker; follow it at the address in Location. As a form: a part `body`
+    with the JSON, a part with a file name for each file, or a part `archive` with a zip, tar, tar.gz or tar.zst file.
     """
-    body = read_object()
     host, account = current_host(), current_account()
-    data, findings = load_partly(_input, body)
-    idempotency = _idempotency(body)
-    prepared = spaces.prepare(host, account, data, findings)
-    answer = spaces.submit(host, account, prepared, _space.dump, idempotency)
+    with space_body(_input) as body:
+        prepared = preparing.prepare(host, account, body.data, body.findings)
+        answer = spaces.submit(host, account, prepared, _space.dump, idempotency(body.canonical()))
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
     return response
@@ -98,24 +66,27 @@ def submit_space() -> Response:
 @blueprint.post("/spaces/preview")
 @blueprint.needs("space_create")
 @blueprint.doc(
-    **takes(SpaceInput),
-    parameters=[{"in": "query", "name": "content", "schema": {"type": "boolean"}, "description": "Contents, too."}],
+    **takes(SpaceInput, SPACE_FORM),
+    parameters=[
+        {
+            "in": "query",
+            "name": "content",
+            "schema": {"type": "boolean"},
+            "description": "Contents, too, of up to 8 MiB in all; else null.",
+        }
+    ],
 )
-@blueprint.doc(**fails(400, 422))
+@blueprint.doc(**fails(400, 413, 422))
 @blueprint.response(200, PreviewSchema)
 def preview_space() -> dict[str, Any]:
     """Preview a Space
 
     Takes the same body as POST /spaces and shows the tree it would publish; nothing is stored or published.
     """
-    data, findings = load_partly(_input, read_object())
-    assembly = spaces.prepare(current_host(), current_account(), data, findings).assembly
-    with_content = request.args.get("content", "").lower() in ("1", "true", "yes")
-    return {
-        "files": [_preview_file(file, with_content) for file in assembly.tree.values()],
-        "findings": assembly.findings,
-        "tree_digest": assembly.tree.digest,
-    }
+    with space_body(_input) as body:
+        assembly = preparing.prepare(current_host(), current_account(), body.data, body.findings).assembly
+        shown = preview_files(assembly.tree)
+    return {"files": shown, "findings": assembly.findings, "tree_digest": assembly.tree.digest}
 
 
 @blueprint.get("/spaces")
@@ -128,17 +99,40 @@ def list_spaces() -> dict[str, Any]:
     `filter[name]=~gree`, `sort=-created_at`, `page[limit]=50&page[offset]=0`.
     """
     query = sa.select(Space).where(current_account().visible(Space.realm_id))
-    page = read_page(db.session(), query, SPACES, request.args)
+    page = read_spaces(db.session(), query, request.args)
     return {"data": page.rows, "meta": page.meta()}
 
 
 @blueprint.get("/spaces/<space_id>")
 @blueprint.needs("space_read")
-@blueprint.doc(**fails(404))
+@blueprint.doc(
+    parameters=[
+        {
+            "in": "query",
+            "name": "refresh",
+            "schema": {"type": "boolean"},
+            "description": "Ask the target first what has become of the app.",
+        }
+    ],
+    **fails(404, 429, 502, 503),
+)
 @blueprint.response(200, SpaceSchema)
-def get_space(space_id: str) -> Space:
-    """Get one Space"""
-    return spaces.find_space(current_account(), space_id)
+def get_space(space_id: str) -> Response:
+    """Get one Space
+
+    The header ETag names its live commit, for If-Match. What is known of its app was learnt at `state_checked_at`; with
+    `refresh` its target is asked now.
+    """
+    space = spaces.find_space(current_account(), space_id)
+    if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
+        g.writes = True
+        db.session.rollback()
+        looking.refresh(current_host(), space_id)
+        space = spaces.find_space(current_account(), space_id)
+    response: Response = jsonify(_space.dump(space))
+    if space.commit_oid is not None:
+        response.set_etag(space.commit_oid)
+    return response
 
 
 @blueprint.get("/spaces/<space_id>/requests")
@@ -149,26 +143,67 @@ def list_space_requests(space_id: str) -> dict[str, Any]:
     """List the requests of a Space"""
     space = spaces.find_space(current_account(), space_id)
     query = sa.select(SpaceRequest).where(SpaceRequest.space_id == space.id)
-    page = read_page(db.session(), query, REQUESTS, request.args)
+    page = read_requests(db.session(), query, request.args)
     return {"data": page.rows, "meta": page.meta()}
 
 
-def _idempotency(body: dict[str, Any]) -> spaces.Idempotency | None:
+@blueprint.get("/spaces/<space_id>/events")
+@blueprint.needs("space_read")
+@blueprint.doc(parameters=PARAMETERS, **fails(400, 404, 503))
+@blueprint.response(200, list_of(EventSchema))
+def list_space_events(space_id: str) -> Any:
+    """List the events of a Space, those of its requests among them
+
+    With `Accept: text/event-stream` they come as they happen, until the Space is deleted; `Last-Event-ID` resumes.
+    With `wait` the answer comes as soon as there is an event.
+    """
+    spaces.find_space(current_account(), space_id)
+
+    def ended() -> bool:
+        return db.session.scalar(sa.select(Space.state).where(Space.id == space_id)) in (None, "deleted")
+
+    return answer_events(space_id, None, ended)
+
+
+def idempotency(canonical: str) -> spaces.Idempotency | None:
+    """Reads the header Idempotency-Key.
+
+    Args:
+        canonical: what must be the same for the same key, as text.
+    Returns:
+        The caller's promise; None where there is no such header.
+    Raises:
+        InvalidRequest: the key is empty or too long.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if not key.strip() or len(key) > _KEY_LENGTH:
         message = f"The header Idempotency-Key must have 1 to {_KEY_LENGTH} characters."
         raise InvalidRequest(issues=[Finding("invalid_idempotency_key", message, path="Idempotency-Key")])
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return spaces.Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
 
 
-def _preview_file(file: SpaceFile, with_content: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256, "origin": file.origin}
-    if with_content:
-        try:
-            shown |= {"content": file.content.decode("utf-8"), "encoding": "utf-8"}
-        except UnicodeDecodeError:
-            shown |= {"content": base64.b64encode(file.content).decode(), "encoding": "base64"}
+def preview_files(tree: Tree) -> list[dict[str, Any]]:
+    """Returns files as a preview shows them, with what they hold where that was asked for and is not too much."""
+    left = _SHOWN_BYTES if request.args.get("content", "").lower() in ("1", "true", "yes") else None
+    shown = []
+    for file in tree.values():
+        shown.append(_preview_file(file, left))
+        left = None if left is None else max(0, left - file.size)
     return shown
+
+
+def _preview_file(file: SpaceFile, left: int | None) -> dict[str, Any]:
+    """Shows a file; with its content where that was asked for and is not larger than what is left."""
+    shown: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256, "origin": file.origin}
+    if left is None:
+        return shown
+    if file.size > left:
+        return shown | {"content": None, "encoding": None}
+    with file.open() as opened:
+        content = opened.read()
+    try:
+        return shown | {"content": content.decode("utf-8"), "encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return shown | {"content": base64.b64encode(content).decode(), "encoding": "base64"}

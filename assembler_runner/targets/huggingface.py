@@ -8,49 +8,46 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assembler_runner.errors import (
-    AssemblerError,
-    HeadMoved,
-    NameTaken,
-    PaymentRequired,
-    RateLimited,
-    TargetForbidden,
     TargetNotFound,
-    TargetRefused,
-    TargetTooLarge,
-    TargetUnauthorized,
-    TargetUnavailable,
 )
-from assembler_runner.plugin import Tree
-from assembler_runner.targets.base import CommitInfo, Head, PublishedSpace, SpaceSpec, Target
+from assembler_runner.targets import hub_metrics
+from assembler_runner.targets.base import (
+    Allowance,
+    CommitInfo,
+    Head,
+    LogReader,
+    PublishedSpace,
+    Runtime,
+    SpaceSpec,
+    Target,
+)
+from assembler_runner.targets.hub_budget import Budget
+from assembler_runner.targets.hub_changes import HubChanges
+from assembler_runner.targets.hub_errors import CreationBusy, translated
+from assembler_runner.targets.hub_files import Sending, additions, on_disk
+from assembler_runner.targets.hub_logs import HubLog
+from assembler_runner.tree import Tree
 
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
+FOLLOW_TIMEOUT = 120.0
+"""Seconds of silence after which a log that is followed is opened again."""
+
 _BUSY = "another conflicting operation is in progress"
-_RESET = re.compile(r'"api";r=0;t=(\d+)')
-_RATE_LIMIT = re.compile(r'"api";r=(\d+);t=(\d+)')
-# Kept back so that work that has begun can be brought to its end.
-_RESERVE = 4
-_MESSAGE_LIMIT = 300
-
-
-class _CreationBusy(Exception):
-    """The Hub makes another repository for this account right now."""
 
 
 _WRITERS = ("admin", "write", "contributor")
@@ -78,18 +75,20 @@ class HubAccount:
         return (self.name, *(name for name, role in self.orgs.items() if role in _WRITERS))
 
 
-class HuggingFaceTarget(Target):
+class HuggingFaceTarget(HubChanges, Target):
     """Spaces on a Hub.
 
     Args:
         endpoint: address of the Hub.
         token: token with write access.
         timeout: seconds to wait for an answer; the library's own default is for ever.
+        work_folder: where files stand while they go up; made if it is not there.
     """
 
     name = "huggingface"
 
-    def __init__(self, endpoint: str, token: str, timeout: float) -> None:
+    def __init__(self, endpoint: str, token: str, timeout: float, work_folder: Path) -> None:
+        self._work_folder = work_folder
         self._endpoint = endpoint.rstrip("/")
         self._token = token
         self._timeout = timeout
@@ -147,18 +146,26 @@ class HuggingFaceTarget(Target):
         with self._asking("head"):
             info = self._api.space_info(f"{space.namespace}/{space.name}")
             paths = frozenset(sibling.rfilename for sibling in info.siblings or [])
-            return Head(info.sha, paths, info.created_at)
+            namespace, _, name = info.id.partition("/")
+        renamed = (namespace, name) != (space.namespace, space.name)
+        return Head(info.sha, paths, info.created_at, self._published(namespace, name) if renamed else None)
 
     def commits(self, space: PublishedSpace) -> list[CommitInfo]:
         """See :meth:`Target.commits`."""
         with self._asking("commits"):
             found = self._api.list_repo_commits(f"{space.namespace}/{space.name}", repo_type="space")
-            return [
-                CommitInfo(
-                    commit.commit_id, f"{space.url}/commit/{commit.commit_id}", f"{commit.title}\n\n{commit.message}"
-                )
-                for commit in found
-            ]
+            url = f"{space.url}/commit/"
+            return [CommitInfo(one.commit_id, url + one.commit_id, f"{one.title}\n\n{one.message}") for one in found]
+
+    @contextmanager
+    def sending(self, space: PublishedSpace, tree: Tree) -> Iterator[Callable[..., CommitInfo]]:
+        """See :meth:`Target.sending`: how each file has to go up is asked while the head is."""
+        if any(not isinstance(file.source, bytes) for file in tree.values()):
+            # What is large takes its time anyway, and should not go up before it has to.
+            yield partial(self.commit, space, tree)
+            return
+        with Sending(self._api, f"{space.namespace}/{space.name}", tree) as sent:
+            yield partial(self._write, space, sent.finished)
 
     def commit(
         self,
@@ -170,14 +177,25 @@ class HuggingFaceTarget(Target):
         parent: str | None,
     ) -> CommitInfo:
         """See :meth:`Target.commit`; two requests, more for binary and for more than 256 files."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        with on_disk(tree, self._work_folder) as sources:
+            return self._write(space, partial(additions, sources), delete, title, description, parent)
 
-        operations: list[Any] = [CommitOperationAdd(file.path, file.content) for file in tree.values()]
-        operations += [CommitOperationDelete(path) for path in sorted(delete)]
+    def _write(
+        self,
+        space: PublishedSpace,
+        files: Callable[[], list[Any]],
+        delete: frozenset[str],
+        title: str,
+        description: str,
+        parent: str | None,
+    ) -> CommitInfo:
+        from huggingface_hub import CommitOperationDelete
+
         with self._asking("commit"):
             made = self._api.create_commit(
                 f"{space.namespace}/{space.name}",
-                operations,
+                # Deleted first: a file may make place for a folder of its name.
+                [*(CommitOperationDelete(path, is_folder=False) for path in sorted(delete)), *files()],
                 commit_message=title,
                 commit_description=description,
                 repo_type="space",
@@ -190,10 +208,40 @@ class HuggingFaceTarget(Target):
         with self._asking("delete"):
             self._api.delete_repo(f"{space.namespace}/{space.name}", repo_type="space", missing_ok=True)
 
-    def make_private(self, space: PublishedSpace) -> None:
-        """See :meth:`Target.make_private`."""
-        with self._asking("settings"):
-            self._api.update_repo_settings(f"{space.namespace}/{space.name}", repo_type="space", visibility="private")
+    def runtime(self, space: PublishedSpace) -> Runtime:
+        """See :meth:`Target.runtime`; one request."""
+        with self._asking("runtime"):
+            raw = self._api.get_space_runtime(f"{space.namespace}/{space.name}").raw
+            return Runtime(str(raw["stage"]), raw.get("sha"), raw.get("errorMessage"))
+
+    def read_log(self, space: PublishedSpace, kind: str, tail: int, *, follow: bool = False) -> LogReader:
+        """See :meth:`Target.read_log`; one request, one more each time the stream breaks."""
+        return HubLog(lambda: self._open_log(space, kind, tail, FOLLOW_TIMEOUT if follow else self._timeout), follow)
+
+    def allowance(self) -> Allowance:
+        """See :meth:`Target.allowance`."""
+        return self._budget.allowance()
+
+    @contextmanager
+    def _open_log(self, space: PublishedSpace, kind: str, tail: int, silence: float) -> Iterator[httpx2.Response]:
+        # The library's own function gives neither the moments of the lines nor a way to stop waiting for the next one.
+        import httpx2
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, but not in its __all__
+            build_hf_headers,
+            get_session,
+            hf_raise_for_status,
+        )
+
+        url = f"{self._endpoint}/api/spaces/{space.namespace}/{space.name}/logs/{kind}"
+        headers = build_hf_headers(token=self._api.token)
+        timeout = httpx2.Timeout(self._timeout, connect=min(CONNECT_TIMEOUT, self._timeout), read=silence)
+        with self._asking("logs"):
+            stream = get_session().stream("GET", url, headers=headers, params={"tail": tail}, timeout=timeout)
+            with stream as response:
+                if response.is_error:
+                    response.read()
+                hf_raise_for_status(response)
+                yield response
 
     def state_after_commit(self, sdk: str) -> str:
         """See :meth:`Target.state_after_commit`: the Hub builds the app, a static one is served at once."""
@@ -203,7 +251,7 @@ class HuggingFaceTarget(Target):
     def _asking(self, action: str) -> Iterator[None]:
         """Asks the Hub only while its rate limit allows, and speaks of failures in errors of ours."""
         self._budget.check()
-        with _translated(action, self._token):
+        with translated(action, self._token):
             yield
 
     def _published(self, namespace: str, name: str) -> PublishedSpace:
@@ -246,60 +294,31 @@ def _set_client(timeout: float) -> None:
         return httpx2.Client(
             follow_redirects=True,
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
-            event_hooks={"response": [_learn_budget, _stop_spinning]},
+            event_hooks=hub_metrics.hooks(_learn_budget, _stop_spinning),
         )
 
     disable_progress_bars()
     set_client_factory(client)
 
 
-class _Budget:
-    """What is left of a token's rate limit, as the Hub's own answers tell it.
-
-    The header is `RateLimit: "api";r=<remaining>;t=<seconds to reset>` on every answer (IETF draft RateLimit header
-    fields; Hub documentation, Rate limits).
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.remaining: int | None = None
-        self._reset_at = 0.0
-
-    def learn(self, header: str) -> None:
-        """Takes over what an answer tells."""
-        found = _RATE_LIMIT.search(header)
-        if found:
-            with self._lock:
-                self.remaining, self._reset_at = int(found[1]), time.monotonic() + int(found[2])
-
-    def check(self) -> None:
-        """Stops a call that the Hub would refuse.
-
-        Raises:
-            RateLimited: with the seconds until the limit is reset.
-        """
-        with self._lock:
-            left = self._reset_at - time.monotonic()
-            if self.remaining is not None and self.remaining <= _RESERVE and left > 0:
-                raise RateLimited("The Hub's rate limit is nearly used up for now.", retry_after=left + 1)
-
-
 _client_timeouts: list[float] = []
 _client_lock = threading.Lock()
-_budgets: dict[tuple[str, str], _Budget] = {}
+_budgets: dict[tuple[str, str], Budget] = {}
 _budgets_lock = threading.Lock()
 
 
-def _budget_of(endpoint: str, token: str) -> _Budget:
+def _budget_of(endpoint: str, token: str) -> Budget:
     with _budgets_lock:
-        return _budgets.setdefault((endpoint, token), _Budget())
+        return _budgets.setdefault((endpoint, token), Budget())
 
 
 def _learn_budget(response: httpx2.Response) -> None:
     token = response.request.headers.get("authorization", "").removeprefix("Bearer ")
     if token and "RateLimit" in response.headers:
         url = response.request.url
-        _budget_of(f"{url.scheme}://{url.netloc.decode()}", token).learn(response.headers["RateLimit"])
+        budget = _budget_of(f"{url.scheme}://{url.netloc.decode()}", token)
+        budget.learn(response.headers["RateLimit"], response.headers.get("RateLimit-Policy", ""))
+        hub_metrics.tell_budget(token, budget.remaining)
 
 
 def _stop_spinning(response: httpx2.Response) -> None:
@@ -307,70 +326,4 @@ def _stop_spinning(response: httpx2.Response) -> None:
     if response.status_code == 409 and response.request.url.path.endswith("/api/repos/create"):
         response.read()
         if _BUSY in response.text:
-            raise _CreationBusy
-
-
-@contextmanager
-def _translated(action: str, token: str) -> Iterator[None]:
-    """Turns the exceptions of the library and its transport into errors of ours."""
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        yield
-    except HfHubHTTPError as problem:
-        log.info("the Hub refused %s with status %s", action, problem.response.status_code)
-        raise _of_status(action, problem, token) from None
-    except _CreationBusy:
-        raise RateLimited("The Hub is making another repository for this account.", retry_after=2) from None
-    except httpx2.TransportError as problem:
-        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
-        raise TargetUnavailable("The Hub did not answer.") from None
-    except (OSError, RuntimeError) as problem:
-        # What the upload of large files raises; it has a transport of its own.
-        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
-        raise TargetUnavailable("The Hub's store of large files did not answer.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        # What the library raises where an answer is not what it must be.
-        log.info("an unreadable answer from the Hub to %s: %s", action, type(problem).__name__)
-        raise TargetUnavailable("The Hub gave an answer that cannot be read.") from None
-
-
-def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerError:
-    status = problem.response.status_code
-    said = _quoted(problem.server_message, token)
-    if status == 401:
-        return TargetUnauthorized(f"The Hub does not accept the service's token.{said}")
-    if status == 402:
-        return PaymentRequired(f"The Hub asks for a paid plan.{said}")
-    if status == 403:
-        return TargetForbidden(f"The service's token may not do this on the Hub.{said}")
-    if status == 404:
-        return TargetNotFound(f"The Hub has no such repository.{said}")
-    if status == 409 and action == "create":
-        return NameTaken(f"A Space of this name exists already on the Hub.{said}")
-    if status in (409, 412):
-        return HeadMoved()
-    if status == 413:
-        return TargetTooLarge(f"The Hub refused the files as too large.{said}")
-    if status == 429:
-        return RateLimited(f"The Hub's rate limit is used up for now.{said}", retry_after=_wait(problem))
-    if status >= 500 or status == 408:
-        return TargetUnavailable(f"The Hub answered with status {status}.")
-    return TargetRefused(f"The Hub refused the request.{said}")
-
-
-def _quoted(said: str | None, token: str) -> str:
-    if not said:
-        return ""
-    line = " ".join(said.replace(token, "…").split())
-    return f" It said: {line[:_MESSAGE_LIMIT]}"
-
-
-def _wait(problem: HfHubHTTPError) -> float | None:
-    headers = problem.response.headers
-    told = headers.get("Retry-After", "")
-    if told.isdigit():
-        return float(told)
-    reset = _RESET.search(headers.get("RateLimit", ""))
-    return float(reset[1]) if reset else None
+            raise CreationBusy

@@ -11,24 +11,26 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from dulwich.errors import NotGitRepository
 from dulwich.file import FileLocked
 from dulwich.index import commit_tree
 from dulwich.object_store import MemoryObjectStore
-from dulwich.objects import Blob, Commit, ObjectID, ShaFile
+from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from assembler_runner.errors import HeadMoved, NameTaken, TargetError, TargetNotFound, TargetRefused, TargetUnavailable
 from assembler_runner.paths import check_path
-from assembler_runner.plugin import Tree
-from assembler_runner.targets.base import CommitInfo, Head, PublishedSpace, SpaceSpec, Target
+from assembler_runner.targets.base import CommitInfo, Head, LogReader, PublishedSpace, Runtime, SpaceSpec, Target
+from assembler_runner.targets.git_blobs import open_blob, size_of, store, sync_folder, write_files
+from assembler_runner.targets.local_changes import LocalChanges, OpenFile, StoredFile
+from assembler_runner.tree import Tree
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +48,7 @@ _LOCKS = ".locks"
 _WORK = ".work"
 
 
-class StoredFile(NamedTuple):
-    """One file of a commit; `blob_id` is git's id of its content."""
-
-    path: str
-    size: int
-    blob_id: str
-
-
-class LocalTarget(Target):
+class LocalTarget(LocalChanges, Target):
     """Publishes into bare git repositories at `folder/<namespace>/<name>.git`.
 
     Threads and processes may share the folder: whatever changes a Space holds a lock that the system itself takes
@@ -67,6 +61,7 @@ class LocalTarget(Target):
     name: ClassVar[str] = "local"
     own_files: ClassVar[frozenset[str]] = frozenset()
     initial_commits: ClassVar[int] = 0
+    runs_apps: ClassVar[bool] = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -90,8 +85,8 @@ class LocalTarget(Target):
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise
-            _sync_folder(repository.parent)
-            _sync_folder(self._folder)
+            sync_folder(repository.parent)
+            sync_folder(self._folder)
         return _published(repository)
 
     def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
@@ -132,15 +127,15 @@ class LocalTarget(Target):
             head = _head_of(repo)
             if (head.decode() if head else None) != parent:
                 raise HeadMoved()
-            new = {path.encode(): Blob.from_string(file.content) for path, file in tree.items()}
+            new = write_files(repo, tree)
             kept = _kept(_blobs(repo, head), {path.encode() for path in delete}, new.keys())
             folders = MemoryObjectStore()
-            blob_ids = {**kept, **{path: blob.id for path, blob in new.items()}}
+            blob_ids = {**kept, **new}
             tree_id = commit_tree(folders, [(path, blob_id, _REGULAR_FILE) for path, blob_id in blob_ids.items()])
             if head is not None and _commit_at(repo, head).tree == tree_id:
                 return _commit_info(repo, _commit_at(repo, head))
             commit = _new_commit(tree_id, head, message)
-            _store(repo, [*new.values(), *(folders[oid] for oid in folders), commit])
+            store(repo, [*(folders[oid] for oid in folders), commit])
             _move_head(repo, head, commit.id)
             return _commit_info(repo, commit)
 
@@ -153,14 +148,48 @@ class LocalTarget(Target):
             # Renamed first, so that nobody ever sees half a repository.
             away = self._new_work_folder()
             repository.rename(away)
-            _sync_folder(repository.parent)
+            sync_folder(repository.parent)
         shutil.rmtree(away, ignore_errors=True)
 
-    def make_private(self, space: PublishedSpace) -> None:
-        """See :meth:`Target.make_private`."""
+    def move(self, space: PublishedSpace, namespace: str, name: str) -> PublishedSpace:
+        """See :meth:`Target.move`."""
+        if not (_is_name(namespace) and _is_name(name)):
+            raise TargetRefused("The name of the Space or of its namespace is not valid.")
+        # Locks are shared by several names: taken in one order, and never twice.
+        shares = sorted({_share(space.namespace, space.name), _share(namespace, name)})
+        with _own_errors(), ExitStack() as held:
+            for share in shares:
+                held.enter_context(self._locked_share(share))
+            old = self._find_repository(space.namespace, space.name)
+            there = self._find_repository(namespace, name)
+            if old is None:
+                raise TargetNotFound()
+            if there is not None and there != old:
+                raise NameTaken()
+            new = self._folder / namespace / f"{name}.git"
+            new.parent.mkdir(exist_ok=True)
+            old.rename(new)
+            for folder in {old.parent, new.parent, self._folder}:
+                sync_folder(folder)
+        return _published(new)
+
+    def _read_details(self, space: PublishedSpace) -> dict[str, Any]:
+        with _own_errors(), self.open_repository(space.namespace, space.name) as repo:
+            return _details(repo)
+
+    def _change_details(self, space: PublishedSpace, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         namespace, name = space.namespace, space.name
         with _own_errors(), self._locked(namespace, name), self.open_repository(namespace, name) as repo:
-            _write_details(Path(repo.path), {**_details(repo), "visibility": "private"})
+            _write_details(Path(repo.path), change(_details(repo)))
+
+    def runtime(self, space: PublishedSpace) -> Runtime:
+        """See :meth:`Target.runtime`: a static Space is served live, the others are only stored."""
+        stage = "RUNNING" if self.sdk(space.namespace, space.name) == "static" else "STORED"
+        return Runtime(stage, self.head(space).oid)
+
+    def read_log(self, space: PublishedSpace, kind: str, tail: int, *, follow: bool = False) -> LogReader:
+        """See :meth:`Target.read_log`: there is none."""
+        return LogReader("The target local neither builds nor runs apps, so there is no log.")
 
     def state_after_commit(self, sdk: str) -> str:
         """Returns `running` for what is served live, `stored` for what nobody runs here."""
@@ -175,7 +204,7 @@ class LocalTarget(Target):
         with _own_errors(), self.open_repository(namespace, name) as repo:
             blobs = _blobs(repo, _chosen(repo, oid))
             return [
-                StoredFile(path.decode(), repo.object_store[blob_id].raw_length(), blob_id.decode())
+                StoredFile(path.decode(), size_of(repo, blob_id), blob_id.decode())
                 for path, blob_id in sorted(blobs.items())
             ]
 
@@ -185,10 +214,24 @@ class LocalTarget(Target):
         Raises:
             TargetNotFound: there is no such Space or commit.
         """
+        opened = self.open(namespace, name, path, oid)
+        if opened is None:
+            return None
+        with _own_errors(), opened.content as content:
+            return content.read()
+
+    def open(self, namespace: str, name: str, path: str, oid: str | None) -> OpenFile | None:
+        """Opens one file of a commit, or of the newest where `oid` is None; None where there is no such file.
+
+        Raises:
+            TargetNotFound: there is no such Space or commit.
+        """
         with _own_errors(), self.open_repository(namespace, name) as repo:
             blobs = _blobs(repo, _chosen(repo, oid))
             blob_id = blobs.get(path.encode("utf-8", "replace"))
-            return None if blob_id is None else repo.object_store[blob_id].as_raw_string()
+            if blob_id is None:
+                return None
+            return OpenFile(size_of(repo, blob_id), blob_id.decode(), open_blob(repo, blob_id))
 
     def visibility(self, namespace: str, name: str) -> str:
         """Returns who may see a Space: `public`, `private` or `protected`.
@@ -219,8 +262,7 @@ class LocalTarget(Target):
             return Repo(str(repository))
 
     def _detail(self, namespace: str, name: str, key: str) -> str:
-        with _own_errors(), self.open_repository(namespace, name) as repo:
-            return _details(repo)[key]
+        return str(self._read_details(PublishedSpace(namespace, name, ""))[key])
 
     def _find_repository(self, namespace: str, name: str) -> Path | None:
         if not (_is_name(namespace) and _is_name(name)):
@@ -231,11 +273,11 @@ class LocalTarget(Target):
         folders = _children_like(self._folder, namespace)
         return next((child for folder in folders for child in _children_like(folder, f"{name}.git")), None)
 
+    def _locked(self, namespace: str, name: str) -> AbstractContextManager[None]:
+        return self._locked_share(_share(namespace, name))
+
     @contextmanager
-    def _locked(self, namespace: str, name: str) -> Iterator[None]:
-        # 256 lock files shared by all Spaces: nothing is left behind by a Space that is gone, and a lock file is never
-        # deleted, which would let two processes hold "the same" lock.
-        share = hashlib.sha256(f"{namespace}/{name}".casefold().encode("utf-8", "replace")).hexdigest()[:2]
+    def _locked_share(self, share: str) -> Iterator[None]:
         locks = self._folder / _LOCKS
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         locks.mkdir(exist_ok=True)
@@ -275,6 +317,12 @@ def _own_errors() -> Iterator[None]:
         log.exception("A local repository is damaged")
         hint = "The operator has to run git fsck in the Space's repository, or restore it."
         raise TargetError("The Space's repository is damaged.", hint=hint) from problem
+
+
+def _share(namespace: str, name: str) -> str:
+    # 256 lock files shared by all Spaces: nothing is left behind by a Space that is gone, and a lock file is never
+    # deleted, which would let two processes hold "the same" lock.
+    return hashlib.sha256(f"{namespace}/{name}".casefold().encode("utf-8", "replace")).hexdigest()[:2]
 
 
 def _is_name(name: str) -> bool:
@@ -318,20 +366,11 @@ def _write_details(folder: Path, details: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(folder / _DETAILS_FILE)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
-def _details(repo: Repo) -> dict[str, str]:
+def _details(repo: Repo) -> dict[str, Any]:
     return dict(json.loads((Path(repo.path) / _DETAILS_FILE).read_text(encoding="utf-8")))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes new names in a folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _head_of(repo: Repo) -> ObjectID | None:
@@ -391,14 +430,6 @@ def _new_commit(tree_id: ObjectID, parent: ObjectID | None, message: str) -> Com
     return commit
 
 
-def _store(repo: Repo, objects: list[ShaFile]) -> None:
-    """Writes what the repository does not hold yet, safely on disk before anything points to it."""
-    missing = {item.id: item for item in objects if item.id not in repo.object_store}
-    repo.object_store.fsync_object_files = True
-    repo.object_store.add_objects([(item, None) for item in missing.values()])
-    _sync_folder(Path(repo.object_store.pack_dir))
-
-
 def _move_head(repo: Repo, old: ObjectID | None, new: ObjectID) -> None:
     heads = Path(repo.path) / "refs" / "heads"
     # Every writer holds the Space's lock, so a lock file of the git library can only be a dead process's.
@@ -406,4 +437,4 @@ def _move_head(repo: Repo, old: ObjectID | None, new: ObjectID) -> None:
     moved = repo.refs.add_if_new(_MAIN, new) if old is None else repo.refs.set_if_equals(_MAIN, old, new)
     if not moved:
         raise HeadMoved()
-    _sync_folder(heads)
+    sync_folder(heads)

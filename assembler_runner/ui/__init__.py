@@ -1,5 +1,8 @@
 """The web pages of the service, their templates and their stylesheet."""
 
+import json
+from pathlib import Path
+
 from flask import Blueprint, Response, render_template
 
 __all__ = ["ui"]
@@ -30,6 +33,13 @@ def rapidoc() -> Response:
 def swagger_ui() -> Response:
     """Shows the OpenAPI document with Swagger UI."""
     return _documentation("api_swagger_ui.html")
+
+
+@ui.get("/licenses")
+def licenses() -> str:
+    """Shows what the service uses, and under which licences."""
+    rows = json.loads(Path(__file__).with_name("licenses.json").read_text(encoding="utf-8"))
+    return render_template("licenses.html", rows=rows)
 
 
 def _documentation(template: str) -> Response:

@@ -29,7 +29,7 @@ _OUTSIDE_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 @public
 def asset(name: str, file: str) -> Response:
     """Serves one file."""
-    response = Response(_content(f"{name}/{file}"), mimetype=_TYPES[Path(file).suffix])
+    response = Response(content(f"{name}/{file}"), mimetype=_TYPES[Path(file).suffix])
     response.headers["Cache-Control"] = "max-age=3600"
     response.add_etag()
     response.make_conditional(request)
@@ -37,7 +37,12 @@ def asset(name: str, file: str) -> Response:
 
 
 @cache
-def _content(name: str) -> bytes:
+def content(name: str) -> bytes:
+    """Returns one file.
+
+    Raises:
+        NotFound: there is none of that name, or its package is not installed.
+    """
     if name not in _FILES:
         raise NotFound
     package, path = _FILES[name]

@@ -16,7 +16,6 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from dulwich.errors import GitProtocolError
-from dulwich.objects import Blob
 from dulwich.server import BackendRepo, DictBackend, UploadPackHandler
 from dulwich.web import HTTPGitApplication
 from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
@@ -28,7 +27,9 @@ from assembler_runner import errors
 from assembler_runner.card import README, read_card
 from assembler_runner.errors import Forbidden, NotFound, TooLarge
 from assembler_runner.targets.base import PublishedSpace
-from assembler_runner.targets.local import LocalTarget, StoredFile
+from assembler_runner.targets.git_blobs import LARGE_BYTES
+from assembler_runner.targets.local import LocalTarget
+from assembler_runner.targets.local_changes import OpenFile, StoredFile
 
 NEWEST = "main"
 """What stands for the newest commit in an address."""
@@ -77,11 +78,20 @@ class _Visit:
     def read(self, path: str, revision: str) -> bytes | None:
         return self.target.read(self.space.namespace, self.space.name, path, _commit_of(revision))
 
-    def file(self, path: str, revision: str) -> bytes:
-        content = self.read(path, revision)
-        if content is None:
+    def open(self, path: str, revision: str) -> OpenFile | None:
+        return self.target.open(self.space.namespace, self.space.name, path, _commit_of(revision))
+
+    def has(self, path: str) -> bool:
+        opened = self.open(path, NEWEST)
+        if opened is not None:
+            opened.content.close()
+        return opened is not None
+
+    def file(self, path: str, revision: str) -> OpenFile:
+        opened = self.open(path, revision)
+        if opened is None:
             raise NotFound("The Space has no such file.")
-        return content
+        return opened
 
 
 def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Blueprint:
@@ -90,7 +100,8 @@ def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Bl
     Args:
         target: where the Spaces are.
         may_read: tells whether the present caller may see the Space of a namespace and a name that is not public;
-            raises :class:`assembler_runner.errors.Unauthorized` where it does not say who it is.
+            raises :class:`assembler_runner.errors.Unauthorized` where it does not say who it is, and
+            :class:`assembler_runner.errors.Gone` for one that everybody could see, and that is deleted.
     Returns:
         A blueprint below `/local`.
     """
@@ -98,10 +109,12 @@ def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Bl
 
     def visit(namespace: str, name: str) -> _Visit:
         # People and programs clone from the address with and without .git.
-        space = target.find(namespace, name.removesuffix(".git"))
+        name = name.removesuffix(".git")
+        space = target.find(namespace, name)
         visibility = target.visibility(space.namespace, space.name) if space else "private"
         # What is not there looks like what others keep for themselves.
-        if visibility != "public" and not _allowed(may_read, space):
+        names = (space.namespace, space.name) if space else (namespace, name)
+        if visibility != "public" and not _allowed(may_read, *names):
             space = None
         if space is None:
             raise NotFound("There is no such Space here.")
@@ -145,9 +158,9 @@ def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Bl
     return pages
 
 
-def _allowed(may_read: Callable[[str, str], bool], space: PublishedSpace | None) -> bool:
+def _allowed(may_read: Callable[[str, str], bool], namespace: str, name: str) -> bool:
     try:
-        return may_read(space.namespace, space.name) if space else may_read("", "")
+        return may_read(namespace, name)
     except errors.Unauthorized:
         raise Unauthorized(www_authenticate=_ASK_FOR_PASSWORD) from None
 
@@ -175,10 +188,9 @@ def _space_page(visit: _Visit, revision: str) -> Response:
 
 
 def _file_page(visit: _Visit, revision: str, path: str) -> Response:
-    content = visit.file(path, revision)
-    return _page(
-        "local_file.html", visit=visit, revision=revision, path=path, size=len(content), text=_shown_text(content)
-    )
+    with (file := visit.file(path, revision)).content as content:
+        text = _text(content.read()) if file.size <= _MAX_SHOWN_BYTES else None
+    return _page("local_file.html", visit=visit, revision=revision, path=path, size=file.size, text=text)
 
 
 def _shown_text(content: bytes) -> str | None:
@@ -196,10 +208,11 @@ def _page(template: str, **values: Any) -> Response:
 
 
 def _raw_file(visit: _Visit, revision: str, path: str) -> Response:
-    content = visit.file(path, revision)
-    is_text = _text(content) is not None
+    file = visit.file(path, revision)
+    is_text = file.size < LARGE_BYTES and _text(file.content.read()) is not None
+    file.content.seek(0)
     content_type = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
-    return _file_answer(content, path, content_type, _RAW_POLICY, as_attachment=not is_text)
+    return _file_answer(file, path, content_type, _RAW_POLICY, as_attachment=not is_text)
 
 
 def _live_file(visit: _Visit, path: str) -> AnyResponse:
@@ -212,7 +225,7 @@ def _live_file(visit: _Visit, path: str) -> AnyResponse:
             return redirect(url_for("local.live", **visit.names, path=path))
     elif path.endswith("/"):
         path += "index.html"
-    elif visit.read(path, NEWEST) is None and visit.read(f"{path}/index.html", NEWEST) is not None:
+    elif not visit.has(path) and visit.has(f"{path}/index.html"):
         return redirect(url_for("local.live", **visit.names, path=f"{path}/"))
     response = _file_answer(visit.file(path, NEWEST), path, _live_type(path), _LIVE_POLICY)
     if visit.visibility == "public":
@@ -235,13 +248,17 @@ def _live_type(path: str) -> str:
     return f"{mimetype}; charset=utf-8" if is_text else mimetype
 
 
-def _file_answer(content: bytes, path: str, content_type: str, policy: str, as_attachment: bool = False) -> Response:
+def _file_answer(file: OpenFile, path: str, content_type: str, policy: str, as_attachment: bool = False) -> Response:
     response = send_file(
-        io.BytesIO(content),
+        file.content,
         as_attachment=as_attachment,
         download_name=PurePosixPath(path).name,
-        etag=Blob.from_string(content).id.decode(),
+        etag=file.blob_id,
+        conditional=False,
     )
+    response.call_on_close(file.content.close)
+    response.content_length = file.size
+    response.make_conditional(request, accept_ranges=True, complete_length=file.size)
     response.headers["Content-Type"] = content_type
     response.headers["Content-Security-Policy"] = policy
     response.headers["Cache-Control"] = "no-cache"

@@ -15,6 +15,8 @@ class Sent:
     """One request as its caller knows it; sent more than once only with a key.
 
     `doomed`: the Hub refuses its commit once, so it may end with the Hub's words.
+    `changes`: the accepted changes of its Space by request, and `steps`: all that were sent, by what their files say.
+    `foreign`: somebody else has committed to the Space.
     """
 
     tag: str
@@ -23,6 +25,11 @@ class Sent:
     doomed: bool = False
     accepted: set[str] = field(default_factory=set)
     cancel_sent: bool = False
+    space_id: str | None = None
+    changes: set[str] = field(default_factory=set)
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    delete_sent: bool = False
+    foreign: bool = False
 
 
 @dataclass
@@ -49,7 +56,12 @@ class Ledger:
     def accepted_ids(self) -> list[str]:
         """The requests that were accepted so far."""
         with self.lock:
-            return sorted(id for sent in self.sent for id in sent.accepted)
+            return sorted(id for sent in self.sent for id in sent.accepted | sent.changes)
+
+    def made(self) -> list[Sent]:
+        """What is known to have a Space that nobody has deleted."""
+        with self.lock:
+            return [sent for sent in self.sent if sent.space_id and not sent.delete_sent]
 
 
 @dataclass(frozen=True)

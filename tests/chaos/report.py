@@ -50,7 +50,8 @@ INTRODUCTION = """# Fault tests
 What [durability.md](durability.md) promises is tried out on the real service: `invoke chaos` starts it on each database
 and broker, with a stand-in for the Hub as a process of its own. A short run is part of the tests.
 
-While callers send requests of all types, some twice with an `Idempotency-Key`, cancel some and retry some,
+While callers send requests of all types, some twice with an `Idempotency-Key`, cancel some and retry some, update
+Spaces, roll them back and delete them, and somebody else commits to a few,
 
 - **processes are killed** with `kill -9` at random moments, while a call is on its way to the Hub, and while they
   start: workers, API, a process of the API, everything at once. Each killed process counts once.
@@ -64,11 +65,11 @@ callers were told, what the API shows, and what the Hub holds.
 
 | Word | Means |
 |---|---|
-| lost | accepted, but there is no row; or a succeeded request has no commit at the Hub |
+| lost | accepted, but there is no row; a succeeded request has no commit at the Hub; somebody else's Space is gone |
 | doubled | two requests, two Spaces or two commits for one accepted request |
 | stuck | still queued or running at the end |
-| orphaned | a Space at the Hub of a request that failed or was cancelled, or of nobody |
-| wrong | a file, a secret or the visibility differs from what was sent |
+| orphaned | a Space at the Hub of a request that failed or was cancelled, of one that was deleted, or of nobody |
+| wrong | files, secrets, variables or visibility are not as sent; changes out of order; a foreign commit overwritten |
 | untrue | an end that does not tell what happened, such as failed where the commit is there |
 
 A request whose caller got no answer counts if there is a row. With the embedded broker no messages can be deleted or

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -40,12 +41,13 @@ def run_chaos(database: str, broker: str, kills: int, seed: int, *, pause: float
     with set_up(database, broker, random.Random(f"{seed}/stage").randint(1, 2)) as stage:
         stage.start_all()
         token = log_in(stage.url)
+        theirs = _make_theirs(stage.hub)
         deadline = time.monotonic() + SECONDS_MORE + SECONDS_PER_KILL * kills
         with Weather(stage.hub, seed) as weather, Traffic(stage.url, token, stage.hub, seed, pause) as traffic:
             monkey = Monkey(stage, traffic.ledger, seed, kills, deadline, ENOUGH)
             monkey.run()
         with Api(stage.url, token) as api:
-            counts = _count_when_quiet(traffic, api, stage.hub)
+            counts = _count_when_quiet(traffic, api, stage.hub, theirs)
             report = "\n\n".join(_describe(problem, api, stage) for problem in counts.problems[:SHOWN_PROBLEMS])
     return Result(
         database=database,
@@ -81,10 +83,19 @@ class Api(httpx.Client):
                 return rows
 
 
-def _count_when_quiet(traffic: Traffic, api: Api, hub: Hub) -> Counts:
+def _make_theirs(hub: Hub) -> dict[str, str]:
+    """Makes Spaces that the service has nothing to do with; returns their newest commits."""
+    for number in range(3):
+        body = {"name": f"theirs-{number}", "type": "space", "sdk": "static"}
+        headers = {"Authorization": "Bearer hf_alice"}
+        httpx.post(f"{hub.url}/api/repos/create", json=body, headers=headers, timeout=30).raise_for_status()
+    return {name: str(repository["head"]) for name, repository in hub.spaces().items()}
+
+
+def _count_when_quiet(traffic: Traffic, api: Api, hub: Hub, theirs: Mapping[str, str]) -> Counts:
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
-        counts = count(traffic.ledger.sent, api.all("/requests"), api.all("/spaces"), hub.spaces())
+        counts = count(traffic.ledger.sent, api.all("/requests"), api.all("/spaces"), hub.spaces(), theirs)
         # What was half made is cleaned up after the end of its request.
         waiting = counts.of("stuck") or counts.of("orphaned")
         if not waiting or time.monotonic() > deadline or ENOUGH.wait(0.5):

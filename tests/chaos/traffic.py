@@ -1,18 +1,20 @@
-"""Callers: a steady stream of requests, some sent twice, some cancelled, some of these tried again."""
+"""Callers: a steady stream of requests, some sent twice, some cancelled, some of these tried again; and of changes."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import heapq
 import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 import httpx
 
+from .counting import STEP_FILE
 from .model import Ledger, Sent
 from .stage import Hub
 
@@ -42,6 +44,7 @@ class Traffic:
         self._later: list[tuple[float, str, str, Sent]] = []
         self._threads = [threading.Thread(target=self._send_for_ever, args=[number]) for number in range(SENDERS)]
         self._threads.append(threading.Thread(target=self._command_for_ever))
+        self._threads.append(threading.Thread(target=self._change_for_ever))
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -128,6 +131,7 @@ class Traffic:
             return False
         with self.ledger.lock:
             sent.accepted.add(answer.json()["latest_request"]["id"])
+            sent.space_id = answer.json()["id"]
         return True
 
     def _plan(self, chance: random.Random, sent: Sent) -> None:
@@ -158,6 +162,85 @@ class Traffic:
                 if command == "cancel" and done and chance.random() < 0.5:
                     with self.ledger.lock:
                         heapq.heappush(self._later, (now + chance.uniform(0, 3), id, "retry", sent))
+
+    def _change_for_ever(self) -> None:
+        """Updates, rolls back and deletes what is there; now and then somebody else commits to it."""
+        chance = random.Random(f"{self._seed}/changes")
+        with self._client() as client:
+            for turn in range(1_000_000):
+                if self._stop.wait(chance.uniform(0.2, 1.8) * self._pause / 2):
+                    return
+                self._room.wait()
+                made = self.ledger.made()
+                if made:
+                    self._change(client, chance, chance.choice(made[-30:]), f"c{turn}")
+
+    def _change(self, client: httpx.Client, chance: random.Random, sent: Sent, step: str) -> None:
+        act = chance.choices([self._update, self._roll_back, self._delete, self._push], [12, 4, 2, 1])[0]
+        act(client, chance, sent, step)
+
+    def _update(self, client: httpx.Client, chance: random.Random, sent: Sent, step: str) -> None:
+        text = f"{sent.tag} {step} {self._seed}"
+        body: dict[str, Any] = {"mode": chance.choice(["merge", "replace"]), "files": {STEP_FILE: text}}
+        if body["mode"] == "replace":
+            body["files"] |= sent.body["files"]
+        elif chance.random() < 0.5:
+            body["files"]["data/tag.txt"] = None
+        if chance.random() < 0.4:
+            body["variables"] = {"STEP": step}
+        if chance.random() < 0.3:
+            body["parameters"] = {"step": step}
+        with self.ledger.lock:
+            sent.steps[hashlib.sha256(text.encode()).hexdigest()] = body
+        self._ask(client, chance, sent, "update", "POST", f"/spaces/{sent.space_id}", body)
+
+    def _roll_back(self, client: httpx.Client, chance: random.Random, sent: Sent, step: str) -> None:
+        known = sorted(sent.accepted | sent.changes)
+        body = {"command": "rollback", "request_id": chance.choice(known)}
+        self._ask(client, chance, sent, "rollback", "POST", f"/spaces/{sent.space_id}/command", body)
+
+    def _delete(self, client: httpx.Client, chance: random.Random, sent: Sent, step: str) -> None:
+        sent.delete_sent = True
+        self._ask(client, chance, sent, "delete", "DELETE", f"/spaces/{sent.space_id}", None)
+
+    def _push(self, client: httpx.Client, chance: random.Random, sent: Sent, step: str) -> None:
+        name = f"alice/{sent.body.get('name', '')}"
+        repository = self._hub.spaces().get(name)
+        if repository and any(not commit["initial"] for commit in repository["commits"]):
+            sent.foreign = True
+            # It may have been deleted meanwhile.
+            with suppress(AssertionError):
+                self._hub.ask("POST", "commit", {"space": name, "files": {"theirs.txt": step}})
+
+    def _ask(
+        self,
+        client: httpx.Client,
+        chance: random.Random,
+        sent: Sent,
+        what: str,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+    ) -> None:
+        answer = None
+        while answer is None:
+            try:
+                answer = client.request(method, path, json=body)
+            except httpx.ConnectError:
+                # Nobody listens, so nobody has it.
+                if self._stop.wait(0.1):
+                    return
+            except httpx.TransportError:
+                self.ledger.answered(what, None, "", fine=())
+                return
+        self.ledger.answered(what, answer.status_code, answer.text, fine=(202, 409, 503))
+        if answer.status_code != 202:
+            return
+        made = answer.json().get("latest_request") or answer.json()
+        with self.ledger.lock:
+            sent.changes.add(made["id"])
+            if what != "delete" and chance.random() < 0.12:
+                heapq.heappush(self._later, (time.monotonic() + chance.uniform(0, 1.5), made["id"], "cancel", sent))
 
     def _command(self, client: httpx.Client, id: str, command: str, sent: Sent) -> bool:
         if command == "cancel":

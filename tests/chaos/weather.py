@@ -15,8 +15,9 @@ PREUPLOAD = ("POST", "/preupload/")
 INFO = ("GET", "/api/spaces/[^/]+/[^/]+$")
 HISTORY = ("GET", "/commits/")
 LARGE = (None, "/_large/|/info/lfs/")
-CALLS = (CREATE, COMMIT, COMMIT, DELETE, PREUPLOAD, INFO, HISTORY, LARGE)
-STEPS = (CREATE, COMMIT, COMMIT, PREUPLOAD, INFO)
+VARIABLES = (None, "/variables$")
+CALLS = (VARIABLES, CREATE, COMMIT, COMMIT, DELETE, PREUPLOAD, INFO, HISTORY, LARGE)
+STEPS = (CREATE, COMMIT, COMMIT, PREUPLOAD, INFO, ("POST", "/variables$"), DELETE)
 """Calls at which a kill is aimed."""
 
 BUSY = "Cannot create repo: another conflicting operation is in progress"

@@ -1,6 +1,9 @@
 """The examples of the client's README, for realms and robots; run in its own environment: ADDRESS PASSWORD."""
 
+import hashlib
+import io
 import sys
+import tarfile
 import time
 import uuid
 
@@ -77,6 +80,42 @@ for what, status, code in (
         assert (problem.error_response.code, bool(problem.error_response.message)) == (code, True)
     else:
         raise AssertionError(code)
+
+# Buckets and their files.
+storage = flame_hub.StorageClient(base_url=f"{address}/storage/", auth=auth)
+bucket = storage.create_bucket("my-bucket")
+assert bucket.actor_type == "user" and bucket.realm_id == master_realm.id and bucket.region is None
+assert storage.get_bucket(bucket.id) == bucket and storage.get_buckets() == [bucket]
+assert storage.find_buckets(filter={"name": "~my-b"}) == [bucket]
+large = bytes(range(256)) * 20_000
+first, second, third = storage.upload_to_bucket(
+    bucket,
+    {"file_name": "größe ✓.bin", "content": io.BytesIO(large)},
+    {"file_name": "notes.txt", "content": b"one"},
+    {"file_name": "notes.txt", "content": "two"},
+)
+assert (first.name, first.size, first.hash) == ("größe ✓.bin", len(large), hashlib.sha256(large).hexdigest())
+assert (second.name, third.name) == ("notes.txt", "notes.txt") and second.id != third.id
+assert storage.get_bucket_file(first.id) == first
+assert len(storage.get_bucket_files()) == 3
+assert {file.id for file in storage.find_bucket_files(filter={"name": "notes.txt"})} == {second.id, third.id}
+assert b"".join(storage.stream_bucket_file(first)) == large
+assert [b"".join(storage.stream_bucket_file(file)) for file in (second, third)] == [b"one", b"two"]
+with tarfile.open(fileobj=io.BytesIO(b"".join(storage.stream_bucket_tarball(bucket)))) as tar:
+    packed = [(entry.name, tar.extractfile(entry).read()) for entry in tar]
+assert sorted(packed) == [("größe ✓.bin", large), ("notes.txt", b"one"), ("notes.txt", b"two")]
+robots_storage = flame_hub.StorageClient(base_url=f"{address}/storage/", auth=own)
+assert robots_storage.get_bucket(bucket) is None and robots_storage.get_bucket_file(first) is None
+try:
+    storage.create_bucket("my-bucket")
+except flame_hub.HubAPIError as problem:
+    assert problem.error_response.code == "name_taken"
+else:
+    raise AssertionError("a name twice")
+storage.delete_bucket_file(second)
+assert storage.get_bucket_file(second.id) is None
+storage.delete_bucket(bucket)
+assert storage.get_bucket(bucket.id) is None and storage.get_bucket_files() == []
 
 client.delete_robot(robot)
 assert client.get_robot(robot.id) is None

@@ -1,6 +1,9 @@
 """The examples of the client's README, for realms, users, clients, roles and grants; run as: ADDRESS PASSWORD."""
 
+import hashlib
+import io
 import sys
+import tarfile
 import threading
 import uuid
 
@@ -50,7 +53,7 @@ held = {row.role_id for row in hub.find_user_roles(filter={"user_id": str(user.i
 assert held == {member.id, role.id}
 user_permission = hub.create_user_permission(user, permission)
 assert hub.get_user_permission(user_permission.id).permission.name == "thing_do"
-assert len(hub.get_user_permissions()) == 1 and len(hub.get_roles()) == 5 and len(hub.get_role_permissions()) > 40
+assert len(hub.get_user_permissions()) == 1 and len(hub.get_roles()) == 6 and len(hub.get_role_permissions()) > 40
 
 # Clients: the same machine accounts as robots.
 client = hub.create_client(name="worker", realm_id=realm, secret="a chosen secret")
@@ -109,6 +112,34 @@ try:
     ).get_realms()
 except flame_hub.HubAPIError as problem:
     assert problem.error_response.code == "invalid_credentials"
+
+# Buckets and their files.
+storage = flame_hub.StorageClient(base_url=f"{address}/storage/", auth=auth)
+bucket = storage.create_bucket("my-bucket", region="here")
+assert (bucket.region, bucket.actor_type, bucket.realm_id) == ("here", "user", master.id)
+assert storage.get_bucket(bucket.id) == bucket and storage.get_buckets() == [bucket]
+large = bytes(range(256)) * 20_000
+first, second, third = storage.upload_to_bucket(
+    bucket,
+    {"file_name": "größe ✓.bin", "content": io.BytesIO(large)},
+    {"file_name": "data/notes.txt", "content": b"one"},
+    {"file_name": "data/notes.txt", "content": b"two"},
+)
+assert (first.name, first.size, first.hash) == ("größe ✓.bin", len(large), hashlib.sha256(large).hexdigest())
+assert (second.name, second.directory, second.path) == ("notes.txt", "data", "data/notes.txt")
+assert storage.get_bucket_file(first.id).bucket == bucket
+found = storage.find_bucket_files(filter={"bucketId": str(bucket.id)}, sort={"by": "createdAt"})
+assert {file.id for file in found} == {first.id, second.id, third.id} and found[0].bucket == bucket
+assert b"".join(storage.stream_bucket_file(first)) == large
+assert [b"".join(storage.stream_bucket_file(file)) for file in (second, third)] == [b"one", b"two"]
+with tarfile.open(fileobj=io.BytesIO(b"".join(storage.stream_bucket_tarball(bucket)))) as tar:
+    assert sum(entry.size for entry in tar) == len(large) + 6
+theirs_storage = flame_hub.StorageClient(base_url=f"{address}/storage/", auth=own)
+assert theirs_storage.get_bucket(bucket) is None
+storage.delete_bucket_file(first)
+assert storage.get_bucket_file(first.id) is None
+storage.delete_bucket(bucket)
+assert storage.get_buckets() == [] and storage.get_bucket_files() == []
 
 for delete, row in (
     (hub.delete_user_permission, user_permission),

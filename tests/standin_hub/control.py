@@ -132,6 +132,11 @@ def _logs(hub: StandInHub, body: Json) -> Any:
     return {}
 
 
+def _push(hub: StandInHub, body: Json) -> Any:
+    files = {path: None if text is None else str(text).encode() for path, text in body["files"].items()}
+    return {"oid": hub.push(body["space"], files, body.get("title", "By hand")).oid}
+
+
 def _requests(hub: StandInHub, body: Json) -> Any:
     return [asdict(record) for record in hub.requests]
 
@@ -162,5 +167,6 @@ _ACTIONS: dict[tuple[str, str], Callable[[StandInHub, Json], Any]] = {
     ("POST", "accounts"): _account,
     ("POST", "script"): _script,
     ("POST", "logs"): _logs,
+    ("POST", "commit"): _push,
     ("POST", "reset"): _reset,
 }

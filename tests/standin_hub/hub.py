@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from . import control, routes_files, routes_large, routes_repos, routes_space
 from .accounts import Account
 from .faults import Fault, Faults
 from .limits import Limits, Settings
-from .repo import Commit, LogKind, Repo
+from .repo import Commit, File, LogKind, Repo
 from .routing import Call
 from .runtime import Step, stages
 from .server import HubServer
@@ -28,7 +28,7 @@ ROUTES = [*routes_repos.ROUTES, *routes_space.ROUTES, *routes_files.ROUTES, *rou
 
 @dataclass
 class Record:
-    """One request that arrived. `status` is None as long as, or when, nothing was answered."""
+    """One request that arrived. `status` and `ended` are None as long as, or when, nothing was answered."""
 
     method: str
     path: str
@@ -37,6 +37,7 @@ class Record:
     time: float
     status: int | None = None
     fault: str | None = None
+    ended: float | None = None
 
     @property
     def line(self) -> str:
@@ -116,6 +117,16 @@ class StandInHub:
         with self.state.lock:
             return [commit for commit in self.space(repo_id).commits if not commit.initial]
 
+    def push(self, repo_id: str, files: Mapping[str, bytes | None], title: str = "By hand") -> Commit:
+        """Commit as somebody with another tool: contents to write, None for what to delete."""
+        with self.state.lock:
+            repo = self.space(repo_id)
+            changed = {**repo.head.tree, **{path: File(data) for path, data in files.items() if data is not None}}
+            tree = {path: file for path, file in changed.items() if files.get(path, b"") is not None}
+            made = repo.add_commit(title, "", repo.creator, tree)
+            self.state.rebuild(repo)
+            return made
+
     def script(self, target: str, steps: Iterable[Step], *, now: bool = False) -> None:
         """Play these stages for a Space (`ns/name`) or an SDK from the next build on, or at once."""
         self.state.script(target, steps, now=now)
@@ -145,6 +156,7 @@ class StandInHub:
         record.fault = fault.kind if fault else None
         answer = self._strike(fault, request, account) if fault else self._work(request, account)
         record.status = None if answer.delivery == "never" else answer.status
+        record.ended = None if answer.delivery == "never" else time.monotonic()
         answer.headers["X-Request-Id"] = f"Root=1-{uuid.uuid4()}"
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 from collections.abc import Iterable
 
 from . import cards, commits
@@ -122,7 +123,7 @@ def _rebuild(call: Call, repo: Repo) -> None:
 
 def _mode(file: Json, present: Tree) -> Json:
     sample = base64.b64decode(file.get("sample", ""))
-    large = b"\0" in sample or file["size"] > commits.MAX_REGULAR_SIZE
+    large = _is_binary(sample) or file["size"] > commits.MAX_REGULAR_SIZE
     row: Json = {
         "path": file["path"],
         "uploadMode": "lfs" if large else "regular",
@@ -130,6 +131,15 @@ def _mode(file: Json, present: Tree) -> Json:
     }
     old = present.get(file["path"])
     return row | ({"oid": old.content_oid} if old else {})
+
+
+def _is_binary(sample: bytes) -> bool:
+    try:
+        # The sample may end inside of a character.
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return True
+    return b"\0" in sample
 
 
 def _rows(files: Tree) -> dict[str, Json]:

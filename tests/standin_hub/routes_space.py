@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import datetime
+import time
+from collections.abc import Generator
 from typing import get_args
 
 from .accounts import Account
@@ -12,6 +12,8 @@ from .repo import Entry, LogKind, Repo, timestamp
 from .routing import Call, Route
 from .runtime import FREE_SLEEP_SECONDS, HARDWARE, PAID_HARDWARE, Stage
 from .wire import Answer, HubError, Json, entry_not_found, json_answer, text_answer
+
+_LOOK_SECONDS = 0.02
 
 
 def runtime(call: Call, repo: str) -> Answer:
@@ -119,11 +121,9 @@ def logs(call: Call, repo: str, log: str) -> Answer:
     if log not in get_args(LogKind):
         raise entry_not_found()
     kind: LogKind = "build" if log == "build" else "run"
-    lines = list(found.logs[kind])
     tail = call.request.parameter("tail")
-    if tail.isdigit():
-        lines = lines[max(0, len(lines) - int(tail)) :]
-    return Answer(200, b"", {"Content-Type": "text/event-stream"}, stream=_events(call, lines))
+    first = max(0, len(found.logs[kind]) - int(tail)) if tail.isdigit() else 0
+    return Answer(200, b"", {"Content-Type": "text/event-stream"}, stream=_events(call, found, kind, first))
 
 
 def check_hardware(account: Account, flavor: str) -> None:
@@ -188,11 +188,24 @@ def _variables(repo: Repo) -> Answer:
     return json_answer({key: {"value": entry.value, **_row(entry)} for key, entry in repo.variables.items()})
 
 
-def _events(call: Call, lines: list[tuple[datetime, str]]) -> Iterator[bytes]:
-    for moment, line in lines:
-        event = {"data": line, "timestamp": timestamp(moment)}
-        yield f"data: {json.dumps(event)}\n\n".encode()
-    call.wait(call.settings.logs_stay_open)
+def _events(call: Call, repo: Repo, kind: LogKind, first: int) -> Generator[bytes]:
+    """The lines that are there, then, as long as the stream stays open, those that are still to come."""
+    call.state.open_logs += 1
+    try:
+        silent_since = time.monotonic()
+        while True:
+            lines = repo.logs[kind][first:]
+            first += len(lines)
+            for moment, line in lines:
+                event = {"data": line, "timestamp": timestamp(moment)}
+                yield f"data: {json.dumps(event)}\n\n".encode()
+                silent_since = time.monotonic()
+            if time.monotonic() - silent_since >= call.settings.logs_stay_open or call.wait(_LOOK_SECONDS):
+                return
+            # Keep-alive, which also tells a reader that has gone away.
+            yield b"data:\n\n"
+    finally:
+        call.state.open_logs -= 1
 
 
 ROUTES = [

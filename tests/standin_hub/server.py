@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,6 +15,8 @@ from .wire import Answer, Request
 Respond = Callable[[Request], Answer]
 _logger = logging.getLogger(__name__)
 _CLOSING_SECONDS = 2.0
+_CUT_AFTER = 2
+"""Pieces of a stream that still arrive when it is cut."""
 
 
 class HubServer(ThreadingHTTPServer):
@@ -103,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value.replace("\n", " "))
         if answer.stream is not None:
-            self._send_stream(answer.stream)
+            self._send_stream(answer.stream, cut=answer.delivery == "cut")
             return
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
@@ -114,12 +116,18 @@ class _Handler(BaseHTTPRequestHandler):
         if not whole:
             self._close()
 
-    def _send_stream(self, stream: Iterator[bytes]) -> None:
+    def _send_stream(self, stream: Generator[bytes], cut: bool) -> None:
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for piece in stream if self.command != "HEAD" else ():
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.wfile.flush()
+        try:
+            for number, piece in enumerate(stream if self.command != "HEAD" else ()):
+                if cut and number == _CUT_AFTER:
+                    self._close()
+                    return
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.flush()
+        finally:
+            stream.close()
         self.wfile.write(b"0\r\n\r\n" if self.command != "HEAD" else b"")
         self.wfile.flush()
 

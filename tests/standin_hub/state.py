@@ -37,6 +37,7 @@ class HubState:
         self.parts: dict[tuple[str, int], bytes] = {}
         self.scripts: dict[str, list[Stage]] = {}
         self.creating: set[str] = set()
+        self.open_logs = 0
         self.reset()
 
     def reset(self) -> None:

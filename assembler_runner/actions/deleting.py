@@ -1,0 +1,48 @@
+"""Delete a Space on its target, and only if it is the one that was made there."""
+
+from __future__ import annotations
+
+from assembler_runner import job as jobs
+from assembler_runner.actions.base import Done, is_ours
+from assembler_runner.errors import TargetNotFound, TargetUnavailable
+from assembler_runner.job import Job
+from assembler_runner.states import DELETED
+from assembler_runner.targets import Target
+
+GONE = {"url": None, "created_on_target": False, "published_oid": None, "foreign_oid": None}
+
+
+def delete(job: Job) -> Done:
+    """Deletes the Space; the name is free again."""
+    if job.space is None:
+        return _done(job, "There was nothing on the target.")
+    target, space = job.usable_target(), job.space
+    shown = f"{space.namespace}/{space.name}"
+    try:
+        head = target.head(space)
+        ours = is_ours(job, target, space, head)
+    except TargetNotFound:
+        # A clean-up after the request that made it may be at it, too.
+        return _done(job, f"The Space {shown} was not there any more.")
+    if not ours:
+        return _done(job, f"Another Space is named {shown} by now; it was left alone.")
+    # Somebody may have renamed it on the target.
+    there = head.space or space
+    jobs.check_cancelled(job)
+    job = jobs.will_send(job)
+    target.delete(there)
+    if target.find(there.namespace, there.name) is not None:
+        # Something between the target and us has answered in its place.
+        raise TargetUnavailable("The Space is still there after it was deleted.")
+    return _done(job, f"The Space {there.namespace}/{there.name} was removed.")
+
+
+def happened(job: Job, target: Target) -> bool:
+    """Returns whether the Space is gone after all."""
+    return job.space is not None and target.find(job.space.namespace, job.space.name) is None
+
+
+def _done(job: Job, told: str) -> Done:
+    # What a create call may still bring is dealt with by its own clean-up, which holds the name until then.
+    free = {} if jobs.is_cleaned_up_after(job) else {"slot": None}
+    return Done(space=GONE | free, state=DELETED, event=("deleted", told), told=told)

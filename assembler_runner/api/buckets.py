@@ -1,0 +1,213 @@
+"""/storage/buckets and /storage/bucket-files: make, fill, read, stream, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, current_app, g, jsonify, make_response, request
+
+from assembler_runner import buckets
+from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
+from assembler_runner.auth import current_account
+from assembler_runner.bucket_models import Bucket, BucketFile
+from assembler_runner.bucket_schemas import BucketFileSchema, BucketInput, BucketSchema
+from assembler_runner.buckets import BUCKET_FILES, BUCKETS
+from assembler_runner.contents import pieces_of
+from assembler_runner.database import db
+from assembler_runner.host import current_host
+from assembler_runner.listing import Listing, read_added, read_page
+from assembler_runner.schemas import list_of
+
+blueprint = Blueprint("storage", __name__, url_prefix="/storage", description="Buckets: files that requests refer to.")
+
+_BUCKET = {
+    "id": Bucket.id,
+    "name": Bucket.name,
+    "region": Bucket.region,
+    "actor_type": Bucket.actor_type,
+    "actor_id": Bucket.actor_id,
+    "realm_id": Bucket.realm_id,
+    "created_at": Bucket.created_at,
+    "updated_at": Bucket.updated_at,
+}
+_BUCKETS = Listing(_BUCKET, Bucket.id)
+_FILES = Listing(
+    {
+        **{name: getattr(BucketFile, name) for name in ("path", "directory", "hash", "size", "bucket_id")},
+        **{name: getattr(BucketFile, name) for name in _BUCKET if name != "region"},
+    },
+    BucketFile.id,
+    includes=("bucket",),
+)
+_bucket = BucketSchema()
+
+
+@blueprint.get("/buckets")
+@blueprint.needs("bucket_read")
+@blueprint.doc(**fails(400))
+@blueprint.response(200, list_of(BucketSchema))
+def list_buckets() -> dict[str, Any]:
+    """List buckets"""
+    page = read_page(db.session(), BUCKETS.query(current_account()), _BUCKETS, request.args)
+    return {"data": page.rows, "meta": page.meta()}
+
+
+@blueprint.post("/buckets")
+@blueprint.needs("bucket_create")
+@blueprint.doc(**takes(BucketInput))
+@blueprint.doc(**fails(400, 409, 422))
+@blueprint.response(201, BucketSchema)
+def create_bucket() -> Bucket:
+    """Make a bucket"""
+    row: Bucket = BUCKETS.create(current_account(), load(BucketInput(), read_object()))
+    return row
+
+
+@blueprint.get("/buckets/<bucket_id>")
+@blueprint.needs("bucket_read")
+@blueprint.doc(**fails(404))
+@blueprint.response(200, BucketSchema)
+def get_bucket(bucket_id: str) -> Bucket:
+    """Get a bucket"""
+    row: Bucket = BUCKETS.find(current_account(), bucket_id)
+    return row
+
+
+@blueprint.post("/buckets/<bucket_id>")
+@blueprint.needs("bucket_update")
+@blueprint.doc(**takes(BucketInput))
+@blueprint.doc(**fails(400, 404, 409, 422))
+@blueprint.response(202, BucketSchema)
+def update_bucket(bucket_id: str) -> Bucket:
+    """Change a bucket; only the given fields"""
+    BUCKETS.find(current_account(), bucket_id)
+    row: Bucket = BUCKETS.update(current_account(), bucket_id, load(BucketInput(partial=True), read_object()))
+    return row
+
+
+@blueprint.delete("/buckets/<bucket_id>")
+@blueprint.needs("bucket_delete")
+@blueprint.doc(**fails(404))
+@blueprint.response(202, BucketSchema)
+def delete_bucket(bucket_id: str) -> Response:
+    """Delete a bucket with its files"""
+    shown = _bucket.dump(BUCKETS.find(current_account(), bucket_id))
+    BUCKETS.delete(current_account(), bucket_id)
+    return make_response(jsonify(shown), 202)
+
+
+@blueprint.post("/buckets/<bucket_id>/upload")
+@blueprint.needs("bucket_update")
+@blueprint.doc(**FILES_BODY)
+@blueprint.doc(**fails(400, 404, 413, 422, 503))
+@blueprint.response(201, list_of(BucketFileSchema))
+def upload_files(bucket_id: str) -> Response:
+    """Upload files into a bucket
+
+    One part a file, all or none. A name that is there already becomes another, newer file.
+    """
+    account, host = current_account(), current_host()
+    BUCKETS.find(account, bucket_id)
+    with new_spool() as spool:
+        parts = read_parts(spool)
+        rows = buckets.store(host, account, bucket_id, [(part.filename, part.content) for part in parts.files])
+    shown = BucketFileSchema(many=True, exclude=("bucket",)).dump(rows)
+    meta = {"total": len(rows), "limit": len(rows), "offset": 0, "schema": {}}
+    return make_response(jsonify({"data": shown, "meta": meta}), 201)
+
+
+@blueprint.get("/buckets/<bucket_id>/stream")
+@blueprint.needs("bucket_read")
+@blueprint.doc(
+    responses={"200": {"description": "A tar file", "content": {"application/x-tar": {}}}},
+    **{"x-permission": "bucket_read"},
+)
+@blueprint.doc(**fails(404))
+def stream_bucket(bucket_id: str) -> Response:
+    """Stream all files of a bucket as tar
+
+    Of files with one path all are in it, the newest last.
+    """
+    bucket = BUCKETS.find(current_account(), bucket_id)
+    host, name, files = current_host(), bucket.name, buckets.files_of(bucket.id)
+    db.session.rollback()
+    return _attachment(_in_context(buckets.tar(host, files)), f"{name}.tar", "application/x-tar")
+
+
+@blueprint.get("/bucket-files")
+@blueprint.needs("bucket_read")
+@blueprint.doc(**fails(400))
+@blueprint.response(200, list_of(BucketFileSchema))
+def list_bucket_files() -> Response:
+    """List files of buckets
+
+    Of one bucket: `filter[bucket_id]=…`.
+    """
+    page = read_page(db.session(), BUCKET_FILES.query(current_account()), _FILES, request.args)
+    shown = BucketFileSchema(many=True, exclude={"bucket"} - page.added)
+    return jsonify({"data": shown.dump(page.rows), "meta": page.meta()})
+
+
+@blueprint.get("/bucket-files/<file_id>")
+@blueprint.needs("bucket_read")
+@blueprint.doc(**fails(400, 404))
+@blueprint.response(200, BucketFileSchema)
+def get_bucket_file(file_id: str) -> Response:
+    """Get what is known of a file"""
+    row = BUCKET_FILES.find(current_account(), file_id)
+    return jsonify(BucketFileSchema(exclude={"bucket"} - read_added(_FILES, request.args)).dump(row))
+
+
+@blueprint.delete("/bucket-files/<file_id>")
+@blueprint.needs("bucket_delete")
+@blueprint.doc(**fails(404))
+@blueprint.response(202, BucketFileSchema)
+def delete_bucket_file(file_id: str) -> Response:
+    """Delete a file of a bucket
+
+    What was published with it stays.
+    """
+    shown = BucketFileSchema(exclude=("bucket",)).dump(BUCKET_FILES.find(current_account(), file_id))
+    BUCKET_FILES.delete(current_account(), file_id)
+    return make_response(jsonify(shown), 202)
+
+
+@blueprint.get("/bucket-files/<file_id>/stream")
+@blueprint.needs("bucket_read")
+@blueprint.doc(responses={"200": {"description": "The content", "content": {"application/octet-stream": {}}}})
+@blueprint.doc(**fails(404))
+def stream_bucket_file(file_id: str) -> Response:
+    """Stream the content of a file"""
+    row = BUCKET_FILES.find(current_account(), file_id)
+    digest, name, size = row.hash, row.name, row.size
+    db.session.rollback()
+    file = current_host().files.open(digest)
+    response = _attachment(_in_context(pieces_of(file)), name, "application/octet-stream")
+    response.call_on_close(file.close)
+    response.headers["Content-Length"] = str(size)
+    response.headers["ETag"] = f'"{digest}"'
+    return response
+
+
+def _in_context(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
+
+    def generate() -> Iterator[bytes]:
+        with app.app_context():
+            g.read_only = True
+            yield from pieces
+
+    return generate()
+
+
+def _attachment(pieces: Iterator[bytes], name: str, mimetype: str) -> Response:
+    response = Response(pieces, mimetype=mimetype)
+    # RFC 6266: the plain name for old clients, the true one beside it.
+    plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\' else "_" for char in name)
+    response.headers["Content-Disposition"] = (
+        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    )
+    return response

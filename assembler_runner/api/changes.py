@@ -1,0 +1,194 @@
+"""/spaces/{id}: change, preview of a change, delete, commands; /spaces/command: one command for many."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Response, jsonify, make_response, request
+
+from assembler_runner import bulk, changing, diffs, relocating, spaces, updating, webhooks
+from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.spaces import idempotency, preview_files
+from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
+from assembler_runner.auth import current_account
+from assembler_runner.bases import newest_release
+from assembler_runner.change_inputs import BulkInput, SpaceCommandInput, UpdateInput
+from assembler_runner.change_schemas import BulkSchema, ChangePreviewSchema
+from assembler_runner.changing import Caller
+from assembler_runner.errors import Finding, InvalidRequest
+from assembler_runner.host import Host, current_host
+from assembler_runner.models import Space, SpaceRequest
+from assembler_runner.schemas import RequestSchema, SpaceSchema
+
+blueprint = Blueprint("changes", __name__, description="Changing Spaces.")
+
+_update, _space, _request = UpdateInput(), SpaceSchema(), RequestSchema()
+_if_match = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag of the Space; if its live commit is another one, the answer is 412.",
+}
+_key = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key and body give the same answer and one request.",
+}
+_location = {"Location": {"schema": {"type": "string"}, "description": "The request."}}
+
+
+@blueprint.post("/spaces/command")
+@blueprint.needs("space_update")
+@blueprint.doc(**takes(BulkInput))
+@blueprint.doc(**fails(400, 403, 422))
+@blueprint.response(202, BulkSchema)
+def command_spaces() -> dict[str, Any]:
+    """Command many Spaces
+
+    The command is done for every Space of the realm that the filter finds; with `dry_run` it is only told which.
+    """
+    wanted = load(BulkInput(), read_object())
+    dry_run = bool(wanted["dry_run"])
+    return bulk.command(current_host(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
+
+
+@blueprint.post("/spaces/<space_id>")
+@blueprint.needs("space_update")
+@blueprint.doc(**takes(UpdateInput, SPACE_FORM), parameters=[_if_match, _key])
+@blueprint.doc(**fails(400, 404, 409, 412, 413, 422))
+@blueprint.response(202, SpaceSchema, headers=_location)
+def update_space(space_id: str) -> Response:
+    """Change a Space
+
+    New files, parameters, options or settings, published in one commit. What is left out stays as it is. Labels, expiry
+    and on_failure alone need no request.
+    """
+    space = spaces.find_space(current_account(), space_id)
+    with space_body(_update) as body:
+        caller = _caller(body.canonical())
+        answer = _known(caller)
+        if answer is None:
+            answer = updating.update(current_host(), caller, space, body.data, body.findings, _render_space)
+    return _accepted(answer, answer["latest_request"]["id"])
+
+
+@blueprint.post("/spaces/<space_id>/preview")
+@blueprint.needs("space_update")
+@blueprint.doc(
+    **takes(UpdateInput, SPACE_FORM),
+    parameters=[
+        _if_match,
+        {"in": "query", "name": "content", "schema": {"type": "boolean"}, "description": "Contents, too."},
+    ],
+)
+@blueprint.doc(**fails(400, 404, 409, 412, 413, 422))
+@blueprint.response(200, ChangePreviewSchema)
+def preview_change(space_id: str) -> dict[str, Any]:
+    """Preview a change of a Space
+
+    Takes the same body as POST /spaces/{id} and shows the tree it would publish, and the difference from what is
+    published; nothing is stored or published.
+    """
+    host, account = current_host(), current_account()
+    space = spaces.find_space(account, space_id)
+    with space_body(_update) as body:
+        return _preview(host, Caller(account, _commits_named()), space, body)
+
+
+def _preview(host: Host, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
+    live = newest_release(space, published=True)
+    planned = updating.plan_update(host, caller, space, body.data, body.findings)
+    base = {"request_id": live.id, "commit_oid": space.commit_oid}
+    if planned.prepared is None:
+        rows = planned.base.files if planned.base else live.files
+        nothing: dict[str, Any] = {"added": [], "changed": [], "deleted": []}
+        digest = (planned.base or live).tree_digest
+        return {"files": rows, "findings": [], "tree_digest": digest, "base": base, "diff": nothing}
+    assembly = planned.prepared.assembly
+    return {
+        "files": preview_files(assembly.tree),
+        "findings": assembly.findings,
+        "tree_digest": assembly.tree.digest,
+        "base": base,
+        "diff": diffs.diff(host, live, assembly.tree),
+    }
+
+
+@blueprint.delete("/spaces/<space_id>")
+@blueprint.needs("space_delete")
+@blueprint.doc(**fails(404, 409))
+@blueprint.response(202, SpaceSchema, headers=_location)
+def delete_space(space_id: str) -> Response:
+    """Delete a Space
+
+    On its target, too; what still waits for it is cancelled. The Space stays here as a record, its name is free again.
+    """
+    space = spaces.find_space(current_account(), space_id)
+    answer = changing.delete(current_host(), Caller(current_account()), space, _render_space)
+    return _accepted(answer, answer["latest_request"]["id"])
+
+
+@blueprint.post("/spaces/<space_id>/command")
+@blueprint.needs("space_update")
+@blueprint.doc(**takes(SpaceCommandInput), parameters=[_if_match, _key])
+@blueprint.doc(**fails(400, 403, 404, 409, 412, 422))
+@blueprint.response(202, RequestSchema, headers=_location)
+def command_space(space_id: str) -> Response:
+    """Command a Space
+
+    rollback, restart, factory_rebuild, pause, wake, hardware, move or duplicate. The answer is the request; that of
+    duplicate belongs to the new Space.
+    """
+    space = spaces.find_space(current_account(), space_id)
+    body = read_object()
+    caller = _caller(json.dumps(body, sort_keys=True))
+    answer = _known(caller)
+    if answer is None:
+        answer = _command(current_host(), caller, space, load(SpaceCommandInput(), body))
+    return _accepted(answer, answer["id"])
+
+
+def _command(host: Host, caller: Caller, space: Space, data: dict[str, Any]) -> Any:
+    problems = webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    if problems:
+        raise InvalidRequest(issues=problems)
+    name = data["command"]
+    act = {"rollback": changing.rollback, "move": relocating.move, "duplicate": relocating.duplicate}.get(name)
+    if act is None:
+        return changing.command(host, caller, space, name, data, _request.dump)
+    return act(host, caller, space, data, _request.dump)
+
+
+def _caller(canonical: str) -> Caller:
+    # The address belongs to what must be the same for the same key.
+    return Caller(current_account(), _commits_named(), idempotency(f"{request.path}\n{canonical}"))
+
+
+def _known(caller: Caller) -> Any:
+    """Returns the answer of a repeated call, whatever the Space has become since."""
+    return spaces.known_answer(caller.account, caller.idempotency) if caller.idempotency else None
+
+
+def _commits_named() -> list[str] | None:
+    """Returns the commits that the header If-Match names; None where there is none, or any will do."""
+    if "If-Match" not in request.headers:
+        return None
+    if request.if_match.star_tag:
+        return None
+    named = sorted(request.if_match.as_set())
+    if not named:
+        message = 'The header If-Match must be an ETag in quotes, such as "0123abc", or *.'
+        raise InvalidRequest(issues=[Finding("invalid_if_match", message, path="If-Match")])
+    return named
+
+
+def _render_space(made: SpaceRequest) -> Any:
+    return _space.dump(made.space)
+
+
+def _accepted(answer: Any, request_id: str) -> Response:
+    response: Response = make_response(jsonify(answer), 202)
+    response.headers["Location"] = f"/requests/{request_id}"
+    return response

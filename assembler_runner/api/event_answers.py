@@ -1,0 +1,157 @@
+"""Events as a list, as a list that waits, and as a stream."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Response, current_app, g, request, stream_with_context
+
+from assembler_runner import sessions
+from assembler_runner.auth import current_account
+from assembler_runner.database import db
+from assembler_runner.errors import Finding
+from assembler_runner.host import current_host
+from assembler_runner.listing import InvalidQuery, Listing, read_page
+from assembler_runner.models import FINISHED, Event
+from assembler_runner.schemas import EventSchema
+
+EVENTS = Listing({"id": Event.id, "type": Event.type, "created_at": Event.created_at}, Event.id, default_sort="id")
+KEEP_ALIVE_SECONDS = 15.0
+RETRY_MILLISECONDS = 1000
+LONGEST_WAIT = 60.0
+BATCH = 500
+
+PARAMETERS = [
+    {
+        "in": "header",
+        "name": "Last-Event-ID",
+        "schema": {"type": "integer"},
+        "description": "Only events after this one.",
+    },
+    {"in": "query", "name": "after", "schema": {"type": "integer"}, "description": "The same, as a parameter."},
+    {
+        "in": "query",
+        "name": "wait",
+        "schema": {"type": "number", "maximum": LONGEST_WAIT},
+        "description": "Seconds to wait for an event, where there is none yet; not with a stream.",
+    },
+]
+"""What the documentation of a list of events says of its parameters."""
+
+_event = EventSchema()
+
+
+def answer_events(space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Any:
+    """Answers a request for events: a list, or a stream where `Accept` asks for one.
+
+    Args:
+        space_id: the Space they are of.
+        request_id: the request they are of; None for all of the Space.
+        ended: tells whether none will follow.
+    Returns:
+        A page of a list, or the response with the stream.
+    Raises:
+        InvalidQuery: `after` or `wait` is no number.
+        TooManyReaders: too many read live.
+    """
+    after = int(_number("after", request.headers.get("Last-Event-ID") or "0"))
+    if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":
+        return _stream(after, space_id, request_id, ended)
+    wait = min(_number("wait", "0"), LONGEST_WAIT)
+    newer = sa.and_(_chosen(space_id, request_id), Event.id > after)
+    if wait:
+        _wait_for(newer, wait, space_id, ended)
+    arguments = {name: value for name, value in request.args.items() if name not in ("after", "wait")}
+    page = read_page(db.session(), sa.select(Event).where(newer), EVENTS, arguments)
+    return {"data": page.rows, "meta": page.meta()}
+
+
+def _chosen(space_id: str, request_id: str | None) -> sa.ColumnElement[bool]:
+    return Event.space_id == space_id if request_id is None else Event.request_id == request_id
+
+
+def _number(name: str, default: str) -> float:
+    text = request.args.get(name, default)
+    if text.replace(".", "", 1).isdecimal() and len(text) < 19:
+        return float(text) if name == "wait" else int(text.partition(".")[0] or 0)
+    raise InvalidQuery(issues=[Finding("invalid_query", f"{name} must be a number from 0.", path=name)])
+
+
+def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ended: Callable[[], bool]) -> None:
+    """Returns when there is an event, none will follow, or the time is over."""
+    end = time.monotonic() + seconds
+    with current_host().feed.watch(space_id) as watch:
+        last = 0
+        while not watch.over:
+            # Each look is a transaction of its own, or it would see the same again.
+            db.session.rollback()
+            if db.session.scalar(sa.select(sa.exists().where(newer))) or ended():
+                return
+            last = db.session.scalar(sa.select(sa.func.max(Event.id)).where(Event.space_id == space_id)) or last
+            db.session.rollback()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            watch.read(last, left)
+
+
+def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Response:
+    chosen = _chosen(space_id, request_id)
+    session_id = current_account().session_id
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
+    watching = current_host().feed.watch(space_id)
+    # Entered here: that too many read is an answer, not the middle of a stream.
+    watch = watching.__enter__()
+
+    def stored(last: int) -> tuple[list[Any], bool]:
+        """Reads the database: events after one, and whether none will follow."""
+        with app.app_context():
+            g.read_only = True
+            # Asked before the events are read: none comes between the two unseen.
+            over = ended()
+            query = sa.select(*Event.__table__.columns).where(chosen, Event.id > last).order_by(Event.id)
+            rows = list(db.session.execute(query.limit(BATCH)))
+            return rows, over and len(rows) < BATCH
+
+    def allowed() -> bool:
+        with app.app_context():
+            g.read_only = True
+            return session_id is None or sessions.lives(session_id)
+
+    def generate() -> Iterator[str]:
+        last, behind, checked = after, True, time.monotonic()
+        yield f"retry: {RETRY_MILLISECONDS}\n\n"
+        while not watch.over:
+            over = False
+            if behind:
+                rows, over = stored(last)
+                behind = len(rows) == BATCH
+            else:
+                news = watch.read(last, KEEP_ALIVE_SECONDS)
+                behind = news is None
+                rows = [row for row in news or [] if request_id in (None, row.request_id)]
+                last = max([last, *(row.id for row in news or [])])
+            for row in rows:
+                last = max(last, row.id)
+                yield f"id: {row.id}\nevent: {row.type}\ndata: {json.dumps(_event.dump(row))}\n\n"
+            if over:
+                return
+            # Something may have ended: the database knows.
+            behind = behind or any(row.type in FINISHED for row in rows)
+            if not rows and not behind:
+                yield ": still here\n\n"
+            if time.monotonic() - checked >= KEEP_ALIVE_SECONDS:
+                # Who is logged out meanwhile sees no more.
+                checked, behind = time.monotonic(), True
+                if not allowed():
+                    return
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    # The address of the service is known from the request only.
+    response = Response(stream_with_context(generate()), mimetype="text/event-stream", headers=headers)
+    response.call_on_close(lambda: watching.__exit__(None, None, None))
+    return response

@@ -1,0 +1,22 @@
+"""/metrics: what is counted and measured."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from assembler_runner import metrics
+from assembler_runner.api.common import Blueprint
+from assembler_runner.database import db
+
+blueprint = Blueprint("metrics", __name__, description="Numbers for Prometheus.")
+
+
+@blueprint.get("/metrics")
+@blueprint.needs("metrics_read")
+@blueprint.doc(responses={"200": {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}})
+def show() -> Response:
+    """Read the metrics of the service
+
+    In the text format of Prometheus. The token is that of an account of `master`, or METRICS_TOKEN.
+    """
+    return Response(metrics.render(db.engine), content_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,276 @@
+"""Bodies with files: forms, read by streaming, and the body of a Space request in each of its shapes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import marshmallow as ma
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from assembler_runner.api.common import load_partly, parse_json
+from assembler_runner.api.light_json import LongText, in_memory, read_light
+from assembler_runner.archives import FIELD
+from assembler_runner.auth import current_account
+from assembler_runner.contents import Content, Spool
+from assembler_runner.database import db
+from assembler_runner.errors import Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.given import gather
+from assembler_runner.host import current_host
+from assembler_runner.paths import field_of
+
+FORM = "multipart/form-data"
+JSON_PART = "body"
+FILES_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "description": "One part a file; its file name is the path.",
+                    "additionalProperties": {"type": "string", "format": "binary"},
+                }
+            }
+        },
+    }
+}
+"""Documentation of a body of files."""
+
+SPACE_FORM: dict[str, Any] = {
+    FORM: {
+        "schema": {
+            "type": "object",
+            "properties": {
+                JSON_PART: {"type": "string", "contentMediaType": "application/json", "description": "The JSON."},
+                FIELD: {"type": "string", "format": "binary", "description": "A zip, tar, tar.gz or tar.zst file."},
+            },
+            "additionalProperties": {
+                "type": "string",
+                "format": "binary",
+                "description": "A file; its file name is the path.",
+            },
+        }
+    }
+}
+"""Documentation of a Space request as a form."""
+
+_SPARE_PARTS = 16
+
+
+class InvalidForm(InvalidRequest):
+    """A form that cannot be read, or whose parts have no place."""
+
+    status = 400
+    code = "invalid_form"
+    default_message = "The form is not valid."
+    default_hint = 'Send multipart/form-data: a part "body" with JSON, and one part with a file name for each file.'
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a form.
+
+    Args:
+        field: name of the field.
+        filename: name of the file.
+        content: its bytes.
+    """
+
+    field: str
+    filename: str
+    content: Content
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a form holds.
+
+    Args:
+        files: parts with a file name, in order.
+        texts: name and text of the others.
+    """
+
+    files: list[Part]
+    texts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class SpaceBody:
+    """The body of a Space request.
+
+    Args:
+        raw: as it came; large files are contents by now.
+        data: the fields that are right.
+        findings: what is wrong with the others.
+    """
+
+    raw: dict[str, Any]
+    data: dict[str, Any]
+    findings: list[Finding]
+
+    def canonical(self) -> str:
+        """Returns a text that is the same for the same body."""
+        return json.dumps(self.raw, sort_keys=True, separators=(",", ":"), default=lambda file: file.sha256)
+
+
+def new_spool() -> Spool:
+    """Returns where the files of this request wait until they are stored; a context manager."""
+    host = current_host()
+    return Spool(host.instance / "incoming", host.settings.MAX_FILE_BYTES)
+
+
+def read_parts(spool: Spool) -> Parts:
+    """Reads the body as a form; files go into the spool as they come.
+
+    Raises:
+        InvalidForm: it is none, or breaks off.
+        TooLarge: a file, the texts or the number of parts are over their limit.
+    """
+    settings = current_host().settings
+    # A slow caller must not hold a transaction open.
+    db.session.rollback()
+
+    def begin(
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None,
+        content_length: int | None = None,
+    ) -> Any:
+        return spool.begin(f"The file {filename!r}")
+
+    if request.mimetype != FORM:
+        raise InvalidForm(f"The body must be {FORM}.")
+    parser = FormDataParser(
+        begin,
+        max_form_memory_size=settings.MAX_JSON_BYTES,
+        max_form_parts=settings.MAX_FILES + _SPARE_PARTS,
+        silent=False,
+    )
+    try:
+        _, texts, files = parser.parse(request.stream, FORM, request.content_length, request.mimetype_params)
+    except RequestEntityTooLarge:
+        raise TooLarge(
+            f"The body may have {settings.MAX_REQUEST_BYTES} bytes, {settings.MAX_FILES + _SPARE_PARTS} parts and "
+            f"{settings.MAX_JSON_BYTES} bytes of JSON.",
+            hint="Send less at once; the operator can raise MAX_REQUEST_BYTES, MAX_FILES and MAX_JSON_BYTES.",
+        ) from None
+    except ValueError:
+        raise InvalidForm("The form cannot be read, or breaks off.") from None
+    found = [
+        Part(name, file.filename or "", file.stream.finish())  # type: ignore[attr-defined]  # made by `begin`
+        for name, file in files.items(multi=True)
+    ]
+    # A form in a browser sends an empty part where no file was chosen.
+    return Parts([part for part in found if part.filename or part.content.size], list(texts.items(multi=True)))
+
+
+@contextmanager
+def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None = None) -> Iterator[SpaceBody]:
+    """Reads the body of a Space request, as JSON or as a form; its files are there until this is left.
+
+    Args:
+        schema: what is taken.
+        read: reads the JSON, with long strings in a spool; None for an object without further checks.
+    Raises:
+        InvalidJson: the JSON is not valid.
+        InvalidForm: the form is not valid.
+        InvalidRequest: the archive cannot be taken.
+        TooLarge: something is over its limit.
+    """
+    host = current_host()
+    with new_spool() as spool, Spool(host.instance / "incoming", host.settings.MAX_JSON_BYTES) as strings:
+        raw = _read_form(schema, spool) if request.mimetype == FORM else (read or _read_object)(strings)
+        files = raw.get("files")
+        raw = {name: in_memory(value) for name, value in raw.items() if name != "files"}
+        if isinstance(files, dict):
+            raw["files"] = {path: _file(entry, spool) for path, entry in files.items()}
+        elif files is not None:
+            raw["files"] = in_memory(files)
+        data, findings = load_partly(schema, raw)
+        data, problems = gather(current_host(), current_account(), data, spool)
+        yield SpaceBody(raw, data, findings + problems)
+
+
+def _read_form(schema: ma.Schema, spool: Spool) -> dict[str, Any]:
+    parts = read_parts(spool)
+    raw: dict[str, Any] = {}
+    findings = []
+    texts = list(parts.texts)
+    texts += [(JSON_PART, part.content.read().decode("utf-8", "replace")) for part in parts.files if _is_body(part)]
+    for name, text in texts:
+        fields = _fields_of(schema, name, text)
+        findings += [_twice(key) for key in raw.keys() & fields.keys()]
+        raw |= fields
+    files = dict(raw["files"]) if isinstance(raw.get("files"), dict) else {}
+    for part in parts.files:
+        if part.field == FIELD:
+            findings += [_twice(FIELD)] if FIELD in raw else []
+            raw[FIELD] = part.content
+        elif not _is_body(part):
+            findings += [_twice(field_of(part.filename))] if part.filename in files else []
+            files[part.filename] = part.content
+    if findings:
+        raise InvalidForm(issues=findings)
+    if files and isinstance(raw.get("files", {}), dict):
+        raw["files"] = files
+    return raw
+
+
+def _is_body(part: Part) -> bool:
+    return part.field == JSON_PART and part.content.size <= current_host().settings.MAX_JSON_BYTES
+
+
+def _fields_of(schema: ma.Schema, name: str, text: str) -> dict[str, Any]:
+    """Reads a part without a file: a single field of the request, or JSON with several."""
+    if name in schema.fields:
+        return {name: text if isinstance(schema.fields[name], ma.fields.String) else parse_json(text)}
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise InvalidForm(f"The part {name[:100]!r} must be a JSON object.")
+    return value
+
+
+def _twice(name: str) -> Finding:
+    return Finding("duplicate_part", f"{name[:300]} comes twice.", path=name, hint="Keep one of them.")
+
+
+def _read_object(strings: Spool) -> dict[str, Any]:
+    body = read_light(strings)
+    if not isinstance(body, dict):
+        raise InvalidJson("The body must be a JSON object.")
+    return body
+
+
+def _file(entry: Any, spool: Spool) -> Any:
+    """Takes a file of JSON whose text is long out of it; what is wrong with it stays, to be told later."""
+    inside = isinstance(entry, dict) and entry.keys() <= {"content", "encoding"}
+    text = entry.get("content") if inside else entry
+    encoding = entry.get("encoding", "utf-8") if inside else "utf-8"
+    if isinstance(text, LongText) and encoding in ("base64", "utf-8", "utf8"):
+        try:
+            return spool.add(_from_base64(text) if encoding == "base64" else (part.encode() for part in text.parts()))
+        except (UnicodeEncodeError, binascii.Error):
+            return in_memory(entry)
+    return in_memory(entry)
+
+
+def _from_base64(text: LongText) -> Iterator[bytes]:
+    rest, ended = "", False
+    for part in text.parts():
+        whole = rest + part
+        end = len(whole) // 4 * 4
+        piece, rest = whole[:end], whole[end:]
+        if ended and whole:
+            raise binascii.Error
+        ended = "=" in piece
+        yield base64.b64decode(piece, validate=True)
+    if rest:
+        raise binascii.Error

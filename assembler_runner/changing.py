@@ -1,0 +1,185 @@
+"""Changes of a Space, before the queue: rollback, delete and the commands for what it runs on; see also `updating`.
+
+What a request asks for beside files and settings stands in its column `change`: `mode`, `force`, `if_match`, `touched`
+(paths the caller named), `tree` (whether files are concerned), `base` (a request it builds on that had not ended yet),
+`name`, `template` and `with_parameters` (how its tree was assembled), `namespace` and `name` of a move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner import bases, quotas
+from assembler_runner.bases import newest_release, refuse_deleted
+from assembler_runner.database import db
+from assembler_runner.errors import Conflict
+from assembler_runner.host import Host
+from assembler_runner.manifests import copy_rows
+from assembler_runner.models import (
+    RELEASES,
+    SUCCEEDED,
+    RequestFile,
+    Space,
+    SpaceRequest,
+    hold_space,
+)
+from assembler_runner.requests import stop
+from assembler_runner.rights import Account
+from assembler_runner.spaces import (
+    Idempotency,
+    accept,
+    add_request,
+    find_request,
+)
+
+Render = Callable[[SpaceRequest], Any]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks for a change, and under which conditions.
+
+    Args:
+        account: who is calling.
+        if_match: the commits named in If-Match; None where there is no such header.
+        idempotency: the caller's key, if it sent one.
+    """
+
+    account: Account
+    if_match: Collection[str] | None = None
+    idempotency: Idempotency | None = None
+
+
+def rollback(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+    """Accepts the return to an earlier release: the same tree, files that came later deleted.
+
+    Raises:
+        NotFound: there is no such request.
+        Conflict: the request is none that can be returned to, or the Space is deleted.
+        PreconditionFailed: If-Match names another commit.
+    """
+    refuse_deleted(space)
+    bases.check_if_match(space, caller.if_match)
+    release = find_request(caller.account, data["request_id"])
+    if release.space_id != space.id or release.action not in RELEASES or release.status != SUCCEEDED:
+        raise Conflict(
+            "The request is no release of this Space.", hint="Name a succeeded create, update or rollback of it."
+        )
+    change: dict[str, Any] = {
+        **(release.change or {}),
+        "mode": "replace",
+        "force": data.get("force", False),
+        "if_match": sorted(caller.if_match) if caller.if_match is not None else None,
+        "tree": True,
+        "base": None,
+        "release": release.id,
+        "space_type": release.space_type,
+    }
+
+    def store() -> tuple[SpaceRequest, Any]:
+        values = same_tree(release)
+        request = add_change(host, caller, space, "rollback", callback=data, **values, change=change, environment={})
+        return request, render(request)
+
+    return accept(caller.account, store, caller.idempotency)
+
+
+def delete(host: Host, caller: Caller, space: Space, render: Render) -> Any:
+    """Accepts the deletion of a Space, on its target, too; what waits for it is cancelled.
+
+    Raises:
+        Conflict: it is deleted already.
+    """
+
+    def store() -> tuple[SpaceRequest, Any]:
+        request = add_deletion(host, caller.account, space)
+        return request, render(request)
+
+    return accept(caller.account, store, caller.idempotency)
+
+
+def add_deletion(host: Host, account: Account, space: Space) -> SpaceRequest:
+    """Adds the request that deletes a Space, or returns the one that is under way; the caller commits.
+
+    Raises:
+        Conflict: it is deleted already.
+    """
+    hold_space(db.session(), space.id)
+    db.session.refresh(space)
+    if not space.alive:
+        raise Conflict("The Space is deleted already.", hint="Nothing is left to do.")
+    if under_way := bases.pending(space, ("delete",)):
+        return under_way
+    waiting = sa.select(SpaceRequest).where(SpaceRequest.space_id == space.id, SpaceRequest.status.in_(bases.WAITING))
+    for request in list(db.session.scalars(waiting)):
+        stop(request)
+    latest = space.latest_request
+    return add_request(host, account, space, "delete", **same_kind(latest))
+
+
+def command(host: Host, caller: Caller, space: Space, name: str, data: Mapping[str, Any], render: Render) -> Any:
+    """Accepts a command for what a Space runs on: restart, factory_rebuild, pause, wake or hardware.
+
+    Raises:
+        Conflict: the Space is deleted, was not published, or runs on no machine.
+    """
+
+    def store() -> tuple[SpaceRequest, Any]:
+        request = add_command(host, caller.account, space, name, data)
+        return request, render(request)
+
+    return accept(caller.account, store, caller.idempotency)
+
+
+def add_command(host: Host, account: Account, space: Space, name: str, data: Mapping[str, Any]) -> SpaceRequest:
+    """Adds the request of a command; the caller commits; see :func:`command`."""
+    refuse_deleted(space)
+    base = newest_release(space)
+    if space.target == "local":
+        raise Conflict(
+            f"The target local keeps files and runs no apps, so there is nothing for {name} to do.",
+            hint="Publish the Space to a Hub, or clone it and run it yourself.",
+        )
+    if base.sdk == "static":
+        raise Conflict(
+            f"A static Space runs on no machine, so there is nothing for {name} to do.",
+            hint="Its pages are served as soon as they are published.",
+        )
+    environment = {key: data[key] for key in ("hardware", "sleep_time") if key in data}
+    values = same_kind(base)
+    return add_change(host, Caller(account), space, name, callback=data, **values, environment=environment)
+
+
+def add_change(host: Host, caller: Caller, space: Space, action: str, **values: Any) -> SpaceRequest:
+    """Adds a request, if the quotas allow it; the caller commits; see :func:`add_request`."""
+    size = sum(row.size for row in values.get("files") or ())
+    quotas.check(host.settings, caller.account, spaces=0, size=size)
+    return add_request(host, caller.account, space, action, **values)
+
+
+def same_kind(request: SpaceRequest) -> dict[str, Any]:
+    """Returns the columns of a request that concerns no files."""
+    return {
+        "space_type": request.space_type,
+        "plugin_version": request.plugin_version,
+        "sdk": request.sdk,
+        "parameters": {},
+        "options": {},
+        "tree_digest": "",
+    }
+
+
+def same_tree(release: SpaceRequest) -> dict[str, Any]:
+    """Returns the columns of a request that publishes the tree of another one."""
+    rows: dict[str, RequestFile] = {row.path: row for row in release.files}
+    return {
+        **same_kind(release),
+        "parameters": release.parameters,
+        "options": release.options,
+        "tree_digest": release.tree_digest,
+        "files": copy_rows(rows),
+    }

@@ -1,0 +1,229 @@
+"""What all tables share: types of columns, the base of the models, the database's clock, and who waits for a change."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask import g
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from assembler_runner import sqlite
+
+
+class JsonText(sa.TypeDecorator[Any]):
+    """Any JSON value as ASCII text: keeps what JSON types of databases refuse (NUL, lone surrogates, depth, order)."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Takes the text type without a small limit."""
+        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name in ("mysql", "mariadb") else sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        """Writes JSON."""
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        """Reads JSON."""
+        return None if value is None else json.loads(value)
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """A moment in UTC with microseconds, timezone-aware in Python on every database."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Takes microseconds on MariaDB, which drops them by default."""
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Writes the moment as UTC without a zone."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        """Reads it back as UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class database_now(sa.sql.functions.GenericFunction[float]):  # noqa: N801 - it is an SQL function
+    """The database's clock as seconds since 1970: one clock for all hosts."""
+
+    type = sa.Double()
+    """Of the result."""
+    inherit_cache = True
+    """It has no state of its own."""
+
+
+@compiles(database_now)
+def _now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now, "postgresql")
+def _now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    # Not clock_timestamp(): it may differ from row to row, so no index is used for what is compared with it.
+    return "extract(epoch from statement_timestamp())::double precision"
+
+
+@compiles(database_now, "mysql", "mariadb")
+def _now_mariadb(element: Any, compiler: Any, **kw: Any) -> str:
+    return "(unix_timestamp(now(6)) + 0e0)"
+
+
+class Base(DeclarativeBase):
+    """Base of all models."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    # Bytes decide equality of text on every database; MariaDB's own default folds case and accents.
+    # Without "nopad" it would still ignore blanks at the end.
+    __table_args__: Any = {
+        "mysql_charset": "utf8mb4",
+        "mysql_collate": "utf8mb4_bin",
+        "mysql_engine": "InnoDB",
+        "mariadb_charset": "utf8mb4",
+        "mariadb_collate": "utf8mb4_nopad_bin",
+        "mariadb_engine": "InnoDB",
+    }
+
+
+db = SQLAlchemy(metadata=Base.metadata)
+
+
+def utcnow() -> datetime:
+    """Returns the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """Returns a new random id."""
+    return str(uuid.uuid4())
+
+
+def id_column() -> Any:
+    """Returns the column of a primary key."""
+    return mapped_column(sa.String(36), primary_key=True, default=new_id, doc="Id, a UUID.")
+
+
+class Timestamps:
+    """When a row was made and last changed."""
+
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="When it was made, UTC.")
+    updated_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, default=utcnow, onupdate=utcnow, doc="When it was last changed, UTC."
+    )
+
+
+READ_ONLY = "read_only"
+"""Execution option of a connection that only reads; it takes no write lock on SQLite."""
+
+
+class Changes:
+    """Wakes those who wait for the database to change; changes made by other processes are seen by looking again."""
+
+    def __init__(self, look_again: float = 0.25) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+        self.look_again = look_again
+
+    def notify(self) -> None:
+        """Tells everybody who waits that something was committed."""
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, timeout: float) -> int:
+        """Waits until something was committed here since `seen`, or it is time to look again.
+
+        Args:
+            seen: the number returned before; 0 at first.
+            timeout: seconds to wait at most.
+        Returns:
+            The number to pass next time.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._count != seen, timeout=max(0.0, min(timeout, self.look_again)))
+            return self._count
+
+
+changes = Changes()
+
+
+@sa.event.listens_for(Session, "after_commit")
+def _committed(session: Session) -> None:
+    changes.notify()
+
+
+def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:
+    """Sets what each database needs: WAL and immediate write transactions on SQLite, READ COMMITTED elsewhere.
+
+    Args:
+        engine: the engine.
+        read_only: tells whether the present work only reads; such work takes no write lock on SQLite.
+        patience: tells how many seconds the present work waits for the write lock of SQLite.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: sqlite.Connection, record: Any) -> None:
+        connection.set_up()
+
+    @sa.event.listens_for(engine, "begin")
+    def began(connection: sa.Connection) -> None:
+        if read_only() or connection.get_execution_options().get(READ_ONLY):
+            connection.exec_driver_sql("BEGIN")
+            return
+        opened = connection.connection.driver_connection
+        assert isinstance(opened, sqlite.Connection)
+        try:
+            opened.begin_writing(patience())
+        except sqlite3.OperationalError as problem:
+            raise OperationalError("BEGIN IMMEDIATE", None, problem) from None
+
+
+def commit_lightly() -> None:
+    """Commits what may be lost when the power fails, not with a killed process: SQLite does not wait for the disk."""
+    opened = db.session.connection().connection.driver_connection
+    if isinstance(opened, sqlite.Connection):
+        opened.may_lose_next = True
+    db.session.commit()
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """What is done inside only reads, and takes no write lock on SQLite; a transaction that is open goes on."""
+    if g.get("read_only") or db.session().in_transaction():
+        yield
+        return
+    g.read_only = True
+    try:
+        yield
+    finally:
+        g.read_only = False
+        if db.session().get_bind().dialect.name == "sqlite":
+            # One that began as a reader cannot become a writer.
+            db.session.rollback()

@@ -1,0 +1,76 @@
+"""Spaces that delete themselves: events warn a day and an hour before, then a request deletes the Space."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from assembler_runner import bases
+from assembler_runner.changing import add_deletion
+from assembler_runner.database import database_now, db
+from assembler_runner.errors import Conflict
+from assembler_runner.host import current_host
+from assembler_runner.models import Space, SpaceRequest, hold_space, record_event
+from assembler_runner.rights import Account
+from assembler_runner.tasks import wakeups
+
+AGAIN_AFTER = timedelta(hours=1)
+WARN_BEFORE = (timedelta(hours=24), timedelta(hours=1))
+AT_ONCE = 100
+
+
+def look_after_expiry() -> None:
+    """Warns of what expires soon, and deletes what has expired; several processes may do it at once."""
+    now = datetime.fromtimestamp(db.session.scalar(sa.select(database_now())) or 0.0, UTC)
+    unwarned = (
+        Space.expires_at.between(now, now + before) & (Space.expiry_warnings < number)
+        for number, before in enumerate(WARN_BEFORE, 1)
+    )
+    due = sa.or_((Space.expires_at <= now) & ~_deletion_tried(now), *unwarned)
+    query = sa.select(Space.id).where(Space.alive, due)
+    found = list(db.session.scalars(query.order_by(Space.expires_at).limit(AT_ONCE)))
+    db.session.rollback()
+    for space_id in found:
+        _look_after(space_id, now)
+
+
+def _deletion_tried(now: datetime) -> sa.ColumnElement[bool]:
+    tried = SpaceRequest.status.in_(bases.WAITING) | (SpaceRequest.finished_at > now - AGAIN_AFTER)
+    return sa.exists().where(SpaceRequest.space_id == Space.id, SpaceRequest.action == "delete", tried)
+
+
+def _look_after(space_id: str, now: datetime) -> None:
+    session = db.session()
+    hold_space(session, space_id)
+    space = session.get_one(Space, space_id, populate_existing=True)
+    expires_at = space.expires_at
+    if expires_at is None:
+        session.rollback()
+    elif expires_at <= now:
+        _delete(space, now)
+    else:
+        passed = sum(expires_at <= now + before for before in WARN_BEFORE)
+        if passed > space.expiry_warnings:
+            space.expiry_warnings = passed
+            message = f"The Space is deleted at {expires_at:%Y-%m-%d %H:%M} UTC."
+            data = {"expires_at": expires_at.isoformat()}
+            record_event(session, "expires_soon", space_id=space.id, message=message, data=data)
+        session.commit()
+
+
+def _delete(space: Space, now: datetime) -> None:
+    session = db.session()
+    # Another process may have been here since the list was made.
+    if session.scalar(sa.select(_deletion_tried(now)).where(Space.id == space.id)):
+        session.rollback()
+        return
+    service = Account(space.owner_id, "expiry", space.realm_id, "", "service")
+    try:
+        request_id = add_deletion(current_host(), service, space).id
+        record_event(session, "expired", space_id=space.id, request_id=request_id, message="The Space has expired.")
+        session.commit()
+    except Conflict:
+        session.rollback()
+        return
+    wakeups.send(request_id)

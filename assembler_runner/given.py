@@ -1,0 +1,94 @@
+"""The files of a request, from wherever they come: its body, buckets, an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assembler_runner.archives import FIELD, Budget, unpack, without_top_folder
+from assembler_runner.buckets import BUCKET_FILES
+from assembler_runner.contents import Content, Spool
+from assembler_runner.errors import Finding, NotFound
+from assembler_runner.host import Host
+from assembler_runner.paths import field_of
+from assembler_runner.rights import Account
+from assembler_runner.settings import Settings
+
+
+@dataclass(frozen=True)
+class BucketReference:
+    """A file that stands in a bucket.
+
+    Args:
+        file_id: its id, as it was sent.
+    """
+
+    file_id: str
+
+
+Given = bytes | Content | BucketReference | None
+"""What may stand for a file in a request; in a change None removes one."""
+
+
+def gather(host: Host, account: Account, data: Mapping[str, Any], spool: Spool) -> tuple[dict[str, Any], list[Finding]]:
+    """Puts bytes, or where they are, in the place of everything that stands for a file.
+
+    If everything in the archive lies in one folder, that folder is taken for the Space's top, unless other files or a
+    template come with it.
+
+    Args:
+        host: the process.
+        account: who is calling.
+        data: the fields of the request that were understood.
+        spool: where an archive is unpacked.
+    Returns:
+        The fields with `files` as path → bytes or content, without `archive`; and what is wrong.
+    Raises:
+        InvalidRequest: the archive cannot be taken.
+        TooLarge: the archive is over its budget.
+    """
+    gathered = dict(data)
+    findings: list[Finding] = []
+    files: dict[str, bytes | Content | None] = {}
+    for path, given in data.get("files", {}).items():
+        found = _look_up(host, account, given, field_of(path))
+        if isinstance(found, Finding):
+            findings.append(found)
+        else:
+            files[path] = found
+    archive = _look_up(host, account, gathered.pop("archive"), FIELD) if "archive" in data else None
+    if isinstance(archive, Finding):
+        findings.append(archive)
+    elif isinstance(archive, Content):
+        unpacked = unpack(archive, spool, budget_of(host.settings))
+        alone = not files and not findings and not data.get("template")
+        files = {**(without_top_folder(unpacked) if alone else unpacked), **files}
+    if "files" in data or "archive" in data:
+        gathered["files"] = files
+    return gathered, findings
+
+
+def budget_of(settings: Settings) -> Budget:
+    """Returns how much one archive may cost."""
+    return Budget(
+        most_bytes=settings.MAX_ARCHIVE_BYTES,
+        most_entries=settings.MAX_ARCHIVE_ENTRIES,
+        most_ratio=settings.MAX_ARCHIVE_RATIO,
+        most_seconds=settings.MAX_ARCHIVE_SECONDS,
+        most_depth=settings.MAX_PATH_DEPTH,
+    )
+
+
+def _look_up(host: Host, account: Account, given: Given, field: str) -> bytes | Content | Finding | None:
+    if not isinstance(given, BucketReference):
+        return given
+    try:
+        if BUCKET_FILES.may_read not in account.permissions:
+            raise NotFound
+        row = BUCKET_FILES.find(account, given.file_id)
+    except NotFound:
+        message = "There is no file of this id in a bucket."
+        hint = "See GET /storage/bucket-files; it needs the permission bucket_read."
+        return Finding("unknown_bucket_file", message, path=f"{field}.bucket_file_id", hint=hint)
+    return host.files.content(row.hash, row.size)

@@ -1,0 +1,84 @@
+"""The files of a request: read for publishing, written down anew, copied to another request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from assembler_runner import job as jobs
+from assembler_runner.contents import Content
+from assembler_runner.database import db, reading
+from assembler_runner.job import Job
+from assembler_runner.models import RequestFile
+from assembler_runner.storage import CHUNK_BYTES
+from assembler_runner.tree import SpaceFile, Tree
+
+SMALL_BYTES = 4 * 2**20
+"""Up to here all files of a request are read at once, into memory."""
+
+
+def read_tree(job: Job) -> Tree:
+    """Returns the files the request publishes, by reference."""
+    return read_files(job, manifest(job.request_id))
+
+
+@reading()
+def manifest(request_id: str) -> dict[str, RequestFile]:
+    """Returns the files of a request by path, without their contents."""
+    rows = db.session.scalars(sa.select(RequestFile).where(RequestFile.request_id == request_id))
+    found = {row.path: row for row in rows}
+    for row in found.values():
+        db.session.expunge(row)
+    db.session.rollback()
+    return found
+
+
+def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
+    """Returns files with their contents: in memory where all together are small, else by reference."""
+    sizes = {row.sha256: row.size for row in rows.values()}
+    store = job.host.files
+    small = max(sizes.values(), default=0) <= CHUNK_BYTES and sum(sizes.values()) <= SMALL_BYTES
+    held = store.read_small(sizes) if small else {}
+    sources = {digest: held[digest] if small else store.content(digest, size) for digest, size in sizes.items()}
+    files = {
+        path: SpaceFile(path, sources[row.sha256], row.origin)  # type: ignore[arg-type]  # written from an Origin
+        for path, row in rows.items()
+    }
+    db.session.rollback()
+    return Tree(files)
+
+
+def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Content]) -> None:
+    """Writes down another tree than the one that was accepted, as what the request publishes.
+
+    Args:
+        job: the claimed request.
+        rows: the files by path.
+        contents: new contents, which are staged already.
+    Raises:
+        LeaseLost: the claim does not hold any more.
+    """
+    digest = read_files(job, rows).digest
+    job.host.files.put(db.session(), contents)
+    db.session.execute(sa.delete(RequestFile).where(RequestFile.request_id == job.request_id))
+    copies = copy_rows(rows)
+    for row in copies:
+        row.request_id = job.request_id
+    db.session.add_all(copies)
+    jobs.write(job, {"tree_digest": digest})
+
+
+def copy_rows(rows: Mapping[str, RequestFile]) -> list[RequestFile]:
+    """Returns the same files for another request."""
+    return [
+        RequestFile(
+            position=number,
+            path=path,
+            size=rows[path].size,
+            sha256=rows[path].sha256,
+            origin=rows[path].origin,
+            given_sha256=rows[path].given_sha256,
+        )
+        for number, path in enumerate(sorted(rows))
+    ]

@@ -1,0 +1,180 @@
+"""Calls to addresses that strangers have named: what such an address may be, and one POST to it.
+
+The name is resolved once and the connection goes to the address that was looked at, so that a name that points
+elsewhere the second time reaches nothing (DNS rebinding). Redirects are not followed, proxies are not asked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import SplitResult, urlsplit
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LONGEST_URL = 2000
+CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 5.0, 10.0, 20.0
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class CallFailed(Exception):  # no error for callers: it is kept beside what was to be sent
+    """The POST reached nobody; the text says why, in words of this service."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Args:
+        status: HTTP status.
+        retry_after: seconds it asks to wait, or None.
+    """
+
+    status: int
+    retry_after: float | None
+
+
+def problem_of(url: str, allowed: Sequence[IpNetwork]) -> str | None:
+    """Returns why an address may not be called, as far as it can be told without asking for its name; else None.
+
+    Args:
+        url: the address.
+        allowed: networks that may be reached though they are not public.
+    """
+    if len(url) > LONGEST_URL or not url.isascii() or any(ord(letter) <= 32 for letter in url):
+        return f"must be at most {LONGEST_URL} ASCII characters without blanks"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not an address"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must begin with https:// or http:// and name a host"
+    if "@" in parts.netloc:
+        return "must not hold a user name or a password"
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return None if _may_reach(literal, allowed) else "must not name an address of a private network"
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork]) -> Answer:
+    """Sends one POST.
+
+    Args:
+        url: where to.
+        body: the bytes to send.
+        headers: more headers.
+        allowed: networks that may be reached though they are not public.
+    Returns:
+        The answer, whatever its status; of its body nothing is read.
+    Raises:
+        CallFailed: saying why in a few words.
+    """
+    if wrong := problem_of(url, allowed):
+        raise CallFailed(f"the address {wrong}")
+    parts = urlsplit(url)
+    connection = _connect(parts, _resolve(parts, allowed))
+    # A receiver that sends byte after byte would keep this thread for as long as it likes.
+    too_long = threading.Event()
+    guard = threading.Timer(TOTAL_SECONDS, _cut, [connection, too_long])
+    guard.daemon = True
+    guard.start()
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", path, body=body, headers={"Host": parts.netloc, **headers}, preload_content=False)
+        answer = connection.getresponse()
+        if too_long.is_set():
+            raise TimeoutError
+        waits = answer.headers.get("Retry-After", "")
+        return Answer(answer.status, float(waits) if waits.isdecimal() and len(waits) < 8 else None)
+    except (HTTPError, OSError, ValueError) as problem:
+        raise CallFailed(_why(problem)) from None
+    finally:
+        guard.cancel()
+        connection.close()
+
+
+def _resolve(parts: SplitResult, allowed: Sequence[IpNetwork]) -> str:
+    assert parts.hostname is not None
+    try:
+        found = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CallFailed("the host name is not known") from None
+    addresses = [str(entry[4][0]) for entry in found]
+    if not all(_may_reach(ipaddress.ip_address(address), allowed) for address in addresses):
+        raise CallFailed("the host name leads to a private network")
+    return addresses[0]
+
+
+def _may_reach(address: IpAddress, allowed: Sequence[IpNetwork]) -> bool:
+    inner = _inner(address)
+    if any(inner in network for network in allowed if network.version == inner.version):
+        return True
+    special = inner.is_multicast or inner.is_reserved or inner.is_unspecified or inner.is_link_local
+    return inner.is_global and not special
+
+
+def _inner(address: IpAddress) -> IpAddress:
+    """Returns the IPv4 address that an IPv6 address stands for, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _connect(parts: SplitResult, address: str) -> HTTPConnection:
+    timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    if parts.scheme == "http":
+        return HTTPConnection(address, _port(parts), timeout=timeout.connect_timeout)
+    host = parts.hostname
+    return HTTPSConnection(
+        address,
+        _port(parts),
+        timeout=timeout.connect_timeout,
+        server_hostname=host,
+        assert_hostname=host,
+        ssl_context=_tls(),
+    )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _cut(connection: HTTPConnection, too_long: threading.Event) -> None:
+    too_long.set()
+    if connection.sock is not None:
+        # Closing alone would not wake the thread that reads.
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _why(problem: Exception) -> str:
+    text = type(problem).__name__
+    known = {
+        "NewConnectionError": "nobody listens there",
+        "ConnectTimeoutError": "no connection in time",
+        "ReadTimeoutError": "no answer in time",
+        "TimeoutError": "no answer in time",
+        "SSLError": "the certificate is not valid",
+        "CertificateError": "the certificate is not valid",
+        "SSLCertVerificationError": "the certificate is not valid",
+    }
+    return known.get(text, f"the connection broke ({text})")

@@ -1,0 +1,113 @@
+"""Pages of long lists: where the next one begins, and how many rows there are in all."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+Order = Sequence[tuple[InstrumentedAttribute[Any], bool]]
+"""Columns and whether each one descends; together they make a total order."""
+
+COUNTED_EXACTLY = 10_000
+"""Up to here the total of a list is counted each time."""
+TOTAL_SECONDS = 60.0
+"""How long a larger total is remembered: to count a million rows takes as long as a hundred pages."""
+_MOST_TOTALS = 1000
+
+
+class BadCursor(ValueError):
+    """A cursor that was not given for this order."""
+
+
+def ordered(query: sa.Select[Any], order: Order) -> sa.Select[Any]:
+    """Sorts a query."""
+    return query.order_by(*(column.desc() if descending else column.asc() for column, descending in order))
+
+
+def cursor_after(row: Any, order: Order) -> str | None:
+    """Returns where the page after a row begins; None where a value is missing: databases differ there."""
+    values = [getattr(row, column.key) for column, _ in order]
+    if any(value is None for value in values):
+        return None
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return base64.urlsafe_b64encode(json.dumps([_name(order), *plain]).encode()).decode().rstrip("=")
+
+
+def after(query: sa.Select[Any], order: Order, cursor: str) -> sa.Select[Any]:
+    """Leaves out everything up to the row of a cursor; that takes the same time on every page.
+
+    Raises:
+        BadCursor: it was not given for this order.
+    """
+    try:
+        name, *plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if name != _name(order) or len(plain) != len(order):
+            raise BadCursor
+        values = [_typed(column, value) for (column, _), value in zip(order, plain, strict=True)]
+    except (ValueError, TypeError, binascii.Error):
+        raise BadCursor from None
+    (first, descending), *_ = order
+    ways = []
+    for number, (column, falls) in enumerate(order):
+        same = [order[before][0] == values[before] for before in range(number)]
+        ways.append(sa.and_(*same, column < values[number] if falls else column > values[number]))
+    # The first condition says nothing more, but it is the one that an index can use.
+    bound = first <= values[0] if descending else first >= values[0]
+    return query.where(bound, sa.or_(*ways))
+
+
+def total_of(session: Session, query: sa.Select[Any]) -> int:
+    """Returns how many rows a query has; of more than 10 000 as it was up to a minute ago."""
+    rows = query.with_only_columns(sa.literal(1), maintain_column_froms=True).order_by(None)
+    some = session.scalar(sa.select(sa.func.count()).select_from(rows.limit(COUNTED_EXACTLY + 1).subquery())) or 0
+    if some <= COUNTED_EXACTLY:
+        return some
+    compiled = rows.compile(session.get_bind())
+    key = f"{session.get_bind().engine.url}\n{compiled}\n{sorted(compiled.params.items(), key=str)}"
+    known = _totals.get(key)
+    if known is None:
+        known = session.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0
+        _totals.put(key, known)
+    return known
+
+
+class _Totals:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, int]] = {}
+
+    def get(self, key: str) -> int | None:
+        with self._lock:
+            at, total = self._known.get(key, (0.0, 0))
+        return total if at and time.monotonic() - at < TOTAL_SECONDS else None
+
+    def put(self, key: str, total: int) -> None:
+        with self._lock:
+            if len(self._known) >= _MOST_TOTALS:
+                self._known.clear()
+            self._known[key] = (time.monotonic(), total)
+
+
+_totals = _Totals()
+
+
+def _name(order: Order) -> str:
+    return ",".join(f"{'-' if descending else ''}{column.key}" for column, descending in order)
+
+
+def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    kind = column.type.python_type if not isinstance(column.type, sa.TypeDecorator) else datetime
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    if not isinstance(value, kind):
+        raise BadCursor
+    return value

@@ -1,0 +1,181 @@
+"""What is asked for, checked and assembled, before anything is stored: the preview ends here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assembler_runner import webhooks
+from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters, read_given_card
+from assembler_runner.card import README
+from assembler_runner.contents import Content
+from assembler_runner.database import reading
+from assembler_runner.errors import Finding, InvalidRequest
+from assembler_runner.host import Host
+from assembler_runner.paths import MAX_PATH_BYTES, check_collisions, check_path, field_of
+from assembler_runner.plugin import SpacePlugin
+from assembler_runner.realm_targets import HUB
+from assembler_runner.rights import Account
+from assembler_runner.settings import Settings
+from assembler_runner.targets.hub_files import check_hub_limits
+from assembler_runner.tree import SpaceFile
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is understood, with the tree it would publish.
+
+    Args:
+        plugin: its type.
+        assembly: the tree and what was noticed.
+        given: what the caller sent.
+        data: the other fields, checked.
+    """
+
+    plugin: SpacePlugin
+    assembly: Assembly
+    given: Mapping[str, SpaceFile]
+    data: Mapping[str, Any]
+
+
+@reading()
+def prepare(host: Host, account: Account, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
+    """Checks a request and assembles its tree, without storing anything.
+
+    Args:
+        host: the process.
+        account: who is calling.
+        data: the fields that were understood; wrong ones are missing.
+        noticed: what is wrong with the others.
+    Returns:
+        The request; its tree may still have findings.
+    Raises:
+        InvalidRequest: with everything that is wrong at once.
+        PluginError: the plugin broke its word.
+    """
+    findings = list(noticed)
+    files: Mapping[str, bytes | Content] = data.get("files") or {}
+    given = {path: SpaceFile(path, source, "given") for path, source in files.items()}
+    findings += _check_files(host, given) if "files" in data else []
+    findings += check_parameters(data.get("parameters"))
+    findings += check_target(host, account.realm_id, data)
+    findings += webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    plugin = host.registry.get(data["space_type"]) if "space_type" in data else None
+    if plugin is None:
+        findings += _unknown_type(host, data["space_type"]) if "space_type" in data else []
+        raise InvalidRequest(issues=findings)
+    findings += check_machine(plugin.sdk, data)
+    card = read_given_card(given.get(README))[0]
+    findings += check_options(plugin, data.get("options") or {}, card)[1] if "options" in data else []
+    usable = not any(_concerns_tree(finding) for finding in findings)
+    if findings and not usable:
+        raise InvalidRequest(issues=findings)
+    assembly = assemble(
+        plugin,
+        files,
+        options=data.get("options"),
+        parameters=data.get("parameters"),
+        name=data.get("name"),
+        template=data.get("template"),
+    )
+    if findings:
+        raise InvalidRequest(issues=[*findings, *assembly.findings])
+    if (data.get("target") or host.targets.default(account.realm_id)) == HUB:
+        assembly = replace(assembly, findings=[*assembly.findings, *check_hub_limits(assembly.tree)])
+    return Prepared(plugin, assembly, given, data)
+
+
+def _check_files(host: Host, files: Mapping[str, SpaceFile]) -> list[Finding]:
+    settings = host.settings
+    findings = [finding for path in files for finding in check_path(path)]
+    findings += check_collisions(files)
+    if len(files) > settings.MAX_FILES:
+        message = f"There are {len(files)} files; at most {settings.MAX_FILES} are taken."
+        findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
+    for path, file in files.items():
+        if file.size > settings.MAX_FILE_BYTES:
+            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are taken."
+            findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
+        findings += _check_length(settings, path)
+    total = sum(file.size for file in files.values())
+    if total > settings.MAX_SPACE_BYTES:
+        message = f"The files have {total} bytes in all; at most {settings.MAX_SPACE_BYTES} are taken."
+        findings.append(Finding("files_too_large", message, path="files", hint="Send less."))
+    return findings
+
+
+def _check_length(settings: Settings, path: str) -> list[Finding]:
+    length, depth = len(path.encode("utf-8", "replace")), path.count("/") + 1
+    # What no service takes is told by the check of the path itself.
+    if settings.MAX_PATH_BYTES < length <= MAX_PATH_BYTES:
+        message = f"The path has {length} bytes; at most {settings.MAX_PATH_BYTES} are taken."
+        return [Finding("path_too_long", message, path=field_of(path), hint="Use shorter names.")]
+    if depth > settings.MAX_PATH_DEPTH:
+        message = f"The path has {depth} parts; at most {settings.MAX_PATH_DEPTH} are taken."
+        return [Finding("path_too_deep", message, path=field_of(path), hint="Use fewer folders in each other.")]
+    return []
+
+
+def check_target(host: Host, realm_id: str, data: Mapping[str, Any]) -> list[Finding]:
+    """Finds a target and a namespace that a realm cannot publish to."""
+    names = host.targets.names(realm_id)
+    target = data.get("target") or host.targets.default(realm_id)
+    if target not in names:
+        hint = f"Use one of: {', '.join(names)}; for {HUB} the realm needs a Hub token (master: HF_TOKEN)."
+        message = f"The target {target} is not available in this realm."
+        return [Finding("target_not_available", message, path="target", hint=hint)]
+    access = host.targets.access(realm_id) if target == HUB else None
+    namespace = data.get("namespace")
+    if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
+        return []
+    message = f"The realm may not publish to the namespace {namespace}."
+    hint = f"Use one of: {', '.join(access.namespaces)}."
+    return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
+
+
+def _unknown_type(host: Host, space_type: str) -> list[Finding]:
+    names = ", ".join(plugin.space_type for plugin in host.registry.types())
+    message = f"There is no space_type {space_type}."
+    return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
+
+
+def check_machine(sdk: str, data: Mapping[str, Any]) -> list[Finding]:
+    """Finds secrets, variables and hardware that do not fit together.
+
+    Args:
+        sdk: what the target runs: gradio, docker or static.
+        data: the fields that were understood.
+    """
+    findings = []
+    secrets, variables = data.get("secrets") or {}, data.get("variables") or {}
+    if sdk == "static":
+        if secrets:
+            message = "A static Space has no secrets: every visitor could read them."
+            findings.append(
+                Finding(
+                    "secrets_on_static", message, path="secrets", hint="Leave secrets out, or use another space_type."
+                )
+            )
+        for name in ("hardware", "sleep_time"):
+            if data.get(name) is not None:
+                message = f"A static Space runs on no machine, so it has no {name}."
+                findings.append(Finding("machine_on_static", message, path=name, hint=f"Leave {name} out."))
+    for key in sorted(set(secrets) & set(variables)):
+        message = f"{key} is a secret and a variable at once."
+        findings.append(
+            Finding("duplicate_variable", message, path=f"variables.{key}", hint="Keep it in one of the two.")
+        )
+    return findings
+
+
+def _concerns_tree(finding: Finding) -> bool:
+    return (finding.path or "").split(".")[0].split("[")[0] in (
+        "",
+        "files",
+        "options",
+        "parameters",
+        "space_type",
+        "name",
+        "template",
+    )

@@ -1,0 +1,121 @@
+"""Move and duplicate: commands that give a Space, or a copy of it, another place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner import bases, quotas
+from assembler_runner.bases import newest_release, refuse_deleted
+from assembler_runner.changing import Caller, Render, same_kind, same_tree
+from assembler_runner.database import db
+from assembler_runner.errors import Conflict, InvalidRequest, NameTaken
+from assembler_runner.host import Host
+from assembler_runner.models import Space, SpaceRequest
+from assembler_runner.preparing import check_machine, check_target
+from assembler_runner.scheduling import refuse_if_full
+from assembler_runner.slots import slot_beside
+from assembler_runner.spaces import accept, accept_new, add_request, generated_name, sealed
+
+
+def move(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+    """Accepts another name for a Space.
+
+    Args:
+        host: the process.
+        caller: who asks for it.
+        space: the Space.
+        data: `name`, `namespace` or both.
+        render: makes the answer from the request.
+    Raises:
+        Conflict: the Space is deleted, was not published, or has that name.
+        InvalidRequest: the realm may not publish to the namespace.
+        NameTaken: another Space holds the name.
+    """
+    refuse_deleted(space)
+    base = newest_release(space)
+    name, namespace = data.get("name", space.name), data.get("namespace", space.namespace)
+    if (name, namespace) == (space.name, space.namespace):
+        raise Conflict(f"The Space is named {namespace}/{name} already.", hint="Name another place.")
+    if namespace is None:
+        raise Conflict("Where the Space is published is not known yet.", hint="Name the namespace, too.")
+    _check_namespace(host, space, namespace)
+    slot = slot_beside(space, namespace, name)
+    holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
+    if holder not in (None, space.id):
+        raise NameTaken(f"A Space named {namespace}/{name} exists already.")
+
+    def store() -> tuple[SpaceRequest, Any]:
+        quotas.check(host.settings, caller.account, spaces=0, size=0)
+        change = {"name": name, "namespace": namespace, "slots": {"old": space.slot, "new": slot}}
+        request = add_request(host, caller.account, space, "move", callback=data, **same_kind(base), change=change)
+        return request, render(request)
+
+    return accept(caller.account, store, caller.idempotency)
+
+
+def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+    """Accepts a copy: a new Space with the files, parameters, options, labels and variables of what is published.
+
+    Args:
+        host: the process.
+        caller: who asks for it.
+        space: the Space.
+        data: what is to differ.
+        render: makes the answer from the request of the new Space.
+    Raises:
+        Conflict: the Space is deleted, or was not published yet.
+        Forbidden: the caller may not make Spaces.
+        InvalidRequest: something does not fit.
+        NameTaken: a Space holds the name.
+    """
+    caller.account.must_hold({"space_create"})
+    refuse_deleted(space)
+    refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+    release = newest_release(space, published=True)
+    namespace = data.get("namespace", space.namespace)
+    _check_namespace(host, space, namespace)
+    given = {name: data[name] for name in ("hardware", "sleep_time", "secrets") if name in data}
+    variables = bases.settings_of(space)["variables"] | (data.get("variables") or {})
+    given["variables"] = {key: value for key, value in variables.items() if value is not None}
+    if findings := check_machine(release.sdk, given):
+        raise InvalidRequest(issues=findings)
+
+    def store() -> tuple[SpaceRequest, Any]:
+        files = same_tree(release)
+        quotas.check(host.settings, caller.account, spaces=1, size=sum(row.size for row in files["files"]))
+        copy = Space(
+            name=data.get("name") or generated_name(),
+            namespace=namespace,
+            target=space.target,
+            space_type=release.space_type,
+            visibility=data.get("visibility", space.visibility),
+            labels=data.get("labels", space.labels),
+            expires_at=data.get("expires_at"),
+            realm_id=space.realm_id,
+            owner_id=caller.account.id,
+            state="creating",
+        )
+        copy.slot = slot_beside(space, namespace, copy.name)
+        db.session.add(copy)
+        request = add_request(
+            host,
+            caller.account,
+            copy,
+            "duplicate",
+            callback=data,
+            **files,
+            environment={name: value for name, value in given.items() if name != "secrets"},
+            sealed_secrets=sealed(host, given.get("secrets")),
+            change={**(release.change or {}), "release": release.id, "base": None},
+        )
+        return request, render(request)
+
+    return accept_new(caller.account, data.get("name"), store, caller.idempotency)
+
+
+def _check_namespace(host: Host, space: Space, namespace: str | None) -> None:
+    if findings := check_target(host, space.realm_id, {"target": space.target, "namespace": namespace}):
+        raise InvalidRequest(issues=findings)

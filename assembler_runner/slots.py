@@ -1,0 +1,17 @@
+"""The names that Spaces hold on their targets: one unique column keeps two from having the same."""
+
+from __future__ import annotations
+
+from assembler_runner.models import Space
+
+
+def slot_name(target: str, owner: str, name: str) -> str:
+    """Returns what a Space holds so that no other can have its name on its target; case does not count."""
+    return f"{target}:{owner}/{name}".lower()
+
+
+def slot_beside(space: Space, namespace: str | None, name: str) -> str:
+    """Returns the slot of another name; within the namespace of a Space the owner is called as in its own slot."""
+    if space.slot is not None and namespace == space.namespace:
+        return f"{space.slot.rpartition('/')[0]}/{name}".lower()
+    return slot_name(space.target, namespace or f"~{space.realm_id}", name)

@@ -1,0 +1,86 @@
+"""What may be asked of the lists of Spaces and of requests, and what is read with a whole page at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, selectinload
+
+from assembler_runner.listing import Listing, Page, read_page
+from assembler_runner.models import Space, SpaceRequest
+from assembler_runner.scheduling import load_positions
+
+
+def _has_label(label: str) -> sa.ColumnElement[bool]:
+    # The list is stored as JSON: a whole element is found by its quotes, and none holds a bare quote inside.
+    text = json.dumps(label).replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return sa.type_coerce(Space.labels, sa.Text).like(f"%{text}%", escape="!")
+
+
+SPACES = Listing(
+    {
+        "id": Space.id,
+        "name": Space.name,
+        "namespace": Space.namespace,
+        "target": Space.target,
+        "space_type": Space.space_type,
+        "visibility": Space.visibility,
+        "state": Space.state,
+        "state_since": Space.state_since,
+        "state_checked_at": Space.state_checked_at,
+        "owner_id": Space.owner_id,
+        "realm_id": Space.realm_id,
+        "expires_at": Space.expires_at,
+        "created_at": Space.created_at,
+        "updated_at": Space.updated_at,
+    },
+    Space.id,
+    contains={"label": _has_label},
+)
+REQUESTS = Listing(
+    {
+        "id": SpaceRequest.id,
+        "space_id": SpaceRequest.space_id,
+        "number": SpaceRequest.number,
+        "action": SpaceRequest.action,
+        "status": SpaceRequest.status,
+        "space_type": SpaceRequest.space_type,
+        "owner_id": SpaceRequest.owner_id,
+        "tree_digest": SpaceRequest.tree_digest,
+        "attempts": SpaceRequest.attempts,
+        "created_at": SpaceRequest.created_at,
+        "updated_at": SpaceRequest.updated_at,
+        "started_at": SpaceRequest.started_at,
+        "finished_at": SpaceRequest.finished_at,
+    },
+    SpaceRequest.id,
+)
+
+
+def read_spaces(session: Session, query: sa.Select[Any], arguments: Mapping[str, str]) -> Page:
+    """Answers a request for a list of Spaces with their latest requests; see :func:`listing.read_page`."""
+    page = read_page(session, query, SPACES, arguments)
+    spaces: Sequence[Space] = page.rows
+    last = (
+        sa.select(SpaceRequest.space_id, sa.func.max(SpaceRequest.number).label("number"))
+        .where(SpaceRequest.space_id.in_([space.id for space in spaces]))
+        .group_by(SpaceRequest.space_id)
+        .subquery()
+    )
+    is_last = (SpaceRequest.space_id == last.c.space_id) & (SpaceRequest.number == last.c.number)
+    latest = sa.select(SpaceRequest).join(last, is_last).options(selectinload(SpaceRequest.files))
+    found = {request.space_id: request for request in session.scalars(latest)} if spaces else {}
+    for space in spaces:
+        space.know_latest(found[space.id])
+    load_positions(session, found.values())
+    return page
+
+
+def read_requests(session: Session, query: sa.Select[Any], arguments: Mapping[str, str]) -> Page:
+    """Answers a request for a list of requests with their files; see :func:`listing.read_page`."""
+    page = read_page(session, query.options(selectinload(SpaceRequest.files)), REQUESTS, arguments)
+    load_positions(session, page.rows)
+    return page

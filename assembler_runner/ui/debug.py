@@ -1,0 +1,33 @@
+"""/debug: what a developer wants to look up; only there in debug mode."""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, render_template
+
+from assembler_runner.auth import public
+from assembler_runner.host import current_host
+from assembler_runner.settings import public_values
+
+blueprint = Blueprint("debug", __name__, url_prefix="/debug", template_folder="templates")
+
+
+@blueprint.get("/")
+@public
+def index() -> str:
+    """Shows the settings, without secrets, and the plugins."""
+    host = current_host()
+    return render_template(
+        "debug.html", settings=public_values(host.settings), records=host.registry.records, instance=host.instance
+    )
+
+
+@blueprint.get("/routes")
+@public
+def routes() -> str:
+    """Shows all routes, with the endpoint that serves each and what it needs."""
+    rows = []
+    for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint)):
+        view = current_app.view_functions[rule.endpoint]
+        needs = getattr(view, "requires", "nothing" if getattr(view, "is_public", False) else "see its methods")
+        rows.append((rule.rule, sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}), rule.endpoint, needs))
+    return render_template("debug_routes.html", rows=rows)

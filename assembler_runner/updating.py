@@ -1,0 +1,246 @@
+"""Updates of a Space, before the queue: what is given is put together with what was given before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner import audit, bases, webhooks
+from assembler_runner.bases import newest_release, refuse_deleted
+from assembler_runner.changing import Caller, Render, add_change, same_tree
+from assembler_runner.contents import Content
+from assembler_runner.database import db
+from assembler_runner.errors import Finding, InvalidRequest
+from assembler_runner.host import Host
+from assembler_runner.models import MAKING, SUCCEEDED, Space, SpaceRequest, hold_space
+from assembler_runner.paths import field_of
+from assembler_runner.preparing import Prepared, check_machine, prepare
+from assembler_runner.rights import Account
+from assembler_runner.scheduling import refuse_if_full
+from assembler_runner.spaces import accept, keep_contents, sealed, stage_large, values_of
+
+TREE_FIELDS = ("files", "parameters", "options", "space_type", "template")
+SETTING_FIELDS = ("visibility", "hardware", "sleep_time", "variables", "secrets")
+AT_ONCE = ("labels", "expires_at", "on_failure")
+
+
+class _BaseMoved(Exception):  # no error: it is tried again
+    """Another change was accepted meanwhile."""
+
+
+def update(
+    host: Host, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding], render: Render
+) -> Any:
+    """Accepts a change of files, parameters, options or settings.
+
+    Args:
+        host: the process.
+        caller: who asks for it.
+        space: the Space.
+        data: the fields that were understood.
+        noticed: what is wrong with the others.
+        render: makes the answer from the new request, or from the latest one where nothing changes on the target.
+    Returns:
+        The answer; for a repeated key the one given first.
+    Raises:
+        InvalidRequest: with everything that is wrong at once.
+        Conflict: the Space is deleted, or was never published.
+        PreconditionFailed: If-Match names another commit.
+    """
+    refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+    for held in (False, True):
+        if held:
+            # Others were faster: now they wait.
+            db.session.rollback()
+            hold_space(db.session(), space.id)
+            db.session.refresh(space)
+        planned = plan_update(host, caller, space, data, noticed)
+        if planned.prepared is not None and planned.prepared.assembly.errors:
+            raise InvalidRequest(issues=planned.prepared.assembly.findings)
+        if planned.prepared is not None and not held:
+            stage_large(host, caller.account, planned.prepared, spaces=0)
+        try:
+            return accept(caller.account, partial(_store, host, caller, planned, data, render), caller.idempotency)
+        except _BaseMoved:
+            continue
+    raise AssertionError("another change was accepted although the Space was held")
+
+
+@dataclass(frozen=True)
+class PlannedUpdate:
+    """An update that is understood.
+
+    Args:
+        space: the Space.
+        base: the release it builds on; None where only labels and the like change.
+        prepared: the tree; None where the files stay as they are.
+        change: what goes into the column of that name.
+    """
+
+    space: Space
+    base: SpaceRequest | None
+    prepared: Prepared | None
+    change: Mapping[str, Any]
+
+
+def plan_update(
+    host: Host, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding]
+) -> PlannedUpdate:
+    """Checks an update and assembles its tree, without storing anything; see :func:`update`."""
+    refuse_deleted(space)
+    bases.check_if_match(space, caller.if_match)
+    findings = [*noticed, *_check_place(space, data)]
+    findings += webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    if not any(name in data for name in (*TREE_FIELDS, *SETTING_FIELDS)):
+        if findings:
+            raise InvalidRequest(issues=findings)
+        return PlannedUpdate(space, None, None, {})
+    base = newest_release(space)
+    change: dict[str, Any] = {
+        "name": (base.change or {}).get("name"),
+        "force": data.get("force", False),
+        "if_match": sorted(caller.if_match) if caller.if_match is not None else None,
+        "tree": any(name in data for name in TREE_FIELDS),
+    }
+    if base.status != SUCCEEDED and (base.action in MAKING or _inherits(data, base)):
+        change["base"] = base.id
+    if not change["tree"]:
+        findings += check_machine(base.sdk, {name: data.get(name) for name in SETTING_FIELDS})
+        if findings:
+            raise InvalidRequest(issues=findings)
+        return PlannedUpdate(space, base, None, {**(base.change or {}), **change, "mode": "merge"})
+    merge = data.get("mode", "replace" if "files" in data else "merge") == "merge"
+    template = data["template"] if "template" in data else (base.change or {}).get("template")
+    if not merge and "template" not in data:
+        template = None
+    effective = _effective(host, space, base, data, template)
+    files, problems = _files(host, base, data, merge)
+    # What may be published where is a matter of the Space's realm.
+    at_home = replace(caller.account, realm_id=space.realm_id)
+    prepared = prepare(host, at_home, {**effective, "files": files}, [*findings, *problems])
+    if prepared.plugin.sdk != base.sdk:
+        message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} one."
+        raise InvalidRequest(
+            issues=[Finding("sdk_changed", message, path="space_type", hint="Send a new Space request.")]
+        )
+    change |= {
+        "mode": "merge" if merge else "replace",
+        "template": template,
+        "with_parameters": effective.get("parameters") is not None,
+        "touched": sorted(data.get("files") or ()),
+    }
+    if prepared.plugin.space_type != space.space_type:
+        change["space_type"] = prepared.plugin.space_type
+    return PlannedUpdate(space, base, prepared, change)
+
+
+def _inherits(data: Mapping[str, Any], base: SpaceRequest) -> bool:
+    """Returns whether an update takes anything over from the release before it."""
+    if "files" not in data or data.get("mode") == "merge":
+        return True
+    kept = [name for name in ("parameters", "options") if name not in data]
+    return any(getattr(base, name) for name in kept)
+
+
+def _check_place(space: Space, data: Mapping[str, Any]) -> list[Finding]:
+    hint = "The command move gives a Space another name; its target stays."
+    return [
+        Finding("place_changed", f"The Space has the {name} {getattr(space, name)}.", path=name, hint=hint)
+        for name in ("name", "namespace", "target")
+        if data.get(name) is not None and data[name] != getattr(space, name)
+    ]
+
+
+def _effective(
+    host: Host, space: Space, base: SpaceRequest, data: Mapping[str, Any], template: str | None
+) -> dict[str, Any]:
+    """Returns the fields of a whole Space request: what is given, else what was given last."""
+    pinned = f"{base.space_type}@{base.plugin_version}"
+    last_type = pinned if host.registry.get(pinned) else base.space_type
+    space_type = data.get("space_type") or last_type
+    options = (data["options"] or {}) if "options" in data else base.options
+    plugin = host.registry.get(space_type)
+    if plugin is not None and "options" not in data and plugin.space_type != base.space_type:
+        options = {name: value for name, value in options.items() if name in plugin.options_schema.fields}
+    last_parameters = base.parameters if bases.had_parameters(base) else None
+    wanted = {
+        "space_type": space_type,
+        "options": options,
+        "parameters": data.get("parameters", last_parameters),
+        "name": (base.change or {}).get("name"),
+        "template": template,
+        "target": space.target,
+        "namespace": space.namespace,
+        **{name: data[name] for name in ("hardware", "sleep_time") if name in data},
+    }
+    for name in ("variables", "secrets"):
+        wanted[name] = {key: value for key, value in (data.get(name) or {}).items() if value is not None}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _files(
+    host: Host, base: SpaceRequest, data: Mapping[str, Any], merge: bool
+) -> tuple[dict[str, bytes | Content], list[Finding]]:
+    """Returns all files as a caller would have sent them, and what is wrong with those that were sent."""
+    given: Mapping[str, bytes | Content | None] = data.get("files") or {}
+    gone = [path for path, content in given.items() if content is None]
+    present: dict[str, bytes | Content] = {path: content for path, content in given.items() if content is not None}
+    if not merge:
+        hint = "Leave it out, or use mode merge."
+        message = "null removes a file in mode merge; in mode replace what is left out is removed."
+        return present, [Finding("null_file", message, path=field_of(path), hint=hint) for path in gone]
+    every: dict[str, bytes | Content] = {**bases.originals(host, base), **present}
+    return {path: content for path, content in every.items() if path not in gone}, []
+
+
+def _store(
+    host: Host, caller: Caller, planned: PlannedUpdate, data: Mapping[str, Any], render: Render
+) -> tuple[SpaceRequest, Any]:
+    space, base, prepared = planned.space, planned.base, planned.prepared
+    hold_space(db.session(), space.id)
+    db.session.refresh(space)
+    refuse_deleted(space)
+    _change_at_once(caller.account, space, data)
+    if base is None:
+        request = space.latest_request
+        return request, render(request)
+    if newest_release(space).id != base.id:
+        raise _BaseMoved
+    environment = {
+        name: data[name] for name in ("visibility", "hardware", "sleep_time", "variables") if data.get(name) is not None
+    }
+    values = values_of(prepared) if prepared else same_tree(base)
+    request = add_change(
+        host,
+        caller,
+        space,
+        "update",
+        callback=data,
+        **values,
+        environment=environment,
+        sealed_secrets=sealed(host, data.get("secrets")),
+        change=dict(planned.change),
+    )
+    if prepared:
+        keep_contents(host, prepared)
+    return request, render(request)
+
+
+def _change_at_once(account: Account, space: Space, data: Mapping[str, Any]) -> None:
+    changed = [name for name in AT_ONCE if name in data]
+    if "labels" in changed:
+        space.labels = data["labels"]
+    if "expires_at" in changed:
+        space.expires_at, space.expiry_warnings = data["expires_at"], 0
+    if "on_failure" in changed:
+        made = sa.update(SpaceRequest).where(SpaceRequest.space_id == space.id, SpaceRequest.action.in_(MAKING))
+        db.session.execute(
+            made.values(on_failure=data["on_failure"], updated_at=SpaceRequest.updated_at),
+            execution_options={"synchronize_session": False},
+        )
+    if changed:
+        audit.record(account, "update", "space", space.id, space.name, space.realm_id, fields=changed)

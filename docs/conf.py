@@ -1,0 +1,76 @@
+"""Configuration of Sphinx; `invoke doc` builds the pages into docs/_build/html."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+from assembler_runner import __version__  # noqa: E402
+from assembler_runner.app import create_app  # noqa: E402
+from assembler_runner.settings import load  # noqa: E402
+from assembler_runner.ui.assets import content  # noqa: E402
+
+project = "Assembler"
+release = version = __version__
+project_copyright = "the authors of Assembler"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 4
+nitpicky = False
+# Samples leave parts out with …, which is no JSON; a type such as `type` has the name of attributes, too; what
+# libraries say of inherited attributes refers to their own pages. Our pages refer by links, which are checked.
+suppress_warnings = ["misc.highlighting_failure", "ref.python", "ref.ref"]
+autodoc_inherit_docstrings = False
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+
+html_theme = "furo"
+html_title = f"Assembler {version}"
+html_copy_source = False
+html_extra_path = ["_build/extra"]
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Assembler: REST API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
+<style>body {{ margin: 0 }}</style></head>
+<body><div id="redoc"></div><script src="redoc.standalone.js"></script>
+<script>Redoc.init({spec}, {{nativeScrollbars: true}}, document.getElementById("redoc"))</script></body></html>
+"""
+
+
+def write_rest_api(folder: Path) -> None:
+    """Writes the OpenAPI document of the service, and a page that shows it without a server.
+
+    Args:
+        folder: where to; made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    with tempfile.TemporaryDirectory() as instance:
+        keys = dict.fromkeys(("SECRET_KEY", "JWT_SECRET_KEY"), "no secret: it only describes itself")
+        app = create_app(load({}, **keys), Path(instance))
+        document = app.test_client().get("/api-spec.json").get_json()
+    (folder / "api-spec.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    (folder / "redoc.standalone.js").write_bytes(content("redoc/redoc.standalone.js"))
+    (folder / "index.html").write_text(_PAGE.format(spec=json.dumps(document).replace("</", "<\\/")), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    """Makes what is not written by hand."""
+    # Drawn by those who show the file itself; here its text is shown, and the table below says the same.
+    app.add_lexer("mermaid", TextLexer)
+
+
+write_rest_api(DOCS / "_build" / "extra" / "openapi")
