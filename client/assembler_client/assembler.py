@@ -1,0 +1,341 @@
+"""The convenient top: deploy, update, roll back, delete, look at Spaces, in one call each."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Literal, TypeAlias, Unpack
+from uuid import UUID
+
+import httpx
+
+from assembler_client.auth import PasswordAuth, StaticAuth
+from assembler_client.auth_client import AuthCalls
+from assembler_client.core_client import CoreCalls
+from assembler_client.errors import NotFound, invalid_input
+from assembler_client.inputs import SpaceChanges, SpaceFields
+from assembler_client.models import Event, Finding, Log, Preview, Request, Space, Thing
+from assembler_client.packing import guess_type
+from assembler_client.steps import Flow, Item, Step, method, stream
+from assembler_client.storage_client import StorageCalls
+from assembler_client.transport import PATIENCE, TIMEOUT, AsyncClient, SyncClient
+from assembler_client.types import Ref
+from assembler_client.uploading import Source, UploadListener, gather, upload
+from assembler_client.waiting import WAIT_SECONDS, Listener, waiting_for
+
+Named: TypeAlias = Ref
+"""A Space, its id, its name, or namespace/name."""
+Login: TypeAlias = httpx.Auth | tuple[str, str] | str | None
+"""One of the Auth objects, (user, password), or a token."""
+
+
+class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
+    """All that the three clients can, and what needs several calls."""
+
+    @method
+    def find(self, space: Named) -> Flow[Space]:
+        """Finds a Space.
+
+        Args:
+            space: the Space, its id, its name, or namespace/name.
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: there are several of this name.
+        """
+        return (yield from _find(self, space))
+
+    @method
+    def deploy(
+        self,
+        source: Source,
+        *,
+        wait: bool = True,
+        timeout: float = WAIT_SECONDS,
+        on_event: Listener | None = None,
+        on_upload: UploadListener | None = None,
+        idempotency_key: str | None = None,
+        **fields: Unpack[SpaceFields],
+    ) -> Flow[Space]:
+        """Makes a Space of a folder, files or an archive, and waits until its app runs.
+
+        Of a folder everything is taken but what `.gitignore` and `.assemblerignore` name. Small files go with the
+        request, large ones into a bucket first, unless they are there already. The call survives broken connections and
+        a restart of the service, and makes one Space.
+
+        Args:
+            source: a folder, a file, a zip or tar archive, several files, or path → content.
+            wait: whether to wait until the app runs.
+            timeout: seconds to wait.
+            on_event: is called with each event.
+            on_upload: is called as large files are uploaded.
+            idempotency_key: the same key and input give the same Space; one is made if left out.
+            fields: `space_type` (guessed from the files if left out), `name`, `parameters`, `options`, `secrets` …
+        Returns:
+            The Space.
+        Raises:
+            InvalidRequest: it cannot be published so; `issues` tells everything that is wrong.
+            RequestFailed: it could not be published.
+            AppFailed: it is published, but its app does not run; `problem` tells why and what to do.
+            WaitTimeout: it takes longer.
+        """
+        body = yield from self._body(source, fields, on_upload)
+        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **body)
+        return (yield from waiting_for(space, wait, timeout, on_event))
+
+    @method
+    def preview(
+        self,
+        source: Source,
+        *,
+        space: Named | None = None,
+        content: bool = False,
+        on_upload: UploadListener | None = None,
+        **fields: Unpack[SpaceChanges],
+    ) -> Flow[Preview]:
+        """Shows the tree that would be published, with all findings; nothing is published.
+
+        Args:
+            source: as for `deploy`.
+            space: a Space that would be changed; the preview has a `diff` then.
+            content: whether the contents are shown, too.
+            on_upload: is called as large files are uploaded.
+            fields: as for `deploy` or `update`.
+        """
+        if space is None:
+            body = yield from self._body(source, fields, on_upload)
+            return (yield from CoreCalls.preview_space(self, content=content, **body))
+        found = yield from _find(self, space)
+        changes = {**fields, **(yield from upload(self, gather(source), on_upload))}
+        return (yield from CoreCalls.preview_update(self, found, content=content, **changes))
+
+    @method
+    def update(
+        self,
+        space: Named,
+        source: Source | None = None,
+        *,
+        wait: bool = True,
+        timeout: float = WAIT_SECONDS,
+        on_event: Listener | None = None,
+        on_upload: UploadListener | None = None,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+        **fields: Unpack[SpaceChanges],
+    ) -> Flow[Space]:
+        """Changes a Space, and waits until the change runs.
+
+        Args:
+            space: the Space, its id or its name.
+            source: the new files, all of them; with `mode="merge"` only those that change.
+            wait: whether to wait until the app runs.
+            timeout: seconds to wait.
+            on_event: is called with each event.
+            on_upload: is called as large files are uploaded.
+            if_match: the commit that must be the live one.
+            idempotency_key: the same key and input give the same change; one is made if left out.
+            fields: what else changes; what is left out stays as it is.
+        Returns:
+            The Space.
+        Raises:
+            Conflict: somebody else has changed it.
+            RequestFailed: the change could not be published.
+            AppFailed: it is published, but the app does not run.
+        """
+        found = yield from _find(self, space)
+        sent = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
+        changes = {**fields, **sent}
+        asked = yield from CoreCalls.update_space(
+            self, found, if_match=if_match, idempotency_key=idempotency_key, **changes
+        )
+        return (yield from waiting_for(asked, wait, timeout, on_event))
+
+    @method
+    def rollback(
+        self,
+        space: Named,
+        to: Ref | None = None,
+        *,
+        force: bool = False,
+        wait: bool = True,
+        timeout: float = WAIT_SECONDS,
+        on_event: Listener | None = None,
+    ) -> Flow[Space]:
+        """Returns a Space to an earlier release: the same files, in one new commit.
+
+        Args:
+            space: the Space, its id or its name.
+            to: the request that published it; the release before the present one if left out.
+            force: whether to overwrite what somebody else has committed.
+            wait: whether to wait until the app runs.
+            timeout: seconds to wait.
+            on_event: is called with each event.
+        Raises:
+            NotFound: there is no earlier release.
+        """
+        found = yield from _find(self, space)
+        target = to if to is not None else (yield from _release_before(self, found))
+        request = yield from CoreCalls.command_space(self, found, "rollback", request_id=target, force=force)
+        asked = found.model_copy(update={"latest_request": request})
+        return (yield from waiting_for(asked, wait, timeout, on_event))
+
+    @method
+    def delete(
+        self, space: Named, *, wait: bool = True, timeout: float = WAIT_SECONDS, on_event: Listener | None = None
+    ) -> Flow[None]:
+        """Deletes a Space, on its target, too.
+
+        Args:
+            space: the Space, its id or its name.
+            wait: whether to wait until it is gone.
+            timeout: seconds to wait.
+            on_event: is called with each event.
+        """
+        found = yield from _find(self, space)
+        asked = yield from CoreCalls.delete_space(self, found)
+        yield from waiting_for(asked, wait, timeout, on_event)
+
+    @method
+    def logs(self, space: Named, *, kind: Literal["run", "build"] = "run", tail: int = 200) -> Flow[Log]:
+        """Gets the end of a log of a Space.
+
+        Args:
+            space: the Space, its id or its name.
+            kind: of the app, or of its build.
+            tail: how many lines.
+        """
+        found = yield from _find(self, space)
+        return (yield from CoreCalls.get_logs(self, found, kind=kind, tail=tail))
+
+    @stream
+    def events(
+        self, space: Named, *, after: int = 0, follow: bool = False, timeout: float | None = None
+    ) -> Generator[Step | Item[Event], Any, None]:
+        """Gives what happened to a Space, oldest first.
+
+        Args:
+            space: the Space, its id or its name.
+            after: number of the last event that is known.
+            follow: whether to go on with what happens from now on.
+            timeout: seconds after which to stop following; None for never.
+        """
+        found = yield from _find(self, space)
+        if follow:
+            yield from CoreCalls.follow_events(self, found, after=after, timeout=timeout)
+            return
+        while rows := (yield from CoreCalls.get_events(self, found, after=after)):
+            for row in rows:
+                yield Item(row)
+            after = rows[-1].id
+
+    def _body(self, source: Source, fields: Any, on_upload: UploadListener | None) -> Flow[Any]:
+        gathered = gather(source)
+        body = dict(fields)
+        if "space_type" not in body and "files" in gathered and (kind := guess_type(gathered["files"])):
+            body["space_type"] = kind
+        return {**body, **(yield from upload(self, gathered, on_upload))}
+
+
+class Assembler(AssemblerCalls, SyncClient):
+    """A service, with one call for each thing one wants of it, and all calls of the three clients.
+
+    Args:
+        base_url: address of the service, such as `http://127.0.0.1:5005`.
+        auth: an Auth object, (user, password), or a token.
+        client: an httpx.Client of your own instead of `auth`, `timeout`, `proxy`, `verify`; you close it.
+        timeout: seconds, or httpx.Timeout.
+        proxy: address of a proxy.
+        verify: False, or an SSL context, to check certificates differently.
+        patience: seconds for which the service may be away.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: Login = None,
+        client: httpx.Client | None = None,
+        *,
+        timeout: float | httpx.Timeout = TIMEOUT,
+        proxy: str | None = None,
+        verify: Any = True,
+        patience: float = PATIENCE,
+    ) -> None:
+        login = _login(base_url, auth)
+        super().__init__(base_url, login, client, timeout=timeout, proxy=proxy, verify=verify, patience=patience)
+
+
+class AsyncAssembler(AssemblerCalls, AsyncClient):
+    """The asynchronous twin of :class:`Assembler`.
+
+    Args:
+        base_url: address of the service.
+        auth: an Auth object, (user, password), or a token.
+        client: an httpx.AsyncClient of your own.
+        timeout: seconds, or httpx.Timeout.
+        proxy: address of a proxy.
+        verify: False, or an SSL context, to check certificates differently.
+        patience: seconds for which the service may be away.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: Login = None,
+        client: httpx.AsyncClient | None = None,
+        *,
+        timeout: float | httpx.Timeout = TIMEOUT,
+        proxy: str | None = None,
+        verify: Any = True,
+        patience: float = PATIENCE,
+    ) -> None:
+        login = _login(base_url, auth)
+        super().__init__(base_url, login, client, timeout=timeout, proxy=proxy, verify=verify, patience=patience)
+
+
+def _login(base_url: str, auth: Login) -> httpx.Auth | None:
+    if isinstance(auth, str):
+        return StaticAuth(auth)
+    if isinstance(auth, tuple):
+        return PasswordAuth(*auth, base_url=base_url)
+    return auth
+
+
+def _find(client: Any, space: Named) -> Flow[Space]:
+    found: Space | None = None
+    if isinstance(space, Space):
+        return space
+    name = str(space.id if isinstance(space, Thing) else space)
+    if _is_id(name):
+        found = yield from CoreCalls.get_space(client, name)
+    else:
+        namespace, _, last = name.rpartition("/")
+        wanted: dict[str, Any] = {"name": last} | ({"namespace": namespace} if namespace else {})
+        rows = yield from CoreCalls.find_spaces(client, filter=wanted, page={"limit": 20})
+        # Of those that are gone only the record is left, and their names are free.
+        live = [row for row in rows if row.state not in ("deleted", "cancelled")] or rows[:1]
+        if len(live) > 1:
+            several = ", ".join(f"{row.namespace}/{row.name} on {row.target} ({row.id})" for row in live)
+            hint = f"Name one by its id: {several}."
+            message = f"There are {len(live)} Spaces named {name}."
+            raise invalid_input([Finding(code="ambiguous", path=name, message=message, hint=hint)])
+        found = live[0] if live else None
+    if found is None:
+        raise NotFound(f"There is no Space {name}.")
+    return found
+
+
+def _release_before(client: Any, space: Space) -> Flow[Request]:
+    """Finds the release that was there before the present one."""
+    wanted = {"status": "succeeded", "action": ["create", "update", "rollback"]}
+    releases = yield from CoreCalls.find_space_requests(client, space, filter=wanted, limit=50)
+    published = [release for release in releases if not release.unchanged]
+    for release in published[1:]:
+        if release.tree_digest != published[0].tree_digest:
+            return release
+    raise NotFound(f"There is no release of {space.name} before the present one.")
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,108 @@
+"""The command `assembler`: nothing but click is imported before a command is chosen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import click
+
+from assembler_client.version import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "login": ("account:login", "Log in to a service and remember it."),
+    "logout": ("account:logout", "End the login and forget it."),
+    "whoami": ("account:whoami", "Show the account, its realm and its permissions."),
+    "init": ("starting:init", "Write a starter app of a space type into a folder."),
+    "types": ("starting:types", "List the space types, or show one."),
+    "preview": ("deploying:preview", "Show what would be published, and how it differs."),
+    "create": ("deploying:create", "Make a Space of a folder, files or an archive."),
+    "update": ("deploying:update", "Change a Space."),
+    "rollback": ("deploying:rollback", "Return a Space to an earlier release."),
+    "delete": ("deploying:delete", "Delete Spaces."),
+    "list": ("looking:list_spaces", "List Spaces."),
+    "show": ("looking:show", "Show a Space: state, problem, files."),
+    "logs": ("looking:logs", "Show the log of a Space's app."),
+    "events": ("looking:events", "Show what happened to a Space."),
+    "completion": ("completing:completion", "Print the completion for a shell."),
+}
+"""Name → (place below this package, one line of help); the modules are imported when they are needed."""
+
+ENTRY_POINTS = "assembler.commands"
+"""Other distributions add commands here: each entry point is a mapping of name → (help, loader of a click command)."""
+
+OK, USAGE, INVALID, FAILED, LIMITED, LATE, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
+"""Exit codes."""
+
+Loader = Callable[[], click.Command]
+
+
+class Commands(click.Group):
+    """Knows its commands by name, and imports one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names all commands."""
+        return [*COMMANDS, *_added()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Finds one."""
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+            return found
+        added = _added().get(cmd_name)
+        return added[1]() if added else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        if added := _added():
+            with formatter.section("Commands of the server"):
+                formatter.write_dl([(name, text) for name, (text, _) in sorted(added.items())])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+        """Completes the name of a command without importing them."""
+        from click.shell_completion import CompletionItem
+
+        texts = {name: text for name, (_, text) in COMMANDS.items()} | {
+            name: text for name, (text, _) in _added().items()
+        }
+        found = [CompletionItem(name, help=text) for name, text in texts.items() if name.startswith(incomplete)]
+        return found or super(click.Group, self).shell_complete(ctx, incomplete)
+
+
+def _added() -> dict[str, tuple[str, Loader]]:
+    from importlib.metadata import entry_points
+
+    found: dict[str, tuple[str, Loader]] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        found |= point.load()
+    return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="assembler")
+def cli() -> None:
+    """Assembler: a self-hosted factory for Spaces."""
+
+
+def main() -> None:
+    """Runs the command and ends the process with its exit code."""
+    from click.exceptions import Abort, Exit
+
+    try:
+        sys.exit(cli(standalone_mode=False, prog_name="assembler") or OK)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except Exit as end:
+        sys.exit(end.exit_code)
+    except (Abort, KeyboardInterrupt):
+        click.echo("Stopped; what was accepted goes on at the service.", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever reads has had enough, such as head.
+        sys.stderr.close()
+        sys.exit(OK)

@@ -1,0 +1,129 @@
+"""`assembler login`, `logout`, `whoami`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import click
+
+from assembler_client.account_models import Token
+from assembler_client.assembler import Assembler
+from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
+from assembler_client.cli.output import Shell, common
+from assembler_client.cli.profiles import DEFAULT, checked_address, read_profiles, write_profile
+
+
+class _Remembered(PasswordAuth):
+    """Remembers the tokens of a login."""
+
+    tokens: Token | None = None
+    ends_at = 0.0
+
+    def received(self, tokens: Token, ends_at: float) -> None:
+        """Takes them."""
+        self.tokens, self.ends_at = tokens, ends_at
+
+
+@click.command()
+@click.option("--username", "-u", help="Name of the user; asked for if left out.")
+@click.option("--realm", help="Name of the user's realm, if it is not master.")
+@click.option("--password-stdin", is_flag=True, help="Read the password, secret or token from standard input.")
+@click.option("--robot", help="Id of a robot, to log in with its secret instead.")
+@click.option("--token", "use_token", is_flag=True, help="Log in with a token that was made elsewhere.")
+@common
+def login(
+    shell: Shell, username: str | None, realm: str | None, password_stdin: bool, robot: str | None, use_token: bool
+) -> None:
+    """Log in to a service and remember it.
+
+    The password is not kept, only tokens, in a file that only you can read. Of a robot its id and secret are kept.
+    """
+    name = shell._profile or os.environ.get("ASSEMBLER_PROFILE") or DEFAULT
+    kept = read_profiles().get(name, {})
+    given = shell._url or os.environ.get("ASSEMBLER_URL") or kept.get("url")
+    url = checked_address(given or _ask("Address of the service", default="http://127.0.0.1:5005"))
+    profile: dict[str, Any] = {"url": url}
+    auth: Any
+    if use_token:
+        profile["tokens"] = {"access_token": _secret("Token", password_stdin), "expires_in": 2**31}
+        profile["ends_at"] = time.time() + 2**31
+        auth = StaticAuth(profile["tokens"]["access_token"])
+    elif robot:
+        profile |= {"robot_id": robot, "robot_secret": _secret("Secret", password_stdin)}
+        auth = RobotAuth(robot, profile["robot_secret"], url)
+    else:
+        user = username or _ask("User", default=kept.get("username"))
+        auth = _Remembered(user, _secret("Password", password_stdin), url, realm=realm)
+        profile["username"] = user
+    with Assembler(url, auth=auth) as assembler:
+        me = assembler.get_me()
+    if isinstance(auth, _Remembered) and auth.tokens is not None:
+        profile |= {"tokens": auth.tokens.model_dump(mode="json"), "ends_at": auth.ends_at}
+    write_profile(name, profile)
+    if shell.as_json:
+        shell.result({"profile": name, "url": url, "account": me})
+    else:
+        shell.say(f"Logged in to {url} as {me.name}.")
+
+
+@click.command()
+@common
+def logout(shell: Shell) -> None:
+    """End the login and forget it."""
+    name = shell._profile or os.environ.get("ASSEMBLER_PROFILE") or DEFAULT
+    kept = read_profiles().get(name)
+    if kept is None:
+        raise click.UsageError(f"There is no profile {name}.")
+    tokens = kept.get("tokens") or {}
+    write_profile(name, None)
+    if token := tokens.get("refresh_token") or tokens.get("access_token"):
+        with Assembler(str(kept["url"]), patience=5.0) as assembler:
+            assembler.revoke_token(token)
+    if shell.as_json:
+        shell.result({"profile": name, "url": kept["url"]})
+    else:
+        shell.say(f"Logged out of {kept['url']}.")
+
+
+@click.command()
+@common
+def whoami(shell: Shell) -> None:
+    """Show the account, its realm and its permissions."""
+    with shell.connect() as assembler:
+        me = assembler.get_me()
+        if shell.as_json:
+            shell.result(me)
+            return
+        shell.table(
+            ("", ""),
+            [
+                ("account", me.name),
+                ("id", me.id),
+                ("realm", me.realm.name if me.realm else me.realm_id),
+                ("service", assembler.base_url),
+                ("permissions", ", ".join(me.permissions)),
+            ],
+        )
+
+
+def _ask(text: str, default: str | None = None) -> str:
+    if not sys.stdin.isatty():
+        if default:
+            return default
+        raise click.UsageError(f"{text} is not given, and nobody is there to ask.")
+    return str(click.prompt(text, default=default, err=True))
+
+
+def _secret(text: str, from_stdin: bool) -> str:
+    if from_stdin:
+        found = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        found = str(click.prompt(text, hide_input=True, err=True))
+    else:
+        raise click.UsageError(f"Nobody is there to ask for the {text.lower()}; use --password-stdin.")
+    if not found:
+        raise click.UsageError(f"The {text.lower()} is empty.")
+    return found

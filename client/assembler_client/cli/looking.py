@@ -1,0 +1,130 @@
+"""`assembler list`, `show`, `logs`, `events`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import click
+
+from assembler_client.cli.output import Shell, common, printable
+from assembler_client.models import Event, Finding, Space
+
+_PARTS = 200
+
+
+@click.command("list")
+@click.option(
+    "--filter", "-f", "filters", multiple=True, metavar="FIELD=VALUE", help="Such as name=~demo or state=running."
+)
+@click.option("--sort", default="-created_at", show_default=True, help="Field; with - in front the other way round.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
+@click.option("--all", "everything", is_flag=True, help="Also those that were deleted.")
+@common
+def list_spaces(shell: Shell, filters: tuple[str, ...], sort: str, limit: int, everything: bool) -> None:
+    """List Spaces, newest first."""
+    wanted = dict(_filter(text) for text in filters)
+    if not everything and "state" not in wanted:
+        wanted["state"] = "!deleted"
+    found: list[Space] = []
+    with shell.connect() as assembler:
+        for space in assembler.iter_spaces(filter=wanted, sort=sort):
+            found.append(space)
+            if len(found) == limit:
+                break
+    if shell.as_json:
+        shell.result(found)
+        return
+    rows = [(space.name, space.space_type, space.state, space.url or "", _moment(space.updated_at)) for space in found]
+    shell.table(("NAME", "TYPE", "STATE", "URL", "CHANGED"), rows)
+
+
+@click.command()
+@click.argument("space")
+@click.option("--refresh", is_flag=True, help="Ask the target for the present state first.")
+@common
+def show(shell: Shell, space: str, refresh: bool) -> None:
+    """Show the Space SPACE: state, problem, files."""
+    with shell.connect() as assembler:
+        found = assembler.find(space)
+        found = (assembler.get_space(found, refresh=refresh)) or found
+    if shell.as_json:
+        shell.result(found)
+        return
+    request = found.latest_request
+    rows: list[tuple[str, Any]] = [
+        ("name", "/".join(part for part in (found.namespace, found.name) if part)),
+        ("id", found.id),
+        ("url", found.url),
+        ("type", found.space_type),
+        ("target", found.target),
+        ("visibility", found.visibility),
+        ("state", f"{found.state} since {_moment(found.state_since)}" if found.state_since else found.state),
+        ("labels", ", ".join(found.labels)),
+        ("commit", found.commit_oid),
+        ("expires", _moment(found.expires_at)),
+    ]
+    if request is not None:
+        rows += [("request", f"{request.action} {request.status} ({request.id})")]
+        rows += [("files", ", ".join(file.path for file in request.files[:_PARTS]))]
+    shell.table(("", ""), [row for row in rows if row[1]])
+    if found.problem is not None:
+        told = found.problem
+        shell.findings([Finding(code=told.code, message=told.message, path=told.path, line=told.line, hint=told.hint)])
+    if request is not None and request.error is not None:
+        failed = request.error
+        shell.findings([Finding(code=failed.code, message=failed.message, hint=failed.hint)])
+
+
+@click.command()
+@click.argument("space")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--build", "kind", flag_value="build", help="The log of the build.")
+@click.option("--run", "kind", flag_value="run", default="run", help="The log of the app; this is the default.")
+@click.option("--tail", default=200, show_default=True, type=click.IntRange(1), help="How many lines.")
+@common
+def logs(shell: Shell, space: str, follow: bool, kind: Literal["run", "build"] | None, tail: int) -> None:
+    """Show the log of the app of SPACE."""
+    kind = kind or "run"
+    with shell.connect() as assembler:
+        found = assembler.find(space)
+        if follow:
+            for line in assembler.follow_logs(found, kind=kind, tail=tail):
+                shell.line(line) if shell.as_json else click.echo(printable(line.text))
+            return
+        log = assembler.get_logs(found, kind=kind, tail=tail)
+    if shell.as_json:
+        shell.result(log)
+        return
+    click.echo(printable(log.text), nl=False)
+    if log.meta.note:
+        shell.say(log.meta.note)
+
+
+@click.command()
+@click.argument("space")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens from now on.")
+@click.option("--after", default=0, help="Number of the last event that is known.")
+@common
+def events(shell: Shell, space: str, follow: bool, after: int) -> None:
+    """Show what happened to SPACE, oldest first."""
+    with shell.connect() as assembler:
+        for event in assembler.events(space, after=after, follow=follow):
+            if shell.as_json:
+                shell.line(event)
+            else:
+                click.echo("\t".join((_moment(event.created_at), event.type, _told(event))).rstrip())
+
+
+def _told(event: Event) -> str:
+    return printable(event.message or "").replace("\n", " ")
+
+
+def _filter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--filter {text!r} must be FIELD=VALUE, such as name=~demo.")
+    return name, value
+
+
+def _moment(moment: Any) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""

@@ -1,0 +1,276 @@
+"""What all commands share: options, JSON, tables, errors as a good compiler tells them, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from assembler_client import cli as codes
+from assembler_client.errors import (
+    AppFailed,
+    AuthError,
+    HubAPIError,
+    InvalidRequest,
+    RateLimited,
+    RequestFailed,
+    TooLarge,
+    WaitTimeout,
+)
+from assembler_client.models import Event, Finding, Model
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from assembler_client.assembler import Assembler
+    from assembler_client.uploading import Sending
+
+_LIMITS = ("payment_required", "too_large", "target_too_large", "quota_exceeded", "rate_limited", "too_many_requests")
+# Sequences of ECMA-48 first, then single control characters but tab and newline.
+_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+
+
+class Shell:
+    """How a command talks to the one who called it.
+
+    Args:
+        as_json: whether results and errors are JSON.
+        profile: name of a profile.
+        url: address of a service.
+    """
+
+    def __init__(self, as_json: bool, profile: str | None, url: str | None) -> None:
+        self.as_json = as_json
+        self._profile = profile
+        self._url = url
+        self.files: Mapping[str, Any] = {}
+
+    def connect(self) -> Assembler:
+        """Opens the service."""
+        from assembler_client.cli.profiles import connect
+
+        return connect(self._profile, self._url)
+
+    @functools.cached_property
+    def console(self) -> Console:
+        """Standard error, for people."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @functools.cached_property
+    def paper(self) -> Console:
+        """Standard output."""
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=True)
+
+    def result(self, value: Any) -> None:
+        """Writes a result as JSON."""
+        click.echo(json.dumps(_jsonable(value), ensure_ascii=False, indent=None if sys.stdout.isatty() else 1))
+
+    def line(self, value: Any) -> None:
+        """Writes one of many results as a line of JSON."""
+        click.echo(json.dumps(_jsonable(value), ensure_ascii=False))
+
+    def say(self, text: str, style: str = "") -> None:
+        """Tells people how it goes, on standard error; not with JSON."""
+        if not self.as_json:
+            self.console.print(text, style=style or None, markup=False)
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Writes a table; separated by tabs where nobody looks."""
+        texts = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+        if not sys.stdout.isatty():
+            for row in texts:
+                click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(head))
+        for title in head:
+            # Whole addresses, so that they can be opened.
+            table.add_column(title, overflow="fold")
+        for row in texts:
+            table.add_row(*(Text(cell) for cell in row))
+        self.paper.print(table, soft_wrap=False)
+
+    def event(self, event: Event) -> None:
+        """Tells of an event."""
+        moment = event.created_at.astimezone().strftime("%H:%M:%S") if event.created_at else ""
+        text = event.message or event.type.replace("_", " ").capitalize()
+        self.say(f"{moment}  {printable(text)}")
+
+    def findings(self, findings: Iterable[Finding]) -> None:
+        """Tells findings, each with its file, line, and what to do."""
+        for finding in findings:
+            self._finding(finding)
+
+    def _finding(self, finding: Finding) -> None:
+        from rich.text import Text
+
+        style = _STYLES.get(finding.severity, "bold")
+        self.console.print(
+            Text(f"{finding.severity}[{finding.code}]", style).append(f": {printable(finding.message)}", "bold")
+        )
+        source = self._source(finding)
+        width = len(str(finding.line or ""))
+        if finding.path:
+            place = finding.path if finding.line is None else f"{finding.path}:{finding.line}"
+            self.console.print(Text(" " * width + "--> ", "blue").append(place, ""))
+        if source is not None:
+            self.console.print(Text(f"{' ' * width} |", "blue"))
+            self.console.print(Text(f"{finding.line} | ", "blue").append(source, ""))
+            self.console.print(Text(f"{' ' * width} |", "blue"))
+        if finding.hint:
+            self.console.print(Text(f"{' ' * width} = ", "blue").append("help", "bold").append(f": {finding.hint}", ""))
+        self.console.print()
+
+    def _source(self, finding: Finding) -> str | None:
+        """Returns the line of the file that a finding is about."""
+        content = self.files.get(finding.path or "")
+        if finding.line is None or not isinstance(content, Path):
+            return None
+        try:
+            lines = content.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return None
+        return lines[finding.line - 1].rstrip()[:200] if 0 < finding.line <= len(lines) else None
+
+    def fail(self, problem: HubAPIError) -> NoReturn:
+        """Tells an error and ends with its exit code."""
+        if self.as_json:
+            self.result({"error": error_json(problem)})
+        else:
+            self._tell(problem)
+        raise click.exceptions.Exit(exit_code(problem))
+
+    def _tell(self, problem: HubAPIError) -> None:
+        from rich.text import Text
+
+        issues = problem.issues
+        self.findings(issues)
+        if isinstance(problem, AppFailed) and issues:
+            return
+        if issues:
+            count = "1 problem" if len(issues) == 1 else f"{len(issues)} problems"
+            self.console.print(Text("error", "bold red").append(f": {count}; nothing was done.", "bold"))
+            return
+        self.console.print(Text("error", "bold red").append(f": {printable(problem.message)}", "bold"))
+        unknown = isinstance(problem, AuthError) and problem.status_code == 401
+        if hint := "Log in: assembler login" if unknown else problem.hint:
+            self.console.print(Text(" = ", "blue").append("help", "bold").append(f": {hint}", ""))
+
+
+def common(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that all commands have, and tells their errors; the command gets a :class:`Shell` first."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+    @click.option("--profile", help="Name of the login to use. [env: ASSEMBLER_PROFILE]")
+    @click.option("--url", help="Address of the service. [env: ASSEMBLER_URL]")
+    @functools.wraps(work)
+    def run(as_json: bool, profile: str | None, url: str | None, **arguments: Any) -> Any:
+        shell = Shell(as_json, profile, url)
+        try:
+            return work(shell, **arguments)
+        except HubAPIError as problem:
+            shell.fail(problem)
+
+    return run
+
+
+def printable(text: str) -> str:
+    """Returns a text without what would steer a terminal; it may come from an app or from somebody else."""
+    return _STEERING.sub("", text)
+
+
+def exit_code(problem: HubAPIError) -> int:
+    """Returns the exit code of an error."""
+    if isinstance(problem, WaitTimeout):
+        return codes.LATE
+    if isinstance(problem, (RateLimited, TooLarge)) or problem.code in _LIMITS:
+        return codes.LIMITED
+    return codes.INVALID if isinstance(problem, InvalidRequest) else codes.FAILED
+
+
+def error_json(problem: HubAPIError) -> dict[str, Any]:
+    """Returns an error as JSON."""
+    made: dict[str, Any] = {
+        "kind": type(problem).__name__,
+        "status_code": problem.status_code,
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "issues": problem.issues,
+    }
+    if isinstance(problem, AppFailed):
+        made |= {"problem": problem.problem, "space": problem.space}
+    if isinstance(problem, RequestFailed):
+        made |= {"request": problem.request}
+    return made
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Model):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _jsonable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(part) for part in value]
+    return value
+
+
+class Watching:
+    """Shows uploads and events while something is waited for: bars on a terminal, lines elsewhere.
+
+    Args:
+        shell: of the command.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._live = not shell.as_json and shell.console.is_terminal
+        self._progress: Any = None
+        self._upload: Any = None
+
+    def __enter__(self) -> Watching:
+        if self._live:
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TimeElapsedColumn(),
+            )
+            self._progress = Progress(*columns, console=self._shell.console, transient=True)
+            self._progress.start()
+            self._waiting = self._progress.add_task("Sending", total=None)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def uploaded(self, sending: Sending) -> None:
+        """Takes news of an upload."""
+        if self._progress is None:
+            return
+        if self._upload is None:
+            self._upload = self._progress.add_task("Uploading", total=sending.total)
+        self._progress.update(self._upload, completed=sending.sent, description=f"Uploading {sending.path}")
+
+    def happened(self, event: Event) -> None:
+        """Takes an event."""
+        self._shell.event(event)
+        if self._progress is not None:
+            text = (event.message or event.type).splitlines()[0][:60]
+            self._progress.update(self._waiting, description=text)

@@ -1,0 +1,238 @@
+"""Every error of the client, as one tree below :class:`HubAPIError`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from assembler_client.models import ErrorResponse, Finding
+
+if TYPE_CHECKING:
+    import httpx
+
+    from assembler_client.models import Event, Problem, Request, Space
+
+_LONGEST_TEXT = 500
+
+
+class HubAPIError(Exception):
+    """Base of all errors: the service answered with an error, or did not answer as it should.
+
+    Args:
+        message: what happened.
+        error_response: the service's own words, or None where there was no answer.
+    """
+
+    def __init__(self, message: str, error_response: ErrorResponse | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_response = error_response
+        # Whether the same request may have been done by an earlier attempt whose answer was lost.
+        self.repeated = False
+
+    @property
+    def status_code(self) -> int | None:
+        """HTTP status of the answer, or None where there was none."""
+        return self.error_response.status_code if self.error_response else None
+
+    @property
+    def code(self) -> str | None:
+        """The error's name for programs, such as `name_taken`."""
+        return self.error_response.code if self.error_response else None
+
+    @property
+    def hint(self) -> str | None:
+        """What to do, or None."""
+        return self.error_response.hint if self.error_response else None
+
+    @property
+    def issues(self) -> list[Finding]:
+        """Everything that is wrong with the request, one finding each."""
+        return self.error_response.issues if self.error_response else []
+
+    def __str__(self) -> str:
+        if self.error_response is None:
+            return self.message
+        shown = f"received status code {self.status_code} ({self.code}): {self.message}"
+        return "\n".join([shown, *(f"  {issue}" for issue in self.issues)])
+
+
+class NotFound(HubAPIError):
+    """There is no such thing, or it belongs to another realm (404, 410)."""
+
+
+class Conflict(HubAPIError):
+    """It does not go with what is there, such as a name that is taken (409, 412)."""
+
+
+class AuthError(HubAPIError):
+    """Who are you? The login or the token is not accepted (401, or 400 of the token endpoint)."""
+
+
+class Forbidden(AuthError):
+    """The account lacks the permission (403)."""
+
+
+class InvalidRequest(HubAPIError):
+    """The request is not valid; `issues` says where (400, 422)."""
+
+
+class TooLarge(InvalidRequest):
+    """Something is over its limit of bytes, files or entries (413)."""
+
+
+class RateLimited(HubAPIError):
+    """Too much in too short a time, or a quota is used up (429).
+
+    Args:
+        message: what happened.
+        error_response: the service's own words.
+        retry_after: seconds to wait, or None.
+    """
+
+    def __init__(
+        self, message: str, error_response: ErrorResponse | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, error_response)
+        self.retry_after = retry_after
+
+
+class ServerError(HubAPIError):
+    """The service could not do it (5xx)."""
+
+
+class Unavailable(ServerError):
+    """The service, or what it needs, does not answer now (502, 503, 504)."""
+
+
+class TransportError(HubAPIError):
+    """There was no answer: no connection, a time-out, or it broke off."""
+
+
+class InvalidAnswer(HubAPIError):
+    """The answer is not what the service promises, or a download does not have its hash."""
+
+
+class WaitTimeout(HubAPIError):
+    """What was waited for did not happen in time; it goes on at the service."""
+
+
+class RequestFailed(HubAPIError):
+    """The service took the request but could not do it.
+
+    Args:
+        message: what happened.
+        space: the Space.
+        request: the request with its `error`.
+        events: what happened to it.
+    """
+
+    def __init__(self, message: str, space: Space | None, request: Request, events: list[Event]) -> None:
+        super().__init__(message)
+        self.space = space
+        self.request = request
+        self.events = events
+
+    @property
+    def code(self) -> str | None:
+        """The error's name for programs."""
+        return self.request.error.code if self.request.error else self.request.status
+
+    @property
+    def hint(self) -> str | None:
+        """What to do, or None."""
+        return self.request.error.hint if self.request.error else None
+
+
+class AppFailed(HubAPIError):
+    """The files are published but the app does not run.
+
+    Args:
+        message: what happened.
+        space: the Space with its `problem`.
+    """
+
+    def __init__(self, message: str, space: Space) -> None:
+        super().__init__(message)
+        self.space = space
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why it does not run and what to do, as far as is known."""
+        return self.space.problem
+
+    @property
+    def code(self) -> str | None:
+        """The cause's name for programs."""
+        return self.problem.code if self.problem else self.space.state
+
+    @property
+    def hint(self) -> str | None:
+        """What to do, or None."""
+        return self.problem.hint if self.problem else None
+
+    @property
+    def issues(self) -> list[Finding]:
+        """The problem as a finding, with file and line where they are known."""
+        found = self.problem
+        if found is None:
+            return []
+        return [Finding(code=found.code, message=found.message, path=found.path, line=found.line, hint=found.hint)]
+
+
+_OF_STATUS: Mapping[int, type[HubAPIError]] = {
+    400: InvalidRequest,
+    401: AuthError,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: NotFound,
+    412: Conflict,
+    413: TooLarge,
+    422: InvalidRequest,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+_OF_LOGIN = ("invalid_credentials", "invalid_token", "inactive_token", "invalid_grant")
+
+
+def error_of(response: httpx.Response, retry_after: float | None = None) -> HubAPIError:
+    """Makes the error of an answer whose body was read; it may be of a proxy that knows nothing of the service.
+
+    Args:
+        response: the answer.
+        retry_after: seconds that the answer asks to wait.
+    """
+    found = _error_response(response)
+    if found.status_code == 429:
+        return RateLimited(found.message, found, retry_after)
+    if found.code in _OF_LOGIN:
+        return AuthError(found.message, found)
+    default = ServerError if found.status_code >= 500 else InvalidRequest
+    return _OF_STATUS.get(found.status_code, default)(found.message, found)
+
+
+def _error_response(response: httpx.Response) -> ErrorResponse:
+    body: Any = None
+    with suppress(ValueError):
+        body = response.json()
+    body = body if isinstance(body, dict) else {}
+    text = body.get("message") or body.get("error") or response.text.strip()[:_LONGEST_TEXT] or response.reason_phrase
+    issues = body.get("issues")
+    known = {
+        "status_code": response.status_code,
+        "code": str(body.get("code") or response.reason_phrase.lower().replace(" ", "_") or response.status_code),
+        "message": str(text),
+        "issues": [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else [],
+    }
+    return ErrorResponse.model_validate(body | known)
+
+
+def invalid_input(issues: list[Finding]) -> InvalidRequest:
+    """Makes the error of arguments that were refused before anything was sent."""
+    message = "The request is not valid; nothing was sent."
+    return InvalidRequest(
+        message, ErrorResponse(status_code=422, code="invalid_request", message=message, issues=issues)
+    )

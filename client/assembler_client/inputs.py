@@ -1,0 +1,260 @@
+"""What the service takes, as keyword arguments: what is not named here is refused before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from typing_extensions import TypedDict
+
+from assembler_client.errors import invalid_input
+from assembler_client.models import Finding, Model
+from assembler_client.types import FileContent, Ref, id_of
+
+Visibility = Literal["public", "private", "protected"]
+OnFailure = Literal["keep", "private", "delete"]
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+class _Published(TypedDict, total=False):
+    space_type: str
+    parameters: Mapping[str, Any] | None
+    name: str
+    target: str
+    visibility: Visibility
+    hardware: str
+    sleep_time: int
+    labels: Sequence[str]
+    expires_at: datetime | None
+    on_failure: OnFailure
+    callback_url: str
+    callback_secret: str
+
+
+class SpaceFields(_Published, total=False):
+    """A new Space; see POST /spaces."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict  # pydantic's own word for a TypedDict
+    files: Mapping[str, FileContent]
+    archive: Mapping[str, str]
+    options: Mapping[str, Any]
+    namespace: str
+    secrets: Mapping[str, str]
+    variables: Mapping[str, str]
+    template: str
+
+
+class SpaceChanges(_Published, total=False):
+    """A change of a Space; what is left out stays as it is, None removes; see POST /spaces/{id}."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    files: Mapping[str, FileContent | None]
+    archive: Mapping[str, str]
+    mode: Literal["replace", "merge"]
+    force: bool
+    options: Mapping[str, Any] | None
+    namespace: str | None
+    secrets: Mapping[str, str | None]
+    variables: Mapping[str, str | None]
+    template: str | None
+
+
+class CommandFields(TypedDict, total=False):
+    """What a command to a Space takes beside its name."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    request_id: Ref
+    force: bool
+    hardware: str
+    sleep_time: int
+    name: str
+    namespace: str
+    visibility: Visibility
+    secrets: Mapping[str, str]
+    variables: Mapping[str, str | None]
+    labels: Sequence[str]
+    expires_at: datetime | None
+    callback_url: str
+    callback_secret: str
+
+
+class _WebhookFields(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    description: str | None
+    event_types: Sequence[str]
+    active: bool
+
+
+class _NewWebhook(_WebhookFields, total=False):
+    space_id: Ref
+    secret: str
+
+
+class NewWebhook(_NewWebhook):
+    """A new webhook."""
+
+    url: str
+
+
+class WebhookChanges(_WebhookFields, total=False):
+    """A change of a webhook."""
+
+    url: str
+
+
+class BucketFields(TypedDict, total=False):
+    """A bucket."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
+    region: str | None
+    realm_id: Ref
+
+
+class _Limits(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
+    display_name: str | None
+    max_spaces: int | None
+    max_requests_per_hour: int | None
+    max_bytes: int | None
+
+
+class RealmFields(_Limits, total=False):
+    """A realm; a new one needs `name`."""
+
+    description: str | None
+    share_default_hub: bool
+
+
+class UserFields(_Limits, total=False):
+    """A user; a new one needs `name`."""
+
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    avatar: str | None
+    cover: str | None
+    active: bool
+    name_locked: bool
+    password: str | None
+    realm_id: Ref
+
+
+class SelfFields(TypedDict, total=False):
+    """What an account may change of itself."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    display_name: str | None
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    password: str
+    current_password: str
+
+
+class RobotFields(_Limits, total=False):
+    """A robot; a new one needs `name`; a secret is made if none is given."""
+
+    description: str | None
+    active: bool
+    secret: str | None
+    user_id: Ref | None
+    realm_id: Ref
+
+
+class ClientFields(RobotFields, total=False):
+    """A client; a new one needs `name`."""
+
+    redirect_uri: str | None
+    grant_types: str | None
+    base_url: str | None
+    auth_method: str
+    token_binding_method: str
+    backchannel_logout_uri: str | None
+    post_logout_redirect_uri: str | None
+
+
+class RoleFields(TypedDict, total=False):
+    """A role; a new one needs `name`."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
+    display_name: str | None
+    description: str | None
+    target: Literal["user", "robot", "client"] | None
+    realm_id: Ref | None
+
+
+class PermissionFields(TypedDict, total=False):
+    """A permission; a new one needs `name`."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
+    display_name: str | None
+    description: str | None
+    realm_id: Ref | None
+
+
+class _HubCredentialFields(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    namespaces: Sequence[str]
+    default_namespace: str
+
+
+class HubCredentialFields(_HubCredentialFields):
+    """With whose token a realm publishes."""
+
+    token: str
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(kind)
+    except PydanticUserError as problem:
+        raise TypeError(f"{kind.__name__} cannot be checked") from problem
+
+
+def body_of(kind: Any, fields: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Checks keyword arguments and makes JSON of them.
+
+    Args:
+        kind: one of the classes above.
+        fields: the arguments.
+        more: fields that need no check.
+    Raises:
+        InvalidRequest: with one finding for each field that is not known or not of its type.
+    """
+    try:
+        _adapter(kind).validate_python(dict(fields))
+    except ValidationError as problem:
+        known = ", ".join(sorted(kind.__annotations__))
+        raise invalid_input([_finding(error, known) for error in problem.errors()]) from None
+    return {name: plain(value) for name, value in {**fields, **more}.items()}
+
+
+def plain(value: Any) -> Any:
+    """Makes JSON of an argument: things become their ids, moments text."""
+    if isinstance(value, Model):
+        return id_of(value)  # type: ignore[arg-type]  # checked there
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(part) for part in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def _finding(error: Any, known: str) -> Finding:
+    path = ".".join(str(part) for part in error["loc"][:2])
+    if error["type"] == "extra_forbidden":
+        return Finding(code="unknown_field", path=path, message="Unknown field.", hint=f"Known fields: {known}.")
+    if error["type"] == "missing":
+        return Finding(code="required", path=path, message="This field is needed.")
+    return Finding(code="invalid_field", path=path, message=f"{error['msg']}.")

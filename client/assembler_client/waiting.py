@@ -1,0 +1,96 @@
+"""Waiting until a request has ended and its app has come to rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from assembler_client.calls import one, parsed
+from assembler_client.errors import AppFailed, RequestFailed, WaitTimeout
+from assembler_client.following import FINISHED, Follower
+from assembler_client.models import Event, Request, Space
+from assembler_client.steps import Ask, Call, Flow, Tell
+
+Listener = Callable[[Event], Any]
+"""Is called with each event; on an asynchronous client it may be a coroutine function."""
+
+RUNS = frozenset({"running", "sleeping", "paused", "stored"})
+FAILS = frozenset({"build_error", "runtime_error", "config_error", "no_app_file", "failed", "cancelled", "deleted"})
+WAIT_SECONDS = 1800.0
+
+
+def deadline_in(timeout: float | None) -> float | None:
+    """Returns the moment of time.monotonic() at which a time is over, or None."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def waiting(request: Request, app: bool, deadline: float | None, on_event: Listener | None) -> Flow[Space | None]:
+    """Follows the events of a Space until a request has ended and its app has come to rest."""
+    first = yield from _first_event(request)
+    follower = Follower(f"/spaces/{request.space_id}", first, deadline)
+    events: list[Event] = []
+    try:
+        while True:
+            event = yield from follower.next()
+            if event is None:
+                break
+            ours = event.request_id == request.id
+            events += [event] if ours else []
+            if on_event is not None and (ours or event.request_id is None):
+                yield Tell(on_event, event)
+            if ours and event.type in FINISHED:
+                yield from _succeeded(request, events)
+                break
+        while True:
+            space = yield from one("/spaces", request.space_id, Space)
+            if not app or space is None or request.action == "delete" or _at_rest(space):
+                return space
+            event = yield from follower.next()
+            if event is not None and on_event is not None and event.request_id in (None, request.id):
+                yield Tell(on_event, event)
+    except WaitTimeout:
+        raise WaitTimeout(
+            f"The request {request.id} has not come to its end in time; it goes on at the service."
+        ) from None
+
+
+def waiting_for(space: Space, wait: bool, timeout: float, on_event: Listener | None) -> Flow[Space]:
+    """Waits for the newest request of a Space, if that is wanted.
+
+    Args:
+        space: as the service has answered.
+        wait: whether to wait.
+        timeout: seconds.
+        on_event: is told of events.
+    """
+    if not wait or space.latest_request is None:
+        return space
+    return (yield from waiting(space.latest_request, True, deadline_in(timeout), on_event)) or space
+
+
+def _succeeded(request: Request, events: list[Event]) -> Flow[None]:
+    ended = (yield from one("/requests", request, Request)) or request
+    if ended.status in ("failed", "cancelled"):
+        space = yield from one("/spaces", request.space_id, Space)
+        told = ended.error.message if ended.error else f"The request was {ended.status}."
+        raise RequestFailed(told, space, ended, events)
+
+
+def _at_rest(space: Space) -> bool:
+    """Whether the app runs.
+
+    Raises:
+        AppFailed: it does not, and will not.
+    """
+    if space.state in FAILS or (space.state == "unknown" and space.state_source == "timeout"):
+        told = space.problem.message if space.problem else f"The app is in state {space.state}."
+        raise AppFailed(told, space)
+    return space.state in RUNS
+
+
+def _first_event(request: Request) -> Flow[int]:
+    """Returns the number before the first event of a request."""
+    ask = Ask("GET", f"/requests/{request.id}/events", (("page[limit]", "1"),))
+    found = yield from Call(ask, parsed(Event).many)
+    return found[0].id - 1 if found else 0

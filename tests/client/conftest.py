@@ -1,0 +1,54 @@
+"""A service that really runs, for tests of the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assembler_client import Assembler
+from tests.services import PASSWORD, Process, free_port
+
+
+class Running:
+    """A service in a process of its own, always at the same address."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: Process | None = None
+
+    def start(self) -> None:
+        command = ("-m", "assembler_runner", "serve", "--port", str(self.port), "--instance", str(self.folder))
+        self.process = Process(*command, ADMIN_PASSWORD=PASSWORD, **self.settings)
+
+    def wait(self) -> None:
+        assert self.process is not None
+        self.process.wait_for_line("Assembler is ready at")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+
+    def assembler(self, **options: float) -> Assembler:
+        return Assembler(self.url, ("admin", PASSWORD), **options)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One service for all tests that leave it as it is, but for Spaces of names of their own."""
+    service = Running(tmp_path_factory.mktemp("service"))
+    service.start()
+    service.wait()
+    yield service
+    service.kill()
+
+
+@pytest.fixture
+def assembler(running: Running) -> Iterator[Assembler]:
+    """A client of it."""
+    with running.assembler() as opened:
+        yield opened

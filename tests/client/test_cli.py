@@ -1,0 +1,198 @@
+"""The command line against a service that really runs, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assembler_client.cli.output import printable
+from tests.client.conftest import Running
+from tests.services import PASSWORD, PROJECT
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+PROGRAM = "import sys; from assembler_client.cli import main; main()"
+
+
+@pytest.fixture
+def run(running: Running, tmp_path: Path) -> Run:
+    """Runs the command in a home and a folder of its own."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+
+    def run(*arguments: str, code: int = 0, stdin: str = "", **environ: str) -> Done:
+        ours = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT / "client"), "LANG": "C.UTF-8"}
+        ours |= {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)} | environ
+        command = [sys.executable, "-c", PROGRAM, *arguments]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, input=stdin, env=ours, cwd=folder, timeout=120
+        )
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    return run
+
+
+@pytest.fixture
+def logged_in(run: Run, running: Running) -> Run:
+    run("login", "--url", running.url, "-u", "admin", "--password-stdin", stdin=f"{PASSWORD}\n")
+    return run
+
+
+@pytest.fixture
+def site(tmp_path: Path, run: Run) -> Path:
+    folder = tmp_path / "work" / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("<h1>Hello</h1>\n")
+    return folder
+
+
+@pytest.fixture
+def name() -> str:
+    return f"cli-{time.monotonic_ns()}"
+
+
+def test_a_login_is_kept_where_only_its_owner_reads(logged_in: Run, running: Running, tmp_path: Path) -> None:
+    kept = tmp_path / "config" / "assembler" / "profiles.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    assert PASSWORD not in kept.read_text()
+    assert json.loads(logged_in("whoami", "--json").stdout)["name"] == "admin"
+    # A login goes to no other service.
+    other = logged_in("whoami", "--url", running.url.replace("127.0.0.1", "localhost"), code=4)
+    assert "assembler login" in other.stderr
+    # A token that has ended is renewed, and the new one is kept.
+    profiles = json.loads(kept.read_text())
+    old = profiles["profiles"]["default"]["tokens"]
+    profiles["profiles"]["default"]["ends_at"] = 0
+    kept.write_text(json.dumps(profiles))
+    logged_in("whoami")
+    new = json.loads(kept.read_text())["profiles"]["default"]["tokens"]
+    assert new["access_token"] != old["access_token"]
+    assert new["refresh_token"] != old["refresh_token"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    logged_in("logout")
+    assert "default" not in kept.read_text()
+    assert "Which service?" in logged_in("whoami", code=2).stderr
+    ended = logged_in("list", "--json", code=4, ASSEMBLER_URL=running.url, ASSEMBLER_TOKEN=new["access_token"])
+    assert json.loads(ended.stdout)["error"]["status_code"] == 401
+
+
+def test_a_wrong_password_is_told(run: Run, running: Running) -> None:
+    done = run("login", "--url", running.url, "-u", "admin", "--password-stdin", stdin="wrong\n", code=4)
+    assert "credentials are not valid" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_life(logged_in: Run, site: Path, name: str) -> None:
+    made = logged_in("create", "site", "--name", name, "-p", "count=3", "-p", "user=x", "--label", "cli")
+    assert made.stdout.strip().endswith(f"/admin/{name}")
+    assert "Succeeded" in made.stderr and f"{name} is running." in made.stderr
+    assert name in logged_in("list", "-f", f"name={name}").stdout
+    shown = json.loads(logged_in("show", name, "--json").stdout)
+    assert shown["latest_request"]["parameters"] == {"count": 3, "user": "x"}
+    assert shown["labels"] == ["cli"]
+    (site / "index.html").write_text("<h1>Bye</h1>\n")
+    preview = logged_in("preview", "site", "--space", name).stdout
+    assert "changed: index.html" in preview
+    assert "-<h1>Hello</h1>" in preview and "+<h1>Bye</h1>" in preview
+    logged_in("update", name, "site")
+    logged_in("update", name, "--merge", "--remove", "index.html", "--json", code=3)
+    back = json.loads(logged_in("rollback", name, "--json").stdout)
+    assert back["latest_request"]["action"] == "rollback"
+    lines = [json.loads(line) for line in logged_in("events", name, "--json").stdout.splitlines()]
+    assert [line["type"] for line in lines if line["type"] == "succeeded"] == ["succeeded"] * 3
+    assert "neither builds nor runs" in logged_in("logs", name).stderr
+    logged_in("delete", name, code=130)
+    logged_in("delete", name, "-y")
+    assert name not in logged_in("list").stdout
+    assert name in logged_in("list", "--all", "-f", f"name={name}").stdout
+
+
+def test_errors_read_like_those_of_a_compiler(logged_in: Run, site: Path) -> None:
+    (site / "index.html").unlink()
+    (site / "app.py").write_text("import gradio\n\ndef f(:\n    pass\n")
+    done = logged_in("create", "site", code=3)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("error[syntax_error]: app.py is not valid Python")
+    assert lines[1:5] == [" --> app.py:3", "  |", "3 | def f(:", "  |"]
+    assert lines[5].startswith("  = help: ")
+    assert "\x1b" not in done.stderr
+    told = json.loads(logged_in("create", "site", "--json", code=3).stdout)["error"]
+    assert (told["issues"][0]["path"], told["issues"][0]["line"]) == ("app.py", 3)
+
+
+def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
+    assert "static\t" in logged_in("types").stdout
+    assert "landing" in logged_in("types", "static").stdout
+    written = logged_in("init", "static", "new").stdout.split()
+    assert {"new/index.html", "new/params.js"} <= set(written), "its page shows what the parameters say"
+    assert all((tmp_path / "work" / path).is_file() for path in written)
+    assert "there already" in logged_in("init", "static", "new", code=3).stderr
+    logged_in("init", "static", "new", "--force")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("create",), "Which files?"),
+        (("create", "nowhere"), "does not exist"),
+        (("update", "x"), "Nothing to change"),
+        (("create", "site", "-p", "x"), "NAME=VALUE"),
+        (("create", "site", "-s", "NOT_THERE"), "no environment variable"),
+        (("list", "--profile", "nobody"), "There is no profile nobody"),
+        (("lits",), "No such command"),
+        (("list", "--url", "127.0.0.1"), "must be the address"),
+    ],
+)
+def test_wrong_use_is_told(logged_in: Run, site: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = logged_in(*arguments, code=2)
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_exit_codes(logged_in: Run, site: Path, name: str) -> None:
+    logged_in("show", "no-such-space", code=4)
+    logged_in("create", "site", "--name", name, "--timeout", "0", code=6)
+    logged_in("list", "--url", "http://127.0.0.1:1", code=4, ASSEMBLER_TOKEN="x", ASSEMBLER_PATIENCE="0")
+
+
+def test_help_is_fast_and_imports_neither_server_nor_client(run: Run) -> None:
+    program = "import sys; from assembler_client.cli import cli; cli(['--help'], standalone_mode=False)"
+    program += "; print(sorted({name.split('.')[0] for name in sys.modules}))"
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT / "client")}
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    modules = set(eval(shown.stdout.splitlines()[-1]))
+    assert not modules & {"httpx", "pydantic", "rich", "flask", "sqlalchemy", "celery"}
+    assert "create" in shown.stdout and "Make a Space" in shown.stdout
+
+
+def test_client_commands_import_nothing_of_the_server() -> None:
+    program = "import sys; import assembler_client.cli as c; [c.cli.get_command(None, name) for name in c.COMMANDS]"
+    program += (
+        "; import assembler_client.assembler; print([n for n in sys.modules if n.startswith('assembler_runner')])"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT / "client")}
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_texts_of_others_do_not_steer_the_terminal() -> None:
+    assert printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07\tb\n\x08c\x9bd") == "ared\tb\ncd"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(run: Run, shell: str) -> None:
+    assert "_ASSEMBLER_COMPLETE" in run("completion", shell).stdout
+    if shell == "bash":
+        done = run(_ASSEMBLER_COMPLETE="bash_complete", COMP_WORDS="assembler cre", COMP_CWORD="1")
+        assert done.stdout == "plain,create\n"
