@@ -1,0 +1,178 @@
+"""How fast workers empty the queue."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from assembler_runner import preparing, spaces
+from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.app import create_app
+from assembler_runner.database import db, utcnow
+from assembler_runner.host import EXTENSION, Host
+from assembler_runner.models import SpaceRequest
+from assembler_runner.rights import PERMISSIONS, Account
+from assembler_runner.settings import load
+from benchmarks import stage
+from benchmarks.measuring import Goal, Plot, Result, in_turn, timed
+from tests.chaos.stage import Hub
+from tests.services import wait_until
+
+WHAT = (
+    "Jobs a second that workers finish from a full queue, at {ms} ms per call of the Hub, PostgreSQL and Redis, by "
+    "jobs at the same time (`CONCURRENCY` over all worker processes). Every job makes a Space of three files. The Hub "
+    "lets an account make one Space at a time, so the jobs belong to {accounts} realms with an account each. `floor` "
+    "is jobs at the same time ÷ ({calls} calls one after the other × their time); `bare script` makes the same Spaces "
+    "with huggingface_hub in as many threads of one process, and writes nothing down."
+)
+WHY = "a job takes 35 ms of its worker's processor, which was busy; the bare script misses it, too"
+CALLS = 3
+ACCOUNTS = 128
+ROUNDS_EACH = 6
+
+
+def run(quick: bool) -> Result:
+    """Runs the benchmark."""
+    latency, accounts = (0.02, 4) if quick else (0.1, ACCOUNTS)
+    cases = [(1, 2)] if quick else [(1, 1), (1, 8), (1, 32), (1, 128), (2, 32), (2, 128)]
+    what = WHAT.format(ms=round(latency * 1000), accounts=accounts, calls=CALLS)
+    result = Result("drain", what, plot=Plot("jobs at once", ["service /s", "bare script /s", "floor /s"], "/s"))
+    with stage.hub(latency) as hub, stage.database("postgresql") as database:
+        tokens = [f"hf_bench_{number}" for number in range(accounts)]
+        for number, token in enumerate(tokens):
+            hub.ask("POST", "accounts", {"token": token, "name": f"bench-{number}"})
+        filler = _Filler(database, hub, tokens)
+        for processes, parallel in cases:
+            result.rows.append(_row(filler, hub, processes, parallel, latency, 1 if quick else 3))
+    for row in result.rows:
+        if row["jobs at once"] == 32:
+            text = f"drain with 32 jobs at once in {row['processes']} process(es): part of the floor"
+            result.goals.append(Goal(text, row["÷ floor"], 0.9, why=WHY))
+    return result
+
+
+class _Filler:
+    """Fills the queue as the API would, in this process, and tells when it is empty."""
+
+    def __init__(self, database: str, hub: Hub, tokens: list[str]) -> None:
+        self.settings = {
+            "SQLALCHEMY_DATABASE_URI": database,
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": "hf_alice",
+            "RESEND_SECONDS": "600",
+        }
+        settings = load({}, **(stage.KEYS | {"SQLALCHEMY_DATABASE_URI": database, "RESEND_SECONDS": 600.0}))
+        self.app: Flask = create_app(settings, Path(tempfile.mkdtemp(prefix="assembler-bench-")))
+        self.host: Host = self.app.extensions[EXTENSION]
+        self.tokens = tokens
+        with self.app.app_context():
+            self.accounts = [self._account(number, token) for number, token in enumerate(tokens)]
+
+    def fill(self, jobs: int) -> list[str]:
+        """Puts jobs into the queue; nobody is told of them."""
+        spaces.wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # sent later, all at once
+        found = []
+        with self.app.app_context():
+            for number in range(jobs):
+                account = self.accounts[number % len(self.accounts)]
+                files = {path: text.encode() for path, text in stage.files(2).items()}
+                data = {"space_type": "static", "files": files, "target": "huggingface"}
+                prepared = preparing.prepare(self.host, account, data, [])
+                answer = spaces.submit(self.host, account, prepared, lambda space: {"id": space.latest_request.id})
+                found.append(answer["id"])
+                db.session.remove()
+        return found
+
+    def seconds(self, request_ids: list[str]) -> float:
+        """Waits until all are done; returns the time from the first claim to the last end."""
+        mine = SpaceRequest.id.in_(request_ids)
+
+        def left() -> int:
+            with self.app.app_context():
+                count = sa.select(sa.func.count()).where(mine, SpaceRequest.finished_at.is_(None))
+                return db.session.scalar(count) or 0
+
+        wait_until(lambda: left() == 0, "the queue is empty", 300, every=0.2)
+        with self.app.app_context():
+            status = db.session.scalars(sa.select(SpaceRequest.status).where(mine).distinct()).all()
+            assert list(status) == ["succeeded"], status
+            first, last = db.session.execute(
+                sa.select(sa.func.min(SpaceRequest.started_at), sa.func.max(SpaceRequest.finished_at)).where(mine)
+            ).one()
+            return float((last - first).total_seconds())
+
+    def _account(self, number: int, token: str) -> Account:
+        name = f"bench-{number}"
+        realm = Realm(name=name, display_name=name)
+        db.session.add(realm)
+        db.session.flush()
+        known = {"account_name": name, "plan": "pro", "role": "write", "orgs": [], "namespaces": [name]}
+        sealed = self.host.vault.seal({"token": token})
+        db.session.add(
+            HubCredential(
+                realm_id=realm.id,
+                sealed_token=sealed,
+                key_id=self.host.vault.key_id,
+                default_namespace=name,
+                checked_at=utcnow(),
+                **known,
+            )
+        )
+        account = Account(f"account-{number}", name, realm.id, name, "user", frozenset(PERMISSIONS))
+        db.session.commit()
+        return account
+
+
+def _row(filler: _Filler, hub: Hub, processes: int, parallel: int, latency: float, rounds: int) -> dict[str, Any]:
+    jobs = max(ROUNDS_EACH * parallel, 4)
+    floor = parallel / (CALLS * latency)
+    with _workers(filler, processes, parallel) as queue:
+
+        def service() -> float:
+            waiting = filler.fill(jobs)
+            stage.send(queue, waiting)
+            return jobs / filler.seconds(waiting)
+
+        runs = in_turn(
+            {"service": service, "bare script": lambda: jobs / _bare(hub, filler.tokens, jobs, parallel)}, rounds
+        )
+    row: dict[str, Any] = {"processes": processes, "jobs at once": parallel}
+    row |= {f"{name} /s": round(side.median, 1) for name, side in runs.items()}
+    row["floor /s"] = round(floor, 1)
+    row["÷ floor"] = round(runs["service"].median / floor, 2)
+    row["÷ bare script"] = round(runs["service"].median / runs["bare script"].median, 2)
+    return row
+
+
+@contextmanager
+def _workers(filler: _Filler, processes: int, parallel: int) -> Iterator[dict[str, str]]:
+    with ExitStack() as stack:
+        queue = stack.enter_context(stage.queue())
+        settings = filler.settings | queue | {"CONCURRENCY": str(-(-parallel // processes))}
+        for _ in range(processes):
+            stack.enter_context(stage.worker(**settings))
+        yield queue
+
+
+def _bare(hub: Hub, tokens: list[str], jobs: int, parallel: int) -> float:
+    apis = [HfApi(endpoint=hub.url, token=token) for token in tokens]
+    tree = {path: text.encode() for path, text in stage.files(2).items()}
+    tree["README.md"] = b"---\nsdk: static\n---\n"
+
+    def publish(number: int) -> None:
+        api = apis[number % len(apis)]
+        repo = f"bench-{number % len(apis)}/bare-{stage.new_name()}"
+        api.create_repo(repo, repo_type="space", space_sdk="static")
+        operations = [CommitOperationAdd(path, content) for path, content in tree.items()]
+        api.create_commit(repo, operations, commit_message="Publish", repo_type="space")
+
+    with ThreadPoolExecutor(parallel) as pool:
+        return timed(lambda: list(pool.map(publish, range(jobs))))
