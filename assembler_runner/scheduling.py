@@ -38,6 +38,27 @@ class QueueFull(AssemblerError):
     default_hint = "Send the request again after the time in Retry-After."
 
 
+# Made once: to put a statement together takes longer than to send it.
+_unfinished = SpaceRequest.status.in_((QUEUED, RUNNING))
+_own = (
+    sa.select(sa.func.count())
+    .where(_unfinished, SpaceRequest.owner_id == sa.bindparam("owner_id", type_=sa.String))
+    .scalar_subquery()
+)
+_ahead = (
+    sa.select(sa.func.count())
+    .where(
+        _unfinished,
+        SpaceRequest.realm_id == sa.bindparam("realm_id", type_=sa.String),
+        SpaceRequest.turn_round <= _own,
+    )
+    .scalar_subquery()
+)
+_TURN = sa.select(_own, _ahead, database_now())
+_WAITING = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)
+_BEFORE = _WAITING.where(SpaceRequest.turn_at < sa.bindparam("turn_at", type_=sa.Double))
+
+
 @dataclass(frozen=True)
 class Turn:
     """When a request is to be taken up.
@@ -55,13 +76,8 @@ class Turn:
 
 def give_turn(session: Session, realm_id: str, owner_id: str) -> Turn:
     """Returns the turn of a new request."""
-    unfinished = SpaceRequest.status.in_((QUEUED, RUNNING))
-    own = sa.select(sa.func.count()).where(unfinished, SpaceRequest.owner_id == owner_id).scalar_subquery()
-    round_, now = session.execute(sa.select(own, database_now())).one()
-    ahead = sa.select(sa.func.count()).where(
-        unfinished, SpaceRequest.realm_id == realm_id, SpaceRequest.turn_round <= round_
-    )
-    return Turn(round_, float(now) + SLICE_SECONDS * (session.scalar(ahead) or 0), float(now))
+    round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
+    return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
 
 
 def next_requests(session: Session, limit: int = 8) -> list[str]:
@@ -86,8 +102,7 @@ def position(session: Session, request: SpaceRequest) -> int | None:
     """Returns the place of a request in the queue, from 1; None if it does not wait."""
     if request.status != QUEUED:
         return None
-    ahead = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED, SpaceRequest.turn_at < request.turn_at)
-    return 1 + (session.scalar(ahead) or 0)
+    return 1 + (session.scalar(_BEFORE, {"turn_at": request.turn_at}) or 0)
 
 
 def load_positions(session: Session, requests: Iterable[SpaceRequest]) -> None:
@@ -126,7 +141,7 @@ def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
     Raises:
         QueueFull: with the seconds after which to try again.
     """
-    waiting = session.scalar(sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)) or 0
+    waiting = session.scalar(_WAITING) or 0
     rate = _rate(session)
     wait = waiting / rate if rate else 0.0
     if waiting >= most:

@@ -51,8 +51,9 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree) -> Comm
             head = target.head(space)
             surplus = head.paths - set(tree) - target.own_files
             if head.created_at is not None and head.created_at != job.made_at:
-                jobs.write(job, {}, space={"made_at": head.created_at})
-            jobs.check_cancelled(job)
+                jobs.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True)
+            else:
+                jobs.check_cancelled(job)
             try:
                 return commit(frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
             except HeadMoved:
@@ -63,10 +64,12 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree) -> Comm
 
 
 def _make(job: Job, target: Target) -> PublishedSpace:
-    jobs.check_cancelled(job)
-    space = jobs.lost_creation(job, target) if job.create_sent_at else None
+    space = None
+    if job.create_sent_at:
+        jobs.check_cancelled(job)
+        space = jobs.lost_creation(job, target)
     if space is None:
-        jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()})
+        jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()}, unless_cancelled=True)
         space = _send(job, target)
     jobs.remember_space(job, space)
     return space
