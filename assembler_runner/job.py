@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.database import database_now, db, reading, utcnow
+from assembler_runner.database import commit_lightly, database_now, db, reading, utcnow
 from assembler_runner.errors import Conflict, NameTaken
 from assembler_runner.host import Host
 from assembler_runner.models import RUNNING, Space, SpaceRequest, hold_space, record_event
@@ -193,6 +193,7 @@ def write(
     space: dict[str, Any] | None = None,
     event: tuple[str, str] | None = None,
     unless_cancelled: bool = False,
+    lightly: bool = False,
 ) -> None:
     """Writes what an attempt has learnt, only while the claim holds.
 
@@ -202,6 +203,7 @@ def write(
         space: columns of its Space to set.
         event: type and message of an event to append.
         unless_cancelled: write nothing if the request was cancelled.
+        lightly: it may be lost when the power fails.
     Raises:
         LeaseLost: it does not hold any more.
         Cancelled: it was cancelled, and that was asked about.
@@ -226,7 +228,10 @@ def write(
     if event:
         type, message = event
         record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    db.session.commit()
+    if lightly:
+        commit_lightly()
+    else:
+        db.session.commit()
 
 
 @reading()
@@ -294,7 +299,9 @@ def remember_space(job: Job, space: PublishedSpace) -> Job:
         LeaseLost: the claim does not hold any more.
     """
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
-    write(job, {}, space=names, event=("created", f"The Space {space.namespace}/{space.name} was created."))
+    told = ("created", f"The Space {space.namespace}/{space.name} was created.")
+    # Lost with the power it is found again: that the call was sent is on the disk.
+    write(job, {}, space=names, event=told, lightly=True)
     return replace(job, space=space)
 
 

@@ -12,7 +12,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
+from assembler_runner.database import (
+    Base,
+    JsonText,
+    Timestamps,
+    UtcDateTime,
+    db,
+    deliveries,
+    endings,
+    id_column,
+    tell_when_committed,
+    utcnow,
+)
 from assembler_runner.webhook_models import PENDING, Webhook, WebhookDelivery
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
@@ -235,6 +246,7 @@ class SpaceRequest(Timestamps, Base):
             where.append(condition)
         if status in FINISHED:
             values.setdefault("finished_at", utcnow())
+            tell_when_committed(session, endings)
         changed = sa.update(SpaceRequest).where(*where).values(status=status, updated_at=utcnow(), **values)
         result = session.execute(changed, execution_options={"synchronize_session": False})
         if result.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
@@ -353,6 +365,7 @@ def _tell_webhooks(session: Session, event: Event) -> None:
     for webhook_id, event_types in session.execute(_TOLD, given).all():
         if not event_types or event.type in event_types:
             session.flush()
+            tell_when_committed(session, deliveries)
             session.add(
                 WebhookDelivery(webhook_id=webhook_id, event_id=event.id, status=PENDING, created_at=event.created_at)
             )
@@ -376,13 +389,8 @@ _COUNTED = (
     .values(event_count=_SPACES.c.event_count + 1, updated_at=_SPACES.c.updated_at)
 )
 # What becomes of a Space is told to the callback of the request that was its last.
-_LAST = (
-    sa.select(_REQUESTS.c.id)
-    .where(_REQUESTS.c.space_id == _space_id)
-    .order_by(_REQUESTS.c.created_at.desc(), _REQUESTS.c.id)
-    .limit(1)
-    .scalar_subquery()
-)
+_of_space = sa.select(_REQUESTS.c.id).where(_REQUESTS.c.space_id == _space_id)
+_LAST = _of_space.order_by(_REQUESTS.c.created_at.desc(), _REQUESTS.c.id).limit(1).scalar_subquery()
 _TOLD = sa.select(_WEBHOOKS.c.id, _WEBHOOKS.c.event_types).where(
     _WEBHOOKS.c.realm_id == sa.select(_SPACES.c.realm_id).where(_SPACES.c.id == _space_id).scalar_subquery(),
     _WEBHOOKS.c.active,

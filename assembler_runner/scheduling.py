@@ -55,6 +55,25 @@ _ahead = (
     .scalar_subquery()
 )
 _TURN = sa.select(_own, _ahead, database_now())
+_other = aliased(SpaceRequest)
+_earlier_unfinished = (
+    sa.exists()
+    .where(
+        _other.space_id == SpaceRequest.space_id,
+        _other.number < SpaceRequest.number,
+        _other.status.in_((QUEUED, RUNNING)),
+    )
+    .correlate(SpaceRequest)
+)
+_NEXT = (
+    sa.select(SpaceRequest.id)
+    .where(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now(), ~_earlier_unfinished)
+    .order_by(SpaceRequest.turn_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_FIRST = sa.select(SpaceRequest.id).where(
+    SpaceRequest.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
+)
 _WAITING = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)
 _BEFORE = _WAITING.where(SpaceRequest.turn_at < sa.bindparam("turn_at", type_=sa.Double))
 
@@ -82,20 +101,12 @@ def give_turn(session: Session, realm_id: str, owner_id: str) -> Turn:
 
 def next_requests(session: Session, limit: int = 8) -> list[str]:
     """Returns the waiting requests whose turn it is, in order; of each Space the first one only."""
-    waiting = sa.and_(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now())
-    query = sa.select(SpaceRequest.id).where(waiting, ~earlier_unfinished()).order_by(SpaceRequest.turn_at).limit(limit)
-    return list(session.scalars(query))
+    return list(session.scalars(_NEXT, {"limit": limit}))
 
 
-def earlier_unfinished() -> sa.ColumnElement[bool]:
-    """Returns the condition that another request of the same Space comes first; for SELECT only."""
-    other = aliased(SpaceRequest)
-    unfinished = other.status.in_((QUEUED, RUNNING))
-    return (
-        sa.exists()
-        .where(other.space_id == SpaceRequest.space_id, other.number < SpaceRequest.number, unfinished)
-        .correlate(SpaceRequest)
-    )
+def is_first(session: Session, request_id: str) -> bool:
+    """Returns whether no other request of the same Space comes before one."""
+    return session.scalar(_FIRST, {"request_id": request_id}) is not None
 
 
 def position(session: Session, request: SpaceRequest) -> int | None:
