@@ -7,11 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.blob_models import Blob
 from assembler_runner.contents import Content
 from assembler_runner.database import db
 from assembler_runner.errors import Conflict, PreconditionFailed
 from assembler_runner.host import Host
-from assembler_runner.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Blob, Space, SpaceRequest
+from assembler_runner.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Space, SpaceRequest
 
 CHANGING = RELEASES | {"delete"}
 WAITING = (QUEUED, RUNNING)

@@ -8,6 +8,7 @@ from celery import Celery, Task
 from flask import Flask
 from kombu import Connection
 
+from assembler_runner import memory_broker
 from assembler_runner.errors import SettingsError
 from assembler_runner.settings import Settings
 
@@ -48,6 +49,7 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
         worker_send_task_events=not settings.BROKER_URL.startswith("memory:"),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
+        broker_transport=memory_broker.TRANSPORT if settings.BROKER_URL.startswith("memory:") else None,
         broker_transport_options=_transport_options(settings.BROKER_URL),
     )
     celery.set_default()
@@ -57,7 +59,7 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
 
 def _transport_options(broker: str) -> dict[str, Any]:
     if broker.startswith("memory:"):
-        return {"polling_interval": 0.02}
+        return {}
     if broker.startswith(("redis:", "rediss:")):
         return {
             "visibility_timeout": 600,
@@ -71,8 +73,8 @@ def _transport_options(broker: str) -> dict[str, Any]:
 
 
 def _broker_url(broker: str) -> str:
-    # kombu warns of every connection to a broker without a host name.
     if broker.startswith("memory:"):
+        # kombu warns of every connection to a broker without a host name.
         return "memory://localhost/"
     try:
         # Without a scheme kombu would take the default broker.

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from assembler_runner.blob_models import Blob
 from assembler_runner.bucket_models import BucketFile
 from assembler_runner.database import db, utcnow
 from assembler_runner.host import Host
-from assembler_runner.models import Blob, RequestFile
+from assembler_runner.models import RequestFile
 from assembler_runner.storage import UNUSED_AFTER
 
 log = logging.getLogger(__name__)

@@ -57,16 +57,22 @@ def _take(account: str, claim: str) -> None:
         SpaceRequest.due_at > database_now(),
     )
     free = (CreationTurn.account == account) & (CreationTurn.owner.is_(None) | ~alive)
-    insert_rows(db.session(), CreationTurn, [{"account": account, "owner": None}])
+    known = False
     while True:
         taken = db.session.execute(
             sa.update(CreationTurn).where(free).values(owner=claim),
             execution_options={"synchronize_session": False},
         )
+        got_it = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+        if not got_it and not known:
+            insert_rows(db.session(), CreationTurn, [{"account": account, "owner": None}])
         # Whose power fails creates nothing any more.
         commit_lightly()
-        if taken.rowcount == 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+        if got_it:
             return
+        if not known:
+            known = True
+            continue
         if time.monotonic() > deadline:
             raise _busy()
         # Another worker's process gives it back; nothing here is told of it.

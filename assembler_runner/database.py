@@ -170,11 +170,31 @@ class Changes:
 
 
 changes = Changes()
+"""Anything was committed."""
+
+endings = Changes()
+"""A request has ended."""
+
+deliveries = Changes()
+"""Something is to be sent to a webhook."""
+
+_TOLD = "told"
+
+
+def tell_when_committed(session: Session, whom: Changes) -> None:
+    """Wakes those who wait for a certain change once the present transaction is committed."""
+    session.info.setdefault(_TOLD, set()).add(whom)
 
 
 @sa.event.listens_for(Session, "after_commit")
 def _committed(session: Session) -> None:
-    changes.notify()
+    for whom in (changes, *session.info.pop(_TOLD, ())):
+        whom.notify()
+
+
+@sa.event.listens_for(Session, "after_rollback")
+def _rolled_back(session: Session) -> None:
+    session.info.pop(_TOLD, None)
 
 
 def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 
 from assembler_runner.database import database_now, db, new_id
 from assembler_runner.host import Host
-from assembler_runner.models import Space
 from assembler_runner.realm_targets import LOCAL
 from assembler_runner.redaction import add_marks
 from assembler_runner.runtime_models import Following
 from assembler_runner.states import set_state
 from assembler_runner.storage import insert_rows
+from assembler_runner.targets import Target
 from assembler_runner.vault import UnreadableSecret
 
 LONGEST_GAP, SETTLE = 30, 30
@@ -35,6 +35,7 @@ def start(
     space_id: str,
     commit_oid: str | None,
     *,
+    target: Target,
     state: str,
     secrets: Mapping[str, str] | None = None,
 ) -> None:
@@ -47,20 +48,19 @@ def start(
         session: the session.
         space_id: the Space.
         commit_oid: the new commit; None for a restart, and for whatever else made the app start anew.
+        target: where it is published.
         state: the state the change has led to, as in `Target.state_after_commit`.
         secrets: secrets the Space got with it, to be known in its logs.
     """
     set_state(session, space_id, state)
-    place = sa.select(Space.realm_id, Space.target).where(Space.id == space_id)
-    realm_id, target_name = session.execute(place).one()
     insert_rows(
         session, Following, [{"space_id": space_id, "since": 0.0, "is_open": False, "has_moved": False, "errors": 0}]
     )
-    followed = target_name != LOCAL
+    followed = target.name != LOCAL
     values: dict[str, Any] = {"since": database_now(), "commit_oid": commit_oid, "first_stage": None, "owner": None}
     values |= {"is_open": followed, "has_moved": False, "errors": 0}
     values |= {"due_at": database_now() + host.settings.FOLLOW_SECONDS if followed else None}
-    values |= {"account": _account_of(host, realm_id, target_name)}
+    values |= {"account": target.account or ""}
     if secrets:
         sealed = session.scalar(sa.select(Following.sealed_marks).where(Following.space_id == space_id))
         values["sealed_marks"] = _marks(host, sealed, secrets)
@@ -194,14 +194,6 @@ def _update(session: Session, condition: Any, **values: Any) -> bool:
         sa.update(Following).where(condition).values(**values), execution_options={"synchronize_session": False}
     )
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-
-
-def _account_of(host: Host, realm_id: str, target_name: str) -> str:
-    try:
-        target = host.targets.find(realm_id, target_name)
-    except UnreadableSecret:
-        return ""
-    return (target.account if target else None) or ""
 
 
 def _marks(host: Host, sealed: str | None, secrets: Mapping[str, str]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.database import database_now, db, reading, utcnow
+from assembler_runner.database import commit_lightly, database_now, db, reading, utcnow
 from assembler_runner.errors import Conflict, NameTaken
 from assembler_runner.host import Host
 from assembler_runner.models import RUNNING, Space, SpaceRequest, hold_space, record_event
@@ -135,8 +135,8 @@ class Job:
 @reading()
 def load(host: Host, request_id: str, owner: str) -> Job:
     """Reads a claimed request."""
-    request = db.session.get_one(SpaceRequest, request_id)
-    space = db.session.get_one(Space, request.space_id)
+    both = sa.select(SpaceRequest, Space).join(Space, Space.id == SpaceRequest.space_id)
+    request, space = db.session.execute(both.where(SpaceRequest.id == request_id)).one()
     environment = request.environment or {}
     published = None
     if space.created_on_target and space.namespace is not None and space.url is not None:
@@ -192,6 +192,8 @@ def write(
     *,
     space: dict[str, Any] | None = None,
     event: tuple[str, str] | None = None,
+    unless_cancelled: bool = False,
+    lightly: bool = False,
 ) -> None:
     """Writes what an attempt has learnt, only while the claim holds.
 
@@ -200,26 +202,36 @@ def write(
         values: columns of the request to set.
         space: columns of its Space to set.
         event: type and message of an event to append.
+        unless_cancelled: write nothing if the request was cancelled.
+        lightly: it may be lost when the power fails.
     Raises:
         LeaseLost: it does not hold any more.
+        Cancelled: it was cancelled, and that was asked about.
     """
     if space or event:
         hold_space(db.session(), job.space_id)
     held = sa.update(SpaceRequest).where(
         SpaceRequest.id == job.request_id, SpaceRequest.lease_owner == job.owner, SpaceRequest.status == RUNNING
     )
+    if unless_cancelled:
+        held = held.where(~SpaceRequest.cancel_requested)
     written = db.session.execute(
         held.values(due_at=database_now() + job.host.leases.seconds, **values),
         execution_options={"synchronize_session": False},
     )
     if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
         db.session.rollback()
+        if unless_cancelled:
+            check_cancelled(job)
         raise LeaseLost
-    _write_space(job, space)
+    write_space(job, space)
     if event:
         type, message = event
         record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    db.session.commit()
+    if lightly:
+        commit_lightly()
+    else:
+        db.session.commit()
 
 
 @reading()
@@ -287,7 +299,9 @@ def remember_space(job: Job, space: PublishedSpace) -> Job:
         LeaseLost: the claim does not hold any more.
     """
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
-    write(job, {}, space=names, event=("created", f"The Space {space.namespace}/{space.name} was created."))
+    told = ("created", f"The Space {space.namespace}/{space.name} was created.")
+    # Lost with the power it is found again: that the call was sent is on the disk.
+    write(job, {}, space=names, event=told, lightly=True)
     return replace(job, space=space)
 
 
@@ -322,14 +336,17 @@ def finish(
     Returns:
         Whether it was ended here.
     """
+    hold_space(db.session(), job.space_id)
     if event:
         type, message = event
         record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    moved = SpaceRequest.move_to(db.session(), job.request_id, status, owner=job.owner, lease_owner=None, **values)
+    moved = SpaceRequest.move_to(
+        db.session(), job.request_id, status, space_id=job.space_id, owner=job.owner, lease_owner=None, **values
+    )
     if not moved:
         db.session.rollback()
         return False
-    _write_space(job, space)
+    write_space(job, space)
     if then is not None:
         then()
     db.session.commit()
@@ -365,7 +382,8 @@ def lost_creation(job: Job, target: Target) -> PublishedSpace | None:
     return space
 
 
-def _write_space(job: Job, values: dict[str, Any] | None) -> None:
+def write_space(job: Job, values: Mapping[str, Any] | None) -> None:
+    """Sets columns of the Space of a request, in the present transaction."""
     if values:
         db.session.execute(
             sa.update(Space).where(Space.id == job.space_id).values(**values),

@@ -9,11 +9,21 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
+from assembler_runner.database import (
+    Base,
+    JsonText,
+    Timestamps,
+    UtcDateTime,
+    db,
+    deliveries,
+    endings,
+    id_column,
+    tell_when_committed,
+    utcnow,
+)
 from assembler_runner.webhook_models import PENDING, Webhook, WebhookDelivery
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
@@ -204,6 +214,7 @@ class SpaceRequest(Timestamps, Base):
         request_id: str,
         status: str,
         *,
+        space_id: str | None = None,
         owner: str | None = None,
         condition: Any = None,
         **values: Any,
@@ -217,13 +228,16 @@ class SpaceRequest(Timestamps, Base):
             session: the session; the caller commits.
             request_id: the request.
             status: the new status.
+            space_id: its Space, where the caller holds that row already; None where it is to be held here.
             owner: the claim that must still hold it, for changes made by a worker.
             condition: what else must be true of the row.
             values: other columns to set.
         Returns:
             Whether it was changed.
         """
-        hold_space_of(session, request_id)
+        space_id = space_id or hold_space_of(session, request_id)
+        if space_id is None:
+            return False
         sources = [source for source, targets in TRANSITIONS.items() if status in targets]
         where = [SpaceRequest.id == request_id, SpaceRequest.status.in_(sources)]
         if owner is not None:
@@ -232,26 +246,24 @@ class SpaceRequest(Timestamps, Base):
             where.append(condition)
         if status in FINISHED:
             values.setdefault("finished_at", utcnow())
+            tell_when_committed(session, endings)
         changed = sa.update(SpaceRequest).where(*where).values(status=status, updated_at=utcnow(), **values)
         result = session.execute(changed, execution_options={"synchronize_session": False})
         if result.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
             return False
         session.expire_all()
-        space_id = session.scalars(sa.select(SpaceRequest.space_id).where(SpaceRequest.id == request_id)).one()
         record_event(session, status, space_id=space_id, request_id=request_id, data=_status_data(values))
         return True
 
 
 def hold_space(session: Session, space_id: str) -> None:
     """Holds the row of a Space until the transaction ends: what is decided about it is decided by one at a time."""
-    session.execute(sa.select(Space.id).where(Space.id == space_id).with_for_update())
+    session.execute(_HELD, {"space_id": space_id})
 
 
-def hold_space_of(session: Session, request_id: str) -> None:
-    """Holds the row of the Space of a request; see :func:`hold_space`."""
-    space_id = session.scalar(sa.select(SpaceRequest.space_id).where(SpaceRequest.id == request_id))
-    if space_id is not None:
-        hold_space(session, space_id)
+def hold_space_of(session: Session, request_id: str) -> str | None:
+    """Holds the row of the Space of a request, see :func:`hold_space`; returns its id, None without such a request."""
+    return session.scalar(_HELD_OF, {"request_id": request_id})
 
 
 def _status_data(values: dict[str, Any]) -> dict[str, Any]:
@@ -300,32 +312,6 @@ class Event(Base):
     __table_args__ = (sa.Index("ix_events_space_id_id", "space_id", "id"), Base.__table_args__)
 
 
-class Blob(Base):
-    """Content by its SHA-256; the bytes stand in the file store."""
-
-    __tablename__ = "blobs"
-
-    sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    size: Mapped[int] = mapped_column(sa.BigInteger)
-    used_at: Mapped[datetime] = mapped_column(
-        UtcDateTime,
-        default=utcnow,
-        server_default="2000-01-01",
-        index=True,
-        doc="When somebody was last about to refer to it, UTC.",
-    )
-
-
-class BlobChunk(Base):
-    """A piece of a blob, for the file store `database`."""
-
-    __tablename__ = "blob_chunks"
-
-    sha256: Mapped[str] = mapped_column(sa.ForeignKey("blobs.sha256", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    content: Mapped[bytes] = mapped_column(sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"))
-
-
 class CreationTurn(Base):
     """Who may send a create call for an account of a target: the Hub refuses creations of one account that overlap."""
 
@@ -367,11 +353,7 @@ def record_event(
         message: the same for people.
         data: details.
     """
-    counted = sa.update(Space).where(Space.id == space_id)
-    session.execute(
-        counted.values(event_count=Space.event_count + 1, updated_at=Space.updated_at),
-        execution_options={"synchronize_session": False},
-    )
+    session.execute(_COUNTED, {"space_id": space_id})
     event = Event(space_id=space_id, request_id=request_id, type=type, message=message, data=data or {})
     session.add(event)
     _tell_webhooks(session, event)
@@ -379,21 +361,39 @@ def record_event(
 
 def _tell_webhooks(session: Session, event: Event) -> None:
     """Writes what is to be sent with the event: it is sent if, and only if, the event has happened."""
-    request_id = event.request_id
-    if request_id is None:
-        # What becomes of a Space is told to the callback of the request that was its last.
-        of_space = sa.select(SpaceRequest.id).where(SpaceRequest.space_id == event.space_id)
-        request_id = session.scalar(of_space.order_by(SpaceRequest.created_at.desc(), SpaceRequest.id).limit(1))
-    realm_id = sa.select(Space.realm_id).where(Space.id == event.space_id).scalar_subquery()
-    told = sa.select(Webhook.id, Webhook.event_types).where(
-        Webhook.realm_id == realm_id,
-        Webhook.active,
-        Webhook.space_id.is_(None) | (Webhook.space_id == event.space_id),
-        Webhook.request_id.is_(None) | (Webhook.request_id == request_id),
-    )
-    for webhook_id, event_types in session.execute(told).all():
+    given = {"space_id": event.space_id, "request_id": event.request_id}
+    for webhook_id, event_types in session.execute(_TOLD, given).all():
         if not event_types or event.type in event_types:
             session.flush()
+            tell_when_committed(session, deliveries)
             session.add(
                 WebhookDelivery(webhook_id=webhook_id, event_id=event.id, status=PENDING, created_at=event.created_at)
             )
+
+
+# Made once: these are most of what a worker and a call of the API send to the database, and to put a statement together
+# takes longer than to send it. They are statements on tables, so nothing is flushed before them.
+_SPACES: Any = Space.__table__
+_REQUESTS, _WEBHOOKS = SpaceRequest.__table__, Webhook.__table__
+_space_id, _request_id = sa.bindparam("space_id", type_=sa.String), sa.bindparam("request_id", type_=sa.String)
+
+_HELD = sa.select(_SPACES.c.id).where(_SPACES.c.id == _space_id).with_for_update()
+_HELD_OF = (
+    sa.select(_SPACES.c.id)
+    .where(_SPACES.c.id == sa.select(_REQUESTS.c.space_id).where(_REQUESTS.c.id == _request_id).scalar_subquery())
+    .with_for_update()
+)
+_COUNTED = (
+    sa.update(_SPACES)
+    .where(_SPACES.c.id == _space_id)
+    .values(event_count=_SPACES.c.event_count + 1, updated_at=_SPACES.c.updated_at)
+)
+# What becomes of a Space is told to the callback of the request that was its last.
+_of_space = sa.select(_REQUESTS.c.id).where(_REQUESTS.c.space_id == _space_id)
+_LAST = _of_space.order_by(_REQUESTS.c.created_at.desc(), _REQUESTS.c.id).limit(1).scalar_subquery()
+_TOLD = sa.select(_WEBHOOKS.c.id, _WEBHOOKS.c.event_types).where(
+    _WEBHOOKS.c.realm_id == sa.select(_SPACES.c.realm_id).where(_SPACES.c.id == _space_id).scalar_subquery(),
+    _WEBHOOKS.c.active,
+    _WEBHOOKS.c.space_id.is_(None) | (_WEBHOOKS.c.space_id == _space_id),
+    _WEBHOOKS.c.request_id.is_(None) | (_WEBHOOKS.c.request_id == sa.func.coalesce(_request_id, _LAST)),
+)

@@ -19,7 +19,7 @@ from assembler_runner import job as jobs
 from assembler_runner.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.cleanup import clean_up, leave_to_clean_up
 from assembler_runner.correlation import call_id, space_request_id, working_on
-from assembler_runner.database import database_now, db, new_id, reading, utcnow
+from assembler_runner.database import commit_lightly, database_now, db, new_id, utcnow
 from assembler_runner.errors import AssemblerError, RateLimited
 from assembler_runner.host import Host
 from assembler_runner.job import Cancelled, Job, LeaseLost
@@ -36,7 +36,7 @@ from assembler_runner.models import (
     hold_space_of,
     record_event,
 )
-from assembler_runner.scheduling import earlier_unfinished, next_requests
+from assembler_runner.scheduling import is_first, next_requests
 from assembler_runner.states import DELETED, set_state
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,11 @@ def run_next(host: Host, woken_for: str) -> str | None:
         db.session.rollback()
         clean_up(host, woken_for)
     first = [woken_for] if status == RUNNING else []
-    candidates = [*first, *next_requests(db.session())]
-    db.session.rollback()
-    for request_id in candidates:
+    # The first claim goes on in the transaction that has looked.
+    for request_id in [*first, *next_requests(db.session())]:
         if run(host, request_id):
             return successor(request_id)
+    db.session.rollback()
     return None
 
 
@@ -122,9 +122,8 @@ def claim(request_id: str, seconds: float) -> str | None:
     """
     owner = new_id()
     # Under the lock of the Space: of its requests only the first one is taken up.
-    hold_space_of(db.session(), request_id)
-    first = sa.select(SpaceRequest.id).where(SpaceRequest.id == request_id, ~earlier_unfinished())
-    if db.session.scalar(first) is None:
+    space_id = hold_space_of(db.session(), request_id)
+    if space_id is None or not is_first(db.session(), request_id):
         db.session.rollback()
         return None
     waiting = sa.and_(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now())
@@ -133,13 +132,15 @@ def claim(request_id: str, seconds: float) -> str | None:
         db.session(),
         request_id,
         RUNNING,
+        space_id=space_id,
         condition=sa.or_(waiting, silent),
         lease_owner=owner,
         attempts=SpaceRequest.attempts + 1,
         due_at=database_now() + seconds,
         started_at=sa.func.coalesce(SpaceRequest.started_at, utcnow()),
     )
-    db.session.commit()
+    # Lost with the power the request waits again, and nothing was done for it: what is done is written down first.
+    commit_lightly()
     return owner if claimed else None
 
 
@@ -214,26 +215,28 @@ def _work(job: Job) -> str:
 
 
 def _succeed(job: Job, done: Done) -> None:
-    overtaken = _is_overtaken(job)
-    space = {} if overtaken else dict(done.space)
     values = {"error": None, **done.request}
     secrets = jobs.secrets_of(job)
 
     def follow() -> None:
-        if done.state is None or overtaken:
+        if _is_overtaken(job):
+            return
+        jobs.write_space(job, done.space)
+        if done.state is None:
             return
         if done.state == DELETED:
             set_state(db.session(), job.space_id, DELETED)
             following.stop(db.session(), job.space_id)
             return
         oid = None if done.request.get("unchanged") else done.request.get("commit_oid")
-        following.start(job.host, db.session(), job.space_id, oid, state=done.state, secrets=secrets)
+        following.start(
+            job.host, db.session(), job.space_id, oid, target=job.usable_target(), state=done.state, secrets=secrets
+        )
 
-    if jobs.finish(job, SUCCEEDED, space=space, event=done.event, then=follow, **values):
+    if jobs.finish(job, SUCCEEDED, event=done.event, then=follow, **values):
         log.info("request %s %s", job.request_id, done.told)
 
 
-@reading()
 def _is_overtaken(job: Job) -> bool:
     """Returns whether a later change of the Space is done already: what is true of the Space comes from that one."""
     later = sa.select(sa.func.count()).where(
@@ -242,9 +245,7 @@ def _is_overtaken(job: Job) -> bool:
         SpaceRequest.status == SUCCEEDED,
         SpaceRequest.action.in_(RELEASES | {"delete", "move"}),
     )
-    found = db.session.scalar(later)
-    db.session.rollback()
-    return bool(found)
+    return bool(db.session.scalar(later))
 
 
 def _settle(job: Job, problem: AssemblerError) -> str:

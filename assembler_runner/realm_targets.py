@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+from flask import g, has_request_context
 
 from assembler_runner.account_models import HubCredential, Realm
 from assembler_runner.database import db
@@ -22,6 +23,14 @@ from assembler_runner.targets.huggingface import HubAccount, HuggingFaceTarget
 from assembler_runner.vault import Vault
 
 LOCAL, HUB = "local", "huggingface"
+
+# Made once: to put a statement together takes longer than to send it.
+_ACCESS = (
+    sa.select(HubCredential, Realm.name, Realm.share_default_hub)
+    .select_from(Realm)
+    .outerjoin(HubCredential, HubCredential.realm_id == Realm.id)
+    .where(Realm.id == sa.bindparam("realm_id", type_=sa.String))
+)
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,19 @@ class RealmTargets:
         return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT, self._work_folder)
 
     def access(self, realm_id: str) -> HubAccess | None:
-        """Returns how a realm reaches the Hub, None if it does not."""
-        credential = db.session.get(HubCredential, realm_id)
+        """Returns how a realm reaches the Hub, None if it does not; looked up once for each call of the API."""
+        if not has_request_context():
+            return self._access(realm_id)
+        known: dict[str, HubAccess | None] = g.setdefault("hub_access", {})
+        if realm_id not in known:
+            known[realm_id] = self._access(realm_id)
+        return known[realm_id]
+
+    def _access(self, realm_id: str) -> HubAccess | None:
+        credential, shares_default = self._looked_up(realm_id)
         if credential is not None:
             return HubAccess(tuple(credential.namespaces), credential.default_namespace)
-        return HubAccess(None, None) if self._shares_default(realm_id) else None
+        return HubAccess(None, None) if shares_default else None
 
     def names(self, realm_id: str) -> list[str]:
         """Returns the names of a realm's targets."""
@@ -104,13 +121,14 @@ class RealmTargets:
         Raises:
             UnreadableSecret: it was sealed with a key that is gone.
         """
-        credential = db.session.get(HubCredential, realm_id)
+        credential, shares_default = self._looked_up(realm_id)
         if credential is not None:
             return self._vault.open(credential.sealed_token)["token"]
-        return self._settings.HF_TOKEN if self._shares_default(realm_id) else None
+        return self._settings.HF_TOKEN if shares_default else None
 
-    def _shares_default(self, realm_id: str) -> bool:
-        if not self._settings.HF_TOKEN:
-            return False
-        row = db.session.execute(sa.select(Realm.name, Realm.share_default_hub).where(Realm.id == realm_id)).first()
-        return row is not None and (row.name == MASTER_REALM or row.share_default_hub)
+    def _looked_up(self, realm_id: str) -> tuple[HubCredential | None, bool]:
+        """Returns the realm's own token, if it has one, and whether it may use the service's own."""
+        row = db.session.execute(_ACCESS, {"realm_id": realm_id}).first()
+        if row is None:
+            return None, False
+        return row[0], bool(self._settings.HF_TOKEN) and (row.name == MASTER_REALM or row.share_default_hub)

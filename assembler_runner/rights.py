@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -172,25 +173,34 @@ def account_of(row: User | Robot, session_id: str | None = None) -> Account:
 
 def permissions_of(row: User | Robot) -> frozenset[str]:
     """Returns the names of all permissions of a user or robot, by its roles and directly."""
-    if isinstance(row, User):
-        roles = sa.select(UserRole.role_id).where(UserRole.user_id == row.id)
-        direct = sa.select(UserPermission.permission_id).where(UserPermission.user_id == row.id)
-    else:
-        roles = sa.select(RobotRole.role_id).where(RobotRole.robot_id == row.id)
-        direct = sa.select(RobotPermission.permission_id).where(RobotPermission.robot_id == row.id)
-    by_role = sa.select(RolePermission.permission_id).where(RolePermission.role_id.in_(roles))
-    found = _names(sa.or_(Permission.id.in_(by_role), Permission.id.in_(direct)))
+    found = _known(db.session.scalars(_permissions_held(type(row)), {"holder": row.id}))
     return found if row.realm.name == MASTER_REALM else found - MASTER_ONLY
 
 
 def permissions_of_role(role_id: str) -> frozenset[str]:
     """Returns the names of the permissions of a role."""
-    return _names(Permission.id.in_(sa.select(RolePermission.permission_id).where(RolePermission.role_id == role_id)))
+    of_role = sa.select(RolePermission.permission_id).where(RolePermission.role_id == role_id)
+    return _known(db.session.scalars(_BUILT_IN.where(Permission.id.in_(of_role))))
 
 
-def _names(condition: sa.ColumnElement[bool]) -> frozenset[str]:
-    query = sa.select(Permission.name).where(Permission.built_in.is_(True), condition)
-    return frozenset(db.session.scalars(query)) & PERMISSIONS.keys()
+_BUILT_IN = sa.select(Permission.name).where(Permission.built_in.is_(True))
+
+
+@cache  # to put a statement together takes longer than to send it, and this one is sent with every call
+def _permissions_held(kind: type[User | Robot]) -> sa.Select[str]:
+    holder = sa.bindparam("holder", type_=sa.String)
+    if kind is User:
+        roles = sa.select(UserRole.role_id).where(UserRole.user_id == holder)
+        direct = sa.select(UserPermission.permission_id).where(UserPermission.user_id == holder)
+    else:
+        roles = sa.select(RobotRole.role_id).where(RobotRole.robot_id == holder)
+        direct = sa.select(RobotPermission.permission_id).where(RobotPermission.robot_id == holder)
+    by_role = sa.select(RolePermission.permission_id).where(RolePermission.role_id.in_(roles))
+    return _BUILT_IN.where(sa.or_(Permission.id.in_(by_role), Permission.id.in_(direct)))
+
+
+def _known(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names) & PERMISSIONS.keys()
 
 
 def built_in_id(kind: str, name: str) -> str:

@@ -38,6 +38,46 @@ class QueueFull(AssemblerError):
     default_hint = "Send the request again after the time in Retry-After."
 
 
+# Made once: to put a statement together takes longer than to send it.
+_unfinished = SpaceRequest.status.in_((QUEUED, RUNNING))
+_own = (
+    sa.select(sa.func.count())
+    .where(_unfinished, SpaceRequest.owner_id == sa.bindparam("owner_id", type_=sa.String))
+    .scalar_subquery()
+)
+_ahead = (
+    sa.select(sa.func.count())
+    .where(
+        _unfinished,
+        SpaceRequest.realm_id == sa.bindparam("realm_id", type_=sa.String),
+        SpaceRequest.turn_round <= _own,
+    )
+    .scalar_subquery()
+)
+_TURN = sa.select(_own, _ahead, database_now())
+_other = aliased(SpaceRequest)
+_earlier_unfinished = (
+    sa.exists()
+    .where(
+        _other.space_id == SpaceRequest.space_id,
+        _other.number < SpaceRequest.number,
+        _other.status.in_((QUEUED, RUNNING)),
+    )
+    .correlate(SpaceRequest)
+)
+_NEXT = (
+    sa.select(SpaceRequest.id)
+    .where(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now(), ~_earlier_unfinished)
+    .order_by(SpaceRequest.turn_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_FIRST = sa.select(SpaceRequest.id).where(
+    SpaceRequest.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
+)
+_WAITING = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)
+_BEFORE = _WAITING.where(SpaceRequest.turn_at < sa.bindparam("turn_at", type_=sa.Double))
+
+
 @dataclass(frozen=True)
 class Turn:
     """When a request is to be taken up.
@@ -55,39 +95,25 @@ class Turn:
 
 def give_turn(session: Session, realm_id: str, owner_id: str) -> Turn:
     """Returns the turn of a new request."""
-    unfinished = SpaceRequest.status.in_((QUEUED, RUNNING))
-    own = sa.select(sa.func.count()).where(unfinished, SpaceRequest.owner_id == owner_id).scalar_subquery()
-    round_, now = session.execute(sa.select(own, database_now())).one()
-    ahead = sa.select(sa.func.count()).where(
-        unfinished, SpaceRequest.realm_id == realm_id, SpaceRequest.turn_round <= round_
-    )
-    return Turn(round_, float(now) + SLICE_SECONDS * (session.scalar(ahead) or 0), float(now))
+    round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
+    return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
 
 
 def next_requests(session: Session, limit: int = 8) -> list[str]:
     """Returns the waiting requests whose turn it is, in order; of each Space the first one only."""
-    waiting = sa.and_(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now())
-    query = sa.select(SpaceRequest.id).where(waiting, ~earlier_unfinished()).order_by(SpaceRequest.turn_at).limit(limit)
-    return list(session.scalars(query))
+    return list(session.scalars(_NEXT, {"limit": limit}))
 
 
-def earlier_unfinished() -> sa.ColumnElement[bool]:
-    """Returns the condition that another request of the same Space comes first; for SELECT only."""
-    other = aliased(SpaceRequest)
-    unfinished = other.status.in_((QUEUED, RUNNING))
-    return (
-        sa.exists()
-        .where(other.space_id == SpaceRequest.space_id, other.number < SpaceRequest.number, unfinished)
-        .correlate(SpaceRequest)
-    )
+def is_first(session: Session, request_id: str) -> bool:
+    """Returns whether no other request of the same Space comes before one."""
+    return session.scalar(_FIRST, {"request_id": request_id}) is not None
 
 
 def position(session: Session, request: SpaceRequest) -> int | None:
     """Returns the place of a request in the queue, from 1; None if it does not wait."""
     if request.status != QUEUED:
         return None
-    ahead = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED, SpaceRequest.turn_at < request.turn_at)
-    return 1 + (session.scalar(ahead) or 0)
+    return 1 + (session.scalar(_BEFORE, {"turn_at": request.turn_at}) or 0)
 
 
 def load_positions(session: Session, requests: Iterable[SpaceRequest]) -> None:
@@ -126,7 +152,7 @@ def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
     Raises:
         QueueFull: with the seconds after which to try again.
     """
-    waiting = session.scalar(sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)) or 0
+    waiting = session.scalar(_WAITING) or 0
     rate = _rate(session)
     wait = waiting / rate if rate else 0.0
     if waiting >= most:

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from time import time
 from typing import Any, BinaryIO
@@ -22,10 +23,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from assembler_runner.blob_models import Blob, BlobChunk
 from assembler_runner.contents import Content, FileStoreUnavailable, open_ranges, pieces_of
-from assembler_runner.database import READ_ONLY, utcnow
+from assembler_runner.database import READ_ONLY, Base, UtcDateTime, utcnow
 from assembler_runner.errors import AssemblerError
-from assembler_runner.models import Blob, BlobChunk
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,15 @@ UNUSED_AFTER = timedelta(hours=24)
 """How long a content stays that nothing refers to; what is still arriving is younger."""
 
 _MARK_AGAIN_AFTER = UNUSED_AFTER / 4
+# Made once: to put a statement together takes longer than to send it.
+_MARKED = sa.select(Blob.sha256).where(
+    Blob.sha256.in_(sa.bindparam("digests", expanding=True)), Blob.used_at > sa.bindparam("before", type_=UtcDateTime)
+)
+_COUNTS = (
+    sa.select(BlobChunk.sha256, sa.func.count())
+    .where(BlobChunk.sha256.in_(sa.bindparam("digests", expanding=True)))
+    .group_by(BlobChunk.sha256)
+)
 _ROWS_AT_ONCE = 500
 
 
@@ -162,8 +172,7 @@ class FileStore(ABC):
         now = utcnow()
         fresh: set[str] = set()
         for digests in _batches(sorted(contents)):
-            marked = sa.select(Blob.sha256).where(Blob.sha256.in_(digests), Blob.used_at > now - _MARK_AGAIN_AFTER)
-            fresh.update(session.scalars(marked))
+            fresh.update(session.scalars(_MARKED, {"digests": digests, "before": now - _MARK_AGAIN_AFTER}))
         rows = [
             {"sha256": digest, "size": contents[digest].size, "used_at": now}
             for digest in sorted(contents.keys() - fresh)
@@ -212,8 +221,7 @@ class DatabaseFileStore(FileStore):
     def _missing(self, session: Session, contents: Mapping[str, Content]) -> list[str]:
         there: dict[str, int] = {}
         for digests in _batches(sorted(contents)):
-            counts = sa.select(BlobChunk.sha256, sa.func.count()).where(BlobChunk.sha256.in_(digests))
-            there |= dict(session.execute(counts.group_by(BlobChunk.sha256)).all())
+            there |= dict(session.execute(_COUNTS, {"digests": digests}).all())
         return [digest for digest in sorted(contents) if there.get(digest, 0) != _chunks(contents[digest].size)]
 
     def _write(self, session: Session, content: Content, commit: bool) -> None:
@@ -347,7 +355,7 @@ def _batches(items: list[Any]) -> Iterable[list[Any]]:
     return (items[start : start + _ROWS_AT_ONCE] for start in range(0, len(items), _ROWS_AT_ONCE))
 
 
-def insert_rows(session: Session, model: type[Any], rows: list[dict[str, Any]], then_set: str | None = None) -> None:
+def insert_rows(session: Session, model: type[Base], rows: list[dict[str, Any]], then_set: str | None = None) -> None:
     """Inserts rows; where the primary key is there already, also when two do it at once, the row there stays.
 
     Args:
@@ -356,7 +364,11 @@ def insert_rows(session: Session, model: type[Any], rows: list[dict[str, Any]], 
         rows: the rows.
         then_set: a column that a row which stays takes over.
     """
-    dialect = session.get_bind().dialect.name
+    session.execute(_insert(model, session.get_bind().dialect.name, then_set), rows)
+
+
+@cache
+def _insert(model: type[Base], dialect: str, then_set: str | None) -> Any:
     statement: Any
     if dialect in ("postgresql", "sqlite"):
         statement = (postgresql if dialect == "postgresql" else sqlite).insert(model)
@@ -373,4 +385,4 @@ def insert_rows(session: Session, model: type[Any], rows: list[dict[str, Any]], 
             statement = statement.prefix_with("IGNORE")
         else:
             statement = statement.on_duplicate_key_update({then_set: statement.inserted[then_set]})
-    session.execute(statement, rows)
+    return statement

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from assembler_runner import metrics
-from assembler_runner.database import changes, database_now, db, new_id, utcnow
+from assembler_runner.database import database_now, db, deliveries, new_id, reading, utcnow
 from assembler_runner.host import Host, current_host
 from assembler_runner.models import Event, Space
 from assembler_runner.outbound import Answer, CallFailed, post
@@ -64,7 +64,7 @@ class WebhookSender(threading.Thread):
                     log.warning("webhooks: could not look for deliveries: %s", type(problem).__name__)
                 looked = time.monotonic()
                 while not self._stopped.is_set() and time.monotonic() - looked < LOOK_SECONDS:
-                    before, seen = seen, changes.wait(seen, LOOK_SECONDS)
+                    before, seen = seen, deliveries.wait(seen, LOOK_SECONDS)
                     if seen != before:
                         break
 
@@ -72,6 +72,7 @@ class WebhookSender(threading.Thread):
         """Ends the thread soon; what is not sent is sent by another worker or after the next start."""
         self._stopped.set()
 
+    @reading()
     def _due(self) -> list[tuple[str, str]]:
         with self._lock:
             busy, held = set(self._busy), Counter(self._busy.values())
@@ -101,7 +102,7 @@ class WebhookSender(threading.Thread):
         finally:
             with self._lock:
                 self._busy.pop(delivery_id, None)
-            changes.notify()
+            deliveries.notify()
 
 
 def deliver(host: Host, delivery_id: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner import audit
-from assembler_runner.database import db, utcnow
+from assembler_runner.database import db, deliveries, tell_when_committed, utcnow
 from assembler_runner.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.host import Host
 from assembler_runner.models import Space, SpaceRequest
@@ -159,6 +159,7 @@ def send_test(account: Account, webhook_id: str) -> WebhookDelivery:
     """
     row = WebhookDelivery(webhook_id=find(account, webhook_id).id, created_at=utcnow(), status=PENDING)
     db.session.add(row)
+    tell_when_committed(db.session(), deliveries)
     db.session.commit()
     return row
 
@@ -183,6 +184,7 @@ def replay(account: Account, webhook_id: str, delivery_id: str | None = None) ->
     values = {"status": PENDING, "attempts": 0, "due_at": 0.0, "owner": None, "finished_at": None}
     done = db.session.execute(again.values(**values), execution_options={"synchronize_session": False})
     audit.record(account, "replay", "webhook", webhook.id, None, webhook.realm_id)
+    tell_when_committed(db.session(), deliveries)
     db.session.commit()
     return int(done.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 

@@ -338,7 +338,9 @@ def test_a_new_commit_ends_a_look_at_the_old_one(hub_service: Service, hub: Stan
     space_id = published(hub_service)
     with hub_service.app.app_context():
         owner = following.claim(space_id, 60)
-        following.start(hub_service.host, db.session(), space_id, "f" * 40, state="building")
+        host = hub_service.host
+        target = host.targets.hub("hf_alice")
+        following.start(host, db.session(), space_id, "f" * 40, target=target, state="building")
         db.session.commit()
         assert following.renew(space_id, str(owner), 60) is False
         assert following.release(space_id, str(owner), None) is False
@@ -351,7 +353,8 @@ def test_a_restart_is_followed(hub_service: Service, hub: StandInHub) -> None:
     follow(hub_service, space_id)
     hub.script(NAME, [("RUNNING", 1), ("APP_STARTING", 1), "RUNNING"], now=True)
     with hub_service.app.app_context():
-        following.start(hub_service.host, db.session(), space_id, None, state="starting")
+        host = hub_service.host
+        following.start(host, db.session(), space_id, None, target=host.targets.hub("hf_alice"), state="starting")
         db.session.commit()
     assert follow(hub_service, space_id)["state"] == "running"
     assert states(hub_service, space_id)[-2:] == ["starting", "running"]

@@ -16,11 +16,12 @@ from flask import Flask
 
 from assembler_runner.account_models import Realm, User
 from assembler_runner.app import create_app
+from assembler_runner.blob_models import Blob
 from assembler_runner.contents import content_of
 from assembler_runner.database import Base, db
 from assembler_runner.host import current_host
 from assembler_runner.leases import limit_idle_transactions
-from assembler_runner.models import Blob, Space, SpaceRequest
+from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.settings import load
 from tests.services import digest, mariadb_database, postgres_database
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from assembler_runner.blob_models import Blob
 from assembler_runner.collecting import collect
 from assembler_runner.database import db, utcnow
-from assembler_runner.models import Blob, Event, Space, SpaceRequest
+from assembler_runner.models import Event, Space, SpaceRequest
 from assembler_runner.retention import remove_old
 from assembler_runner.settings import load
 from assembler_runner.webhook_models import WebhookDelivery

@@ -176,7 +176,8 @@ def test_killed_at_any_moment_all_ends_once_in_the_folder(tmp_path: Path) -> Non
     assert sorted(repositories) == sorted(done)
     for name, request in done.items():
         assert git(repositories[name], "rev-list", "--all").decode().split() == [request["commit"]["oid"]]
-        assert git(repositories[name], "fsck", "--strict") == b""
+        # Killed before its branch moves, a commit is left that nothing refers to; that is no damage.
+        assert git(repositories[name], "fsck", "--strict", "--no-dangling") == b""
         with tarfile.open(fileobj=io.BytesIO(git(repositories[name], "archive", "main"))) as archive:
             files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
             tree = {path: digest(file.read()) for path, file in files.items() if file}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from assembler_runner import job as jobs
@@ -13,7 +11,7 @@ from assembler_runner.creation import creation_turn
 from assembler_runner.database import utcnow
 from assembler_runner.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.job import Job
-from assembler_runner.targets import CommitInfo, PublishedSpace, Target
+from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
 from assembler_runner.tree import Tree
 
 COMMIT_TITLE = "Publish with Assembler"
@@ -23,15 +21,8 @@ def create(job: Job) -> Done:
     """Makes the Space and publishes its files."""
     target = job.usable_target()
     tree = manifests.read_tree(job)
-    space = job.space or _make(job, target)
-    commit = None
-    if job.attempts > 1:
-        try:
-            commit = own_commit(job, target, space)
-        except TargetNotFound:
-            # Removed by a clean-up whose answer was lost, before the request was tried again.
-            space = _make(jobs.forget_space(job), target)
-    commit = commit or _commit(job, target, space, tree)
+    untouched = job.space is None and job.create_sent_at is None
+    space, commit = (_first_time if untouched else _again)(job, target, tree)
     return Done(
         space=published(space, commit),
         state=target.state_after_commit(job.spec.sdk),
@@ -40,36 +31,56 @@ def create(job: Job) -> Done:
     )
 
 
-def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree) -> CommitInfo:
-    again = partial(target.commit, space, tree)
-    # Later there may be somebody else who changes files between the two questions.
-    begun: AbstractContextManager[Callable[..., CommitInfo]]
-    begun = target.sending(space, tree) if job.attempts == 1 else nullcontext(again)
-    with begun as first:
-        tries: list[Callable[..., CommitInfo]] = [first, *[again] * (HEAD_TRIES - 1)]
-        for commit in tries:
-            head = target.head(space)
-            surplus = head.paths - set(tree) - target.own_files
-            if head.created_at is not None and head.created_at != job.made_at:
-                jobs.write(job, {}, space={"made_at": head.created_at})
+def _first_time(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
+    space = _make(job, target)
+    with target.first_commit(space, tree) as begun:
+        jobs.remember_space(job, space)
+        return space, _commit(job, target, space, tree, begun)
+
+
+def _again(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
+    space, commit = job.space, None
+    if space is not None:
+        try:
+            commit = own_commit(job, target, space)
+        except TargetNotFound:
+            # Removed by a clean-up whose answer was lost, before the request was tried again.
+            job, space = jobs.forget_space(job), None
+    if space is None:
+        space = _make(job, target)
+        jobs.remember_space(job, space)
+        commit = own_commit(job, target, space)
+    begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
+    return space, commit or _commit(job, target, space, tree, begun)
+
+
+def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: FirstCommit) -> CommitInfo:
+    for _ in range(HEAD_TRIES):
+        head = begun.head()
+        surplus = head.paths - set(tree) - target.own_files
+        if head.created_at is not None and head.created_at != job.made_at:
+            # Lost with the power it is learnt again.
+            jobs.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, lightly=True)
+        else:
             jobs.check_cancelled(job)
-            try:
-                return commit(frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
-            except HeadMoved:
-                # Our own commit whose answer was lost, or somebody else's.
-                if done := own_commit(job, target, space):
-                    return done
+        try:
+            return begun.commit(frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
+        except HeadMoved:
+            # Our own commit whose answer was lost, or somebody else's.
+            if done := own_commit(job, target, space):
+                return done
+            # Later there may be somebody else who changes files between the two questions.
+            begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
     raise HeadMoved
 
 
 def _make(job: Job, target: Target) -> PublishedSpace:
-    jobs.check_cancelled(job)
-    space = jobs.lost_creation(job, target) if job.create_sent_at else None
-    if space is None:
-        jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()})
-        space = _send(job, target)
-    jobs.remember_space(job, space)
-    return space
+    if job.create_sent_at:
+        jobs.check_cancelled(job)
+        if space := jobs.lost_creation(job, target):
+            return space
+    jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()}, unless_cancelled=True)
+    return _send(job, target)
 
 
 def _send(job: Job, target: Target) -> PublishedSpace:

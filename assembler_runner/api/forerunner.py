@@ -16,7 +16,7 @@ from assembler_runner.api.types import describe
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.auth import current_account
 from assembler_runner.contents import Spool
-from assembler_runner.database import changes, db
+from assembler_runner.database import db, endings
 from assembler_runner.errors import AssemblerError, InvalidJson
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
@@ -133,7 +133,7 @@ def _wait(space_id: str, request_id: str) -> Response:
         left = deadline - time.monotonic()
         if status in FINISHED or left <= 0:
             break
-        seen = changes.wait(seen, left)
+        seen = endings.wait(seen, left)
     return _answer(space_id, request_id)
 
 

@@ -3,6 +3,7 @@
 from assembler_runner.targets.base import (
     Allowance,
     CommitInfo,
+    FirstCommit,
     Head,
     LiveFile,
     LogLine,
@@ -17,6 +18,7 @@ from assembler_runner.targets.base import (
 __all__ = [
     "Allowance",
     "CommitInfo",
+    "FirstCommit",
     "Head",
     "LiveFile",
     "LogLine",

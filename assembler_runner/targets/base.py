@@ -196,6 +196,19 @@ class LogReader:
         self.close()
 
 
+@dataclass(frozen=True)
+class FirstCommit:
+    """The first commit of a new Space, under way.
+
+    Args:
+        head: :meth:`Target.head` of it.
+        commit: :meth:`Target.commit` without its first two arguments, once.
+    """
+
+    head: Callable[[], Head]
+    commit: Callable[..., CommitInfo]
+
+
 class Target(ABC):
     """One place to publish to. Every method raises only errors of the tree in `assembler_runner.errors`."""
 
@@ -237,16 +250,16 @@ class Target(ABC):
         """Reads the newest commits, newest first; the one the target made at creation is the last."""
 
     @contextmanager
-    def sending(self, space: PublishedSpace, tree: Tree) -> Iterator[Callable[..., CommitInfo]]:
-        """Begins to send what a commit needs before it is made, while other things are asked.
+    def first_commit(self, space: PublishedSpace, tree: Tree) -> Iterator[FirstCommit]:
+        """Begins what comes before the first commit, all at once, while the caller writes down that the Space is there.
 
         Args:
             space: a Space that was just made: nobody else changes it meanwhile.
             tree: the files.
         Yields:
-            What makes the commit, once: :meth:`commit` without its first two arguments.
+            What asks for the newest commit, and what makes the next one.
         """
-        yield partial(self.commit, space, tree)
+        yield FirstCommit(partial(self.head, space), partial(self.commit, space, tree))
 
     @abstractmethod
     def commit(

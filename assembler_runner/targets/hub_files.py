@@ -8,18 +8,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from assembler_runner.contents import FileStoreUnavailable, pieces_of
 from assembler_runner.errors import Finding
 from assembler_runner.tree import SpaceFile, Tree
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd
 
 log = logging.getLogger(__name__)
 
@@ -95,42 +93,6 @@ def additions(sources: Mapping[str, bytes | Path]) -> list[CommitOperationAdd]:
     from huggingface_hub import CommitOperationAdd
 
     return [CommitOperationAdd(path, source) for path, source in sources.items()]
-
-
-class Sending:
-    """Asks the Hub in a thread how the files of a commit go up, and lets those go that are not part of the commit call.
-
-    As a context manager it is over when left.
-
-    Args:
-        api: the Hub.
-        repo: the Space.
-        tree: its files, in memory.
-    """
-
-    def __init__(self, api: HfApi, repo: str, tree: Tree) -> None:
-        self._additions = additions({path: file.content for path, file in tree.items()})
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sending")
-        self._asked = self._pool.submit(
-            api.preupload_lfs_files, repo, self._additions, repo_type="space", free_memory=False
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-
-    def finished(self) -> list[CommitOperationAdd]:
-        """Waits for it; returns what the commit call takes.
-
-        Raises:
-            Exception: whatever the library raised.
-        """
-        self._asked.result()
-        return self._additions
 
 
 def _copy(file: SpaceFile, copy: Path) -> bytes | Path:

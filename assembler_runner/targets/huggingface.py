@@ -10,7 +10,9 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from assembler_runner.targets import hub_metrics
 from assembler_runner.targets.base import (
     Allowance,
     CommitInfo,
+    FirstCommit,
     Head,
     LogReader,
     PublishedSpace,
@@ -33,7 +36,7 @@ from assembler_runner.targets.base import (
 from assembler_runner.targets.hub_budget import Budget
 from assembler_runner.targets.hub_changes import HubChanges
 from assembler_runner.targets.hub_errors import CreationBusy, translated
-from assembler_runner.targets.hub_files import Sending, additions, on_disk
+from assembler_runner.targets.hub_files import additions, on_disk
 from assembler_runner.targets.hub_logs import HubLog
 from assembler_runner.tree import Tree
 
@@ -158,14 +161,25 @@ class HuggingFaceTarget(HubChanges, Target):
             return [CommitInfo(one.commit_id, url + one.commit_id, f"{one.title}\n\n{one.message}") for one in found]
 
     @contextmanager
-    def sending(self, space: PublishedSpace, tree: Tree) -> Iterator[Callable[..., CommitInfo]]:
-        """See :meth:`Target.sending`: how each file has to go up is asked while the head is."""
+    def first_commit(self, space: PublishedSpace, tree: Tree) -> Iterator[FirstCommit]:
+        """See :meth:`Target.first_commit`: the head is asked for, and how each file has to go up, at the same time."""
         if any(not isinstance(file.source, bytes) for file in tree.values()):
             # What is large takes its time anyway, and should not go up before it has to.
-            yield partial(self.commit, space, tree)
+            yield FirstCommit(partial(self.head, space), partial(self.commit, space, tree))
             return
-        with Sending(self._api, f"{space.namespace}/{space.name}", tree) as sent:
-            yield partial(self._write, space, sent.finished)
+        repo = f"{space.namespace}/{space.name}"
+        with ThreadPoolExecutor(2, thread_name_prefix="first commit") as pool:
+            head = pool.submit(copy_context().run, self.head, space)
+            files = additions({path: file.content for path, file in tree.items()})
+            sent = pool.submit(
+                copy_context().run, self._api.preupload_lfs_files, repo, files, repo_type="space", free_memory=False
+            )
+
+            def finished() -> list[Any]:
+                sent.result()
+                return files
+
+            yield FirstCommit(head.result, partial(self._write, space, finished))
 
     def commit(
         self,
