@@ -24,7 +24,7 @@ from assembler_runner.webhook_sender import WebhookSender
 try:
     _settings = load(os.environ)
     require_secrets(_settings)
-    flask_app = create_app(_settings)
+    flask_app = create_app(_settings, migrates=False)
 except SettingsError as problem:
     sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
 celery = flask_app.extensions["celery"]

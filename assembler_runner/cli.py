@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -51,9 +52,15 @@ def cli() -> None:
 )
 def serve(host: str, port: int, instance: Path) -> None:
     """Run API, web pages and worker together; nothing else is needed."""
-    from assembler_runner.serve import serve as run
+    # What a start makes stays: looking for garbage in it again and again would take a fifth of the start. The
+    # service turns this on when it is ready.
+    gc.disable()
+    try:
+        from assembler_runner.serve import serve as run
 
-    run(host, port, instance)
+        run(host, port, instance)
+    finally:
+        gc.enable()
 
 
 @click.group()

@@ -10,7 +10,6 @@ import click
 import sqlalchemy as sa
 from flask import Flask
 from flask.cli import with_appcontext
-from flask_migrate import stamp
 
 from assembler_runner import requirements
 from assembler_runner.auth import ADMIN, ensure_admin
@@ -30,6 +29,9 @@ def register_commands(app: Flask) -> None:
 @with_appcontext
 def create_db() -> None:
     """Create all tables and the user admin; `flask db upgrade` works afterwards."""
+    # Only this command needs it, and the service imports this module.
+    from flask_migrate import stamp
+
     db.create_all()
     stamp()
     click.echo("Created the database.")

@@ -1,9 +1,11 @@
-"""Migrations that several processes may start at once: one does them, the others wait and find nothing left to do."""
+"""Whether a database is to be migrated; of several processes that start that at once one does it, the others wait and
+find nothing left to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -34,3 +36,22 @@ def only_one_migrates(engine: sa.Engine) -> Iterator[None]:
             yield
         finally:
             connection.exec_driver_sql(release)
+
+
+def is_at_newest(engine: sa.Engine, migrations: Path) -> bool:
+    """Tells without Alembic, which takes long to load, whether a database has had the newest migration.
+
+    Args:
+        engine: the engine.
+        migrations: the folder of the migrations; the name of each file begins with its revision, in order.
+    Returns:
+        False also where it cannot be told: Alembic then finds out, or says what is wrong.
+    Raises:
+        OperationalError: the database cannot be opened.
+    """
+    newest = max(path.name for path in (migrations / "versions").glob("*.py")).partition("_")[0]
+    with engine.connect() as connection:
+        try:
+            return connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all() == [newest]
+        except sa.exc.DBAPIError:
+            return False

@@ -2,6 +2,8 @@
 
 The name is resolved once and the connection goes to the address that was looked at, so that a name that points
 elsewhere the second time reaches nothing (DNS rebinding). Redirects are not followed, proxies are not asked.
+
+The library is loaded with the first call: most services have nobody to call.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -82,6 +84,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[Ip
     Raises:
         CallFailed: saying why in a few words.
     """
+    from urllib3.exceptions import HTTPError
+
     if wrong := problem_of(url, allowed):
         raise CallFailed(f"the address {wrong}")
     parts = urlsplit(url)
@@ -140,6 +144,9 @@ def _port(parts: SplitResult) -> int:
 
 
 def _connect(parts: SplitResult, address: str) -> HTTPConnection:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.util import Timeout
+
     timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     if parts.scheme == "http":
         return HTTPConnection(address, _port(parts), timeout=timeout.connect_timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -15,7 +16,6 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 from flask import Flask
-from flask_migrate import upgrade
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
@@ -24,12 +24,14 @@ from waitress.utilities import RequestEntityTooLarge
 
 from assembler_runner import following, log_lines, pipeline
 from assembler_runner.api.common import error_body
-from assembler_runner.app import create_app
+from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
 from assembler_runner.commands import make_admin
+from assembler_runner.database import db
 from assembler_runner.errors import SettingsError, TooLarge
 from assembler_runner.expiring import look_after_expiry
 from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.migrating import is_at_newest
 from assembler_runner.settings import Settings, load
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
@@ -73,6 +75,9 @@ def serve(host: str, port: int, instance: Path) -> None:
     webhooks.start()
     _stop_on_signals()
     shown = f"[{host}]" if ":" in host else host
+    # What is there now is there to stay, and need not be looked through for garbage.
+    gc.freeze()
+    gc.enable()
     print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
     server.run()
     print("Stopping: running work is finished first; press Ctrl-C again to stop at once.", flush=True)
@@ -99,9 +104,10 @@ def _drain(app: Flask) -> None:
 
 def _open(settings: Settings, instance: Path) -> Flask:
     try:
-        app = create_app(settings, instance)
+        app = create_app(settings, instance, migrates=False)
         with app.app_context():
-            upgrade()
+            if not is_at_newest(db.engine, MIGRATIONS):
+                _migrate(app)
     except (sa.exc.ArgumentError, sa.exc.OperationalError, ModuleNotFoundError) as problem:
         # The first line only: it names server and reason, never the password.
         reason = str(getattr(problem, "orig", None) or problem).splitlines()[0]
@@ -109,6 +115,14 @@ def _open(settings: Settings, instance: Path) -> Flask:
             f"The database cannot be used: {reason}", hint="Check SQLALCHEMY_DATABASE_URI and the database server."
         ) from None
     return app
+
+
+def _migrate(app: Flask) -> None:
+    # Most starts find nothing to migrate.
+    from flask_migrate import upgrade
+
+    enable_migrations(app)
+    upgrade()
 
 
 def instance_lock(instance: Path) -> IO[str]:

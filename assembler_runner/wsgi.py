@@ -6,6 +6,6 @@ from assembler_runner.app import create_app
 from assembler_runner.errors import SettingsError
 
 try:
-    app = create_app()
+    app = create_app(migrates=False)
 except SettingsError as problem:
     sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")

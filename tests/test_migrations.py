@@ -15,12 +15,13 @@ import sqlalchemy as sa
 from flask import Flask
 
 from assembler_runner.account_models import Realm, User
-from assembler_runner.app import create_app
+from assembler_runner.app import MIGRATIONS, create_app
 from assembler_runner.blob_models import Blob
 from assembler_runner.contents import content_of
 from assembler_runner.database import Base, db
 from assembler_runner.host import current_host
 from assembler_runner.leases import limit_idle_transactions
+from assembler_runner.migrating import is_at_newest
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.settings import load
 from tests.services import digest, mariadb_database, postgres_database
@@ -116,9 +117,12 @@ def test_create_db_goes_on_with_migrations(app: Flask) -> None:
 
 
 def test_down_and_up_again(app: Flask) -> None:
+    assert not is_at_newest(db.engine, MIGRATIONS)
     flask(app, "db upgrade")
+    assert is_at_newest(db.engine, MIGRATIONS)
     flask(app, "db downgrade base")
     assert tables() == {"alembic_version"}
+    assert not is_at_newest(db.engine, MIGRATIONS)
     flask(app, "db upgrade")
     flask(app, "db check")
 

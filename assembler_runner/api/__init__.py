@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from apispec import APISpec
 from flask import Flask
-from flask_smorest import Api
 
 from assembler_runner import __version__
 from assembler_runner.api import (
@@ -25,17 +26,13 @@ from assembler_runner.api import (
     webhooks,
 )
 from assembler_runner.api.common import register_error_handlers
+from assembler_runner.api.documenting import DocumentedApi
 from assembler_runner.host import EXTENSION
-from assembler_runner.schemas import ErrorSchema
 
 TITLE = "Assembler"
 
 
-class _Api(Api):
-    ERROR_SCHEMA = ErrorSchema
-
-
-def register(app: Flask) -> Api:
+def register(app: Flask) -> DocumentedApi:
     """Adds the API, its OpenAPI document and the error handler to an application."""
     app.config.update(
         API_TITLE=TITLE,
@@ -45,7 +42,7 @@ def register(app: Flask) -> Api:
         OPENAPI_JSON_PATH="api-spec.json",
         API_SPEC_OPTIONS=_spec_options(),
     )
-    api = _Api(app)
+    api = DocumentedApi(app)
     for module in (
         spaces,
         changes,
@@ -61,14 +58,18 @@ def register(app: Flask) -> Api:
         health,
         metrics,
     ):
-        api.register_blueprint(module.blueprint)
+        api.mount(module.blueprint)
     app.register_blueprint(pages.blueprint)
-    # Which of several fields is required cannot be said on a field.
-    body = api.spec.components.schemas["SpaceInput"]
-    body["anyOf"] = [{"required": [field]} for field in ("files", "template", "archive")]
-    body["description"] = _limits(app)
+    api.describe(partial(_describe_space_input, app))
     register_error_handlers(app)
     return api
+
+
+def _describe_space_input(app: Flask, spec: APISpec) -> None:
+    # Which of several fields is required cannot be said on a field.
+    body = spec.components.schemas["SpaceInput"]
+    body["anyOf"] = [{"required": [field]} for field in ("files", "template", "archive")]
+    body["description"] = _limits(app)
 
 
 def _limits(app: Flask) -> str:

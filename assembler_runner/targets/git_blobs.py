@@ -13,13 +13,15 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from dulwich.objects import Blob, ObjectID, ShaFile
-from dulwich.repo import Repo
 
 from assembler_runner.contents import PIECE_BYTES, open_ranges, pieces_of
 from assembler_runner.tree import SpaceFile, Tree
+
+if TYPE_CHECKING:  # loaded by who opens the repository
+    from dulwich.repo import Repo
 
 LARGE_BYTES = 2**20
 """From here on a file is written and read this way."""

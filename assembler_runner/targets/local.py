@@ -15,15 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dulwich.errors import NotGitRepository
 from dulwich.file import FileLocked
-from dulwich.index import commit_tree
-from dulwich.object_store import MemoryObjectStore
 from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
-from dulwich.repo import Repo
 
 from assembler_runner.errors import HeadMoved, NameTaken, TargetError, TargetNotFound, TargetRefused, TargetUnavailable
 from assembler_runner.paths import check_path
@@ -31,6 +28,9 @@ from assembler_runner.targets.base import CommitInfo, Head, LogReader, Published
 from assembler_runner.targets.git_blobs import open_blob, size_of, store, sync_folder, write_files
 from assembler_runner.targets.local_changes import LocalChanges, OpenFile, StoredFile
 from assembler_runner.tree import Tree
+
+if TYPE_CHECKING:  # it takes 20 ms and 4 MB, and is loaded with the first repository
+    from dulwich.repo import Repo
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +118,9 @@ class LocalTarget(LocalChanges, Target):
         self, space: PublishedSpace, tree: Tree, delete: Set[str], title: str, description: str, parent: str | None
     ) -> CommitInfo:
         """See :meth:`Target.commit`; where nothing would change, no commit is made and the present one is returned."""
+        from dulwich.index import commit_tree
+        from dulwich.object_store import MemoryObjectStore
+
         findings = [finding for path in tree for finding in check_path(path)]
         if findings:
             raise TargetRefused("The tree has paths that cannot be published.", issues=findings)
@@ -255,6 +258,8 @@ class LocalTarget(LocalChanges, Target):
         Raises:
             TargetNotFound: there is no such Space.
         """
+        from dulwich.repo import Repo
+
         with _own_errors():
             repository = self._find_repository(namespace, name)
             if repository is None:
@@ -352,6 +357,8 @@ def _children_like(folder: Path, name: str) -> list[Path]:
 
 
 def _fill_new_repository(folder: Path, spec: SpaceSpec) -> None:
+    from dulwich.repo import Repo
+
     Repo.init_bare(str(folder), default_branch=b"main").close()
     # Neither secrets nor their names: what is in this folder may be copied around.
     details = {"sdk": spec.sdk, "visibility": spec.visibility, "variables": dict(spec.variables)}

@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from dulwich.errors import GitProtocolError
-from dulwich.server import BackendRepo, DictBackend, UploadPackHandler
-from dulwich.web import HTTPGitApplication
 from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
@@ -269,6 +266,11 @@ def _file_answer(file: OpenFile, path: str, content_type: str, policy: str, as_a
 
 def _git_answer(visit: _Visit, path: str) -> AnyResponse:
     """Answers one step of a clone or fetch."""
+    # Only who clones needs the git server.
+    from dulwich.errors import GitProtocolError
+    from dulwich.server import BackendRepo, DictBackend, UploadPackHandler
+    from dulwich.web import HTTPGitApplication
+
     with visit.target.open_repository(visit.space.namespace, visit.space.name) as repo:
         git = HTTPGitApplication(DictBackend({"/": cast(BackendRepo, repo)}))
         # Passing handlers to the constructor would only add to the ones that can write.
