@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -27,17 +25,13 @@ from assembler_runner.migrating import only_one_migrates
 from assembler_runner.settings import Settings, load, require_secrets
 
 MODES = ("server", "worker", "beat", "migrate")
-ALIVE_SECONDS = 120
 LOOK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Runs the mode, or with the argument `health` checks the container that runs it."""
+    """Runs the mode."""
     try:
-        settings = load(os.environ)
-        if sys.argv[1:] == ["health"]:
-            sys.exit(0 if healthy(settings) else 1)
-        run(settings)
+        run(load(os.environ))
     except SettingsError as problem:
         sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
 
@@ -126,21 +120,6 @@ def wait_for_migration(app: Flask, seconds: float) -> None:
             print(f"Waiting: the database {state}.", flush=True)
             told = state
         time.sleep(LOOK_SECONDS)
-
-
-def healthy(settings: Settings) -> bool:
-    """Returns whether the process of this container does its work: what a HEALTHCHECK asks."""
-    if settings.CONTAINER_MODE == "server":
-        url = f"http://127.0.0.1:{settings.SERVER_PORT}/health/live"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return int(answer.status) == 200
-        except OSError:
-            return False
-    if settings.CONTAINER_MODE == "worker" and settings.ALIVE_FILE:
-        file = Path(settings.ALIVE_FILE)
-        return file.exists() and time.time() - file.stat().st_mtime < ALIVE_SECONDS
-    return True
 
 
 def _install_plugin_requirements() -> None:
