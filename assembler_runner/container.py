@@ -17,7 +17,7 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
-from assembler_runner.app import MIGRATIONS, create_app
+from assembler_runner.app import MIGRATIONS, check_database, create_app
 from assembler_runner.commands import make_admin
 from assembler_runner.database import db
 from assembler_runner.errors import SettingsError
@@ -51,6 +51,8 @@ def run(settings: Settings) -> None:
             "BROKER_URL is not set: server and worker containers meet at a broker",
             hint="Set it to redis://… or amqp://…; everything in one process is `assembler serve`.",
         )
+    if settings.SQLALCHEMY_DATABASE_URI:
+        check_database(settings.SQLALCHEMY_DATABASE_URI)
     _install_plugin_requirements()
     app = create_app(settings)
     with app.app_context():
@@ -76,6 +78,7 @@ def migrate(settings: Settings) -> None:
         SettingsError: the database does not answer in time.
     """
     end = time.monotonic() + settings.MIGRATION_WAIT
+    told = ""
     while True:
         try:
             with only_one_migrates(db.engine):
@@ -90,9 +93,12 @@ def migrate(settings: Settings) -> None:
                     f"The database could not be migrated: {reason}",
                     hint="Check that the database user may create and change tables.",
                 ) from None
+            state = f"does not answer: {reason}"
             if time.monotonic() > end:
-                raise _not_ready(f"does not answer: {reason}") from None
-        print("Waiting for the database …", flush=True)
+                raise _not_ready(state) from None
+        if state != told:
+            print(f"Waiting: the database {state}.", flush=True)
+            told = state
         time.sleep(LOOK_SECONDS)
 
 

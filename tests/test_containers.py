@@ -177,6 +177,13 @@ def value(text: str, series: str) -> float:
             {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://nobody@127.0.0.1:1/none", "MIGRATION_WAIT": "0.1"},
             "The database does not answer",
         ),
+        (
+            "migrate",
+            {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://me:op@en:sesame@database/assembler"},
+            "SQLALCHEMY_DATABASE_URI cannot be used: its port is not a number",
+        ),
+        ("worker", {"SQLALCHEMY_DATABASE_URI": "nonsense"}, "SQLALCHEMY_DATABASE_URI cannot be used: Could not parse"),
+        ("worker", {"SQLALCHEMY_DATABASE_URI": "oracle://host/name"}, "No module named 'oracledb'"),
         ("cook", {}, "CONTAINER_MODE must be one of server, worker, beat, migrate"),
     ],
 )
@@ -188,6 +195,7 @@ def test_a_step_that_fails_ends_the_container_with_a_message(
         assert process.wait() == 1, process.log
     assert words in process.log
     assert "Traceback" not in process.log
+    assert "sesame" not in process.log, "a part of a password"
     assert "Hint: " in process.log
 
 
