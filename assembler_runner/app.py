@@ -15,8 +15,8 @@ import click
 from apispec import APISpec
 from flask import Flask, g, has_app_context, has_request_context, request
 from flask_smorest import Blueprint as SmorestBlueprint
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from assembler_runner import api, auth, observing, spaces, sqlite, tracing, translating, web
 from assembler_runner.api.documenting import DocumentedApi
@@ -114,6 +114,28 @@ def settings_from_environment() -> Settings:
     return load(os.environ, **made)
 
 
+def check_database(uri: str) -> None:
+    """Checks the address of a database, without connecting.
+
+    Raises:
+        SettingsError: it cannot be read, or what it names is not installed.
+    """
+    try:
+        create_engine(uri)
+    except (ArgumentError, ModuleNotFoundError) as problem:
+        reason = str(problem).splitlines()[0]
+    except ValueError:
+        # Its message may hold a part of the password.
+        reason = "its port is not a number"
+    else:
+        return
+    raise SettingsError(
+        f"SQLALCHEMY_DATABASE_URI cannot be used: {reason}",
+        hint="Write it as postgresql+psycopg://user:password@host:5432/name or mariadb+pymysql://…; "
+        "in a password write @ as %40 and / as %2F.",
+    )
+
+
 def _serves() -> bool:
     context = click.get_current_context(silent=True)
     if context is None:
@@ -132,6 +154,7 @@ def enable_migrations(app: Flask) -> None:
 
 def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     uri = settings.SQLALCHEMY_DATABASE_URI or f"sqlite:///{folder / 'assembler.db'}"
+    check_database(uri)
     options: dict[str, Any] = {"pool_size": 20, "max_overflow": 60, "hide_parameters": True}
     if not uri.startswith("sqlite"):
         options |= {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "pool_timeout": 5}

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -19,7 +17,7 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
-from assembler_runner.app import MIGRATIONS, create_app
+from assembler_runner.app import MIGRATIONS, check_database, create_app
 from assembler_runner.commands import make_admin
 from assembler_runner.database import db
 from assembler_runner.errors import SettingsError
@@ -27,17 +25,13 @@ from assembler_runner.migrating import only_one_migrates
 from assembler_runner.settings import Settings, load, require_secrets
 
 MODES = ("server", "worker", "beat", "migrate")
-ALIVE_SECONDS = 120
 LOOK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Runs the mode, or with the argument `health` checks the container that runs it."""
+    """Runs the mode."""
     try:
-        settings = load(os.environ)
-        if sys.argv[1:] == ["health"]:
-            sys.exit(0 if healthy(settings) else 1)
-        run(settings)
+        run(load(os.environ))
     except SettingsError as problem:
         sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
 
@@ -57,6 +51,8 @@ def run(settings: Settings) -> None:
             "BROKER_URL is not set: server and worker containers meet at a broker",
             hint="Set it to redis://… or amqp://…; everything in one process is `assembler serve`.",
         )
+    if settings.SQLALCHEMY_DATABASE_URI:
+        check_database(settings.SQLALCHEMY_DATABASE_URI)
     _install_plugin_requirements()
     app = create_app(settings)
     with app.app_context():
@@ -82,6 +78,7 @@ def migrate(settings: Settings) -> None:
         SettingsError: the database does not answer in time.
     """
     end = time.monotonic() + settings.MIGRATION_WAIT
+    told = ""
     while True:
         try:
             with only_one_migrates(db.engine):
@@ -96,9 +93,12 @@ def migrate(settings: Settings) -> None:
                     f"The database could not be migrated: {reason}",
                     hint="Check that the database user may create and change tables.",
                 ) from None
+            state = f"does not answer: {reason}"
             if time.monotonic() > end:
-                raise _not_ready(f"does not answer: {reason}") from None
-        print("Waiting for the database …", flush=True)
+                raise _not_ready(state) from None
+        if state != told:
+            print(f"Waiting: the database {state}.", flush=True)
+            told = state
         time.sleep(LOOK_SECONDS)
 
 
@@ -126,21 +126,6 @@ def wait_for_migration(app: Flask, seconds: float) -> None:
             print(f"Waiting: the database {state}.", flush=True)
             told = state
         time.sleep(LOOK_SECONDS)
-
-
-def healthy(settings: Settings) -> bool:
-    """Returns whether the process of this container does its work: what a HEALTHCHECK asks."""
-    if settings.CONTAINER_MODE == "server":
-        url = f"http://127.0.0.1:{settings.SERVER_PORT}/health/live"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return int(answer.status) == 200
-        except OSError:
-            return False
-    if settings.CONTAINER_MODE == "worker" and settings.ALIVE_FILE:
-        file = Path(settings.ALIVE_FILE)
-        return file.exists() and time.time() - file.stat().st_mtime < ALIVE_SECONDS
-    return True
 
 
 def _install_plugin_requirements() -> None:

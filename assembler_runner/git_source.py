@@ -109,7 +109,13 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
     # Named after what is fetched, so that one repository with two refs is fetched for each.
     key = hashlib.sha256(f"{source.url}\n{source.ref}".encode()).hexdigest()[:16]
     home = folder / key
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise PluginSourceError(
+            f"{folder} cannot be used: {problem.strerror}.",
+            hint="Set GIT_PLUGIN_FOLDER to a folder that the service may write to.",
+        ) from None
     with _alone(home):
         repository, last_good = home / "repository.git", home / "commit"
         note = None
@@ -131,7 +137,7 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
 
 
 class _GitFailed(Exception):
-    """Git could not do it; `said` is its last line."""
+    """Git could not do it; `said` is what it says first; advice follows."""
 
     def __init__(self, said: str) -> None:
         self.said = said
@@ -213,8 +219,9 @@ def _git(*arguments: str, inside: Path | None = None) -> str:
     except subprocess.TimeoutExpired:
         raise _GitFailed(f"git gave no answer within {_GIT_SECONDS} s") from None
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["git failed"]
-        raise _GitFailed(_without_password(lines[-1].removeprefix("fatal: ")))
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
+        said = lines[0] if lines else "git failed"
+        raise _GitFailed(_without_password(said.removeprefix("fatal: ")))
     return done.stdout
 
 

@@ -108,9 +108,9 @@ def _open(settings: Settings, instance: Path) -> Flask:
         with app.app_context():
             if not is_at_newest(db.engine, MIGRATIONS):
                 _migrate(app)
-    except (sa.exc.ArgumentError, sa.exc.OperationalError, ModuleNotFoundError) as problem:
+    except sa.exc.OperationalError as problem:
         # The first line only: it names server and reason, never the password.
-        reason = str(getattr(problem, "orig", None) or problem).splitlines()[0]
+        reason = str(problem.orig).splitlines()[0]
         raise SettingsError(
             f"The database cannot be used: {reason}", hint="Check SQLALCHEMY_DATABASE_URI and the database server."
         ) from None

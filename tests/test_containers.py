@@ -49,8 +49,7 @@ class Containers:
         return Process("-m", "assembler_runner.container", **self.settings, CONTAINER_MODE=mode, **settings)
 
     def health(self, mode: str, **settings: str) -> int:
-        arguments = ("-m", "assembler_runner.container", "health")
-        with Process(*arguments, **self.settings, CONTAINER_MODE=mode, **settings) as process:
+        with Process("-m", "assembler_runner.healthcheck", **self.settings, CONTAINER_MODE=mode, **settings) as process:
             return process.wait()
 
 
@@ -178,6 +177,13 @@ def value(text: str, series: str) -> float:
             {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://nobody@127.0.0.1:1/none", "MIGRATION_WAIT": "0.1"},
             "The database does not answer",
         ),
+        (
+            "migrate",
+            {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://me:op@en:sesame@database/assembler"},
+            "SQLALCHEMY_DATABASE_URI cannot be used: its port is not a number",
+        ),
+        ("worker", {"SQLALCHEMY_DATABASE_URI": "nonsense"}, "SQLALCHEMY_DATABASE_URI cannot be used: Could not parse"),
+        ("worker", {"SQLALCHEMY_DATABASE_URI": "oracle://host/name"}, "No module named 'oracledb'"),
         ("cook", {}, "CONTAINER_MODE must be one of server, worker, beat, migrate"),
     ],
 )
@@ -189,6 +195,7 @@ def test_a_step_that_fails_ends_the_container_with_a_message(
         assert process.wait() == 1, process.log
     assert words in process.log
     assert "Traceback" not in process.log
+    assert "sesame" not in process.log, "a part of a password"
     assert "Hint: " in process.log
 
 
@@ -206,6 +213,22 @@ def test_plugins_whose_requirements_cannot_be_installed_end_the_container(
         assert process.wait() == 1
     assert "wanting@1.0 wants flask<1, but the service runs with flask" in process.log
     assert "The requirements of the plugins could not be installed" in process.log
+
+
+def test_the_health_check_needs_little() -> None:
+    program = "import sys, assembler_runner.healthcheck; print({'flask', 'sqlalchemy', 'celery'} & set(sys.modules))"
+    with Process("-c", program) as process:
+        assert process.wait() == 0
+    assert process.log == "set()\n", "it runs every few seconds, in a container that may be busy"
+
+
+def test_every_health_check_asks_the_same() -> None:
+    command = ["python", "-m", "assembler_runner.healthcheck"]
+    (asked,) = re.findall(r"^HEALTHCHECK .*\n\s+CMD (.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    assert json.loads(asked) == command
+    (worker,) = [each for each in manifests() if (each["kind"], each["metadata"]["name"]) == ("Deployment", "worker")]
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    assert [container[name]["exec"]["command"] for name in ("startupProbe", "livenessProbe")] == [command, command]
 
 
 def test_the_dockerfile_has_no_known_faults() -> None:

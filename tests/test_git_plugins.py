@@ -110,7 +110,17 @@ def test_what_is_not_there_is_named(
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
     (record,) = loaded(f"git+file://{tmp_path}/nowhere", tmp_path / "kept").records
     assert record.state == "broken"
-    assert "could not be fetched" in str(record.error)
+    assert "could not be fetched: " in str(record.error)
+    assert "does not appear to be a git repository" in str(record.error)
+
+
+def test_a_folder_that_cannot_be_used_is_named(repository: Repository, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (record,) = loaded(repository.line("main"), file).records
+    assert record.state == "broken"
+    assert f"{file} cannot be used: Not a directory" in str(record.error)
+    assert "GIT_PLUGIN_FOLDER" in str(record.error)
 
 
 @pytest.mark.parametrize(
