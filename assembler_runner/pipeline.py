@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 
+LOOK_AT = 32
+"""Waiting requests that a worker chooses from when others were faster with the first one."""
+
 # The database does not answer, is locked or full, or has no free connection.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
@@ -62,10 +65,16 @@ def run_next(host: Host, woken_for: str) -> str | None:
         db.session.rollback()
         clean_up(host, woken_for)
     first = [woken_for] if status == RUNNING else []
-    # The first claim goes on in the transaction that has looked.
-    for request_id in [*first, *next_requests(db.session())]:
-        if run(host, request_id):
-            return successor(request_id)
+    waiting = [*first, *next_requests(db.session(), 1)]
+    while waiting and not host.leases.draining:
+        # The first claim goes on in the transaction that has looked.
+        for request_id in waiting:
+            if run(host, request_id):
+                return successor(request_id)
+        # Others were faster. A wake-up that does nothing would leave one waiting, and of many who look again at the
+        # same time each begins with another one.
+        waiting = next_requests(db.session(), LOOK_AT)
+        random.shuffle(waiting)
     db.session.rollback()
     return None
 

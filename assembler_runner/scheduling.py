@@ -99,7 +99,7 @@ def give_turn(session: Session, realm_id: str, owner_id: str) -> Turn:
     return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
 
 
-def next_requests(session: Session, limit: int = 8) -> list[str]:
+def next_requests(session: Session, limit: int) -> list[str]:
     """Returns the waiting requests whose turn it is, in order; of each Space the first one only."""
     return list(session.scalars(_NEXT, {"limit": limit}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from assembler_runner.errors import RateLimited
 from assembler_runner.models import SpaceRequest
 from assembler_runner.rights import built_in_id, grant_role
 from tests.conftest import MakeService, Service
+from tests.services import postgres_database
 from tests.standin_hub import Fault, StandInHub
 from tests.standin_hub.limits import Limit
 
@@ -140,6 +142,23 @@ def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInH
     assert [hub_service.request(request_id)["status"] for request_id in ids] == ["succeeded"] * 6
     creations = [record for record in hub.requests if record.path == "/api/repos/create"]
     assert [record.status for record in creations] == [200] * 6
+
+
+def test_each_wake_up_does_one_piece_of_work(make_service: MakeService) -> None:
+    with postgres_database() as uri:
+        service = make_service(SQLALCHEMY_DATABASE_URI=uri)
+        ids = [service.submit(name=f"site-{number}")["latest_request"]["id"] for number in range(40)]
+
+        def wake(request_id: str) -> None:
+            with service.app.app_context():
+                pipeline.run_next(service.host, request_id)
+
+        with ThreadPoolExecutor(20) as workers:
+            list(workers.map(wake, ids))
+        assert [service.request(request_id)["status"] for request_id in ids] == ["succeeded"] * len(ids)
+        with service.app.app_context():
+            db.session.remove()
+            db.engine.dispose()
 
 
 def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
