@@ -36,7 +36,7 @@ WHAT = (
 WHY = "the processors are busy: worker, database and stand-in Hub share two; the bare script misses it, too"
 CALLS = 3
 ACCOUNTS = 128
-ROUNDS_EACH = 6
+ROUNDS_EACH, MOST_JOBS = 6, 256
 CASES = [
     (1, 1, 0.1), (1, 8, 0.1), (1, 32, 0.1), (1, 128, 0.1), (2, 32, 0.1), (2, 128, 0.1), (1, 32, 0.3), (2, 32, 0.3)
 ]  # fmt: skip
@@ -138,7 +138,7 @@ class _Filler:
 
 
 def _row(filler: _Filler, hub: Hub, processes: int, parallel: int, latency: float, rounds: int) -> dict[str, Any]:
-    jobs = max(ROUNDS_EACH * parallel, 4)
+    jobs = min(ROUNDS_EACH * parallel, MOST_JOBS)
     floor = parallel / (CALLS * latency)
     with _workers(filler, processes, parallel) as queue:
 
