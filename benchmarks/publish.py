@@ -17,7 +17,7 @@ WHAT = (
     "per file. `bare script` is `create_repo` and one `create_commit` of huggingface_hub, the floor for whoever waits "
     "for one call after the other."
 )
-WHY = "three waits for the Hub take 312 ms of it; from call to answer there are 57 statements, and 4 waits for the disk"
+WHY = "three waits for the Hub take 312 ms of it; from call to answer there are 57 statements, and 3 waits for the disk"
 SERVICE, ONE_BY_ONE, BARE = "service", "one by one", "bare script"
 
 
