@@ -142,7 +142,7 @@ class _Grown:
         with self.app.app_context():
 
             def claim() -> None:
-                waiting = next_requests(db.session())
+                waiting = next_requests(db.session(), 1)
                 assert pipeline.claim(waiting[0], 60)
 
             return timed(claim)
