@@ -43,8 +43,7 @@ class Transport(memory.Transport):
 
     Channel = Channel
 
-    # The stubs of the two base classes contradict each other.
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]  # the stubs of the two base classes contradict each other
         """Hands over one message.
 
         Args:
