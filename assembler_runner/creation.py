@@ -6,16 +6,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 
 from assembler_runner.database import commit_lightly, database_now, db
 from assembler_runner.errors import RateLimited
-from assembler_runner.models import RUNNING, CreationTurn, SpaceRequest
+from assembler_runner.models import REQUESTS, RUNNING, CreationTurn
 from assembler_runner.storage import insert_rows
 
 PATIENCE_SECONDS = 20.0
 LOOK_AGAIN_SECONDS = 0.05
+
+# Made once: to put a statement together takes longer than to send it.
+_TURNS: Any = CreationTurn.__table__
+_alive = sa.exists().where(
+    REQUESTS.c.lease_owner == _TURNS.c.owner, REQUESTS.c.status == RUNNING, REQUESTS.c.due_at > database_now()
+)
+_of_account = sa.update(_TURNS).where(_TURNS.c.account == sa.bindparam("of", type_=sa.String))
+_TAKEN = _of_account.where(_TURNS.c.owner.is_(None) | ~_alive)
+_GIVEN_BACK = _of_account.where(_TURNS.c.owner == sa.bindparam("holder", type_=sa.String)).values(owner=None)
 
 _locks: dict[str, threading.Lock] = {}
 _making = threading.Lock()
@@ -51,18 +61,9 @@ def creation_turn(account: str | None, claim: str) -> Iterator[None]:
 
 def _take(account: str, claim: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    alive = sa.exists().where(
-        SpaceRequest.lease_owner == CreationTurn.owner,
-        SpaceRequest.status == RUNNING,
-        SpaceRequest.due_at > database_now(),
-    )
-    free = (CreationTurn.account == account) & (CreationTurn.owner.is_(None) | ~alive)
     known = False
     while True:
-        taken = db.session.execute(
-            sa.update(CreationTurn).where(free).values(owner=claim),
-            execution_options={"synchronize_session": False},
-        )
+        taken = db.session.execute(_TAKEN, {"of": account, "owner": claim})
         got_it = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
         if not got_it and not known:
             insert_rows(db.session(), CreationTurn, [{"account": account, "owner": None}])
@@ -82,10 +83,7 @@ def _take(account: str, claim: str) -> None:
 def _give_back(account: str, claim: str) -> None:
     # What the body had begun is its own; it must not be committed here.
     db.session.rollback()
-    mine = (CreationTurn.account == account) & (CreationTurn.owner == claim)
-    db.session.execute(
-        sa.update(CreationTurn).where(mine).values(owner=None), execution_options={"synchronize_session": False}
-    )
+    db.session.execute(_GIVEN_BACK, {"of": account, "holder": claim})
     commit_lightly()
 
 

@@ -28,6 +28,9 @@ LONGEST_GAP, SETTLE = 30, 30
 
 AT_ONCE = 20
 
+_TABLE: Any = Following.__table__
+_ROW = _TABLE.c
+
 
 def start(
     host: Host,
@@ -62,27 +65,27 @@ def start(
     values |= {"due_at": database_now() + host.settings.FOLLOW_SECONDS if followed else None}
     values |= {"account": target.account or ""}
     if secrets:
-        sealed = session.scalar(sa.select(Following.sealed_marks).where(Following.space_id == space_id))
+        sealed = session.scalar(sa.select(_ROW.sealed_marks).where(_ROW.space_id == space_id))
         values["sealed_marks"] = _marks(host, sealed, secrets)
-    _update(session, Following.space_id == space_id, **values)
+    _update(session, _ROW.space_id == space_id, **values)
 
 
 def stop(session: Session, space_id: str) -> None:
     """Follows a Space no more, because it is deleted. The caller commits."""
-    _update(session, Following.space_id == space_id, due_at=None, owner=None, is_open=False)
+    _update(session, _ROW.space_id == space_id, due_at=None, owner=None, is_open=False)
 
 
 def due_accounts() -> list[str]:
     """Returns the accounts with something to look at now."""
-    query = sa.select(Following.account).where(Following.due_at <= database_now()).group_by(Following.account)
-    accounts = list(db.session.scalars(query.order_by(sa.func.min(Following.due_at))))
+    query = sa.select(_ROW.account).where(_ROW.due_at <= database_now()).group_by(_ROW.account)
+    accounts = list(db.session.scalars(query.order_by(sa.func.min(_ROW.due_at))))
     db.session.rollback()
     return accounts
 
 
 def seconds_to_next(limit: float) -> float:
     """Returns the seconds until something is due, at most `limit`."""
-    due = db.session.scalar(sa.select(sa.func.min(Following.due_at) - database_now()))
+    due = db.session.scalar(sa.select(sa.func.min(_ROW.due_at) - database_now()))
     db.session.rollback()
     return limit if due is None else max(0.0, min(limit, due))
 
@@ -96,9 +99,9 @@ def claim_next(account: str, seconds: float) -> tuple[str, str] | None:
     Returns:
         The Space and the claim, or None if nothing is due.
     """
-    due = sa.select(Following.space_id).where(Following.account == account, Following.due_at <= database_now())
-    for space_id in db.session.scalars(due.order_by(Following.due_at).limit(AT_ONCE)).all():
-        if owner := _claim(space_id, Following.due_at <= database_now(), seconds):
+    due = sa.select(_ROW.space_id).where(_ROW.account == account, _ROW.due_at <= database_now())
+    for space_id in db.session.scalars(due.order_by(_ROW.due_at).limit(AT_ONCE)).all():
+        if owner := _claim(space_id, _ROW.due_at <= database_now(), seconds):
             return space_id, owner
     db.session.rollback()
     return None
@@ -106,7 +109,7 @@ def claim_next(account: str, seconds: float) -> tuple[str, str] | None:
 
 def claim(space_id: str, seconds: float) -> str | None:
     """Claims one Space now, due or not, unless somebody is just looking at it; returns the claim."""
-    free = sa.or_(Following.owner.is_(None), Following.due_at <= database_now())
+    free = sa.or_(_ROW.owner.is_(None), _ROW.due_at <= database_now())
     return _claim(space_id, free, seconds)
 
 
@@ -135,15 +138,15 @@ def release(space_id: str, owner: str, seconds: float | None, **values: Any) -> 
 def postpone(account: str, seconds: float) -> None:
     """Looks at nothing of an account for a while, because its rate limit is nearly used up."""
     later = database_now() + seconds
-    waiting = (Following.account == account) & (Following.due_at < later) & Following.owner.is_(None)
+    waiting = (_ROW.account == account) & (_ROW.due_at < later) & _ROW.owner.is_(None)
     _update(db.session(), waiting, due_at=later)
     db.session.commit()
 
 
 def hand_back() -> int:
     """Ends all claims at the start of a process that knows that no other lives; returns how many."""
-    held = sa.update(Following).where(Following.owner.is_not(None)).values(owner=None, due_at=database_now())
-    ended = db.session.execute(held, execution_options={"synchronize_session": False})
+    held = sa.update(_TABLE).where(_ROW.owner.is_not(None)).values(owner=None, due_at=database_now())
+    ended = db.session.execute(held)
     db.session.commit()
     return int(ended.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
@@ -165,8 +168,8 @@ def seconds_until_next_look(host: Host, account: str, is_open: bool, age: float,
         wanted = host.settings.WATCH_SECONDS
     else:
         return None
-    many = sa.select(sa.func.count()).where(Following.account == account)
-    many = many.where(Following.is_open) if is_open else many.where(Following.due_at.is_not(None))
+    many = sa.select(sa.func.count()).where(_ROW.account == account)
+    many = many.where(_ROW.is_open) if is_open else many.where(_ROW.due_at.is_not(None))
     in_turn = gap * (db.session.scalar(many) or 0)
     spread = random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
     return max(wanted, in_turn) * spread
@@ -180,19 +183,17 @@ def back_off(host: Host, errors: int) -> float:
 def _claim(space_id: str, condition: Any, seconds: float) -> str | None:
     owner = new_id()
     values = {"owner": owner, "due_at": database_now() + seconds}
-    claimed = _update(db.session(), (Following.space_id == space_id) & condition, **values)
+    claimed = _update(db.session(), (_ROW.space_id == space_id) & condition, **values)
     db.session.commit()
     return owner if claimed else None
 
 
 def _held(space_id: str, owner: str) -> Any:
-    return (Following.space_id == space_id) & (Following.owner == owner)
+    return (_ROW.space_id == space_id) & (_ROW.owner == owner)
 
 
 def _update(session: Session, condition: Any, **values: Any) -> bool:
-    changed = session.execute(
-        sa.update(Following).where(condition).values(**values), execution_options={"synchronize_session": False}
-    )
+    changed = session.execute(sa.update(_TABLE).where(condition).values(**values))
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 

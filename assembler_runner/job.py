@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from assembler_runner.database import commit_lightly, database_now, db, reading, utcnow
 from assembler_runner.errors import Conflict, NameTaken
 from assembler_runner.host import Host
-from assembler_runner.models import RUNNING, Space, SpaceRequest, hold_space, record_event
+from assembler_runner.models import REQUESTS, RUNNING, SPACES, Space, SpaceRequest, hold_space, record_event
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
 from assembler_runner.vault import UnreadableSecret
 
@@ -135,8 +135,7 @@ class Job:
 @reading()
 def load(host: Host, request_id: str, owner: str) -> Job:
     """Reads a claimed request."""
-    both = sa.select(SpaceRequest, Space).join(Space, Space.id == SpaceRequest.space_id)
-    request, space = db.session.execute(both.where(SpaceRequest.id == request_id)).one()
+    request, space = db.session.execute(_BOTH, {"request_id": request_id}).one()
     environment = request.environment or {}
     published = None
     if space.created_on_target and space.namespace is not None and space.url is not None:
@@ -210,15 +209,8 @@ def write(
     """
     if space or event:
         hold_space(db.session(), job.space_id)
-    held = sa.update(SpaceRequest).where(
-        SpaceRequest.id == job.request_id, SpaceRequest.lease_owner == job.owner, SpaceRequest.status == RUNNING
-    )
-    if unless_cancelled:
-        held = held.where(~SpaceRequest.cancel_requested)
-    written = db.session.execute(
-        held.values(due_at=database_now() + job.host.leases.seconds, **values),
-        execution_options={"synchronize_session": False},
-    )
+    claim = {"claimed": job.request_id, "claimant": job.owner, "lease": job.host.leases.seconds}
+    written = db.session.execute(_HELD_AND_WANTED if unless_cancelled else _HELD, claim | values)
     if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
         db.session.rollback()
         if unless_cancelled:
@@ -385,7 +377,23 @@ def lost_creation(job: Job, target: Target) -> PublishedSpace | None:
 def write_space(job: Job, values: Mapping[str, Any] | None) -> None:
     """Sets columns of the Space of a request, in the present transaction."""
     if values:
-        db.session.execute(
-            sa.update(Space).where(Space.id == job.space_id).values(**values),
-            execution_options={"synchronize_session": False},
-        )
+        db.session.execute(_ITS_SPACE, {"of_job": job.space_id, **values})
+
+
+# Made once: to put a statement together takes longer than to send it. What is set comes with the parameters.
+_HELD = (
+    sa.update(REQUESTS)
+    .where(
+        REQUESTS.c.id == sa.bindparam("claimed", type_=sa.String),
+        REQUESTS.c.lease_owner == sa.bindparam("claimant", type_=sa.String),
+        REQUESTS.c.status == RUNNING,
+    )
+    .values(due_at=database_now() + sa.bindparam("lease", type_=sa.Double))
+)
+_HELD_AND_WANTED = _HELD.where(~REQUESTS.c.cancel_requested)
+_ITS_SPACE = sa.update(SPACES).where(SPACES.c.id == sa.bindparam("of_job", type_=sa.String))
+_BOTH = (
+    sa.select(SpaceRequest, Space)
+    .join(Space, Space.id == SpaceRequest.space_id)
+    .where(SpaceRequest.id == sa.bindparam("request_id", type_=sa.String))
+)

@@ -29,6 +29,7 @@ from assembler_runner.models import (
     MAKING,
     QUEUED,
     RELEASES,
+    REQUESTS,
     RUNNING,
     SUCCEEDED,
     Space,
@@ -50,6 +51,30 @@ LOOK_AT = 32
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
+# Made once: to put a statement together takes longer than to send it.
+_CLAIMABLE = sa.or_(
+    sa.and_(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now()),
+    # Its worker has gone silent.
+    sa.and_(REQUESTS.c.status == RUNNING, REQUESTS.c.due_at < database_now()),
+)
+_STATUS = sa.select(REQUESTS.c.status).where(REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String))
+_space = (
+    sa.select(REQUESTS.c.space_id).where(REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String)).scalar_subquery()
+)
+_SUCCESSOR = (
+    sa.select(REQUESTS.c.id)
+    .where(REQUESTS.c.space_id == _space, REQUESTS.c.status == QUEUED)
+    .order_by(REQUESTS.c.number)
+    .limit(1)
+)
+_OVERTAKEN = sa.select(sa.func.count()).where(
+    REQUESTS.c.space_id == sa.bindparam("space_id", type_=sa.String),
+    REQUESTS.c.number > sa.bindparam("number", type_=sa.Integer),
+    REQUESTS.c.status == SUCCEEDED,
+    REQUESTS.c.action.in_(RELEASES | {"delete", "move"}),
+)
+
+
 def run_next(host: Host, woken_for: str) -> str | None:
     """Does the work whose turn it is; every wake-up does one piece.
 
@@ -60,7 +85,7 @@ def run_next(host: Host, woken_for: str) -> str | None:
     Returns:
         A request that has waited for the one that was done, to be woken for; None if there is none.
     """
-    status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == woken_for))
+    status = db.session.scalar(_STATUS, {"request_id": woken_for})
     if status in (FAILED, CANCELLED):
         db.session.rollback()
         clean_up(host, woken_for)
@@ -81,9 +106,7 @@ def run_next(host: Host, woken_for: str) -> str | None:
 
 def successor(request_id: str) -> str | None:
     """Returns the next waiting request of the same Space, None if there is none."""
-    space_id = sa.select(SpaceRequest.space_id).where(SpaceRequest.id == request_id).scalar_subquery()
-    waiting = sa.select(SpaceRequest.id).where(SpaceRequest.space_id == space_id, SpaceRequest.status == QUEUED)
-    found = db.session.scalar(waiting.order_by(SpaceRequest.number).limit(1))
+    found = db.session.scalar(_SUCCESSOR, {"request_id": request_id})
     db.session.rollback()
     return None if found == request_id else found
 
@@ -135,18 +158,16 @@ def claim(request_id: str, seconds: float) -> str | None:
     if space_id is None or not is_first(db.session(), request_id):
         db.session.rollback()
         return None
-    waiting = sa.and_(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now())
-    silent = sa.and_(SpaceRequest.status == RUNNING, SpaceRequest.due_at < database_now())
     claimed = SpaceRequest.move_to(
         db.session(),
         request_id,
         RUNNING,
         space_id=space_id,
-        condition=sa.or_(waiting, silent),
+        condition=_CLAIMABLE,
         lease_owner=owner,
-        attempts=SpaceRequest.attempts + 1,
+        attempts=REQUESTS.c.attempts + 1,
         due_at=database_now() + seconds,
-        started_at=sa.func.coalesce(SpaceRequest.started_at, utcnow()),
+        started_at=sa.func.coalesce(REQUESTS.c.started_at, utcnow()),
     )
     # Lost with the power the request waits again, and nothing was done for it: what is done is written down first.
     commit_lightly()
@@ -248,13 +269,7 @@ def _succeed(job: Job, done: Done) -> None:
 
 def _is_overtaken(job: Job) -> bool:
     """Returns whether a later change of the Space is done already: what is true of the Space comes from that one."""
-    later = sa.select(sa.func.count()).where(
-        SpaceRequest.space_id == job.space_id,
-        SpaceRequest.number > job.number,
-        SpaceRequest.status == SUCCEEDED,
-        SpaceRequest.action.in_(RELEASES | {"delete", "move"}),
-    )
-    return bool(db.session.scalar(later))
+    return bool(db.session.scalar(_OVERTAKEN, {"space_id": job.space_id, "number": job.number}))
 
 
 def _settle(job: Job, problem: AssemblerError) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.database import utcnow
-from assembler_runner.models import Space, record_event
+from assembler_runner.models import SPACES, record_event
 
 CREATING, FAILED, CANCELLED = "creating", "failed", "cancelled"
 BUILDING, STARTING, RUNNING, SLEEPING, PAUSED = "building", "starting", "running", "sleeping", "paused"
@@ -58,6 +58,9 @@ STATE_OF_STAGE: Mapping[str, str] = {
 BY_SERVICE, BY_TARGET, BY_ASSUMPTION, BY_TIMEOUT = "service", "target", "assumed", "timeout"
 
 
+_STATE = sa.select(SPACES.c.state).where(SPACES.c.id == sa.bindparam("of", type_=sa.String)).with_for_update()
+
+
 def set_state(
     session: Session,
     space_id: str,
@@ -80,15 +83,13 @@ def set_state(
         Whether the state changed.
     """
     # Held until the commit, so that of two who change it each tells the state it really came from.
-    held = sa.select(Space.state).where(Space.id == space_id).with_for_update()
-    old = session.execute(held).scalar_one()
+    old = session.execute(_STATE, {"of": space_id}).scalar_one()
     values: dict[str, Any] = {"state_source": source, "stage": stage, "problem": dict(problem) if problem else None}
-    values |= {"state": state, "state_since": utcnow()} if state != old else {"updated_at": Space.updated_at}
+    values |= {"state": state, "state_since": utcnow()} if state != old else {"updated_at": SPACES.c.updated_at}
     if source != BY_SERVICE:
         values["state_checked_at"] = utcnow()
-    changed = sa.update(Space).where(Space.id == space_id).values(**values)
     # Only what is written here is read anew: the caller may hold changes of the Space that are not flushed yet.
-    session.execute(changed, execution_options={"synchronize_session": False})
+    session.execute(sa.update(SPACES).where(SPACES.c.id == space_id).values(**values))
     if state == old:
         return False
     told = dict(problem) if problem else None
