@@ -45,8 +45,6 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
         worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
         # For monitors such as Flower; nobody can listen to a broker in memory.
-        task_send_sent_event=not settings.BROKER_URL.startswith("memory:"),
-        worker_send_task_events=not settings.BROKER_URL.startswith("memory:"),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
         broker_transport=memory_broker.TRANSPORT if settings.BROKER_URL.startswith("memory:") else None,

@@ -147,7 +147,7 @@ def _command(settings: Settings) -> list[str]:
         return [*gunicorn, "assembler_runner.wsgi:app"]
     if settings.CONTAINER_MODE == "beat":
         return [*celery, "beat", level, "--schedule=/tmp/celerybeat-schedule", "--pidfile="]
-    worker = ["worker", f"--pool={settings.CELERY_WORKER_POOL}", f"--concurrency={settings.CONCURRENCY}", level, "-E"]
+    worker = ["worker", f"--pool={settings.CELERY_WORKER_POOL}", f"--concurrency={settings.CONCURRENCY}", level]
     return [*celery, *worker, "--hostname=worker@%h", *(["--beat"] if settings.PERIODIC_SCHEDULER else [])]
 
 

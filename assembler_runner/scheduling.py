@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, aliased
 
 from assembler_runner.database import database_now, utcnow
 from assembler_runner.errors import AssemblerError
-from assembler_runner.models import FINISHED, QUEUED, RUNNING, SpaceRequest
+from assembler_runner.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
 SLICE_SECONDS = 5.0
 PLACE = "_place"
@@ -39,43 +39,43 @@ class QueueFull(AssemblerError):
 
 
 # Made once: to put a statement together takes longer than to send it.
-_unfinished = SpaceRequest.status.in_((QUEUED, RUNNING))
+_unfinished = REQUESTS.c.status.in_((QUEUED, RUNNING))
 _own = (
     sa.select(sa.func.count())
-    .where(_unfinished, SpaceRequest.owner_id == sa.bindparam("owner_id", type_=sa.String))
+    .where(_unfinished, REQUESTS.c.owner_id == sa.bindparam("owner_id", type_=sa.String))
     .scalar_subquery()
 )
 _ahead = (
     sa.select(sa.func.count())
     .where(
         _unfinished,
-        SpaceRequest.realm_id == sa.bindparam("realm_id", type_=sa.String),
-        SpaceRequest.turn_round <= _own,
+        REQUESTS.c.realm_id == sa.bindparam("realm_id", type_=sa.String),
+        REQUESTS.c.turn_round <= _own,
     )
     .scalar_subquery()
 )
 _TURN = sa.select(_own, _ahead, database_now())
-_other = aliased(SpaceRequest)
+_other = REQUESTS.alias()
 _earlier_unfinished = (
     sa.exists()
     .where(
-        _other.space_id == SpaceRequest.space_id,
-        _other.number < SpaceRequest.number,
-        _other.status.in_((QUEUED, RUNNING)),
+        _other.c.space_id == REQUESTS.c.space_id,
+        _other.c.number < REQUESTS.c.number,
+        _other.c.status.in_((QUEUED, RUNNING)),
     )
-    .correlate(SpaceRequest)
+    .correlate(REQUESTS)
 )
 _NEXT = (
-    sa.select(SpaceRequest.id)
-    .where(SpaceRequest.status == QUEUED, SpaceRequest.not_before <= database_now(), ~_earlier_unfinished)
-    .order_by(SpaceRequest.turn_at)
+    sa.select(REQUESTS.c.id)
+    .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~_earlier_unfinished)
+    .order_by(REQUESTS.c.turn_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_FIRST = sa.select(SpaceRequest.id).where(
-    SpaceRequest.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
+_FIRST = sa.select(REQUESTS.c.id).where(
+    REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
 )
-_WAITING = sa.select(sa.func.count()).where(SpaceRequest.status == QUEUED)
-_BEFORE = _WAITING.where(SpaceRequest.turn_at < sa.bindparam("turn_at", type_=sa.Double))
+_WAITING = sa.select(sa.func.count()).where(REQUESTS.c.status == QUEUED)
+_BEFORE = _WAITING.where(REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double))
 
 
 @dataclass(frozen=True)

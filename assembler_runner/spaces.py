@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from assembler_runner import audit, quotas, webhooks
 from assembler_runner.contents import Content
-from assembler_runner.database import db, utcnow
+from assembler_runner.database import db, new_id, utcnow
 from assembler_runner.errors import InvalidRequest, NameTaken, NotFound
 from assembler_runner.host import Host
 from assembler_runner.models import (
@@ -276,12 +276,13 @@ def add_request(
         callback: the fields of the call, `callback_url` and `callback_secret` among them if they were given.
         values: the other columns.
     """
-    if not sa.inspect(space).pending:
+    if sa.inspect(space).pending:
+        # It is nobody else's to see yet.
+        space.id = new_id()
+    else:
         hold_space(db.session(), space.id)
         db.session.refresh(space)
-    # One that is new in this transaction is nobody else's to see.
     space.request_count = (space.request_count or 0) + 1
-    db.session.flush()
     turn = give_turn(db.session(), space.realm_id, account.id)
     request = SpaceRequest(
         space_id=space.id,

@@ -40,14 +40,14 @@ UNUSED_AFTER = timedelta(hours=24)
 
 _MARK_AGAIN_AFTER = UNUSED_AFTER / 4
 # Made once: to put a statement together takes longer than to send it.
-_MARKED = sa.select(Blob.sha256).where(
-    Blob.sha256.in_(sa.bindparam("digests", expanding=True)), Blob.used_at > sa.bindparam("before", type_=UtcDateTime)
+_BLOB: Any = Blob.__table__.c
+_CHUNK: Any = BlobChunk.__table__.c
+_MARKED = sa.select(_BLOB.sha256).where(
+    _BLOB.sha256.in_(sa.bindparam("digests", expanding=True)), _BLOB.used_at > sa.bindparam("before", type_=UtcDateTime)
 )
-_COUNTS = (
-    sa.select(BlobChunk.sha256, sa.func.count())
-    .where(BlobChunk.sha256.in_(sa.bindparam("digests", expanding=True)))
-    .group_by(BlobChunk.sha256)
-)
+_named = _CHUNK.sha256.in_(sa.bindparam("digests", expanding=True))
+_COUNTS = sa.select(_CHUNK.sha256, sa.func.count()).where(_named).group_by(_CHUNK.sha256)
+_SMALL = sa.select(_CHUNK.sha256, _CHUNK.content).where(_named, _CHUNK.position == 0)
 _ROWS_AT_ONCE = 500
 
 
@@ -208,8 +208,7 @@ class DatabaseFileStore(FileStore):
         found = {digest: b"" for digest, size in sizes.items() if not size}
         with self._reading() as connection:
             for digests in _batches(sorted(sizes.keys() - found.keys())):
-                wanted = BlobChunk.sha256.in_(digests) & (BlobChunk.position == 0)
-                rows = connection.execute(sa.select(BlobChunk.sha256, BlobChunk.content).where(wanted))
+                rows = connection.execute(_SMALL, {"digests": digests})
                 found |= {row.sha256: bytes(row.content) for row in rows}
         if any(len(found.get(digest, b"")) != size for digest, size in sizes.items()):
             raise BlobMissing
@@ -370,8 +369,9 @@ def insert_rows(session: Session, model: type[Base], rows: list[dict[str, Any]],
 @cache
 def _insert(model: type[Base], dialect: str, then_set: str | None) -> Any:
     statement: Any
+    table: Any = model.__table__
     if dialect in ("postgresql", "sqlite"):
-        statement = (postgresql if dialect == "postgresql" else sqlite).insert(model)
+        statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
         if then_set is None:
             statement = statement.on_conflict_do_nothing()
         else:
@@ -380,7 +380,7 @@ def _insert(model: type[Base], dialect: str, then_set: str | None) -> Any:
                 index_elements=keys, set_={then_set: statement.excluded[then_set]}
             )
     else:
-        statement = mysql.insert(model)
+        statement = mysql.insert(table)
         if then_set is None:
             statement = statement.prefix_with("IGNORE")
         else:

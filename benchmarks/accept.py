@@ -16,7 +16,8 @@ from benchmarks.measuring import Goal, Plot, Result, in_turn, percentile
 WHAT = (
     "`POST /spaces` with a JWT, 10 files and 100 kB that nobody has sent before: requests a second, and milliseconds "
     "until the answer, by callers. One gunicorn process with 32 threads and Redis as broker. `inline` is the same "
-    "application that sends the message to the broker inside the request; `bare WSGI` parses the JSON and answers. "
+    "application that sends the message to the broker inside the request, and where each commit waits for the disk by "
+    "itself; `bare WSGI` parses the JSON and answers. "
     "The layers are requests to the same process with one caller: each line does all of the line above and more."
 )
 SIDES = {"service": "assembler_runner.wsgi:app", "inline": "benchmarks.opponents:inline_app"}

@@ -20,8 +20,8 @@ def bare(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
 
 def inline() -> Any:
-    """The same application, that sends each wake-up to the broker before it answers, as most Celery services do."""
-    from assembler_runner import spaces
+    """The same application as most Celery services are: it sends to the broker before it answers, and commits alone."""
+    from assembler_runner import spaces, sqlite
     from assembler_runner.app import create_app
     from assembler_runner.tasks import run_request
 
@@ -29,6 +29,13 @@ def inline() -> Any:
         def send(self, request_id: str) -> None:
             run_request.delay(request_id)
 
+    def set_up(connection: sqlite.Connection) -> None:
+        connection.isolation_level = None
+        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}").fetchone()
+
+    # Each commit waits for the disk by itself, with the write lock held.
+    sqlite.Connection.set_up = set_up  # type: ignore[method-assign]  # stands in for it
     spaces.wakeups = Inline()  # type: ignore[assignment]  # stands in for it
     return create_app()
 
