@@ -14,32 +14,33 @@ from assembler_runner.models import RequestFile
 from assembler_runner.storage import CHUNK_BYTES
 from assembler_runner.tree import SpaceFile, Tree
 
+_FILES = sa.select(RequestFile).where(RequestFile.request_id == sa.bindparam("request_id", type_=sa.String))
+
 SMALL_BYTES = 4 * 2**20
 """Up to here all files of a request are read at once, into memory."""
 
 
+@reading()
 def read_tree(job: Job) -> Tree:
-    """Returns the files the request publishes, by reference."""
-    return read_files(job, manifest(job.request_id))
+    """Returns the files the request publishes; small ones with their contents, see :func:`read_files`."""
+    return read_files(job, _rows(job.request_id))
 
 
 @reading()
 def manifest(request_id: str) -> dict[str, RequestFile]:
     """Returns the files of a request by path, without their contents."""
-    rows = db.session.scalars(sa.select(RequestFile).where(RequestFile.request_id == request_id))
-    found = {row.path: row for row in rows}
-    for row in found.values():
-        db.session.expunge(row)
+    found = _rows(request_id)
     db.session.rollback()
     return found
 
 
+@reading()
 def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
     """Returns files with their contents: in memory where all together are small, else by reference."""
     sizes = {row.sha256: row.size for row in rows.values()}
     store = job.host.files
     small = max(sizes.values(), default=0) <= CHUNK_BYTES and sum(sizes.values()) <= SMALL_BYTES
-    held = store.read_small(sizes) if small else {}
+    held = store.read_small(db.session(), sizes) if small else {}
     sources = {digest: held[digest] if small else store.content(digest, size) for digest, size in sizes.items()}
     files = {
         path: SpaceFile(path, sources[row.sha256], row.origin)  # type: ignore[arg-type]  # written from an Origin
@@ -47,6 +48,14 @@ def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
     }
     db.session.rollback()
     return Tree(files)
+
+
+def _rows(request_id: str) -> dict[str, RequestFile]:
+    rows = db.session.scalars(_FILES, {"request_id": request_id})
+    found = {row.path: row for row in rows}
+    for row in found.values():
+        db.session.expunge(row)
+    return found
 
 
 def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Content]) -> None:

@@ -104,10 +104,11 @@ class FileStore(ABC):
         """Returns a stored content by reference."""
         return Content(digest, size, lambda: self.open(digest))
 
-    def read_small(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    def read_small(self, session: Session, sizes: Mapping[str, int]) -> dict[str, bytes]:
         """Reads several small contents into memory.
 
         Args:
+            session: the session of who needs them.
             sizes: digest → size in bytes, `CHUNK_BYTES` at most.
         Raises:
             BlobMissing: one is not there.
@@ -203,13 +204,12 @@ class DatabaseFileStore(FileStore):
 
         return open_ranges(size, fetch, min(CHUNK_BYTES, max(1, size)))
 
-    def read_small(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    def read_small(self, session: Session, sizes: Mapping[str, int]) -> dict[str, bytes]:
         """See :meth:`FileStore.read_small`; one query for many."""
         found = {digest: b"" for digest, size in sizes.items() if not size}
-        with self._reading() as connection:
-            for digests in _batches(sorted(sizes.keys() - found.keys())):
-                rows = connection.execute(_SMALL, {"digests": digests})
-                found |= {row.sha256: bytes(row.content) for row in rows}
+        for digests in _batches(sorted(sizes.keys() - found.keys())):
+            rows = session.execute(_SMALL, {"digests": digests})
+            found |= {row.sha256: bytes(row.content) for row in rows}
         if any(len(found.get(digest, b"")) != size for digest, size in sizes.items()):
             raise BlobMissing
         return found
