@@ -88,6 +88,15 @@ def _now_mariadb(element: Any, compiler: Any, **kw: Any) -> str:
     return "(unix_timestamp(now(6)) + 0e0)"
 
 
+def plain(column: Any) -> sa.ColumnElement[Any]:
+    """Returns a column that is not looked up in an index, for what another condition finds faster.
+
+    PostgreSQL takes an index of the status for the better one until it has counted a table that has just grown, and
+    reads all that waits to look at one Space.
+    """
+    return sa.func.coalesce(column, "")
+
+
 class Base(DeclarativeBase):
     """Base of all models."""
 
@@ -204,7 +213,7 @@ def _rolled_back(session: Session) -> None:
 
 
 def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:
-    """Sets what each database needs: immediate write transactions on SQLite, connections that are alive elsewhere.
+    """Sets what each database needs: immediate write transactions on SQLite, live connections and good plans elsewhere.
 
     Args:
         engine: the engine.
@@ -213,6 +222,8 @@ def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience:
     """
     if engine.dialect.name != "sqlite":
         _look_at_rested_connections(engine)
+        if engine.dialect.name == "postgresql":
+            _keep_order_of_indexes(engine)
         return
 
     @sa.event.listens_for(engine, "connect")
@@ -230,6 +241,20 @@ def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience:
             opened.begin_writing(patience())
         except sqlite3.OperationalError as problem:
             raise OperationalError("BEGIN IMMEDIATE", None, problem) from None
+
+
+def _keep_order_of_indexes(engine: sa.Engine) -> None:
+    """Keeps PostgreSQL from reading all that waits to find what comes first.
+
+    Until it has counted a table that has just grown, it expects a handful of rows, and collects them in a bitmap rather
+    than in the order of an index: with 6,000 waiting requests the next one took 0.8 s.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_bitmapscan = off")
+        connection.commit()
 
 
 def _look_at_rested_connections(engine: sa.Engine) -> None:

@@ -132,7 +132,7 @@ class SpaceRequest(Timestamps, Base):
     __tablename__ = "space_requests"
 
     id: Mapped[str] = id_column()
-    space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id"), index=True, doc="Its Space.")
+    space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id"), doc="Its Space.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Realm it belongs to.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
     number: Mapped[int] = mapped_column(
@@ -188,6 +188,7 @@ class SpaceRequest(Timestamps, Base):
     files: Mapped[list[RequestFile]] = relationship(order_by="RequestFile.position", cascade="all, delete-orphan")
 
     __table_args__ = (
+        sa.Index("ix_space_requests_space_id_number", "space_id", "number"),
         sa.Index("ix_space_requests_status_due_at", "status", "due_at"),
         sa.Index("ix_space_requests_status_turn_at", "status", "turn_at"),
         sa.Index("ix_space_requests_status_finished_at", "status", "finished_at"),

@@ -19,7 +19,7 @@ from assembler_runner import job as jobs
 from assembler_runner.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.cleanup import clean_up, leave_to_clean_up
 from assembler_runner.correlation import call_id, space_request_id, working_on
-from assembler_runner.database import commit_lightly, database_now, db, new_id, utcnow
+from assembler_runner.database import commit_lightly, database_now, db, new_id, plain, utcnow
 from assembler_runner.errors import AssemblerError, RateLimited
 from assembler_runner.host import Host
 from assembler_runner.job import Cancelled, Job, LeaseLost
@@ -63,7 +63,7 @@ _space = (
 )
 _SUCCESSOR = (
     sa.select(REQUESTS.c.id)
-    .where(REQUESTS.c.space_id == _space, REQUESTS.c.status == QUEUED)
+    .where(REQUESTS.c.space_id == _space, plain(REQUESTS.c.status) == QUEUED)
     .order_by(REQUESTS.c.number)
     .limit(1)
 )

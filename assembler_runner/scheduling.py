@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from assembler_runner.database import database_now, utcnow
+from assembler_runner.database import database_now, plain, utcnow
 from assembler_runner.errors import AssemblerError
 from assembler_runner.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
@@ -61,13 +61,15 @@ _earlier_unfinished = (
     .where(
         _other.c.space_id == REQUESTS.c.space_id,
         _other.c.number < REQUESTS.c.number,
-        _other.c.status.in_((QUEUED, RUNNING)),
+        plain(_other.c.status).in_((QUEUED, RUNNING)),
     )
     .correlate(REQUESTS)
 )
 _NEXT = (
     sa.select(REQUESTS.c.id)
     .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~_earlier_unfinished)
+    # True of all, and leads PostgreSQL to the index of status and turn also where it does not know how many wait.
+    .where(REQUESTS.c.turn_at >= 0)
     .order_by(REQUESTS.c.turn_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,10 +14,11 @@ from assembler_runner import pipeline
 from assembler_runner.account_models import Realm, Role, User
 from assembler_runner.auth import hash_password
 from assembler_runner.creation import creation_turn
-from assembler_runner.database import db
+from assembler_runner.database import db, new_id
 from assembler_runner.errors import RateLimited
-from assembler_runner.models import SpaceRequest
+from assembler_runner.models import REQUESTS, SPACES, SpaceRequest
 from assembler_runner.rights import built_in_id, grant_role
+from assembler_runner.scheduling import is_first, next_requests
 from tests.conftest import MakeService, Service
 from tests.services import postgres_database
 from tests.standin_hub import Fault, StandInHub
@@ -159,6 +161,51 @@ def test_each_wake_up_does_one_piece_of_work(make_service: MakeService) -> None:
         with service.app.app_context():
             db.session.remove()
             db.engine.dispose()
+
+
+def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -> None:
+    with postgres_database() as uri:
+        service = make_service(SQLALCHEMY_DATABASE_URI=uri, MAX_QUEUE=10_000)
+        for number in range(60):
+            service.submit(name=f"site-{number}")
+        with service.app.app_context():
+            # When thousands come in a few seconds PostgreSQL has not counted the table yet.
+            db.session.execute(sa.text("ALTER TABLE space_requests SET (autovacuum_enabled = off)"))
+            many = [{**dict(row), "id": new_id()} for row in db.session.execute(sa.select(REQUESTS)).mappings()]
+            spaces = [dict(row) for row in db.session.execute(sa.select(SPACES)).mappings()]
+            for _ in range(100):
+                for row, space in zip(many, spaces, strict=True):
+                    row["id"], row["space_id"] = new_id(), (id := new_id())
+                    space |= {"id": id, "slot": id}
+                db.session.execute(sa.insert(SPACES), spaces)
+                db.session.execute(sa.insert(REQUESTS), many)
+            db.session.commit()
+            sent: list[tuple[str, Any]] = []
+            sa.event.listen(db.engine, "before_cursor_execute", lambda *given: sent.append((given[2], given[3])))
+            first = many[0]["id"]
+            assert len(next_requests(db.session(), 1)) == 1
+            assert is_first(db.session(), first)
+            assert pipeline.successor(first) is None
+            read = {query: max(rows_of(plan_of(query, values))) for query, values in tuple(sent)}
+            db.session.remove()
+            db.engine.dispose()
+    assert len(read) == 3
+    assert max(read.values()) < 100, read
+
+
+def plan_of(query: str, values: Any) -> dict[str, Any]:
+    """How PostgreSQL finds the rows of a query."""
+    explained = db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", values)
+    plan: dict[str, Any] = explained.scalar_one()[0]["Plan"]
+    return plan
+
+
+def rows_of(plan: dict[str, Any]) -> Iterator[int]:
+    """Rows that each node of a plan of PostgreSQL has read in all."""
+    read = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
+    yield read * plan["Actual Loops"]
+    for part in plan.get("Plans", []):
+        yield from rows_of(part)
 
 
 def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
