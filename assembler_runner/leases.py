@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from assembler_runner.database import database_now
 from assembler_runner.models import RUNNING, SpaceRequest
 
 log = logging.getLogger(__name__)
+
+_HEARD_WITHIN = 0.5
+"""Seconds after which a signal is heard at the latest while a process waits for its work to end."""
 
 
 class Leases:
@@ -64,7 +68,10 @@ class Leases:
         """
         with self._changed:
             self._draining = True
-            self._changed.wait_for(lambda: not self._held, timeout=timeout)
+            end = time.monotonic() + timeout
+            while self._held and (left := end - time.monotonic()) > 0:
+                # In pieces: a signal that arrives just before a wait would be heard only after it.
+                self._changed.wait(min(left, _HEARD_WITHIN))
             return list(self._held)
 
     def _renew_for_ever(self) -> None:
