@@ -157,7 +157,8 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     check_database(uri)
     options: dict[str, Any] = {"pool_size": 20, "max_overflow": 60, "hide_parameters": True}
     if not uri.startswith("sqlite"):
-        options |= {"isolation_level": "READ COMMITTED", "pool_use_lifo": True, "pool_timeout": 5}
+        # PostgreSQL takes 100 in all by default. More threads than that share them: each needs one for milliseconds.
+        options |= {"isolation_level": "READ COMMITTED", "max_overflow": 10, "pool_use_lifo": True, "pool_timeout": 5}
     if uri.startswith("sqlite"):
         options["connect_args"] = {"factory": sqlite.Connection}
     elif uri.startswith("postgresql"):

@@ -149,16 +149,18 @@ def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInH
 def test_each_wake_up_does_one_piece_of_work(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri)
-        ids = [service.submit(name=f"site-{number}")["latest_request"]["id"] for number in range(40)]
+        ids = [service.submit(name=f"site-{number}")["latest_request"]["id"] for number in range(80)]
 
         def wake(request_id: str) -> None:
             with service.app.app_context():
                 pipeline.run_next(service.host, request_id)
 
-        with ThreadPoolExecutor(20) as workers:
+        with ThreadPoolExecutor(60) as workers:
             list(workers.map(wake, ids))
         assert [service.request(request_id)["status"] for request_id in ids] == ["succeeded"] * len(ids)
         with service.app.app_context():
+            mine = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            assert db.session.scalar(mine) <= 30
             db.session.remove()
             db.engine.dispose()
 
