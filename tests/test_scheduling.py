@@ -159,10 +159,24 @@ def test_each_wake_up_does_one_piece_of_work(make_service: MakeService) -> None:
             list(workers.map(wake, ids))
         assert [service.request(request_id)["status"] for request_id in ids] == ["succeeded"] * len(ids)
         with service.app.app_context():
-            mine = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-            assert db.session.scalar(mine) <= 30
             db.session.remove()
             db.engine.dispose()
+
+
+def test_more_threads_than_connections_share_them(make_service: MakeService) -> None:
+    mine = sa.text("SELECT count(*), pg_sleep(0.2) FROM pg_stat_activity WHERE datname = current_database()")
+    with postgres_database() as uri:
+        service = make_service(SQLALCHEMY_DATABASE_URI=uri)
+
+        def work(number: int) -> int:
+            with service.app.app_context():
+                return int(db.session.execute(mine).one()[0])
+
+        with ThreadPoolExecutor(70) as threads:
+            counts = list(threads.map(work, range(70)))
+        with service.app.app_context():
+            db.engine.dispose()
+    assert 20 < max(counts) <= 30
 
 
 def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -> None:
