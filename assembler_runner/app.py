@@ -249,8 +249,7 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
                 view = app.view_functions[endpoint]
                 if not hasattr(view, "requires"):
                     requires("plugin_read")(view)
-        # A stranger's code may raise anything; its Space type still works.
-        except Exception as problem:  # noqa: BLE001 - the comment above says why
+        except Exception as problem:  # noqa: BLE001 - a stranger's code may raise anything; its Space type still works
             registry.tell(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
 
 

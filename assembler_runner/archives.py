@@ -337,7 +337,7 @@ def _translated() -> Iterator[None]:
         yield
     except (
         EOFError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile, of a method it does not know
         OSError,
         OverflowError,
         RecursionError,

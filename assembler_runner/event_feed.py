@@ -158,8 +158,7 @@ class EventFeed:
                 watched = dict(self._topics)
             try:
                 self._look(watched)
-            # A database that is away for a while must not end the thread that all readers depend on.
-            except Exception as problem:  # noqa: BLE001 - the comment above says why
+            except Exception as problem:  # noqa: BLE001 - all readers depend on this thread, also while the database is away
                 log.warning("the event feed could not look for events: %s", type(problem).__name__)
             seen = changes.wait(seen, changes.look_again)
 

@@ -44,8 +44,7 @@ class Follower(threading.Thread):
                     self._serve(following.due_accounts())
                     wait = max(0.05, following.seconds_to_next(self._idle))
                     db.session.remove()
-            # A database that is away for a while must not end the thread.
-            except Exception as problem:  # noqa: BLE001 - the comment above says why
+            except Exception as problem:  # noqa: BLE001 - a database that is away must not end the thread
                 log.warning("what is due could not be found: %s", type(problem).__name__)
                 wait = self._idle
             self._stopped.wait(wait if not self.busy else self._idle)

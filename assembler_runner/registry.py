@@ -188,8 +188,7 @@ class Registry:
         for cls in classes:
             try:
                 self.add(cls, source, note)
-            # The constructor is the stranger's, too.
-            except (Exception, SystemExit) as problem:  # noqa: BLE001 - the comment above says why
+            except (Exception, SystemExit) as problem:  # noqa: BLE001 - a stranger's constructor may raise anything
                 self._broken(cls.space_type, cls.version, source, _told(problem))
 
     def _broken(self, name: str, version: str | None, source: str, error: str) -> None:

@@ -83,8 +83,7 @@ class Wakeups:
             request_id, headers = self._waiting.get()
             try:
                 run_request.apply_async((request_id,), headers=headers)
-            # Each broker's library raises exceptions of its own; the sweeper repeats the wake-up anyway.
-            except Exception as problem:  # noqa: BLE001 - the comment above says why
+            except Exception as problem:  # noqa: BLE001 - each broker raises its own; the sweeper repeats the wake-up
                 log.warning("request %s could not be sent to the broker: %s", request_id, type(problem).__name__)
 
 
@@ -136,8 +135,7 @@ class Sweeper(threading.Thread):
                 self._collect()
                 if due and _ear.silent_for > DEAF_AFTER * self._resend_seconds:
                     self._help(due)
-            # A database that is away for a while must not end the thread that finds what was left meanwhile.
-            except Exception as problem:  # noqa: BLE001 - the comment above says why
+            except Exception as problem:  # noqa: BLE001 - it finds what was left while the database was away
                 log.warning("the sweeper could not look for due requests: %s", type(problem).__name__)
             self._stopped.wait(self._resend_seconds / 4)
 
@@ -166,6 +164,5 @@ class Sweeper(threading.Thread):
             try:
                 with self._app.app_context():
                     pipeline.run_next(current_host(), request_id)
-            # As above; the sweeper comes again.
-            except Exception as problem:  # noqa: BLE001 - the comment above says why
+            except Exception as problem:  # noqa: BLE001 - the sweeper comes again
                 log.warning("request %s could not be taken up: %s", request_id, type(problem).__name__)

@@ -59,8 +59,7 @@ class WebhookSender(threading.Thread):
                             with self._lock:
                                 self._busy[delivery_id] = webhook_id
                             pool.submit(self._send, delivery_id)
-                # A database that is away for a while must not end the thread.
-                except Exception as problem:  # noqa: BLE001 - the comment above says why
+                except Exception as problem:  # noqa: BLE001 - a database that is away must not end it
                     log.warning("webhooks: could not look for deliveries: %s", type(problem).__name__)
                 looked = time.monotonic()
                 while not self._stopped.is_set() and time.monotonic() - looked < LOOK_SECONDS:

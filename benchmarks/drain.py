@@ -33,7 +33,10 @@ WHAT = (
     "`floor` is jobs at the same time ÷ ({calls} calls one after the other × their time); `bare script` makes the same "
     "Spaces with huggingface_hub in as many threads of one process, and writes nothing down."
 )
-WHY = "the two processors are busy: a job takes about 14 ms of a worker, 7 of PostgreSQL and 3 of the stand-in Hub"
+WHY = (
+    "a job takes about 14 ms of a worker's processor, which all jobs of a process share, 7 of PostgreSQL and 3 of the "
+    "stand-in Hub, and all of them share two"
+)
 CALLS = 3
 ACCOUNTS = 128
 ROUNDS_EACH, MOST_JOBS = 12, 512

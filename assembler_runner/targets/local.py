@@ -19,13 +19,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dulwich.errors import NotGitRepository
 from dulwich.file import FileLocked
-from dulwich.objects import Commit, ObjectID
-from dulwich.refs import Ref
+from dulwich.objects import Commit
 
 from assembler_runner.errors import HeadMoved, NameTaken, TargetError, TargetNotFound, TargetRefused, TargetUnavailable
 from assembler_runner.paths import check_path
 from assembler_runner.targets.base import CommitInfo, Head, LogReader, PublishedSpace, Runtime, SpaceSpec, Target
 from assembler_runner.targets.git_blobs import open_blob, size_of, store, sync_folder, write_files
+from assembler_runner.targets.git_commits import (
+    blobs_of,
+    chosen_commit,
+    commit_at,
+    head_of,
+    kept_blobs,
+    move_head,
+    new_commit,
+)
 from assembler_runner.targets.local_changes import LocalChanges, OpenFile, StoredFile
 from assembler_runner.tree import Tree
 
@@ -36,11 +44,8 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_NAMESPACE = "local"
 _DETAILS_FILE = "assembler.json"
-_MAIN = Ref(b"refs/heads/main")
-_AUTHOR = b"Assembler <assembler@localhost>"
 _REGULAR_FILE = 0o100644
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}")
-_OID = re.compile(r"[0-9a-f]{40}")
 _NEWEST_COMMITS = 100
 _LEFT_OVER_AFTER_SECONDS = 3600
 # A leading dot keeps these apart from namespaces, which cannot have one.
@@ -98,8 +103,8 @@ class LocalTarget(LocalChanges, Target):
     def head(self, space: PublishedSpace) -> Head:
         """See :meth:`Target.head`."""
         with _own_errors(), self.open_repository(space.namespace, space.name) as repo:
-            oid = _head_of(repo)
-            paths = frozenset(path.decode() for path in _blobs(repo, oid))
+            oid = head_of(repo)
+            paths = frozenset(path.decode() for path in blobs_of(repo, oid))
             created_at = datetime.fromisoformat(_details(repo)["created_at"])
         return Head(oid.decode() if oid else None, paths, created_at)
 
@@ -107,9 +112,9 @@ class LocalTarget(LocalChanges, Target):
         """See :meth:`Target.commits`; creation makes none."""
         found: list[CommitInfo] = []
         with _own_errors(), self.open_repository(space.namespace, space.name) as repo:
-            oid = _head_of(repo)
+            oid = head_of(repo)
             while oid is not None and len(found) < _NEWEST_COMMITS:
-                commit = _commit_at(repo, oid)
+                commit = commit_at(repo, oid)
                 found.append(_commit_info(repo, commit))
                 oid = commit.parents[0] if commit.parents else None
         return found
@@ -127,19 +132,19 @@ class LocalTarget(LocalChanges, Target):
         message = f"{title}\n\n{description}".strip().replace("\0", "")
         namespace, name = space.namespace, space.name
         with _own_errors(), self._locked(namespace, name), self.open_repository(namespace, name) as repo:
-            head = _head_of(repo)
+            head = head_of(repo)
             if (head.decode() if head else None) != parent:
                 raise HeadMoved()
             new = write_files(repo, tree)
-            kept = _kept(_blobs(repo, head), {path.encode() for path in delete}, new.keys())
+            kept = kept_blobs(blobs_of(repo, head), {path.encode() for path in delete}, new.keys())
             folders = MemoryObjectStore()
             blob_ids = {**kept, **new}
             tree_id = commit_tree(folders, [(path, blob_id, _REGULAR_FILE) for path, blob_id in blob_ids.items()])
-            if head is not None and _commit_at(repo, head).tree == tree_id:
-                return _commit_info(repo, _commit_at(repo, head))
-            commit = _new_commit(tree_id, head, message)
+            if head is not None and commit_at(repo, head).tree == tree_id:
+                return _commit_info(repo, commit_at(repo, head))
+            commit = new_commit(tree_id, head, message)
             store(repo, [*(folders[oid] for oid in folders), commit])
-            _move_head(repo, head, commit.id)
+            move_head(repo, head, commit.id)
             return _commit_info(repo, commit)
 
     def delete(self, space: PublishedSpace) -> None:
@@ -205,7 +210,7 @@ class LocalTarget(LocalChanges, Target):
             TargetNotFound: there is no such Space or commit.
         """
         with _own_errors(), self.open_repository(namespace, name) as repo:
-            blobs = _blobs(repo, _chosen(repo, oid))
+            blobs = blobs_of(repo, chosen_commit(repo, oid))
             return [
                 StoredFile(path.decode(), size_of(repo, blob_id), blob_id.decode())
                 for path, blob_id in sorted(blobs.items())
@@ -230,7 +235,7 @@ class LocalTarget(LocalChanges, Target):
             TargetNotFound: there is no such Space or commit.
         """
         with _own_errors(), self.open_repository(namespace, name) as repo:
-            blobs = _blobs(repo, _chosen(repo, oid))
+            blobs = blobs_of(repo, chosen_commit(repo, oid))
             blob_id = blobs.get(path.encode("utf-8", "replace"))
             if blob_id is None:
                 return None
@@ -378,70 +383,3 @@ def _write_details(folder: Path, details: Mapping[str, Any]) -> None:
 
 def _details(repo: Repo) -> dict[str, Any]:
     return dict(json.loads((Path(repo.path) / _DETAILS_FILE).read_text(encoding="utf-8")))
-
-
-def _head_of(repo: Repo) -> ObjectID | None:
-    try:
-        return repo.refs[_MAIN]
-    except KeyError:
-        return None
-
-
-def _commit_at(repo: Repo, oid: ObjectID) -> Commit:
-    commit = repo.object_store[oid]
-    if not isinstance(commit, Commit):
-        raise KeyError(oid)
-    return commit
-
-
-def _chosen(repo: Repo, oid: str | None) -> ObjectID | None:
-    if oid is None:
-        return _head_of(repo)
-    known = ObjectID(oid.encode("ascii", "replace"))
-    if not (_OID.fullmatch(oid) and known in repo.object_store and isinstance(repo.object_store[known], Commit)):
-        raise TargetNotFound("The repository has no such commit.")
-    return known
-
-
-def _blobs(repo: Repo, commit: ObjectID | None) -> dict[bytes, ObjectID]:
-    """Returns the id of each file's content by path."""
-    if commit is None:
-        return {}
-    entries = repo.object_store.iter_tree_contents(_commit_at(repo, commit).tree)
-    return {entry.path: entry.sha for entry in entries if entry.path is not None and entry.sha is not None}
-
-
-def _kept(old: Mapping[bytes, ObjectID], delete: Set[bytes], new: Set[bytes]) -> dict[bytes, ObjectID]:
-    """Returns the old files that stay; a new file takes the place of a folder of its name, and the other way round."""
-    new_folders = {folder for path in new for folder in _folders_above(path)}
-    return {
-        path: blob_id
-        for path, blob_id in old.items()
-        if path not in delete and path not in new_folders and not any(folder in new for folder in _folders_above(path))
-    }
-
-
-def _folders_above(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    return [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def _new_commit(tree_id: ObjectID, parent: ObjectID | None, message: str) -> Commit:
-    commit = Commit()
-    commit.tree = tree_id
-    commit.parents = [parent] if parent else []
-    commit.author = commit.committer = _AUTHOR
-    commit.author_time = commit.commit_time = int(time.time())
-    commit.author_timezone = commit.commit_timezone = 0
-    commit.message = f"{message}\n".encode("utf-8", "replace")
-    return commit
-
-
-def _move_head(repo: Repo, old: ObjectID | None, new: ObjectID) -> None:
-    heads = Path(repo.path) / "refs" / "heads"
-    # Every writer holds the Space's lock, so a lock file of the git library can only be a dead process's.
-    (heads / "main.lock").unlink(missing_ok=True)
-    moved = repo.refs.add_if_new(_MAIN, new) if old is None else repo.refs.set_if_equals(_MAIN, old, new)
-    if not moved:
-        raise HeadMoved()
-    sync_folder(heads)
