@@ -104,6 +104,21 @@ def test_commits_form_a_history_that_git_accepts(target: LocalTarget, space: Pub
     assert git(repository, "rev-parse", "main").strip() == second.oid
 
 
+def test_a_lock_left_by_a_killed_process_stops_nobody(
+    target: LocalTarget, space: PublishedSpace, tmp_path: Path
+) -> None:
+    files = tree_of(README="hello")
+    target.commit(space, files, frozenset(), "First", "", None)
+    other = target.create(SpaceSpec("org", "other", "static"))
+    packs = tmp_path / "spaces/org/other.git/objects/pack"
+    for pack in (tmp_path / "spaces/org/greeter.git/objects/pack").glob("*.idx"):
+        # The name of a pack comes from what is in it.
+        (packs / f"{pack.name}.lock").touch()
+    assert list(packs.iterdir())
+    target.commit(other, files, frozenset(), "First", "", None)
+    assert contents(target, other) == {"README": b"hello"}
+
+
 def test_sizes_and_ids_of_files_are_those_of_git(target: LocalTarget, space: PublishedSpace, tmp_path: Path) -> None:
     target.commit(space, tree_of(a="hello\n"), NOTHING, "t", "", None)
     (path, size, blob_id) = target.files("org", "greeter", None)[0]

@@ -29,6 +29,8 @@ LARGE_BYTES = 2**20
 _PACK_BYTES = 8 * 2**20
 _HEADER_BYTES = 64
 _DRAFT = "tmp_obj_"
+# The git library refuses to write a pack while there is a lock file of its index, which a dead process leaves for ever.
+_LEFT_OVERS = (f"{_DRAFT}*", "pack/*.lock")
 
 
 def write_files(repo: Repo, tree: Tree) -> dict[bytes, ObjectID]:
@@ -109,8 +111,9 @@ def write_large(repo: Repo, file: SpaceFile) -> ObjectID:
 
 def remove_drafts(repo: Repo) -> None:
     """Removes what a process has left that died while writing; nobody else writes meanwhile."""
-    for path in Path(repo.object_store.path).glob(f"{_DRAFT}*"):
-        path.unlink(missing_ok=True)
+    for pattern in _LEFT_OVERS:
+        for path in Path(repo.object_store.path).glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def size_of(repo: Repo, oid: ObjectID) -> int:
