@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
-from assembler_runner import log_lines, metrics, pipeline
+from assembler_runner import log_lines, metrics_page, pipeline
 from assembler_runner.app import create_app
 from assembler_runner.database import db
 from assembler_runner.errors import SettingsError
@@ -47,7 +47,7 @@ def _set_up_logging(**_: Any) -> None:
 def _start_threads(**_: Any) -> None:
     if _settings.METRICS_PORT:
         with flask_app.app_context():
-            metrics.serve_worker(_settings.METRICS_PORT, db.engine, _settings.METRICS_TOKEN)
+            metrics_page.serve_worker(_settings.METRICS_PORT, db.engine, _settings.METRICS_TOKEN)
     _sweeper.start()
     _follower.start()
     _webhooks.start()

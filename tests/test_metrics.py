@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from assembler_runner.database import db
-from assembler_runner.metrics import hub_route, render
+from assembler_runner.metrics import hub_route
+from assembler_runner.metrics_page import render
 from assembler_runner.models import SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.people import made, make_realm, make_user

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from assembler_runner import metrics
+from assembler_runner import metrics_page
 from assembler_runner.api.common import Blueprint
 from assembler_runner.database import db
 
@@ -19,4 +19,4 @@ def show() -> Response:
 
     In the text format of Prometheus. The token is that of an account of `master`, or METRICS_TOKEN.
     """
-    return Response(metrics.render(db.engine), content_type=metrics.CONTENT_TYPE)
+    return Response(metrics_page.render(db.engine), content_type=metrics_page.CONTENT_TYPE)
