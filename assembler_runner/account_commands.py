@@ -17,7 +17,7 @@ import click
 import sqlalchemy as sa
 from flask_migrate import upgrade
 
-from assembler_runner import hub_credentials
+from assembler_runner import key_rotation
 from assembler_runner.account_models import Permission, Realm, Robot, RobotRole, Role, User, UserRole
 from assembler_runner.account_schemas import RealmInput, RobotInput, RoleInput, UserInput
 from assembler_runner.accounts import Kind, Realms, Robots, Roles, Users
@@ -262,7 +262,7 @@ def delete_role(name: str, realm: str | None) -> None:
 @_command(secrets_group, "rotate")
 def rotate() -> None:
     """Encrypt all kept secrets with the present SECRET_KEY; give former ones in OLD_SECRET_KEYS."""
-    done = hub_credentials.rotate(current_host().vault)
+    done = key_rotation.rotate(current_host().vault)
     click.echo(f"Encrypted {done} secrets with the present SECRET_KEY; OLD_SECRET_KEYS can be emptied.")
 
 

@@ -19,7 +19,6 @@ from assembler_runner.auth import hash_password, is_password_of, new_secret
 from assembler_runner.bucket_models import Bucket, BucketFile
 from assembler_runner.database import db
 from assembler_runner.errors import Conflict, Finding, InvalidRequest, NotFound
-from assembler_runner.host import current_host
 from assembler_runner.models import IdempotencyKey, Space, SpaceRequest
 from assembler_runner.rights import (
     OPERATOR,
@@ -30,6 +29,7 @@ from assembler_runner.rights import (
     permissions_of_role,
     somebody_manages,
 )
+from assembler_runner.settings import current_settings
 
 
 class Taken(Conflict):
@@ -243,7 +243,7 @@ class _Accounts(Kind):
 
     def created(self, account: Account, row: Any) -> None:
         """See :meth:`Kind.created`: a new account gets the usual role, if the caller could grant it."""
-        name = current_host().settings.DEFAULT_ROLE
+        name = current_settings().DEFAULT_ROLE
         role = db.session.get(Role, built_in_id("role", name)) if name else None
         if role is not None and permissions_of_role(role.id) <= account.permissions:
             grant_role(row, role)

@@ -18,21 +18,21 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, auth, observing, spaces, sqlite, tracing, translating, web
+from assembler_runner import api, auth, observing, spaces, sqlite, tracing, translating, web, webhook_outbox
 from assembler_runner.api.documenting import DocumentedApi
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
-from assembler_runner.commands import register_commands
 from assembler_runner.database import configure_engine, db
 from assembler_runner.errors import Gone, SettingsError, Unauthorized
 from assembler_runner.event_feed import EventFeed
+from assembler_runner.events import check_listeners
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.rights import requires
-from assembler_runner.settings import PROJECT, Settings, load, require_secrets
+from assembler_runner.settings import PROJECT, Settings, attach, load, require_secrets
 from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, debug, ui
@@ -67,9 +67,12 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     if settings.SERVER_NAME:
         app.config["SERVER_NAME"] = settings.SERVER_NAME
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    attach(app, settings)
     _configure_database(app, settings, folder)
     if migrates:
         enable_migrations(app)
+    webhook_outbox.register()
+    check_listeners()
     local = LocalTarget(folder / "spaces")
     app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
     tracing.configure()
@@ -86,7 +89,6 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     if app.debug:
         app.register_blueprint(debug.blueprint)
     _open_pages(app)
-    register_commands(app)
     web.configure(app, settings)
     app.wsgi_app = _SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware
     return app

@@ -26,11 +26,11 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from assembler_runner import __version__
-from assembler_runner.collecting import REFERENCES
 from assembler_runner.contents import Content, pieces_of
 from assembler_runner.database import READ_ONLY, utcnow
 from assembler_runner.errors import AssemblerError
 from assembler_runner.host import Host
+from assembler_runner.retention import REFERENCES
 from assembler_runner.storage import BlobMissing
 from assembler_runner.vault import UnreadableSecret
 

@@ -17,6 +17,7 @@ from assembler_runner.errors import SettingsError
 from assembler_runner.expiring import look_after_expiry
 from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.retention import clean_up
 from assembler_runner.settings import load, require_secrets
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
@@ -30,7 +31,7 @@ except SettingsError as problem:
 celery = flask_app.extensions["celery"]
 _host: Host = flask_app.extensions[EXTENSION]
 _alive_file = Path(_settings.ALIVE_FILE) if _settings.ALIVE_FILE else None
-_sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[look_after_expiry])
+_sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[look_after_expiry], hourly=[clean_up])
 _follower = Follower(flask_app, _host)
 _webhooks = WebhookSender(flask_app)
 

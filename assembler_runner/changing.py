@@ -19,22 +19,11 @@ from assembler_runner.database import db
 from assembler_runner.errors import Conflict
 from assembler_runner.host import Host
 from assembler_runner.manifests import copy_rows
-from assembler_runner.models import (
-    RELEASES,
-    SUCCEEDED,
-    RequestFile,
-    Space,
-    SpaceRequest,
-    hold_space,
-)
+from assembler_runner.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.requests import stop
 from assembler_runner.rights import Account
-from assembler_runner.spaces import (
-    Idempotency,
-    accept,
-    add_request,
-    find_request,
-)
+from assembler_runner.spaces import Idempotency, accept, add_request, find_request
+from assembler_runner.transitions import hold_space
 
 Render = Callable[[SpaceRequest], Any]
 

@@ -17,11 +17,13 @@ from assembler_runner import job as jobs
 from assembler_runner.actions import HAPPENED
 from assembler_runner.database import database_now, db, new_id, utcnow
 from assembler_runner.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
+from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost
-from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest, record_event
+from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest
 from assembler_runner.states import CREATING, set_state
 from assembler_runner.targets import PublishedSpace, Target
+from assembler_runner.transitions import move_to
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +147,7 @@ def _resume(job: Job, message: str) -> None:
     """Puts the request back: the next attempt finds the commit and says so."""
     fresh: dict[str, Any] = {"error": None, "cancel_requested": False, "finished_at": None}
     fresh |= {"cleanup_owner": None, "cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
-    if SpaceRequest.move_to(db.session(), job.request_id, QUEUED, condition=_mine(job), **fresh):
+    if move_to(db.session(), job.request_id, QUEUED, condition=_mine(job), **fresh):
         if job.action in MAKING:
             set_state(db.session(), job.space_id, CREATING)
         _record(job, "resumed", message)

@@ -1,4 +1,7 @@
-"""Commands of `flask`: the database and the requirements of plugins."""
+"""Commands of `flask`: the database and the requirements of plugins.
+
+Flask finds them by the entry point group `flask.commands`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import sys
 
 import click
 import sqlalchemy as sa
-from flask import Flask
 from flask.cli import with_appcontext
 
 from assembler_runner import requirements
@@ -17,12 +19,6 @@ from assembler_runner.database import db
 from assembler_runner.errors import AssemblerError
 from assembler_runner.host import current_host
 from assembler_runner.settings import PROJECT
-
-
-def register_commands(app: Flask) -> None:
-    """Adds the commands to an application."""
-    for command in (create_db, drop_db, create_admin, install):
-        app.cli.add_command(command)
 
 
 @click.command("create-db")
@@ -49,6 +45,7 @@ def drop_db() -> None:
 
 
 @click.command("create-admin")
+@with_appcontext
 def create_admin() -> None:
     """Create the user admin where there is no user yet; the tables must be there."""
     make_admin()

@@ -10,10 +10,12 @@ from assembler_runner import bases
 from assembler_runner.changing import add_deletion
 from assembler_runner.database import database_now, db
 from assembler_runner.errors import Conflict
+from assembler_runner.events import record_event
 from assembler_runner.host import current_host
-from assembler_runner.models import Space, SpaceRequest, hold_space, record_event
+from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.rights import Account
 from assembler_runner.tasks import wakeups
+from assembler_runner.transitions import hold_space
 
 AGAIN_AFTER = timedelta(hours=1)
 WARN_BEFORE = (timedelta(hours=24), timedelta(hours=1))

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-
 from assembler_runner import audit
 from assembler_runner.account_models import HubCredential, Realm
 from assembler_runner.database import db, utcnow
 from assembler_runner.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
-from assembler_runner.host import Host
-from assembler_runner.models import SpaceRequest
+from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.rights import Account
-from assembler_runner.runtime_models import Following
 from assembler_runner.targets.huggingface import HubAccount
 from assembler_runner.vault import Vault
 
@@ -34,11 +30,14 @@ def find(account: Account, realm_id: str) -> HubCredential:
     return row
 
 
-def store(host: Host, account: Account, realm_id: str, values: Mapping[str, Any]) -> HubCredential:
+def store(
+    targets: RealmTargets, vault: Vault, account: Account, realm_id: str, values: Mapping[str, Any]
+) -> HubCredential:
     """Sets the Hub token of a realm.
 
     Args:
-        host: the process.
+        targets: asks the Hub whose token it is.
+        vault: encrypts the token.
         account: who is calling.
         realm_id: the realm.
         values: token, and perhaps namespaces and default_namespace.
@@ -50,7 +49,7 @@ def store(host: Host, account: Account, realm_id: str, values: Mapping[str, Any]
     check_realm(account, realm_id)
     # Nothing is locked while the Hub is asked.
     db.session.rollback()
-    hub = _ask(host, values["token"])
+    hub = _ask(targets, values["token"])
     namespaces = list(dict.fromkeys(values.get("namespaces") or hub.namespaces))
     default = values.get("default_namespace") or (hub.name if hub.name in namespaces else namespaces[0])
     if findings := _check(hub, namespaces, default):
@@ -60,7 +59,7 @@ def store(host: Host, account: Account, realm_id: str, values: Mapping[str, Any]
     if row is None:
         row = HubCredential(realm_id=realm_id)
         db.session.add(row)
-    row.sealed_token, row.key_id = host.vault.seal({"token": values["token"]}), host.vault.key_id
+    row.sealed_token, row.key_id = vault.seal({"token": values["token"]}), vault.key_id
     row.account_name, row.plan, row.role = hub.name, hub.plan, hub.role
     row.orgs = [{"name": name, "role": role} for name, role in hub.orgs.items()]
     row.namespaces, row.default_namespace, row.checked_at = namespaces, default, utcnow()
@@ -82,34 +81,6 @@ def remove(account: Account, realm_id: str) -> HubCredential:
     return row
 
 
-def rotate(vault: Vault) -> int:
-    """Seals everything that is kept sealed with the present SECRET_KEY, so that former ones can be given up.
-
-    Args:
-        vault: with the former keys (OLD_SECRET_KEYS).
-    Returns:
-        How many secrets were sealed again.
-    Raises:
-        UnreadableSecret: one was sealed with a key that is not given; nothing is changed then.
-    """
-    credentials = db.session.scalars(sa.select(HubCredential)).all()
-    for credential in credentials:
-        credential.sealed_token, credential.key_id = vault.reseal(credential.sealed_token), vault.key_id
-    sealed = SpaceRequest.sealed_secrets
-    requests = db.session.execute(sa.select(SpaceRequest.id, sealed).where(sealed.is_not(None))).all()
-    for request_id, secrets in requests:
-        # Not if the request has ended meanwhile: its secrets are gone then.
-        row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, sealed.is_not(None))
-        db.session.execute(row.values(sealed_secrets=vault.reseal(str(secrets)), updated_at=SpaceRequest.updated_at))
-    marks = Following.sealed_marks
-    followed = db.session.execute(sa.select(Following.space_id, marks).where(marks.is_not(None))).all()
-    for space_id, sealed_marks in followed:
-        mine = sa.update(Following).where(Following.space_id == space_id)
-        db.session.execute(mine.values(sealed_marks=vault.reseal(str(sealed_marks))))
-    db.session.commit()
-    return len(credentials) + len(requests) + len(followed)
-
-
 def check_realm(account: Account, realm_id: str) -> None:
     """Checks that a realm exists for an account.
 
@@ -120,9 +91,9 @@ def check_realm(account: Account, realm_id: str) -> None:
         raise NotFound("There is no realm of this id.")
 
 
-def _ask(host: Host, token: str) -> HubAccount:
+def _ask(targets: RealmTargets, token: str) -> HubAccount:
     try:
-        return host.targets.whoami(token)
+        return targets.whoami(token)
     except TargetUnauthorized:
         hint = "Make a token with write access at the Hub (Settings, Access Tokens) and send that."
         finding = Finding("token_not_accepted", "The Hub does not accept this token.", path="token", hint=hint)

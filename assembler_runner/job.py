@@ -12,9 +12,11 @@ import sqlalchemy as sa
 
 from assembler_runner.database import commit_lightly, database_now, db, reading, utcnow
 from assembler_runner.errors import Conflict, NameTaken
+from assembler_runner.events import record_event
 from assembler_runner.host import Host
-from assembler_runner.models import REQUESTS, RUNNING, SPACES, Space, SpaceRequest, hold_space, record_event
+from assembler_runner.models import REQUESTS, RUNNING, SPACES, Space, SpaceRequest
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
+from assembler_runner.transitions import hold_space, move_to
 from assembler_runner.vault import UnreadableSecret
 
 log = logging.getLogger(__name__)
@@ -332,7 +334,7 @@ def finish(
     if event:
         type, message = event
         record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    moved = SpaceRequest.move_to(
+    moved = move_to(
         db.session(), job.request_id, status, space_id=job.space_id, owner=job.owner, lease_owner=None, **values
     )
     if not moved:

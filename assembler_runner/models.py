@@ -10,32 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from assembler_runner.database import (
-    Base,
-    JsonText,
-    Timestamps,
-    UtcDateTime,
-    db,
-    deliveries,
-    endings,
-    id_column,
-    tell_when_committed,
-    utcnow,
-)
-from assembler_runner.webhook_models import PENDING, Webhook, WebhookDelivery
+from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 
-TRANSITIONS: dict[str, frozenset[str]] = {
-    QUEUED: frozenset({RUNNING, CANCELLED}),
-    RUNNING: frozenset({RUNNING, QUEUED, SUCCEEDED, FAILED, CANCELLED}),
-    SUCCEEDED: frozenset(),
-    FAILED: frozenset({QUEUED}),
-    CANCELLED: frozenset({QUEUED}),
-}
-"""Status of a request → what may follow. running → running is the take-over of a silent worker's request."""
 
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
@@ -209,71 +189,6 @@ class SpaceRequest(Timestamps, Base):
         """Id and address of the resulting commit, or None."""
         return None if self.commit_oid is None else {"oid": self.commit_oid, "url": self.commit_url}
 
-    @staticmethod
-    def move_to(
-        session: Session,
-        request_id: str,
-        status: str,
-        *,
-        space_id: str | None = None,
-        owner: str | None = None,
-        condition: Any = None,
-        **values: Any,
-    ) -> bool:
-        """Changes the status, if the present one allows it; the only place where that is done.
-
-        The change is one conditional UPDATE, so of two who try only one succeeds; the event is written with it. The row
-        of the Space is held before that of the request, everywhere, so that nobody waits in a circle.
-
-        Args:
-            session: the session; the caller commits.
-            request_id: the request.
-            status: the new status.
-            space_id: its Space, where the caller holds that row already; None where it is to be held here.
-            owner: the claim that must still hold it, for changes made by a worker.
-            condition: what else must be true of the row.
-            values: other columns to set.
-        Returns:
-            Whether it was changed.
-        """
-        space_id = space_id or hold_space_of(session, request_id)
-        if space_id is None:
-            return False
-        sources = [source for source, targets in TRANSITIONS.items() if status in targets]
-        where = [REQUESTS.c.id == request_id, REQUESTS.c.status.in_(sources)]
-        if owner is not None:
-            where.append(REQUESTS.c.lease_owner == owner)
-        if condition is not None:
-            where.append(condition)
-        if status in FINISHED:
-            values.setdefault("finished_at", utcnow())
-            tell_when_committed(session, endings)
-        changed = sa.update(REQUESTS).where(*where).values(status=status, **values)
-        if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]  # it is a CursorResult
-            return False
-        session.expire_all()
-        record_event(session, status, space_id=space_id, request_id=request_id, data=_status_data(values))
-        return True
-
-
-def hold_space(session: Session, space_id: str) -> None:
-    """Holds the row of a Space until the transaction ends: what is decided about it is decided by one at a time."""
-    session.execute(_HELD, {"space_id": space_id})
-
-
-def hold_space_of(session: Session, request_id: str) -> str | None:
-    """Holds the row of the Space of a request, see :func:`hold_space`; returns its id, None without such a request."""
-    return session.scalar(_HELD_OF, {"request_id": request_id})
-
-
-def _status_data(values: dict[str, Any]) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    if values.get("error"):
-        data["error"] = values["error"]
-    if values.get("commit_oid"):
-        data["commit"] = {"oid": values["commit_oid"], "url": values.get("commit_url")}
-    return data
-
 
 class RequestFile(Base):
     """One file of the tree that a request publishes."""
@@ -334,65 +249,9 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True)
 
 
-def record_event(
-    session: Session,
-    type: str,
-    *,
-    space_id: str,
-    request_id: str | None = None,
-    message: str | None = None,
-    data: dict[str, Any] | None = None,
-) -> None:
-    """Appends an event; the caller commits, soon: the row of the Space is held until then.
-
-    Args:
-        session: the session.
-        type: what happened.
-        space_id: the Space.
-        request_id: the request it is about, if it is about one.
-        message: the same for people.
-        data: details.
-    """
-    session.execute(_COUNTED, {"space_id": space_id})
-    now, about = utcnow(), {"space_id": space_id, "request_id": request_id}
-    event = {**about, "type": type, "message": message, "data": data or {}, "created_at": now}
-    (event_id,) = session.execute(_RECORDED, event).inserted_primary_key  # type: ignore[attr-defined]  # a CursorResult
-    # It is sent if, and only if, the event has happened: so what is to be sent is written with it.
-    for webhook_id, event_types in session.execute(_TOLD, about).all():
-        if not event_types or type in event_types:
-            tell_when_committed(session, deliveries)
-            given = {"webhook_id": webhook_id, "event_id": event_id, "status": PENDING}
-            session.add(WebhookDelivery(**given, created_at=now))
-
-
 REQUESTS: Any = SpaceRequest.__table__
 SPACES: Any = Space.__table__
-"""The tables: to change a row by them is twice as fast as by the classes, and flushes nothing before."""
+"""The tables: changing a row by them is twice as fast as by the classes, and flushes nothing before."""
 
-# Made once: these are most of what a worker and a call of the API send to the database, and to put a statement together
-# takes longer than to send it.
-_EVENTS: Any = Event.__table__
-_WEBHOOKS: Any = Webhook.__table__
-_space_id, _request_id = sa.bindparam("space_id", type_=sa.String), sa.bindparam("request_id", type_=sa.String)
-
-_RECORDED = sa.insert(_EVENTS)
-_HELD = sa.select(SPACES.c.id).where(SPACES.c.id == _space_id).with_for_update()
-_HELD_OF = (
-    sa.select(SPACES.c.id)
-    .where(SPACES.c.id == sa.select(REQUESTS.c.space_id).where(REQUESTS.c.id == _request_id).scalar_subquery())
-    .with_for_update()
-)
-_COUNTED = (
-    sa.update(SPACES)
-    .where(SPACES.c.id == _space_id)
-    .values(event_count=SPACES.c.event_count + 1, updated_at=SPACES.c.updated_at)
-)
-# What becomes of a Space is told to the callback of the request that was its last.
-_of_space = sa.select(REQUESTS.c.id).where(REQUESTS.c.space_id == _space_id)
-_LAST = _of_space.order_by(REQUESTS.c.created_at.desc(), REQUESTS.c.id).limit(1).scalar_subquery()
-_TOLD = sa.select(_WEBHOOKS.c.id, _WEBHOOKS.c.event_types).where(
-    _WEBHOOKS.c.realm_id == sa.select(SPACES.c.realm_id).where(SPACES.c.id == _space_id).scalar_subquery(),
-    _WEBHOOKS.c.active,
-    _WEBHOOKS.c.space_id.is_(None) | (_WEBHOOKS.c.space_id == _space_id),
-    _WEBHOOKS.c.request_id.is_(None) | (_WEBHOOKS.c.request_id == sa.func.coalesce(_request_id, _LAST)),
-)
+SPACE_ID, REQUEST_ID = sa.bindparam("space_id", type_=sa.String), sa.bindparam("request_id", type_=sa.String)
+"""Parameters of prebuilt statements."""

@@ -18,9 +18,10 @@ from assembler_runner.database import database_now, db
 from assembler_runner.doctor import examine
 from assembler_runner.errors import AssemblerError
 from assembler_runner.host import Host, current_host
-from assembler_runner.models import FAILED, QUEUED, TRANSITIONS, SpaceRequest
+from assembler_runner.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.rights import operator
 from assembler_runner.serve import instance_lock, settings_of
+from assembler_runner.transitions import TRANSITIONS
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _INSTANCE = click.option("--instance", default="instance", show_default=True, type=_FOLDER, help="As in serve.")

@@ -21,6 +21,7 @@ from assembler_runner.cleanup import clean_up, leave_to_clean_up
 from assembler_runner.correlation import call_id, space_request_id, working_on
 from assembler_runner.database import commit_lightly, database_now, db, new_id, plain, utcnow
 from assembler_runner.errors import AssemblerError, RateLimited
+from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.job import Cancelled, Job, LeaseLost
 from assembler_runner.models import (
@@ -34,11 +35,10 @@ from assembler_runner.models import (
     SUCCEEDED,
     Space,
     SpaceRequest,
-    hold_space_of,
-    record_event,
 )
 from assembler_runner.scheduling import is_first, next_requests
 from assembler_runner.states import DELETED, set_state
+from assembler_runner.transitions import hold_space_of, move_to
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def claim(request_id: str, seconds: float) -> str | None:
     if space_id is None or not is_first(db.session(), request_id):
         db.session.rollback()
         return None
-    claimed = SpaceRequest.move_to(
+    claimed = move_to(
         db.session(),
         request_id,
         RUNNING,
@@ -211,9 +211,7 @@ def hand_back(owners: list[str] | None = None) -> int:
         query = query.where(SpaceRequest.lease_owner.in_(owners))
     rows = db.session.execute(query).all()
     for request_id, owner in rows:
-        SpaceRequest.move_to(
-            db.session(), request_id, QUEUED, owner=owner, lease_owner=None, due_at=0.0, not_before=0.0
-        )
+        move_to(db.session(), request_id, QUEUED, owner=owner, lease_owner=None, due_at=0.0, not_before=0.0)
     if owners is None:
         # Whoever was to be told of the waiting ones is gone, too.
         waiting = sa.update(SpaceRequest).where(SpaceRequest.status == QUEUED)
@@ -288,7 +286,7 @@ def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
     spread = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
     delay = problem.retry_after or min(LONGEST_DELAY, FIRST_DELAY * 2**errors) * spread
     again = database_now() + delay
-    moved = SpaceRequest.move_to(
+    moved = move_to(
         db.session(),
         job.request_id,
         QUEUED,

@@ -10,23 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner import audit
 from assembler_runner.database import db
 from assembler_runner.errors import AssemblerError, Conflict, NameTaken
-from assembler_runner.models import (
-    CANCELLED,
-    FAILED,
-    MAKING,
-    QUEUED,
-    RELEASES,
-    RUNNING,
-    SUCCEEDED,
-    SpaceRequest,
-    hold_space,
-    record_event,
-)
+from assembler_runner.events import record_event
+from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.pipeline import successor
 from assembler_runner.rights import Account
 from assembler_runner.spaces import find_request, slot_of
 from assembler_runner.states import CREATING, set_state
 from assembler_runner.tasks import wakeups
+from assembler_runner.transitions import hold_space, move_to
 
 RETRY_AT_ONCE = 1000
 
@@ -58,7 +49,7 @@ def stop(request: SpaceRequest) -> None:
     request_id, space = request.id, request.space
     hold_space(db.session(), space.id)
     unsent = SpaceRequest.create_sent_at.is_(None) & SpaceRequest.sent_at.is_(None) & (SpaceRequest.status == QUEUED)
-    if SpaceRequest.move_to(db.session(), request_id, CANCELLED, condition=unsent):
+    if move_to(db.session(), request_id, CANCELLED, condition=unsent):
         if request.action in MAKING:
             set_state(db.session(), space.id, CANCELLED)
             space.slot = None
@@ -95,7 +86,7 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
     fresh: dict[str, Any] = {"errors": 0, "error": None, "cancel_requested": False, "finished_at": None}
     fresh |= {"cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
     ended = (SpaceRequest.status != RUNNING) & SpaceRequest.cleanup_owner.is_(None)
-    if not SpaceRequest.move_to(db.session(), request_id, QUEUED, condition=ended, **fresh):
+    if not move_to(db.session(), request_id, QUEUED, condition=ended, **fresh):
         db.session.rollback()
         if request.cleanup_owner is not None:
             raise Conflict("What the request left is just being cleaned up.", hint="Try again shortly.", retry_after=5)

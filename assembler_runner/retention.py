@@ -1,4 +1,6 @@
-"""Removes what is older than the operator wants to keep. Every worker does it now and then, also two at the same time.
+"""Removes what is older than the operator wants to keep, and content that nothing refers to any more.
+
+Every worker does it once an hour; two may do it at the same time.
 
 Kept in any case: whatever has not ended; every release of a Space that is still there, since it can be rolled back to;
 the newest request of such a Space; events that a webhook is still to be told of.
@@ -14,16 +16,30 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.blob_models import Blob
+from assembler_runner.bucket_models import BucketFile
 from assembler_runner.database import db, utcnow
-from assembler_runner.models import CANCELLED, FAILED, FINISHED, Event, Space, SpaceRequest
+from assembler_runner.host import Host, current_host
+from assembler_runner.models import CANCELLED, FAILED, FINISHED, Event, RequestFile, Space, SpaceRequest
 from assembler_runner.settings import Settings
 from assembler_runner.states import DELETED
+from assembler_runner.storage import UNUSED_AFTER
 from assembler_runner.webhook_models import PENDING, WebhookDelivery
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 500
+CONTENTS_AT_ONCE = 1000
+REFERENCES = (RequestFile.sha256, RequestFile.given_sha256, BucketFile.hash)
+"""Every column that names a content."""
 _GONE = (DELETED, FAILED, CANCELLED)
+
+
+def clean_up() -> None:
+    """Removes everything that need not be kept any longer."""
+    host = current_host()
+    remove_old(host.settings)
+    collect(host)
 
 
 def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
@@ -104,3 +120,26 @@ def _remove(model: Any, condition: sa.ColumnElement[bool]) -> int:
 
 def _delete(model: Any, condition: sa.ColumnElement[bool]) -> None:
     db.session.execute(sa.delete(model).where(condition), execution_options={"synchronize_session": False})
+
+
+def collect(host: Host, unused_for: timedelta = UNUSED_AFTER) -> int:
+    """Removes what nothing refers to and what was not about to be referred to for a while.
+
+    Args:
+        host: the process.
+        unused_for: how long it must not have been in use; what is still arriving must be younger.
+    Returns:
+        How many contents were removed.
+    """
+    before = utcnow() - unused_for
+    unused = sa.and_(
+        Blob.used_at < before,
+        *(~sa.exists(sa.select(sa.literal(1)).where(column == Blob.sha256)) for column in REFERENCES),
+    )
+    found = list(db.session.scalars(sa.select(Blob.sha256).where(unused).limit(CONTENTS_AT_ONCE)))
+    db.session.rollback()
+    removed = sum(host.files.remove(digest, unused) for digest in found)
+    host.files.remove_left_overs(before)
+    if removed:
+        log.info("%d contents that nothing refers to were removed", removed)
+    return removed

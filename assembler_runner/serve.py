@@ -32,6 +32,7 @@ from assembler_runner.expiring import look_after_expiry
 from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.migrating import is_at_newest
+from assembler_runner.retention import clean_up
 from assembler_runner.settings import Settings, load
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
@@ -67,7 +68,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
-    sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[look_after_expiry])
+    sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[look_after_expiry], hourly=[clean_up])
     sweeper.start()
     follower = Follower(app, app.extensions[EXTENSION])
     follower.start()

@@ -21,7 +21,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from assembler_runner.account_models import LoginSession, RefreshToken, Robot, User
 from assembler_runner.database import db, utcnow
 from assembler_runner.errors import InactiveToken, InvalidToken, Unauthorized
-from assembler_runner.host import current_host
+from assembler_runner.settings import current_settings
 
 ACCESS, SCOPE = "access_token", "global"
 
@@ -35,7 +35,7 @@ def begin(account: User | Robot, kind: str) -> dict[str, Any]:
     Returns:
         The answer of the token endpoint.
     """
-    settings = current_host().settings
+    settings = current_settings()
     renewable = kind == "user"
     seconds = settings.REFRESH_TOKEN_SECONDS if renewable else settings.ACCESS_TOKEN_SECONDS
     _forget_old(account)
@@ -61,7 +61,7 @@ def renew(token: str) -> dict[str, Any]:
         InvalidToken: it is unknown or expired, or its session has ended.
         InactiveToken: it was replaced longer ago than the grace period; its session ends now.
     """
-    grace = timedelta(seconds=current_host().settings.REFRESH_GRACE_SECONDS)
+    grace = timedelta(seconds=current_settings().REFRESH_GRACE_SECONDS)
     digest, now = _hash(token), utcnow()
     replaced = sa.update(RefreshToken).where(RefreshToken.token_hash == digest, RefreshToken.replaced_at.is_(None))
     db.session.execute(replaced.values(replaced_at=now), execution_options={"synchronize_session": False})
@@ -75,7 +75,7 @@ def renew(token: str) -> dict[str, Any]:
         db.session.commit()
         raise InactiveToken
     # Sliding: a session in use does not end.
-    known.session.expires_at = now + timedelta(seconds=current_host().settings.REFRESH_TOKEN_SECONDS)
+    known.session.expires_at = now + timedelta(seconds=current_settings().REFRESH_TOKEN_SECONDS)
     return _answer(account, known.session, renewable=True)
 
 
@@ -150,7 +150,7 @@ def _holder(session: LoginSession) -> User | Robot | None:
 
 
 def _answer(account: User | Robot, session: LoginSession, renewable: bool) -> dict[str, Any]:
-    settings = current_host().settings
+    settings = current_settings()
     claims = {
         "kind": ACCESS,
         "sid": session.id,

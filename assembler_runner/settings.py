@@ -14,12 +14,15 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from flask import Flask, current_app
 
 from assembler_runner.errors import Finding, SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
+_EXTENSION = "assembler-settings"
 _FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
@@ -375,3 +378,18 @@ def public_values(settings: Settings) -> types.MappingProxyType[str, Any]:
     shown = {row.name: getattr(settings, row.name) for row in SETTINGS}
     shown |= {row.name: "set" if shown[row.name] else "not set" for row in SETTINGS if row.metadata["secret"]}
     return types.MappingProxyType(shown)
+
+
+def attach(app: Flask, settings: Settings) -> None:
+    """Makes the settings available to :func:`current_settings` within an application.
+
+    Args:
+        app: the application.
+        settings: its checked settings.
+    """
+    app.extensions[_EXTENSION] = settings
+
+
+def current_settings() -> Settings:
+    """Returns the settings of the current Flask application."""
+    return cast(Settings, current_app.extensions[_EXTENSION])

@@ -17,16 +17,9 @@ from assembler_runner import audit, quotas, webhooks
 from assembler_runner.contents import Content
 from assembler_runner.database import db, new_id, utcnow
 from assembler_runner.errors import InvalidRequest, NameTaken, NotFound
+from assembler_runner.events import record_event
 from assembler_runner.host import Host
-from assembler_runner.models import (
-    QUEUED,
-    IdempotencyKey,
-    RequestFile,
-    Space,
-    SpaceRequest,
-    hold_space,
-    record_event,
-)
+from assembler_runner.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.preparing import Prepared
 from assembler_runner.realm_targets import HUB
 from assembler_runner.rights import Account
@@ -34,6 +27,7 @@ from assembler_runner.scheduling import give_turn, refuse_if_full
 from assembler_runner.slots import slot_name
 from assembler_runner.storage import LARGE_BYTES
 from assembler_runner.tasks import wakeups
+from assembler_runner.transitions import hold_space
 from assembler_runner.tree import SpaceFile
 
 NAME_TRIES = 5

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.database import utcnow
-from assembler_runner.models import SPACES, record_event
+from assembler_runner.events import record_event
+from assembler_runner.models import SPACES
 
 CREATING, FAILED, CANCELLED = "creating", "failed", "cancelled"
 BUILDING, STARTING, RUNNING, SLEEPING, PAUSED = "building", "starting", "running", "sleeping", "paused"

@@ -14,11 +14,9 @@ from celery import shared_task
 from flask import Flask
 
 from assembler_runner import pipeline, tracing
-from assembler_runner.collecting import EVERY_SECONDS, collect
 from assembler_runner.correlation import HEADER, call_id, working_on
 from assembler_runner.database import db
 from assembler_runner.host import current_host
-from assembler_runner.retention import remove_old
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +98,8 @@ class Sweeper(threading.Thread):
         app: the application.
         resend_seconds: seconds after which a wake-up that led to nothing is due again.
         alive_file: touched each time the database has answered; None for no file.
-        chores: what else is to be looked after each time, in the application's context.
+        chores: what else is done each time, in the application's context.
+        hourly: what is done at the start and then once an hour, in the application's context.
     """
 
     def __init__(
@@ -109,15 +108,16 @@ class Sweeper(threading.Thread):
         resend_seconds: float,
         alive_file: Path | None = None,
         chores: Sequence[Callable[[], None]] = (),
+        hourly: Sequence[Callable[[], None]] = (),
     ) -> None:
         super().__init__(name="sweeper", daemon=True)
         self._alive_file = alive_file
-        self._chores = chores
+        self._chores, self._hourly = chores, hourly
         self._app = app
         self._resend_seconds = resend_seconds
         self._stopped = threading.Event()
         self._helper: threading.Thread | None = None
-        self._collect_at = time.monotonic()
+        self._next_hour = time.monotonic()
 
     def run(self) -> None:
         """Sweeps until it is stopped."""
@@ -132,7 +132,7 @@ class Sweeper(threading.Thread):
                     self._alive_file.touch()
                 for request_id in due:
                     wakeups.send(request_id)
-                self._collect()
+                self._do_hourly()
                 if due and _ear.silent_for > DEAF_AFTER * self._resend_seconds:
                     self._help(due)
             except Exception as problem:  # noqa: BLE001 - it finds what was left while the database was away
@@ -143,13 +143,13 @@ class Sweeper(threading.Thread):
         """Ends the thread soon."""
         self._stopped.set()
 
-    def _collect(self) -> None:
-        if time.monotonic() < self._collect_at:
+    def _do_hourly(self) -> None:
+        if time.monotonic() < self._next_hour:
             return
-        self._collect_at = time.monotonic() + EVERY_SECONDS
+        self._next_hour = time.monotonic() + 3600
         with self._app.app_context():
-            remove_old(current_host().settings)
-            collect(current_host())
+            for chore in self._hourly:
+                chore()
 
     def _help(self, due: list[str]) -> None:
         if self._helper is None or not self._helper.is_alive():

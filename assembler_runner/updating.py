@@ -16,12 +16,13 @@ from assembler_runner.contents import Content
 from assembler_runner.database import db
 from assembler_runner.errors import Finding, InvalidRequest
 from assembler_runner.host import Host
-from assembler_runner.models import MAKING, SUCCEEDED, Space, SpaceRequest, hold_space
+from assembler_runner.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.paths import field_of
 from assembler_runner.preparing import Prepared, check_machine, prepare
 from assembler_runner.rights import Account
 from assembler_runner.scheduling import refuse_if_full
 from assembler_runner.spaces import accept, keep_contents, sealed, stage_large, values_of
+from assembler_runner.transitions import hold_space
 
 TREE_FIELDS = ("files", "parameters", "options", "space_type", "template")
 SETTING_FIELDS = ("visibility", "hardware", "sleep_time", "variables", "secrets")

@@ -22,6 +22,9 @@ from typing import Any, Self, TypeVar
 import httpx
 import pytest
 import sqlalchemy as sa
+from click.testing import Result
+from flask import Flask
+from flask.cli import FlaskGroup
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
@@ -44,6 +47,11 @@ def wait_until(check: Callable[[], T], what: str, timeout: float = END_SECONDS, 
         assert time.monotonic() < deadline, f"waited {timeout} s in vain until {what}"
         time.sleep(every)
     return answer
+
+
+def run_flask(app: Flask, *arguments: str) -> Result:
+    """Runs a command of `flask`, found as its command line finds it: by entry points."""
+    return app.test_cli_runner().invoke(FlaskGroup(create_app=lambda: app), arguments)
 
 
 def free_port() -> int:

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import zstandard
 
-from assembler_runner.collecting import collect
 from assembler_runner.errors import SettingsError
+from assembler_runner.retention import collect
 from assembler_runner.settings import load
 from tests.conftest import SECRETS, MakeService, Service
 from tests.people import Person, made, make_realm, make_user

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import hub_credentials
+from assembler_runner import key_rotation
 from assembler_runner.account_models import HubCredential
 from assembler_runner.database import db
 from assembler_runner.models import SpaceRequest
@@ -133,9 +133,9 @@ def test_keys_are_rotated(hub_service: Service, hub: StandInHub, ann: Person, ma
     with hub_service.app.app_context():
         before = db.session.scalars(sa.select(HubCredential.key_id)).one()
         with pytest.raises(UnreadableSecret):
-            hub_credentials.rotate(Vault(new))
+            key_rotation.rotate(Vault(new))
         db.session.rollback()
-        assert hub_credentials.rotate(Vault(new, old)) == 2
+        assert key_rotation.rotate(Vault(new, old)) == 2
         assert db.session.scalars(sa.select(HubCredential.key_id)).one() == Vault(new).key_id != before
         sealed = db.session.get_one(SpaceRequest, request_id).sealed_secrets
         assert sealed is not None

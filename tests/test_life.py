@@ -10,7 +10,8 @@ import pytest
 
 from assembler_runner import pipeline
 from assembler_runner.database import db
-from assembler_runner.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, TRANSITIONS, SpaceRequest
+from assembler_runner.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
+from assembler_runner.transitions import TRANSITIONS, move_to
 from tests.conftest import Service
 from tests.standin_hub import Fault, StandInHub
 
@@ -136,7 +137,7 @@ def test_only_the_transitions_of_the_table_happen(service: Service) -> None:
         with service.app.app_context():
             db.session.get_one(SpaceRequest, request_id).status = before
             db.session.commit()
-            moved = SpaceRequest.move_to(db.session(), request_id, after)
+            moved = move_to(db.session(), request_id, after)
             db.session.commit()
         assert moved == ((before, after) in ALLOWED), (before, after)
         assert service.request(request_id)["status"] == (after if moved else before)

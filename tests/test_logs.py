@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assembler_runner import hub_credentials
+from assembler_runner import key_rotation
 from assembler_runner.logs import streams
 from assembler_runner.redaction import REPLACEMENT, add_marks, redactor
 from assembler_runner.vault import Vault
@@ -199,7 +199,7 @@ def test_secrets_are_known_after_the_key_was_rotated(make_service: MakeService, 
     hub.set_logs(NAME, "run", ["it is s3cr3t-value"])
     new, old = "a new key of the tests, 0123456789 abcdef", service.host.settings.SECRET_KEY
     with service.app.app_context():
-        assert hub_credentials.rotate(Vault(new, old)) == 1
+        assert key_rotation.rotate(Vault(new, old)) == 1
     # What this process still has is the old key: it shows nothing that it cannot clear of secrets.
     answer = logs_of(service, space_id)
     assert (answer.status_code, answer.json["code"]) == (500, "unreadable_secret")

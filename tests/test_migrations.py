@@ -24,7 +24,7 @@ from assembler_runner.leases import limit_idle_transactions
 from assembler_runner.migrating import is_at_newest
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.settings import load
-from tests.services import digest, mariadb_database, postgres_database
+from tests.services import digest, mariadb_database, postgres_database, run_flask
 
 SETTINGS = {"SECRET_KEY": "secret-key-of-the-tests-0123456789", "JWT_SECRET_KEY": "jwt-key-of-the-tests-0123456789ab"}
 MODELS = set(Base.metadata.tables)
@@ -48,8 +48,8 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
 
 def flask(app: Flask, command: str) -> str:
     """Runs a command of `flask` as it is typed."""
-    done = app.test_cli_runner().invoke(args=command.split(), catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    done = run_flask(app, *command.split())
+    assert done.exit_code == 0, done.output + repr(done.exception)
     return done.output
 
 
@@ -99,7 +99,7 @@ def test_a_table_that_is_not_what_the_models_say_is_noticed(app: Flask) -> None:
     flask(app, "db upgrade")
     with db.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE spaces ADD COLUMN surplus INTEGER")
-    assert app.test_cli_runner().invoke(args=["db", "check"]).exit_code == 1
+    assert run_flask(app, "db", "check").exit_code == 1
 
 
 def test_create_db_goes_on_with_migrations(app: Flask) -> None:

@@ -15,6 +15,7 @@ from assembler_runner.cli import cli
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.registry import Registry
 from tests.conftest import MakeService
+from tests.services import run_flask
 
 SMALLEST = '''
 from assembler_runner.plugin import SpaceFile, SpacePlugin
@@ -286,7 +287,7 @@ def test_flask_install(make_service: MakeService, tmp_path: Path) -> None:
         folder = tmp_path / f"p{len(list(tmp_path.iterdir()))}"
         write(folder, "need", plugin(f"def get_requirements(self):\n    return {requirement!r}", name="need"))
         service = make_service(PLUGIN_FOLDERS=str(folder))
-        return service.app.test_cli_runner().invoke(args=["install", *arguments])
+        return run_flask(service.app, "install", *arguments)
 
     dry = run("packaging>=20", "--dry-run", "--skip-runner-requirements")
     assert (dry.exit_code, dry.output) == (0, "packaging>=20\n")

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from assembler_runner import events, webhook_outbox
 from assembler_runner.database import db
 from assembler_runner.errors import SettingsError
 from assembler_runner.settings import load
@@ -246,3 +247,12 @@ def test_settings_that_mean_nothing_stop_the_start(settings: dict[str, str]) -> 
     with pytest.raises(SettingsError) as caught:
         load(settings)
     assert caught.value.issues[0].path == next(iter(settings))
+
+
+def test_a_process_that_would_lose_deliveries_does_not_start(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_listeners", [])
+    monkeypatch.setattr(webhook_outbox, "register", lambda: None)
+    with pytest.raises(RuntimeError, match="nothing listens to events"):
+        make_service()

@@ -37,7 +37,7 @@ def set_hub_credential(realm_id: str) -> HubCredential:
     """
     hub_credentials.check_realm(current_account(), realm_id)
     values = load(HubCredentialInput(), read_object())
-    return hub_credentials.store(current_host(), current_account(), realm_id, values)
+    return hub_credentials.store(current_host().targets, current_host().vault, current_account(), realm_id, values)
 
 
 @blueprint.delete(_PATH)

@@ -1,0 +1,39 @@
+"""Encrypts everything that is stored encrypted with the newest key, so that old keys can be dropped."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from assembler_runner.account_models import HubCredential
+from assembler_runner.database import db
+from assembler_runner.models import SpaceRequest
+from assembler_runner.runtime_models import Following
+from assembler_runner.vault import Vault
+
+
+def rotate(vault: Vault) -> int:
+    """Seals everything that is kept sealed with the present SECRET_KEY, so that former ones can be given up.
+
+    Args:
+        vault: with the former keys (OLD_SECRET_KEYS).
+    Returns:
+        How many secrets were sealed again.
+    Raises:
+        UnreadableSecret: one was sealed with a key that is not given; nothing is changed then.
+    """
+    credentials = db.session.scalars(sa.select(HubCredential)).all()
+    for credential in credentials:
+        credential.sealed_token, credential.key_id = vault.reseal(credential.sealed_token), vault.key_id
+    sealed = SpaceRequest.sealed_secrets
+    requests = db.session.execute(sa.select(SpaceRequest.id, sealed).where(sealed.is_not(None))).all()
+    for request_id, secrets in requests:
+        # Not if the request has ended meanwhile: its secrets are gone then.
+        row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, sealed.is_not(None))
+        db.session.execute(row.values(sealed_secrets=vault.reseal(str(secrets)), updated_at=SpaceRequest.updated_at))
+    marks = Following.sealed_marks
+    followed = db.session.execute(sa.select(Following.space_id, marks).where(marks.is_not(None))).all()
+    for space_id, sealed_marks in followed:
+        mine = sa.update(Following).where(Following.space_id == space_id)
+        db.session.execute(mine.values(sealed_marks=vault.reseal(str(sealed_marks))))
+    db.session.commit()
+    return len(credentials) + len(requests) + len(followed)
