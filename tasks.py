@@ -12,7 +12,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
-from assembler_runner.settings import load
+from assembler_runner.core.settings import load
 
 ROOT = Path(__file__).resolve().parent
 PYTHON = sys.executable

@@ -24,8 +24,8 @@ from assembler_runner.accounts import Kind, Realms, Robots, Roles, Users
 from assembler_runner.api.common import load
 from assembler_runner.app import create_app
 from assembler_runner.commands import make_admin
-from assembler_runner.database import db
-from assembler_runner.errors import InvalidRequest
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import InvalidRequest
 from assembler_runner.grants import grants_of
 from assembler_runner.host import current_host
 from assembler_runner.rights import MASTER_REALM, PERMISSIONS, operator, permissions_of

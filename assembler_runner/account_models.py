@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, id_column, utcnow
+from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, id_column, utcnow
 
 
 class Quotas:

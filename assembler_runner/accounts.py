@@ -17,8 +17,9 @@ from assembler_runner import audit
 from assembler_runner.account_models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
 from assembler_runner.auth import hash_password, is_password_of, new_secret
 from assembler_runner.bucket_models import Bucket, BucketFile
-from assembler_runner.database import db
-from assembler_runner.errors import Conflict, Finding, InvalidRequest, NotFound
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
+from assembler_runner.core.settings import current_settings
 from assembler_runner.models import IdempotencyKey, Space, SpaceRequest
 from assembler_runner.rights import (
     OPERATOR,
@@ -29,7 +30,6 @@ from assembler_runner.rights import (
     permissions_of_role,
     somebody_manages,
 )
-from assembler_runner.settings import current_settings
 
 
 class Taken(Conflict):

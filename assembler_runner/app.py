@@ -18,12 +18,15 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, auth, observing, spaces, sqlite, tracing, translating, web, webhook_outbox
+from assembler_runner import api, auth, observing, spaces, translating, web, webhook_outbox
 from assembler_runner.api.documenting import DocumentedApi
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
-from assembler_runner.database import configure_engine, db
-from assembler_runner.errors import Gone, SettingsError, Unauthorized
+from assembler_runner.core import sqlite, tracing
+from assembler_runner.core.database import configure_engine, db
+from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
+from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
+from assembler_runner.core.vault import Vault
 from assembler_runner.event_feed import EventFeed
 from assembler_runner.events import check_listeners
 from assembler_runner.host import EXTENSION, Host
@@ -32,12 +35,10 @@ from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.rights import requires
-from assembler_runner.settings import PROJECT, Settings, attach, load, require_secrets
 from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
-from assembler_runner.vault import Vault
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

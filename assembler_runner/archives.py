@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, cast
 import zstandard
 
 from assembler_runner.contents import PIECE_BYTES, Content, Spool, pieces_of
-from assembler_runner.errors import Finding, InvalidRequest, TooLarge
+from assembler_runner.core.errors import Finding, InvalidRequest, TooLarge
 from assembler_runner.paths import check_collisions, check_path
 
 FIELD = "archive"

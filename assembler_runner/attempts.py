@@ -15,8 +15,8 @@ from flask_limiter.util import get_remote_address
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.errors import StorageError
 
-from assembler_runner.errors import TooManyRequests
-from assembler_runner.settings import Settings
+from assembler_runner.core.errors import TooManyRequests
+from assembler_runner.core.settings import Settings
 
 log = logging.getLogger(__name__)
 

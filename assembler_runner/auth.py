@@ -17,8 +17,9 @@ from flask_jwt_extended import JWTManager
 
 from assembler_runner import attempts, sessions
 from assembler_runner.account_models import Realm, Robot, Role, User
-from assembler_runner.database import db, reading
-from assembler_runner.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
+from assembler_runner.core.database import db, reading
+from assembler_runner.core.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
+from assembler_runner.core.settings import Settings
 from assembler_runner.rights import (
     ANY_ACCOUNT,
     MASTER_REALM,
@@ -28,7 +29,6 @@ from assembler_runner.rights import (
     ensure_built_in,
     grant_role,
 )
-from assembler_runner.settings import Settings
 
 ISSUER = "assembler"
 ADMIN = "admin"

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from assembler_runner.blob_models import Blob
 from assembler_runner.contents import Content
-from assembler_runner.database import db
-from assembler_runner.errors import Conflict, PreconditionFailed
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict, PreconditionFailed
 from assembler_runner.host import Host
 from assembler_runner.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Space, SpaceRequest
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from assembler_runner.database import Base, UtcDateTime, utcnow
+from assembler_runner.core.database import Base, UtcDateTime, utcnow
 
 
 class Blob(Base):

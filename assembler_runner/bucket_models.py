@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from assembler_runner.database import Base, Timestamps, id_column
+from assembler_runner.core.database import Base, Timestamps, id_column
 
 
 class Bucket(Timestamps, Base):

@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner.changing import Caller, add_command, add_deletion
-from assembler_runner.database import db
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import AssemblerError
+from assembler_runner.core.listing import filtered
 from assembler_runner.host import Host
-from assembler_runner.listing import filtered
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.rights import Account
 from assembler_runner.space_lists import SPACES

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from assembler_runner.errors import Finding
+from assembler_runner.core.errors import Finding
 
 README = "README.md"
 

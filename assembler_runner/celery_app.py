@@ -9,8 +9,8 @@ from flask import Flask
 from kombu import Connection
 
 from assembler_runner import memory_broker
-from assembler_runner.errors import SettingsError
-from assembler_runner.settings import Settings
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import Settings
 
 
 def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:

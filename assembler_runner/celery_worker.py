@@ -10,15 +10,16 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
-from assembler_runner import log_lines, metrics_page, pipeline
+from assembler_runner import metrics_page, pipeline
 from assembler_runner.app import create_app
-from assembler_runner.database import db
-from assembler_runner.errors import SettingsError
+from assembler_runner.core import logging
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import load, require_secrets
 from assembler_runner.expiring import look_after_expiry
 from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.retention import clean_up
-from assembler_runner.settings import load, require_secrets
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
 
@@ -41,7 +42,7 @@ _stopping = threading.Event()
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     # With a receiver Celery sets up none of its own.
-    log_lines.configure(_settings)
+    logging.configure(_settings)
 
 
 @worker_ready.connect

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from assembler_runner import bases, quotas
 from assembler_runner.bases import newest_release, refuse_deleted
-from assembler_runner.database import db
-from assembler_runner.errors import Conflict
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict
 from assembler_runner.host import Host
 from assembler_runner.manifests import copy_rows
 from assembler_runner.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from assembler_runner import job as jobs
 from assembler_runner.actions import HAPPENED
-from assembler_runner.database import database_now, db, new_id, utcnow
-from assembler_runner.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
+from assembler_runner.core.database import database_now, db, new_id, utcnow
+from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost

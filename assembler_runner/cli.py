@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from assembler_runner import __version__
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.errors import AssemblerError
 
 
 class _Commands(click.Group):

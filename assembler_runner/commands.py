@@ -15,10 +15,10 @@ from flask.cli import with_appcontext
 
 from assembler_runner import requirements
 from assembler_runner.auth import ADMIN, ensure_admin
-from assembler_runner.database import db
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import AssemblerError
+from assembler_runner.core.settings import PROJECT
 from assembler_runner.host import current_host
-from assembler_runner.settings import PROJECT
 
 
 @click.command("create-db")

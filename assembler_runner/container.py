@@ -19,10 +19,10 @@ from sqlalchemy.exc import DBAPIError
 
 from assembler_runner.app import MIGRATIONS, check_database, create_app
 from assembler_runner.commands import make_admin
-from assembler_runner.database import db
-from assembler_runner.errors import SettingsError
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import Settings, load, require_secrets
 from assembler_runner.migrating import only_one_migrates
-from assembler_runner.settings import Settings, load, require_secrets
 
 MODES = ("server", "worker", "beat", "migrate")
 LOOK_SECONDS = 1.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from assembler_runner.errors import AssemblerError, TooLarge
+from assembler_runner.core.errors import AssemblerError, TooLarge
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.database import commit_lightly, database_now, db
-from assembler_runner.errors import RateLimited
+from assembler_runner.core.database import commit_lightly, database_now, db
+from assembler_runner.core.errors import RateLimited
 from assembler_runner.models import REQUESTS, RUNNING, CreationTurn
 from assembler_runner.storage import insert_rows
 

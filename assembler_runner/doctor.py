@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.app import MIGRATIONS
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.errors import AssemblerError
 from assembler_runner.host import Host
 from assembler_runner.models import QUEUED, SpaceRequest
 from assembler_runner.targets.huggingface import HuggingFaceTarget

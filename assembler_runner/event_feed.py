@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask, g
 
-from assembler_runner.database import changes, db
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.database import changes, db
+from assembler_runner.core.errors import AssemblerError
 from assembler_runner.models import Event, Space
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.database import utcnow
+from assembler_runner.core.database import utcnow
 from assembler_runner.models import SPACE_ID, SPACES, Event
 
 Listener = Callable[[Session, int, str, str, "str | None", datetime], None]

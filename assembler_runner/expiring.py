@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from assembler_runner import bases
 from assembler_runner.changing import add_deletion
-from assembler_runner.database import database_now, db
-from assembler_runner.errors import Conflict
+from assembler_runner.core.database import database_now, db
+from assembler_runner.core.errors import Conflict
 from assembler_runner.events import record_event
 from assembler_runner.host import current_host
 from assembler_runner.models import Space, SpaceRequest

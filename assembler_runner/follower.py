@@ -9,7 +9,7 @@ import time
 from flask import Flask
 
 from assembler_runner import following
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.host import Host
 from assembler_runner.looking import look
 

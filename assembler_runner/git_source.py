@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.errors import AssemblerError
 
 _LINE = re.compile(r"git\+(?P<protocol>[a-z]+)://(?P<rest>[^#\s]+)(?:#(?P<fragment>\S*))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

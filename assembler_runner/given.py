@@ -9,11 +9,11 @@ from typing import Any
 from assembler_runner.archives import FIELD, Budget, unpack, without_top_folder
 from assembler_runner.buckets import BUCKET_FILES
 from assembler_runner.contents import Content, Spool
-from assembler_runner.errors import Finding, NotFound
+from assembler_runner.core.errors import Finding, NotFound
+from assembler_runner.core.settings import Settings
 from assembler_runner.host import Host
 from assembler_runner.paths import field_of
 from assembler_runner.rights import Account
-from assembler_runner.settings import Settings
 
 
 @dataclass(frozen=True)

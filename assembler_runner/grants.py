@@ -14,7 +14,7 @@ from assembler_runner.account_models import (
     UserRole,
 )
 from assembler_runner.accounts import Kind, Permissions, Robots, Roles, Users, refusal
-from assembler_runner.errors import NotFound
+from assembler_runner.core.errors import NotFound
 from assembler_runner.rights import PERMISSIONS, Account, permissions_of_role
 
 

@@ -8,8 +8,8 @@ import tempfile
 from types import FrameType
 from typing import Any
 
-from assembler_runner import log_lines
-from assembler_runner.settings import load
+from assembler_runner.core import logging
+from assembler_runner.core.settings import load
 
 _settings = load(os.environ)
 
@@ -28,7 +28,7 @@ graceful_timeout = int(_settings.DRAIN_SECONDS)
 # The heartbeat of the workers; a disk that hangs must not stop it.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 - memory of the container
 loglevel = _settings.LOG_LEVEL.lower()
-logconfig_dict = log_lines.configuration(_settings)
+logconfig_dict = logging.configuration(_settings)
 control_socket_disable = True
 
 

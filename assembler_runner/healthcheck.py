@@ -11,8 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from assembler_runner.errors import SettingsError
-from assembler_runner.settings import Settings, load
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import Settings, load
 
 ALIVE_SECONDS = 120
 

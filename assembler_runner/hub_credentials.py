@@ -7,12 +7,12 @@ from typing import Any
 
 from assembler_runner import audit
 from assembler_runner.account_models import HubCredential, Realm
-from assembler_runner.database import db, utcnow
-from assembler_runner.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
+from assembler_runner.core.vault import Vault
 from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.rights import Account
 from assembler_runner.targets.huggingface import HubAccount
-from assembler_runner.vault import Vault
 
 _READ_ONLY = "read"
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import marshmallow as ma
 
 from assembler_runner.contents import Content
-from assembler_runner.database import utcnow
-from assembler_runner.errors import Finding
+from assembler_runner.core.database import utcnow
+from assembler_runner.core.errors import Finding
 from assembler_runner.given import BucketReference, Given
 from assembler_runner.paths import field_of
 

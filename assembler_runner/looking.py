@@ -11,15 +11,15 @@ import sqlalchemy as sa
 
 from assembler_runner import following
 from assembler_runner.causes import Problem, diagnose
-from assembler_runner.database import database_now, db, utcnow
-from assembler_runner.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
+from assembler_runner.core.database import database_now, db, utcnow
+from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
+from assembler_runner.core.redaction import Redactor, redactor
+from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.host import Host
 from assembler_runner.models import SUCCEEDED, RequestFile, Space, SpaceRequest
-from assembler_runner.redaction import Redactor, redactor
 from assembler_runner.runtime_models import Following, KeptLog
 from assembler_runner.states import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
 from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
-from assembler_runner.vault import UnreadableSecret
 from assembler_runner.verdict import Known, Verdict, judge, needs_log
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from assembler_runner import job as jobs
 from assembler_runner.contents import Content
-from assembler_runner.database import db, reading
+from assembler_runner.core.database import db, reading
 from assembler_runner.job import Job
 from assembler_runner.models import RequestFile
 from assembler_runner.storage import CHUNK_BYTES

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
+from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 from flask import Flask, Response, g, request
 
-from assembler_runner import metrics, tracing
-from assembler_runner.correlation import HEADER, call_id, chosen_id
+from assembler_runner.core import metrics, tracing
+from assembler_runner.core.request_ids import HEADER, call_id, chosen_id
 
 log = logging.getLogger(__name__)
 

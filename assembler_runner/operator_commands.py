@@ -14,9 +14,9 @@ from flask_migrate import upgrade
 
 from assembler_runner import audit, backups, requests
 from assembler_runner.app import create_app
-from assembler_runner.database import database_now, db
+from assembler_runner.core.database import database_now, db
+from assembler_runner.core.errors import AssemblerError
 from assembler_runner.doctor import examine
-from assembler_runner.errors import AssemblerError
 from assembler_runner.host import Host, current_host
 from assembler_runner.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.rights import operator

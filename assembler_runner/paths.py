@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-from assembler_runner.errors import Finding
+from assembler_runner.core.errors import Finding
 
 MAX_PATH_BYTES = 1000
 MAX_PART_BYTES = 255

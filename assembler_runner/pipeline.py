@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from assembler_runner import following, metrics, tracing
+from assembler_runner import following
 from assembler_runner import job as jobs
 from assembler_runner.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.cleanup import clean_up, leave_to_clean_up
-from assembler_runner.correlation import call_id, space_request_id, working_on
-from assembler_runner.database import commit_lightly, database_now, db, new_id, plain, utcnow
-from assembler_runner.errors import AssemblerError, RateLimited
+from assembler_runner.core import metrics, tracing
+from assembler_runner.core.database import commit_lightly, database_now, db, new_id, plain, utcnow
+from assembler_runner.core.errors import AssemblerError, RateLimited
+from assembler_runner.core.request_ids import call_id, space_request_id, working_on
 from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.job import Cancelled, Job, LeaseLost

@@ -19,7 +19,7 @@ import marshmallow as ma
 from flask import Blueprint
 from packaging.version import InvalidVersion, Version
 
-from assembler_runner.errors import Finding
+from assembler_runner.core.errors import Finding
 from assembler_runner.tree import Origin, SpaceFile, Tree
 
 __all__ = [

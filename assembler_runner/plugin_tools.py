@@ -10,7 +10,7 @@ from pathlib import Path
 import marshmallow as ma
 
 from assembler_runner.assembling import assemble
-from assembler_runner.errors import AssemblerError, Finding, InvalidRequest
+from assembler_runner.core.errors import AssemblerError, Finding, InvalidRequest
 from assembler_runner.hooks import ask_templates
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.registry import Registry

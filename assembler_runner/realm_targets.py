@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from flask import g, has_request_context
 
 from assembler_runner.account_models import HubCredential, Realm
-from assembler_runner.database import db
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import Settings
+from assembler_runner.core.vault import Vault
 from assembler_runner.rights import MASTER_REALM
-from assembler_runner.settings import Settings
 from assembler_runner.targets import Target
 from assembler_runner.targets.huggingface import HubAccount, HuggingFaceTarget
-from assembler_runner.vault import Vault
 
 LOCAL, HUB = "local", "huggingface"
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from packaging.version import InvalidVersion, Version
 
 from assembler_runner import git_source
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.errors import AssemblerError
 from assembler_runner.hooks import probe
 from assembler_runner.plugin import SpacePlugin
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from assembler_runner import bases, quotas
 from assembler_runner.bases import newest_release, refuse_deleted
 from assembler_runner.changing import Caller, Render, same_kind, same_tree
-from assembler_runner.database import db
-from assembler_runner.errors import Conflict, InvalidRequest, NameTaken
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict, InvalidRequest, NameTaken
 from assembler_runner.host import Host
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.preparing import check_machine, check_target

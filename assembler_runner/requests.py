@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from assembler_runner import audit
-from assembler_runner.database import db
-from assembler_runner.errors import AssemblerError, Conflict, NameTaken
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
 from assembler_runner.events import record_event
 from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.pipeline import successor

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from assembler_runner.errors import AssemblerError, Finding
+from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.hooks import ask_requirements
 from assembler_runner.plugin import SpacePlugin
 

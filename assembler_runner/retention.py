@@ -18,10 +18,10 @@ import sqlalchemy as sa
 
 from assembler_runner.blob_models import Blob
 from assembler_runner.bucket_models import BucketFile
-from assembler_runner.database import db, utcnow
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.settings import Settings
 from assembler_runner.host import Host, current_host
 from assembler_runner.models import CANCELLED, FAILED, FINISHED, Event, RequestFile, Space, SpaceRequest
-from assembler_runner.settings import Settings
 from assembler_runner.states import DELETED
 from assembler_runner.storage import UNUSED_AFTER
 from assembler_runner.webhook_models import PENDING, WebhookDelivery

@@ -27,8 +27,8 @@ from assembler_runner.account_models import (
     UserPermission,
     UserRole,
 )
-from assembler_runner.database import db
-from assembler_runner.errors import Forbidden
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Forbidden
 
 MASTER_REALM = "master"
 

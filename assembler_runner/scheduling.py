@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from assembler_runner.database import database_now, plain, utcnow
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.database import database_now, plain, utcnow
+from assembler_runner.core.errors import AssemblerError
 from assembler_runner.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
 SLICE_SECONDS = 5.0

@@ -22,18 +22,19 @@ from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner import following, log_lines, pipeline
+from assembler_runner import following, pipeline
 from assembler_runner.api.common import error_body
 from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
 from assembler_runner.commands import make_admin
-from assembler_runner.database import db
-from assembler_runner.errors import SettingsError, TooLarge
+from assembler_runner.core import logging as core_logging
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import SettingsError, TooLarge
+from assembler_runner.core.settings import Settings, load
 from assembler_runner.expiring import look_after_expiry
 from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.migrating import is_at_newest
 from assembler_runner.retention import clean_up
-from assembler_runner.settings import Settings, load
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
 from assembler_runner.worker import EmbeddedWorker, embed
@@ -56,7 +57,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     """
     lock = instance_lock(instance)
     settings = settings_of(instance)
-    log_lines.configure(settings)
+    core_logging.configure(settings)
     app = _open(settings, instance)
     with app.app_context():
         make_admin()

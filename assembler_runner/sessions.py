@@ -19,9 +19,9 @@ from flask_jwt_extended import create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
 from assembler_runner.account_models import LoginSession, RefreshToken, Robot, User
-from assembler_runner.database import db, utcnow
-from assembler_runner.errors import InactiveToken, InvalidToken, Unauthorized
-from assembler_runner.settings import current_settings
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.errors import InactiveToken, InvalidToken, Unauthorized
+from assembler_runner.core.settings import current_settings
 
 ACCESS, SCOPE = "access_token", "global"
 

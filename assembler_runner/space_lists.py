@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
-from assembler_runner.listing import Listing, Page, read_page
+from assembler_runner.core.listing import Listing, Page, read_page
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.scheduling import load_positions
 

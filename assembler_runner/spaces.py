@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from assembler_runner import audit, quotas, webhooks
 from assembler_runner.contents import Content
-from assembler_runner.database import db, new_id, utcnow
-from assembler_runner.errors import InvalidRequest, NameTaken, NotFound
+from assembler_runner.core.database import db, new_id, utcnow
+from assembler_runner.core.errors import InvalidRequest, NameTaken, NotFound
 from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest

@@ -25,8 +25,8 @@ from sqlalchemy.orm import Session
 
 from assembler_runner.blob_models import Blob, BlobChunk
 from assembler_runner.contents import Content, FileStoreUnavailable, open_ranges, pieces_of
-from assembler_runner.database import READ_ONLY, Base, UtcDateTime, utcnow
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.database import READ_ONLY, Base, UtcDateTime, utcnow
+from assembler_runner.core.errors import AssemblerError
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.database import endings, tell_when_committed, utcnow
+from assembler_runner.core.database import endings, tell_when_committed, utcnow
 from assembler_runner.events import record_event
 from assembler_runner.models import (
     CANCELLED,

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import BinaryIO, Literal
 
 from assembler_runner.contents import Content, content_of
-from assembler_runner.errors import TooLarge
+from assembler_runner.core.errors import TooLarge
 
 Origin = Literal["given", "default", "generated"]
 

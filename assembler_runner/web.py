@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from assembler_runner import quotas
+from assembler_runner.core.settings import Settings
 from assembler_runner.host import current_host
-from assembler_runner.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from assembler_runner.database import Base, JsonText, Timestamps, UtcDateTime, id_column
+from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, id_column
 
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 

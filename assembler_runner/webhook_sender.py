@@ -16,12 +16,12 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask
 
-from assembler_runner import metrics
-from assembler_runner.database import database_now, db, deliveries, new_id, reading, utcnow
+from assembler_runner.core import metrics
+from assembler_runner.core.database import database_now, db, deliveries, new_id, reading, utcnow
+from assembler_runner.core.safe_http import Answer, CallFailed, post
+from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.host import Host, current_host
 from assembler_runner.models import Event, Space
-from assembler_runner.outbound import Answer, CallFailed, post
-from assembler_runner.vault import UnreadableSecret
 from assembler_runner.webhook_models import DEAD, DELIVERED, PENDING, Webhook, WebhookDelivery
 from assembler_runner.webhooks import SECRET_PREFIX, secrets_of
 

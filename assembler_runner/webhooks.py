@@ -15,11 +15,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner import audit
-from assembler_runner.database import db, deliveries, tell_when_committed, utcnow
-from assembler_runner.errors import Finding, InvalidRequest, NotFound
+from assembler_runner.core.database import db, deliveries, tell_when_committed, utcnow
+from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
+from assembler_runner.core.safe_http import problem_of
 from assembler_runner.host import Host
 from assembler_runner.models import Space, SpaceRequest
-from assembler_runner.outbound import problem_of
 from assembler_runner.rights import Account
 from assembler_runner.webhook_models import DEAD, PENDING, Webhook, WebhookDelivery
 

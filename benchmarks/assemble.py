@@ -6,9 +6,9 @@ import hashlib
 from typing import Any
 
 from assembler_runner.assembling import assemble
+from assembler_runner.core.settings import load
 from assembler_runner.python_source import insert_parameters
 from assembler_runner.registry import Registry
-from assembler_runner.settings import load
 from benchmarks.measuring import Result, in_turn, timed
 
 WHAT = (

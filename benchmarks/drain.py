@@ -16,11 +16,11 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from assembler_runner import preparing, spaces
 from assembler_runner.account_models import HubCredential, Realm
 from assembler_runner.app import create_app
-from assembler_runner.database import db, utcnow
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.models import SpaceRequest
 from assembler_runner.rights import PERMISSIONS, Account
-from assembler_runner.settings import load
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed
 from tests.chaos.stage import Hub

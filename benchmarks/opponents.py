@@ -21,8 +21,9 @@ def bare(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
 def inline() -> Any:
     """The same application as most Celery services are: it sends to the broker before it answers, and commits alone."""
-    from assembler_runner import spaces, sqlite
+    from assembler_runner import spaces
     from assembler_runner.app import create_app
+    from assembler_runner.core import sqlite
     from assembler_runner.tasks import run_request
 
     class Inline:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from assembler_runner import __version__  # noqa: E402
 from assembler_runner.app import create_app  # noqa: E402
-from assembler_runner.settings import load  # noqa: E402
+from assembler_runner.core.settings import load  # noqa: E402
 from assembler_runner.ui.assets import content  # noqa: E402
 
 project = "Assembler"

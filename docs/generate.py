@@ -15,8 +15,8 @@ from typing import Any
 
 import assembler_runner.app  # noqa: F401 - so that every class of errors is there
 from assembler_runner.causes.diagnosis import rules
-from assembler_runner.errors import AssemblerError
-from assembler_runner.settings import PROJECT, SETTINGS, Settings
+from assembler_runner.core.errors import AssemblerError
+from assembler_runner.core.settings import PROJECT, SETTINGS, Settings
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(PROJECT / "client"))

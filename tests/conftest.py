@@ -18,10 +18,10 @@ from flask.testing import FlaskClient
 from assembler_runner import auth, pipeline
 from assembler_runner.app import create_app
 from assembler_runner.auth import ensure_admin
-from assembler_runner.database import db
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.models import RUNNING, SpaceRequest
-from assembler_runner.settings import load
 from tests.standin_hub import (
     StandInHub,
     client_env,

@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 
 from assembler_runner.app import create_app
 from assembler_runner.cli import cli
-from assembler_runner.database import db
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import SETTINGS
 from assembler_runner.serve import settings_of
-from assembler_runner.settings import SETTINGS
 
 Run = Callable[..., Result]
 

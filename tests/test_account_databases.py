@@ -14,8 +14,8 @@ from flask_migrate import check, downgrade, upgrade
 
 from assembler_runner.app import create_app
 from assembler_runner.auth import ensure_admin
-from assembler_runner.database import db
-from assembler_runner.settings import load
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import load
 from tests.conftest import PASSWORD, SECRETS, Service
 from tests.people import made, make_realm, make_user
 

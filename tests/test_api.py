@@ -12,7 +12,7 @@ from flask_jwt_extended import create_access_token
 
 from assembler_runner.account_models import Realm, Role, User
 from assembler_runner.auth import hash_password
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.rights import built_in_id, grant_role
 from tests.conftest import PASSWORD, MakeService, Service
 

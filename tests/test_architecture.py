@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import assembler_runner.app  # noqa: F401 - so that every class of errors is there
-from assembler_runner.errors import AssemblerError, SettingsError
+from assembler_runner.core.errors import AssemblerError, SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "assembler_runner"

@@ -20,7 +20,7 @@ import zstandard
 
 from assembler_runner.archives import Budget, unpack, without_top_folder
 from assembler_runner.contents import Spool, content_of
-from assembler_runner.errors import AssemblerError, InvalidRequest, TooLarge
+from assembler_runner.core.errors import AssemblerError, InvalidRequest, TooLarge
 
 FILES = {"app.py": b"x = 1\n", "assets/größe ✓.bin": bytes(range(256)) * 3000, "empty": b"", f"{'d' * 120}/f": b"long"}
 MOST_BYTES = 30 * 2**20

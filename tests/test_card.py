@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assembler_runner.assembling import Assembly, assemble
 from assembler_runner.card import complete_readme, read_card
-from assembler_runner.errors import Finding
+from assembler_runner.core.errors import Finding
 from tests.test_cases import bundled
 
 CARD = {"title": "Greeter", "sdk": "gradio", "app_file": "app.py"}

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner import pipeline
-from assembler_runner.database import db, utcnow
+from assembler_runner.core.database import db, utcnow
 from assembler_runner.expiring import look_after_expiry
 from assembler_runner.models import QUEUED, RUNNING, Event, Space, SpaceRequest
 from tests.conftest import MakeService, Service

@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from assembler_runner.settings import SETTINGS
+from assembler_runner.core.settings import SETTINGS
 from tests.services import (
     PASSWORD,
     PROJECT,

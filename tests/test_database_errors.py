@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from flask import Response
 from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from tests.conftest import MakeService, Service
 from tests.services import postgres_database
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner.database import db, utcnow
+from assembler_runner.core.database import db, utcnow
 from assembler_runner.expiring import look_after_expiry
 from assembler_runner.models import Event, Space, SpaceRequest
 from tests.conftest import Service

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from assembler_runner import following
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.follower import Follower
 from tests.conftest import MakeService, Service
 from tests.people import made, make_realm, make_user

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner import following
-from assembler_runner.database import database_now, db
+from assembler_runner.core.database import database_now, db
 from assembler_runner.looking import look
 from assembler_runner.models import Space
 from assembler_runner.runtime_models import Following, KeptLog

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from assembler_runner import pipeline
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.transitions import TRANSITIONS, move_to
 from tests.conftest import Service

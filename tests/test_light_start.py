@@ -18,9 +18,9 @@ from flask_migrate import upgrade
 
 from assembler_runner.app import MIGRATIONS, create_app
 from assembler_runner.cli import cli
-from assembler_runner.database import db
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import load
 from assembler_runner.migrating import is_at_newest
-from assembler_runner.settings import load
 from tests.conftest import SECRETS, MakeService
 from tests.services import PASSWORD, Process
 

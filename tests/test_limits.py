@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.errors import SettingsError
-from assembler_runner.settings import load
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import load
 from tests.conftest import PASSWORD, MakeService, Service
 from tests.people import WORD, Person, made, make_realm, make_user
 

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from assembler_runner import translating
-from assembler_runner.errors import AssemblerError, Unauthorized
+from assembler_runner.core.errors import AssemblerError, Unauthorized
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
 from assembler_runner.targets.local import LocalTarget

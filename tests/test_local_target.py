@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from assembler_runner.errors import HeadMoved, NameTaken, TargetError, TargetNotFound, TargetRefused, TargetUnavailable
+from assembler_runner.core.errors import (
+    HeadMoved,
+    NameTaken,
+    TargetError,
+    TargetNotFound,
+    TargetRefused,
+    TargetUnavailable,
+)
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
 from assembler_runner.targets.local import LocalTarget

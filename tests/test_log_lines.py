@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assembler_runner.correlation import call_id, chosen_id, working_on
-from assembler_runner.log_lines import JsonLines, Lines, configuration
-from assembler_runner.settings import load
+from assembler_runner.core.logging import JsonLines, Lines, configuration
+from assembler_runner.core.request_ids import call_id, chosen_id, working_on
+from assembler_runner.core.settings import load
 from tests.conftest import Service
 
 SECRET = "a secret of the settings 0123456789"

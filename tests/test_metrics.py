@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from assembler_runner.database import db
-from assembler_runner.metrics import hub_route
+from assembler_runner.core.database import db
+from assembler_runner.core.metrics import hub_route
 from assembler_runner.metrics_page import render
 from assembler_runner.models import SpaceRequest
 from tests.conftest import MakeService, Service

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from assembler_runner import outbound
+from assembler_runner.core import safe_http
 from tests.receiver import Receiver
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -56,22 +56,22 @@ def receiver() -> Iterator[Receiver]:
     ],
 )
 def test_private_networks_are_not_reached(address: str) -> None:
-    assert outbound.problem_of(f"http://{address}/", []) is not None
-    with pytest.raises(outbound.CallFailed):
-        outbound.post(f"http://{address}/", b"", {}, [])
+    assert safe_http.problem_of(f"http://{address}/", []) is not None
+    with pytest.raises(safe_http.CallFailed):
+        safe_http.post(f"http://{address}/", b"", {}, [])
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "[2001:4860:4860::8888]", "example.org", "1.1.1.1:8443"])
 def test_public_addresses_may_be_reached(address: str) -> None:
-    assert outbound.problem_of(f"https://{address}/", []) is None
+    assert safe_http.problem_of(f"https://{address}/", []) is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "0x7f.1", "127.1", "2130706433"])
 def test_a_name_that_leads_inside_is_not_followed(receiver: Receiver, host: str) -> None:
-    with pytest.raises(outbound.CallFailed, match="private network"):
-        outbound.post(f"http://{host}:{receiver.port}/", b"{}", {}, [])
+    with pytest.raises(safe_http.CallFailed, match="private network"):
+        safe_http.post(f"http://{host}:{receiver.port}/", b"{}", {}, [])
     assert receiver.messages == []
-    assert outbound.post(f"http://{host}:{receiver.port}/", b"{}", {}, LOOPBACK).status == 204
+    assert safe_http.post(f"http://{host}:{receiver.port}/", b"{}", {}, LOOPBACK).status == 204
     assert receiver.messages[0][0]["host"] == f"{host}:{receiver.port}"
 
 
@@ -86,25 +86,25 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_called(
         return real("127.0.0.1", *arguments, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert outbound.post(f"http://rebinding.test:{receiver.port}/", b"{}", {}, LOOPBACK).status == 204
+    assert safe_http.post(f"http://rebinding.test:{receiver.port}/", b"{}", {}, LOOPBACK).status == 204
     assert asked.count("rebinding.test") == 1
 
 
 def test_redirects_are_not_followed(receiver: Receiver) -> None:
     receiver.answers = [(307, {"Location": f"http://127.0.0.1:{receiver.port}/other"})]
-    assert outbound.post(receiver.url, b"{}", {}, LOOPBACK).status == 307
+    assert safe_http.post(receiver.url, b"{}", {}, LOOPBACK).status == 307
     assert len(receiver.messages) == 1
 
 
 def test_nobody_there_is_told() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        with pytest.raises(outbound.CallFailed, match="nobody listens"):
-            outbound.post(f"http://127.0.0.1:{probe.getsockname()[1]}/", b"{}", {}, LOOPBACK)
+        with pytest.raises(safe_http.CallFailed, match="nobody listens"):
+            safe_http.post(f"http://127.0.0.1:{probe.getsockname()[1]}/", b"{}", {}, LOOPBACK)
 
 
 def test_an_endless_answer_is_cut_off(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 0.6)
+    monkeypatch.setattr(safe_http, "TOTAL_SECONDS", 0.6)
     over = threading.Event()
 
     def drip(connection: socket.socket) -> None:
@@ -114,8 +114,8 @@ def test_an_endless_answer_is_cut_off(receiver: Receiver, monkeypatch: pytest.Mo
 
     receiver.before_answer = drip
     began = time.monotonic()
-    with pytest.raises(outbound.CallFailed):
-        outbound.post(receiver.url, b"{}", {}, LOOPBACK)
+    with pytest.raises(safe_http.CallFailed):
+        safe_http.post(receiver.url, b"{}", {}, LOOPBACK)
     over.set()
     assert time.monotonic() - began < 8
 
@@ -149,12 +149,12 @@ def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
 def test_certificates_are_checked_against_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trusted, context = certificate(tmp_path, "localhost")
     with Receiver(context) as receiver:
-        outbound._tls.cache_clear()
-        with pytest.raises(outbound.CallFailed, match="certificate"):
-            outbound.post(f"https://localhost:{receiver.port}/", b"{}", {}, LOOPBACK)
+        safe_http._tls.cache_clear()
+        with pytest.raises(safe_http.CallFailed, match="certificate"):
+            safe_http.post(f"https://localhost:{receiver.port}/", b"{}", {}, LOOPBACK)
         monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-        outbound._tls.cache_clear()
-        assert outbound.post(f"https://localhost:{receiver.port}/", b"{}", {}, LOOPBACK).status == 204
-        with pytest.raises(outbound.CallFailed, match="certificate"):
-            outbound.post(f"https://127.0.0.1:{receiver.port}/", b"{}", {}, LOOPBACK)
-    outbound._tls.cache_clear()
+        safe_http._tls.cache_clear()
+        assert safe_http.post(f"https://localhost:{receiver.port}/", b"{}", {}, LOOPBACK).status == 204
+        with pytest.raises(safe_http.CallFailed, match="certificate"):
+            safe_http.post(f"https://127.0.0.1:{receiver.port}/", b"{}", {}, LOOPBACK)
+    safe_http._tls.cache_clear()

@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.blob_models import Blob
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.models import SpaceRequest
 from assembler_runner.storage import FileStoreUnavailable
 from assembler_runner.tasks import Sweeper, _Ear

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import paging
-from assembler_runner.database import db
+from assembler_runner.core import paging
+from assembler_runner.core.database import db
 
 from .conftest import Service
 

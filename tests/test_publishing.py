@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assembler_runner import pipeline
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.models import Space
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Account, Fault, StandInHub

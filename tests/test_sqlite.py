@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assembler_runner import sqlite
+from assembler_runner.core import sqlite
 
 
 def connect(path: Path) -> sqlite.Connection:

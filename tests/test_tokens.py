@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from assembler_runner.account_models import LoginSession, RefreshToken, User
 from assembler_runner.api import event_answers
-from assembler_runner.database import db, utcnow
+from assembler_runner.core.database import db, utcnow
 from tests.conftest import PASSWORD, SECRETS, MakeService, Service
 from tests.people import WORD, Person, log_in, made, make_realm, make_user
 

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from assembler_runner import tracing
-from assembler_runner.settings import PROJECT
+from assembler_runner.core import tracing
+from assembler_runner.core.settings import PROJECT
 from assembler_runner.tasks import run_request, wakeups
 from tests.conftest import Service
 from tests.services import PASSWORD, Client, Process, wait_until

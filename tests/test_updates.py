@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.runtime_models import Following
 from assembler_runner.targets.local import LocalTarget
 from tests.conftest import Service

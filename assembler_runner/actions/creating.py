@@ -7,9 +7,9 @@ from functools import partial
 from assembler_runner import job as jobs
 from assembler_runner import manifests
 from assembler_runner.actions.base import HEAD_TRIES, Done, own_commit, published
+from assembler_runner.core.database import utcnow
+from assembler_runner.core.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.creation import creation_turn
-from assembler_runner.database import utcnow
-from assembler_runner.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.job import Job
 from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
 from assembler_runner.tree import Tree

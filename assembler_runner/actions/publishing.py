@@ -15,8 +15,8 @@ from assembler_runner import manifests
 from assembler_runner.actions import settings
 from assembler_runner.actions.base import HEAD_TRIES, Done, own_commit, published
 from assembler_runner.actions.foreign import Planned, plan
-from assembler_runner.database import db
-from assembler_runner.errors import BaseFailed, HeadMoved
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import BaseFailed, HeadMoved
 from assembler_runner.job import Job
 from assembler_runner.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
 from assembler_runner.states import STARTING

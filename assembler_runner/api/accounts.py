@@ -14,10 +14,10 @@ from assembler_runner import grant_schemas
 from assembler_runner.accounts import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.errors import NotFound
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import NotFound
+from assembler_runner.core.listing import Listing, read_added, read_page
 from assembler_runner.grants import grants_of
-from assembler_runner.listing import Listing, read_added, read_page
 from assembler_runner.rights import ANY_ACCOUNT
 from assembler_runner.schemas import list_of
 

@@ -16,9 +16,9 @@ from assembler_runner.bucket_models import Bucket, BucketFile
 from assembler_runner.bucket_schemas import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.buckets import BUCKET_FILES, BUCKETS
 from assembler_runner.contents import pieces_of
-from assembler_runner.database import db
+from assembler_runner.core.database import db
+from assembler_runner.core.listing import Listing, read_added, read_page
 from assembler_runner.host import current_host
-from assembler_runner.listing import Listing, read_added, read_page
 from assembler_runner.schemas import list_of
 
 blueprint = Blueprint("storage", __name__, url_prefix="/storage", description="Buckets: files that requests refer to.")

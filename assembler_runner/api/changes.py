@@ -16,7 +16,7 @@ from assembler_runner.bases import newest_release
 from assembler_runner.change_inputs import BulkInput, SpaceCommandInput, UpdateInput
 from assembler_runner.change_schemas import BulkSchema, ChangePreviewSchema
 from assembler_runner.changing import Caller
-from assembler_runner.errors import Finding, InvalidRequest
+from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.host import Host, current_host
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.schemas import RequestSchema, SpaceSchema

@@ -17,8 +17,15 @@ from werkzeug.exceptions import HTTPException
 
 from assembler_runner.assembling import flatten_messages
 from assembler_runner.auth import public
-from assembler_runner.database import db
-from assembler_runner.errors import AssemblerError, DatabaseUnavailable, Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import (
+    AssemblerError,
+    DatabaseUnavailable,
+    Finding,
+    InvalidJson,
+    InvalidRequest,
+    TooLarge,
+)
 from assembler_runner.host import current_host
 from assembler_runner.rights import requires
 from assembler_runner.schemas import ErrorSchema

@@ -12,10 +12,10 @@ from flask import Response, current_app, g, request, stream_with_context
 
 from assembler_runner import sessions
 from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.errors import Finding
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Finding
+from assembler_runner.core.listing import InvalidQuery, Listing, read_page
 from assembler_runner.host import current_host
-from assembler_runner.listing import InvalidQuery, Listing, read_page
 from assembler_runner.models import FINISHED, Event
 from assembler_runner.schemas import EventSchema
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.api.common import Blueprint
 from assembler_runner.contents import FileStoreUnavailable
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.host import current_host
 from assembler_runner.worker import broker_answers, workers_answer
 

@@ -17,7 +17,7 @@ from flask import request
 
 from assembler_runner.api.common import NoBody, check_json_size, parse_json
 from assembler_runner.contents import Content, Spool, SpoolWriter, pieces_of
-from assembler_runner.errors import InvalidJson, TooLarge
+from assembler_runner.core.errors import InvalidJson, TooLarge
 
 LONG_BYTES = 2**16
 MAX_REST_BYTES = 16 * 2**20

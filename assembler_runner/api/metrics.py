@@ -6,7 +6,7 @@ from flask import Response
 
 from assembler_runner import metrics_page
 from assembler_runner.api.common import Blueprint
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 
 blueprint = Blueprint("metrics", __name__, description="Numbers for Prometheus.")
 

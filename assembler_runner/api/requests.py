@@ -11,7 +11,7 @@ from assembler_runner import requests, spaces
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.event_answers import PARAMETERS, answer_events
 from assembler_runner.auth import current_account
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.inputs import CommandInput, RetryAllInput
 from assembler_runner.models import FINISHED, SpaceRequest
 from assembler_runner.schemas import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of

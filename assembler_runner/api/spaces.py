@@ -14,8 +14,8 @@ from assembler_runner.api.common import Blueprint, fails, takes
 from assembler_runner.api.event_answers import PARAMETERS, answer_events
 from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.errors import Finding, InvalidRequest
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
 from assembler_runner.models import Space, SpaceRequest

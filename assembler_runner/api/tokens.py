@@ -8,7 +8,7 @@ from flask import Response, jsonify, request
 
 from assembler_runner import audit, auth, sessions
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.database import db
+from assembler_runner.core.database import db
 from assembler_runner.rights import account_of
 from assembler_runner.token_schemas import RevokeInput, TokenInput, TokenSchema
 

@@ -8,7 +8,7 @@ import marshmallow as ma
 
 from assembler_runner.api.common import Blueprint, fails
 from assembler_runner.card import README
-from assembler_runner.errors import NotFound
+from assembler_runner.core.errors import NotFound
 from assembler_runner.hooks import ask_defaults, ask_templates
 from assembler_runner.host import current_host
 from assembler_runner.json_schema import json_schema

@@ -10,9 +10,9 @@ from flask import Response, jsonify, make_response, request
 from assembler_runner import webhooks
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.auth import current_account
-from assembler_runner.database import db
+from assembler_runner.core.database import db
+from assembler_runner.core.listing import Listing, read_page
 from assembler_runner.host import current_host
-from assembler_runner.listing import Listing, read_page
 from assembler_runner.schemas import list_of
 from assembler_runner.webhook_models import Webhook, WebhookDelivery
 from assembler_runner.webhook_schemas import (

@@ -10,12 +10,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from assembler_runner.causes.names import (
-    GONE_FROM_PYTHON,
-    distribution_of,
-    package_of_library,
-    package_of_program,
-)
+from assembler_runner.causes.names import GONE_FROM_PYTHON, distribution_of, package_of_library, package_of_program
 
 UNKNOWN = "unknown"
 SAID, BUILD, RUN = "said", "build", "run"

@@ -210,7 +210,7 @@ class FirstCommit:
 
 
 class Target(ABC):
-    """One place to publish to. Every method raises only errors of the tree in `assembler_runner.errors`."""
+    """One place to publish to. Every method raises only errors of the tree in `assembler_runner.core.errors`."""
 
     name: ClassVar[str]
     own_files: ClassVar[frozenset[str]] = frozenset({".gitattributes"})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 
-from assembler_runner.errors import HeadMoved, TargetNotFound
+from assembler_runner.core.errors import HeadMoved, TargetNotFound
 from assembler_runner.targets.git_blobs import sync_folder
 
 if TYPE_CHECKING:  # loaded by who opens the repository

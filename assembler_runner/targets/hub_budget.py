@@ -6,7 +6,7 @@ import re
 import threading
 import time
 
-from assembler_runner.errors import RateLimited
+from assembler_runner.core.errors import RateLimited
 from assembler_runner.targets.base import Allowance
 
 _RATE_LIMIT = re.compile(r'"api";r=(\d+);t=(\d+)')

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from assembler_runner.errors import (
+from assembler_runner.core.errors import (
     AssemblerError,
     HeadMoved,
     NameTaken,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assembler_runner.contents import FileStoreUnavailable, pieces_of
-from assembler_runner.errors import Finding
+from assembler_runner.core.errors import Finding
 from assembler_runner.tree import SpaceFile, Tree
 
 if TYPE_CHECKING:

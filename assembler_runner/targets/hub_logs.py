@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from assembler_runner.errors import AssemblerError, TargetError
+from assembler_runner.core.errors import AssemblerError, TargetError
 from assembler_runner.targets.base import LogLine, LogReader
 
 if TYPE_CHECKING:

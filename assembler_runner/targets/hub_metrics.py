@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from assembler_runner import metrics, tracing
+from assembler_runner.core import metrics, tracing
 
 if TYPE_CHECKING:
     import httpx2

@@ -18,9 +18,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assembler_runner.errors import (
-    TargetNotFound,
-)
+from assembler_runner.core.errors import TargetNotFound
 from assembler_runner.targets import hub_metrics
 from assembler_runner.targets.base import (
     Allowance,

@@ -21,7 +21,14 @@ from dulwich.errors import NotGitRepository
 from dulwich.file import FileLocked
 from dulwich.objects import Commit
 
-from assembler_runner.errors import HeadMoved, NameTaken, TargetError, TargetNotFound, TargetRefused, TargetUnavailable
+from assembler_runner.core.errors import (
+    HeadMoved,
+    NameTaken,
+    TargetError,
+    TargetNotFound,
+    TargetRefused,
+    TargetUnavailable,
+)
 from assembler_runner.paths import check_path
 from assembler_runner.targets.base import CommitInfo, Head, LogReader, PublishedSpace, Runtime, SpaceSpec, Target
 from assembler_runner.targets.git_blobs import open_blob, size_of, store, sync_folder, write_files

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
-from assembler_runner.errors import TargetNotFound
+from assembler_runner.core.errors import TargetNotFound
 from assembler_runner.targets.base import LiveFile, PublishedSpace
 
 

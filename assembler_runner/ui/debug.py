@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, current_app, render_template
 
 from assembler_runner.auth import public
+from assembler_runner.core.settings import public_values
 from assembler_runner.host import current_host
-from assembler_runner.settings import public_values
 
 blueprint = Blueprint("debug", __name__, url_prefix="/debug", template_folder="templates")
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.database
+import assembler_runner.core.database
 
 revision = '0006'
 down_revision = '0005'

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from assembler_runner.correlation import call_id, space_request_id
-from assembler_runner.redaction import REPLACEMENT, Redactor
-from assembler_runner.settings import SETTINGS, Settings
+from assembler_runner.core.redaction import REPLACEMENT, Redactor
+from assembler_runner.core.request_ids import call_id, space_request_id
+from assembler_runner.core.settings import SETTINGS, Settings
 
 _SECRET_FIELD = re.compile(
     r"(^|_)(authorization|cookie|credentials?|password|passwd|secrets?|token|api_key|private_key)($|_)", re.IGNORECASE

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from assembler_runner.errors import AssemblerError
+from assembler_runner.core.errors import AssemblerError
 
 
 class UnreadableSecret(AssemblerError):

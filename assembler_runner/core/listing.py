@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from werkzeug.datastructures import MultiDict
 
-from assembler_runner import paging
-from assembler_runner.database import UtcDateTime
-from assembler_runner.errors import Finding, InvalidRequest
+from assembler_runner.core import paging
+from assembler_runner.core.database import UtcDateTime
+from assembler_runner.core.errors import Finding, InvalidRequest
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 AFTER = "page[after]"

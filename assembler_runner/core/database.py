@@ -20,7 +20,7 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from assembler_runner import sqlite
+from assembler_runner.core import sqlite
 
 
 class JsonText(sa.TypeDecorator[Any]):

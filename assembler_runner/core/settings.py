@@ -18,9 +18,9 @@ from typing import Any, cast
 
 from flask import Flask, current_app
 
-from assembler_runner.errors import Finding, SettingsError
+from assembler_runner.core.errors import Finding, SettingsError
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parent.parent.parent
 SECRET_BYTES = 32
 _EXTENSION = "assembler-settings"
 _FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?")

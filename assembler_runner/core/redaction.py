@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from assembler_runner.vault import Vault
+from assembler_runner.core.vault import Vault
 
 SHORTEST = 4
 """Characters a secret must have to be taken out: shorter ones stand in every line."""
