@@ -16,10 +16,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 from assembler_runner import audit
 from assembler_runner.account_models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
 from assembler_runner.auth import hash_password, is_password_of, new_secret
-from assembler_runner.bucket_models import Bucket, BucketFile
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
 from assembler_runner.core.settings import current_settings
+from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.models import IdempotencyKey, Space, SpaceRequest
 from assembler_runner.rights import (
     OPERATOR,

@@ -29,13 +29,13 @@ from assembler_runner.core.settings import PROJECT, Settings, attach, load, requ
 from assembler_runner.core.vault import Vault
 from assembler_runner.event_feed import EventFeed
 from assembler_runner.events import check_listeners
+from assembler_runner.files.store import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.rights import requires
-from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
@@ -218,7 +218,7 @@ def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engi
     if settings.DEFAULT_FILE_STORE == "local_filesystem":
         return FolderFileStore(engine, folder / "files")
     # Only who uses it pays for the library.
-    from assembler_runner.s3_storage import S3FileStore
+    from assembler_runner.files.s3_store import S3FileStore
 
     return S3FileStore(engine, settings.DEFAULT_FILE_STORE)
 

@@ -26,13 +26,13 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from assembler_runner import __version__
-from assembler_runner.contents import Content, pieces_of
 from assembler_runner.core.database import READ_ONLY, utcnow
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.vault import UnreadableSecret
+from assembler_runner.files.content import Content, pieces_of
+from assembler_runner.files.store import BlobMissing
 from assembler_runner.host import Host
 from assembler_runner.retention import REFERENCES
-from assembler_runner.storage import BlobMissing
 
 FORMAT = 1
 MANIFEST, TABLES, BLOBS, SPACES = "manifest.json", "tables/", "blobs/", "spaces/"

@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.blob_models import Blob
-from assembler_runner.contents import Content
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, PreconditionFailed
+from assembler_runner.files.content import Content
+from assembler_runner.files.models import Blob
 from assembler_runner.host import Host
 from assembler_runner.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Space, SpaceRequest
 

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from assembler_runner import audit, quotas
 from assembler_runner.accounts import Kind
-from assembler_runner.bucket_models import Bucket, BucketFile
-from assembler_runner.contents import Content, pieces_of
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.files.bucket_models import Bucket, BucketFile
+from assembler_runner.files.content import Content, pieces_of
+from assembler_runner.files.paths import check_path
 from assembler_runner.host import Host
-from assembler_runner.paths import check_path
 from assembler_runner.rights import Account
 
 TAR_BLOCK = 512

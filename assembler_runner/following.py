@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from assembler_runner.core.database import database_now, db, new_id
 from assembler_runner.core.redaction import add_marks
 from assembler_runner.core.vault import UnreadableSecret
+from assembler_runner.files.store import insert_rows
 from assembler_runner.host import Host
 from assembler_runner.realm_targets import LOCAL
 from assembler_runner.runtime_models import Following
 from assembler_runner.states import set_state
-from assembler_runner.storage import insert_rows
 from assembler_runner.targets import Target
 
 LONGEST_GAP, SETTLE = 30, 30

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
-from assembler_runner.contents import Content
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import Finding
+from assembler_runner.files.content import Content
+from assembler_runner.files.paths import field_of
 from assembler_runner.given import BucketReference, Given
-from assembler_runner.paths import field_of
 
 HARDWARE = (
     "cpu-basic",

@@ -9,17 +9,17 @@ from typing import Any
 from assembler_runner import webhooks
 from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters, read_given_card
 from assembler_runner.card import README
-from assembler_runner.contents import Content
 from assembler_runner.core.database import reading
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
+from assembler_runner.files.content import Content
+from assembler_runner.files.paths import MAX_PATH_BYTES, check_collisions, check_path, field_of
+from assembler_runner.files.tree import SpaceFile
 from assembler_runner.host import Host
-from assembler_runner.paths import MAX_PATH_BYTES, check_collisions, check_path, field_of
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.realm_targets import HUB
 from assembler_runner.rights import Account
 from assembler_runner.targets.hub_files import check_hub_limits
-from assembler_runner.tree import SpaceFile
 
 
 @dataclass(frozen=True)

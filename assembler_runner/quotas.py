@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner.account_models import Realm, Robot, User
-from assembler_runner.bucket_models import BucketFile
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import QuotaExceeded
 from assembler_runner.core.settings import Settings
+from assembler_runner.files.bucket_models import BucketFile
 from assembler_runner.models import RequestFile, Space, SpaceRequest
 from assembler_runner.rights import QUOTAS, Account
 

@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from assembler_runner import audit, bases, webhooks
 from assembler_runner.bases import newest_release, refuse_deleted
 from assembler_runner.changing import Caller, Render, add_change, same_tree
-from assembler_runner.contents import Content
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.files.content import Content
+from assembler_runner.files.paths import field_of
 from assembler_runner.host import Host
 from assembler_runner.models import MAKING, SUCCEEDED, Space, SpaceRequest
-from assembler_runner.paths import field_of
 from assembler_runner.preparing import Prepared, check_machine, prepare
 from assembler_runner.rights import Account
 from assembler_runner.scheduling import refuse_if_full

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from assembler_runner.archives import Budget, unpack, without_top_folder
-from assembler_runner.contents import Spool, content_of
 from assembler_runner.core.errors import AssemblerError, InvalidRequest, TooLarge
+from assembler_runner.files.archives import Budget, unpack, without_top_folder
+from assembler_runner.files.content import Spool, content_of
 
 FILES = {"app.py": b"x = 1\n", "assets/größe ✓.bin": bytes(range(256)) * 3000, "empty": b"", f"{'d' * 120}/f": b"long"}
 MOST_BYTES = 30 * 2**20

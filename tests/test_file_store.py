@@ -17,15 +17,15 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy.orm import Session
 
 from assembler_runner.app import create_app
-from assembler_runner.blob_models import Blob, BlobChunk
-from assembler_runner.bucket_models import Bucket, BucketFile
-from assembler_runner.contents import Content, FileStoreUnavailable, Spool, content_of
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import SettingsError, TooLarge
 from assembler_runner.core.settings import load
+from assembler_runner.files.bucket_models import Bucket, BucketFile
+from assembler_runner.files.content import Content, FileStoreUnavailable, Spool, content_of
+from assembler_runner.files.models import Blob, BlobChunk
+from assembler_runner.files.store import CHUNK_BYTES, BlobMissing
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.retention import collect
-from assembler_runner.storage import CHUNK_BYTES, BlobMissing
 from tests.conftest import SECRETS, MakeService
 from tests.people import make_realm
 from tests.services import mariadb_database, postgres_database

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.tree import SpaceFile, Tree
+from assembler_runner.files.tree import SpaceFile, Tree
 from tests.conftest import Service
 from tests.services import digest
 from tests.standin_hub import Fault, StandInHub

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from assembler_runner.api import light_json
 from assembler_runner.api.light_json import LongText, in_memory, read_light
-from assembler_runner.contents import Spool
 from assembler_runner.core.errors import InvalidJson, TooLarge
+from assembler_runner.files.content import Spool
 from tests.conftest import Service
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=())) | st.text('a\\"/\n\t😀é\ud83d\ude00\0', min_size=3)

@@ -16,10 +16,10 @@ from flask import Flask
 
 from assembler_runner.account_models import Realm, User
 from assembler_runner.app import MIGRATIONS, create_app
-from assembler_runner.blob_models import Blob
-from assembler_runner.contents import content_of
 from assembler_runner.core.database import Base, db
 from assembler_runner.core.settings import load
+from assembler_runner.files.content import content_of
+from assembler_runner.files.models import Blob
 from assembler_runner.host import current_host
 from assembler_runner.leases import limit_idle_transactions
 from assembler_runner.migrating import is_at_newest

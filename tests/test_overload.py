@@ -20,10 +20,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner.blob_models import Blob
 from assembler_runner.core.database import db
+from assembler_runner.files.models import Blob
+from assembler_runner.files.store import FileStoreUnavailable
 from assembler_runner.models import SpaceRequest
-from assembler_runner.storage import FileStoreUnavailable
 from assembler_runner.tasks import Sweeper, _Ear
 from tests.chaos.stage import forget_queue
 from tests.conftest import MakeService, Service
@@ -159,7 +159,7 @@ def test_a_file_store_that_cannot_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     service = make_service(DEFAULT_FILE_STORE="local_filesystem")
-    monkeypatch.setattr("assembler_runner.storage.os.fsync", full)
+    monkeypatch.setattr("assembler_runner.files.store.os.fsync", full)
     answer = service.post("/spaces", body_of("static"))
     assert (answer.status_code, answer.json["code"]) == (503, FileStoreUnavailable.code)
     assert answer.headers["Retry-After"] == "5"

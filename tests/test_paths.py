@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from assembler_runner.paths import MAX_PART_BYTES, MAX_PATH_BYTES, check_collisions, check_path
+from assembler_runner.files.paths import MAX_PART_BYTES, MAX_PATH_BYTES, check_collisions, check_path
 
 HOSTILE = {
     "": "empty_path",

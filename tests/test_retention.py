@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner.blob_models import Blob
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
+from assembler_runner.files.models import Blob
 from assembler_runner.models import Event, Space, SpaceRequest
 from assembler_runner.retention import collect, remove_old
 from assembler_runner.webhook_models import WebhookDelivery

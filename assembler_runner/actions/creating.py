@@ -10,9 +10,9 @@ from assembler_runner.actions.base import HEAD_TRIES, Done, own_commit, publishe
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.creation import creation_turn
+from assembler_runner.files.tree import Tree
 from assembler_runner.job import Job
 from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
-from assembler_runner.tree import Tree
 
 COMMIT_TITLE = "Publish with Assembler"
 

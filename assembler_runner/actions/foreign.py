@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from assembler_runner import job as jobs
 from assembler_runner import manifests
-from assembler_runner.contents import Spool, pieces_of
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import ForeignCommit, NameTaken, TargetNotFound, TooLarge
+from assembler_runner.files.content import Spool, pieces_of
 from assembler_runner.job import MARKER, Job
 from assembler_runner.models import RequestFile, Space, SpaceRequest
 from assembler_runner.slots import slot_beside

@@ -17,11 +17,11 @@ from assembler_runner.actions.base import HEAD_TRIES, Done, own_commit, publishe
 from assembler_runner.actions.foreign import Planned, plan
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import BaseFailed, HeadMoved
+from assembler_runner.files.tree import Tree
 from assembler_runner.job import Job
 from assembler_runner.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
 from assembler_runner.states import STARTING
 from assembler_runner.targets import CommitInfo, PublishedSpace, Target
-from assembler_runner.tree import Tree
 
 TITLES = {"update": "Update with Assembler", "rollback": "Roll back with Assembler"}
 

@@ -15,9 +15,9 @@ from assembler_runner.api.light_json import read_light
 from assembler_runner.api.types import describe
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.auth import current_account
-from assembler_runner.contents import Spool
 from assembler_runner.core.database import db, endings
 from assembler_runner.core.errors import AssemblerError, InvalidJson
+from assembler_runner.files.content import Spool
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
 from assembler_runner.models import FINISHED, Space, SpaceRequest

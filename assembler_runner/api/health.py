@@ -9,8 +9,8 @@ from flask import Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.api.common import Blueprint
-from assembler_runner.contents import FileStoreUnavailable
 from assembler_runner.core.database import db
+from assembler_runner.files.content import FileStoreUnavailable
 from assembler_runner.host import current_host
 from assembler_runner.worker import broker_answers, workers_answer
 

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, cast
 from flask import request
 
 from assembler_runner.api.common import NoBody, check_json_size, parse_json
-from assembler_runner.contents import Content, Spool, SpoolWriter, pieces_of
 from assembler_runner.core.errors import InvalidJson, TooLarge
+from assembler_runner.files.content import Content, Spool, SpoolWriter, pieces_of
 
 LONG_BYTES = 2**16
 MAX_REST_BYTES = 16 * 2**20

@@ -16,12 +16,12 @@ from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.auth import current_account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
 from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.schemas import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
 from assembler_runner.space_lists import read_requests, read_spaces
-from assembler_runner.tree import SpaceFile, Tree
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
 

@@ -17,14 +17,14 @@ from werkzeug.formparser import FormDataParser
 
 from assembler_runner.api.common import load_partly, parse_json
 from assembler_runner.api.light_json import LongText, in_memory, read_light
-from assembler_runner.archives import FIELD
 from assembler_runner.auth import current_account
-from assembler_runner.contents import Content, Spool
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.files.archives import FIELD
+from assembler_runner.files.content import Content, Spool
+from assembler_runner.files.paths import field_of
 from assembler_runner.given import gather
 from assembler_runner.host import current_host
-from assembler_runner.paths import field_of
 
 FORM = "multipart/form-data"
 JSON_PART = "body"

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
-from assembler_runner.tree import Tree
+from assembler_runner.files.tree import Tree
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from dulwich.objects import Blob, ObjectID, ShaFile
 
-from assembler_runner.contents import PIECE_BYTES, open_ranges, pieces_of
-from assembler_runner.tree import SpaceFile, Tree
+from assembler_runner.files.content import PIECE_BYTES, open_ranges, pieces_of
+from assembler_runner.files.tree import SpaceFile, Tree
 
 if TYPE_CHECKING:  # loaded by who opens the repository
     from dulwich.repo import Repo

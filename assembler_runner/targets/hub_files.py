@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assembler_runner.contents import FileStoreUnavailable, pieces_of
 from assembler_runner.core.errors import Finding
-from assembler_runner.tree import SpaceFile, Tree
+from assembler_runner.files.content import FileStoreUnavailable, pieces_of
+from assembler_runner.files.tree import SpaceFile, Tree
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd

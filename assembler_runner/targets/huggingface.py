@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assembler_runner.core.errors import TargetNotFound
+from assembler_runner.files.tree import Tree
 from assembler_runner.targets import hub_metrics
 from assembler_runner.targets.base import (
     Allowance,
@@ -36,7 +37,6 @@ from assembler_runner.targets.hub_changes import HubChanges
 from assembler_runner.targets.hub_errors import CreationBusy, translated
 from assembler_runner.targets.hub_files import additions, on_disk
 from assembler_runner.targets.hub_logs import HubLog
-from assembler_runner.tree import Tree
 
 if TYPE_CHECKING:
     import httpx2

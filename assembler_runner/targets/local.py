@@ -29,7 +29,8 @@ from assembler_runner.core.errors import (
     TargetRefused,
     TargetUnavailable,
 )
-from assembler_runner.paths import check_path
+from assembler_runner.files.paths import check_path
+from assembler_runner.files.tree import Tree
 from assembler_runner.targets.base import CommitInfo, Head, LogReader, PublishedSpace, Runtime, SpaceSpec, Target
 from assembler_runner.targets.git_blobs import open_blob, size_of, store, sync_folder, write_files
 from assembler_runner.targets.git_commits import (
@@ -42,7 +43,6 @@ from assembler_runner.targets.git_commits import (
     new_commit,
 )
 from assembler_runner.targets.local_changes import LocalChanges, OpenFile, StoredFile
-from assembler_runner.tree import Tree
 
 if TYPE_CHECKING:  # it takes 20 ms and 4 MB, and is loaded with the first repository
     from dulwich.repo import Repo

@@ -22,9 +22,9 @@ from typing import Any, BinaryIO, cast
 
 import zstandard
 
-from assembler_runner.contents import PIECE_BYTES, Content, Spool, pieces_of
 from assembler_runner.core.errors import Finding, InvalidRequest, TooLarge
-from assembler_runner.paths import check_collisions, check_path
+from assembler_runner.files.content import PIECE_BYTES, Content, Spool, pieces_of
+from assembler_runner.files.paths import check_collisions, check_path
 
 FIELD = "archive"
 RATIO_FROM_BYTES = 10 * 2**20

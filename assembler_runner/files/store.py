@@ -23,10 +23,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from assembler_runner.blob_models import Blob, BlobChunk
-from assembler_runner.contents import Content, FileStoreUnavailable, open_ranges, pieces_of
 from assembler_runner.core.database import READ_ONLY, Base, UtcDateTime, utcnow
 from assembler_runner.core.errors import AssemblerError
+from assembler_runner.files.content import Content, FileStoreUnavailable, open_ranges, pieces_of
+from assembler_runner.files.models import Blob, BlobChunk
 
 log = logging.getLogger(__name__)
 

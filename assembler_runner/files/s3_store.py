@@ -15,8 +15,8 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from sqlalchemy.orm import Session
 
-from assembler_runner.contents import Content, FileStoreUnavailable, open_ranges, pieces_of
-from assembler_runner.storage import BlobMissing, FileStore
+from assembler_runner.files.content import Content, FileStoreUnavailable, open_ranges, pieces_of
+from assembler_runner.files.store import BlobMissing, FileStore
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO, Literal
 
-from assembler_runner.contents import Content, content_of
 from assembler_runner.core.errors import TooLarge
+from assembler_runner.files.content import Content, content_of
 
 Origin = Literal["given", "default", "generated"]
 
