@@ -18,7 +18,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, auth, observing, spaces, translating, web, webhook_outbox
+from assembler_runner import api, auth, observing, translating, web, webhook_outbox
 from assembler_runner.api.documenting import DocumentedApi
 from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
@@ -35,6 +35,7 @@ from assembler_runner.json_schema import json_schema
 from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
+from assembler_runner.requests import submit
 from assembler_runner.rights import requires
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, debug, ui
@@ -257,12 +258,12 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
 
 
 def _may_read(namespace: str, name: str) -> bool:
-    if spaces.was_public(LOCAL, namespace, name):
+    if submit.was_public(LOCAL, namespace, name):
         raise Gone("The Space that was here is deleted.")
     account = account_from_header()
     if account is None:
         raise Unauthorized
-    return "space_read" in account.permissions and spaces.find_published(account, LOCAL, namespace, name) is not None
+    return "space_read" in account.permissions and submit.find_published(account, LOCAL, namespace, name) is not None
 
 
 def _open_pages(app: Flask) -> None:

@@ -14,7 +14,7 @@ from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import Finding
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import field_of
-from assembler_runner.given import BucketReference, Given
+from assembler_runner.requests.sources import BucketReference, Given
 
 HARDWARE = (
     "cpu-basic",

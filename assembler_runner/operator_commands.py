@@ -12,13 +12,14 @@ import click
 import sqlalchemy as sa
 from flask_migrate import upgrade
 
-from assembler_runner import audit, backups, requests
+from assembler_runner import audit, backups
 from assembler_runner.app import create_app
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.doctor import examine
 from assembler_runner.host import Host, current_host
 from assembler_runner.models import FAILED, QUEUED, SpaceRequest
+from assembler_runner.requests import cancel_retry
 from assembler_runner.rights import operator
 from assembler_runner.serve import instance_lock, settings_of
 from assembler_runner.transitions import TRANSITIONS
@@ -143,7 +144,7 @@ def _requeue(request_id: str) -> str:
     row = db.session.get(SpaceRequest, request_id)
     if row is None or row.status != QUEUED:
         db.session.rollback()
-        requests.retry(operator(), request_id)
+        cancel_retry.retry(operator(), request_id)
         return "queued again"
     now: dict[str, Any] = {"not_before": 0.0, "due_at": database_now()}
     waits = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)

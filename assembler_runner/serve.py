@@ -30,10 +30,10 @@ from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError, TooLarge
 from assembler_runner.core.settings import Settings, load
-from assembler_runner.expiring import look_after_expiry
 from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.migrating import is_at_newest
+from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.retention import clean_up
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender

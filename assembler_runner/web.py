@@ -9,9 +9,9 @@ from flask_cors import CORS
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from assembler_runner import quotas
 from assembler_runner.core.settings import Settings
 from assembler_runner.host import current_host
+from assembler_runner.requests import quotas
 
 log = logging.getLogger(__name__)
 

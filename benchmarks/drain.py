@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from flask import Flask
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from assembler_runner import preparing, spaces
 from assembler_runner.account_models import HubCredential, Realm
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.models import SpaceRequest
+from assembler_runner.requests import prepare, submit
 from assembler_runner.rights import PERMISSIONS, Account
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed
@@ -88,15 +88,15 @@ class _Filler:
 
     def fill(self, jobs: int) -> list[str]:
         """Puts jobs into the queue; nobody is told of them."""
-        spaces.wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # sent later, all at once
+        submit.wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # sent later, all at once
         found = []
         with self.app.app_context():
             for number in range(jobs):
                 account = self.accounts[number % len(self.accounts)]
                 files = {path: text.encode() for path, text in stage.files(2).items()}
                 data = {"space_type": "static", "files": files, "target": "huggingface"}
-                prepared = preparing.prepare(self.host, account, data, [])
-                answer = spaces.submit(self.host, account, prepared, lambda space: {"id": space.latest_request.id})
+                prepared = prepare.prepare(self.host, account, data, [])
+                answer = submit.submit(self.host, account, prepared, lambda space: {"id": space.latest_request.id})
                 found.append(answer["id"])
                 db.session.remove()
         return found

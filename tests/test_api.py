@@ -313,7 +313,7 @@ def test_errors_have_one_shape(service: Service, path: str, method: str, status:
 
 
 def test_an_unforeseen_error_tells_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assembler_runner.spaces.find_space", lambda *_: 1 / 0)
+    monkeypatch.setattr("assembler_runner.requests.submit.find_space", lambda *_: 1 / 0)
     answer = service.get("/spaces/x")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "division" not in answer.text

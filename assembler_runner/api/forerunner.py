@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, jsonify, render_template, request
 
-from assembler_runner import preparing, spaces
 from assembler_runner.api.common import Blueprint, NoBody, answer_error, error_body, fails, takes
 from assembler_runner.api.light_json import read_light
 from assembler_runner.api.types import describe
@@ -21,6 +20,7 @@ from assembler_runner.files.content import Spool
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
 from assembler_runner.models import FINISHED, Space, SpaceRequest
+from assembler_runner.requests import prepare, submit
 from assembler_runner.schemas import CreateSpaceSchema, SpaceSchema, absolute_url
 
 blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
@@ -119,8 +119,8 @@ class _Failed(AssemblerError):
 
 def _submit(body: SpaceBody) -> tuple[str, str]:
     host, account = current_host(), current_account()
-    prepared = preparing.prepare(host, account, body.data, body.findings)
-    answer = spaces.submit(host, account, prepared, _space.dump)
+    prepared = prepare.prepare(host, account, body.data, body.findings)
+    answer = submit.submit(host, account, prepared, _space.dump)
     return answer["id"], answer["latest_request"]["id"]
 
 

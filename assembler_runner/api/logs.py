@@ -10,13 +10,14 @@ from typing import Any
 
 from flask import Response, current_app, g, jsonify, request
 
-from assembler_runner import logs, sessions, spaces
+from assembler_runner import logs, sessions
 from assembler_runner.api.common import Blueprint, error_body, fails
 from assembler_runner.auth import current_account
 from assembler_runner.causes.diagnosis import RUN
 from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
 from assembler_runner.host import current_host
+from assembler_runner.requests import submit
 from assembler_runner.schemas import LogLineSchema, LogSchema
 from assembler_runner.targets import LogLine
 
@@ -63,7 +64,7 @@ def get_logs(space_id: str) -> Response:
     `line`, and at last one event `end` with a note, or `error`; `Last-Event-ID` resumes. Secrets of the Space are taken
     out. Where the target does not answer, the lines that were kept when the app failed are given; `meta.note` says so.
     """
-    space = spaces.find_space(current_account(), space_id)
+    space = submit.find_space(current_account(), space_id)
     kind, tail = _asked()
     wanted = request.accept_mimetypes.best_match([JSON, TEXT, STREAM], JSON)
     if wanted == STREAM:

@@ -23,8 +23,8 @@ from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, T
 from assembler_runner.files.archives import FIELD
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
-from assembler_runner.given import gather
 from assembler_runner.host import current_host
+from assembler_runner.requests.sources import gather
 
 FORM = "multipart/form-data"
 JSON_PART = "body"

@@ -9,19 +9,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import audit, bases, webhooks
-from assembler_runner.bases import newest_release, refuse_deleted
-from assembler_runner.changing import Caller, Render, add_change, same_tree
+from assembler_runner import audit, webhooks
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import field_of
 from assembler_runner.host import Host
 from assembler_runner.models import MAKING, SUCCEEDED, Space, SpaceRequest
-from assembler_runner.preparing import Prepared, check_machine, prepare
+from assembler_runner.requests import releases
+from assembler_runner.requests.commands import Caller, Render, add_change, same_tree
+from assembler_runner.requests.prepare import Prepared, check_machine, prepare
+from assembler_runner.requests.releases import newest_release, refuse_deleted
+from assembler_runner.requests.submit import accept, keep_contents, sealed, stage_large, values_of
 from assembler_runner.rights import Account
 from assembler_runner.scheduling import refuse_if_full
-from assembler_runner.spaces import accept, keep_contents, sealed, stage_large, values_of
 from assembler_runner.transitions import hold_space
 
 TREE_FIELDS = ("files", "parameters", "options", "space_type", "template")
@@ -93,7 +94,7 @@ def plan_update(
 ) -> PlannedUpdate:
     """Checks an update and assembles its tree, without storing anything; see :func:`update`."""
     refuse_deleted(space)
-    bases.check_if_match(space, caller.if_match)
+    releases.check_if_match(space, caller.if_match)
     findings = [*noticed, *_check_place(space, data)]
     findings += webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
     if not any(name in data for name in (*TREE_FIELDS, *SETTING_FIELDS)):
@@ -167,7 +168,7 @@ def _effective(
     plugin = host.registry.get(space_type)
     if plugin is not None and "options" not in data and plugin.space_type != base.space_type:
         options = {name: value for name, value in options.items() if name in plugin.options_schema.fields}
-    last_parameters = base.parameters if bases.had_parameters(base) else None
+    last_parameters = base.parameters if releases.had_parameters(base) else None
     wanted = {
         "space_type": space_type,
         "options": options,
@@ -194,7 +195,7 @@ def _files(
         hint = "Leave it out, or use mode merge."
         message = "null removes a file in mode merge; in mode replace what is left out is removed."
         return present, [Finding("null_file", message, path=field_of(path), hint=hint) for path in gone]
-    every: dict[str, bytes | Content] = {**bases.originals(host, base), **present}
+    every: dict[str, bytes | Content] = {**releases.originals(host, base), **present}
     return {path: content for path, content in every.items() if path not in gone}, []
 
 

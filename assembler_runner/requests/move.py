@@ -7,17 +7,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import bases, quotas
-from assembler_runner.bases import newest_release, refuse_deleted
-from assembler_runner.changing import Caller, Render, same_kind, same_tree
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, InvalidRequest, NameTaken
 from assembler_runner.host import Host
 from assembler_runner.models import Space, SpaceRequest
-from assembler_runner.preparing import check_machine, check_target
+from assembler_runner.requests import quotas, releases
+from assembler_runner.requests.commands import Caller, Render, same_kind, same_tree
+from assembler_runner.requests.prepare import check_machine, check_target
+from assembler_runner.requests.releases import newest_release, refuse_deleted
+from assembler_runner.requests.submit import accept, accept_new, add_request, generated_name, sealed
 from assembler_runner.scheduling import refuse_if_full
 from assembler_runner.slots import slot_beside
-from assembler_runner.spaces import accept, accept_new, add_request, generated_name, sealed
 
 
 def move(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
@@ -78,7 +78,7 @@ def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any],
     namespace = data.get("namespace", space.namespace)
     _check_namespace(host, space, namespace)
     given = {name: data[name] for name in ("hardware", "sleep_time", "secrets") if name in data}
-    variables = bases.settings_of(space)["variables"] | (data.get("variables") or {})
+    variables = releases.settings_of(space)["variables"] | (data.get("variables") or {})
     given["variables"] = {key: value for key, value in variables.items() if value is not None}
     if findings := check_machine(release.sdk, given):
         raise InvalidRequest(issues=findings)

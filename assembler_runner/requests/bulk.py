@@ -7,15 +7,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.changing import Caller, add_command, add_deletion
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.listing import filtered
 from assembler_runner.host import Host
 from assembler_runner.models import Space, SpaceRequest
+from assembler_runner.requests.commands import Caller, add_command, add_deletion
+from assembler_runner.requests.queries import SPACES
+from assembler_runner.requests.submit import accept
 from assembler_runner.rights import Account
-from assembler_runner.space_lists import SPACES
-from assembler_runner.spaces import accept
 
 AT_ONCE = 1000
 

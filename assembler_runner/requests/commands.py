@@ -13,16 +13,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import bases, quotas
-from assembler_runner.bases import newest_release, refuse_deleted
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict
 from assembler_runner.host import Host
 from assembler_runner.manifests import copy_rows
 from assembler_runner.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest
-from assembler_runner.requests import stop
+from assembler_runner.requests import quotas, releases
+from assembler_runner.requests.cancel_retry import stop
+from assembler_runner.requests.releases import newest_release, refuse_deleted
+from assembler_runner.requests.submit import Idempotency, accept, add_request, find_request
 from assembler_runner.rights import Account
-from assembler_runner.spaces import Idempotency, accept, add_request, find_request
 from assembler_runner.transitions import hold_space
 
 Render = Callable[[SpaceRequest], Any]
@@ -52,7 +52,7 @@ def rollback(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], 
         PreconditionFailed: If-Match names another commit.
     """
     refuse_deleted(space)
-    bases.check_if_match(space, caller.if_match)
+    releases.check_if_match(space, caller.if_match)
     release = find_request(caller.account, data["request_id"])
     if release.space_id != space.id or release.action not in RELEASES or release.status != SUCCEEDED:
         raise Conflict(
@@ -101,9 +101,11 @@ def add_deletion(host: Host, account: Account, space: Space) -> SpaceRequest:
     db.session.refresh(space)
     if not space.alive:
         raise Conflict("The Space is deleted already.", hint="Nothing is left to do.")
-    if under_way := bases.pending(space, ("delete",)):
+    if under_way := releases.pending(space, ("delete",)):
         return under_way
-    waiting = sa.select(SpaceRequest).where(SpaceRequest.space_id == space.id, SpaceRequest.status.in_(bases.WAITING))
+    waiting = sa.select(SpaceRequest).where(
+        SpaceRequest.space_id == space.id, SpaceRequest.status.in_(releases.WAITING)
+    )
     for request in list(db.session.scalars(waiting)):
         stop(request)
     latest = space.latest_request

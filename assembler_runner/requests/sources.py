@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assembler_runner.buckets import BUCKET_FILES
 from assembler_runner.core.errors import Finding, NotFound
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.archives import FIELD, Budget, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
 from assembler_runner.host import Host
+from assembler_runner.requests.buckets import BUCKET_FILES
 from assembler_runner.rights import Account
 
 

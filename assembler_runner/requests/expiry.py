@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from assembler_runner import bases
-from assembler_runner.changing import add_deletion
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import Conflict
 from assembler_runner.events import record_event
 from assembler_runner.host import current_host
 from assembler_runner.models import Space, SpaceRequest
+from assembler_runner.requests import releases
+from assembler_runner.requests.commands import add_deletion
 from assembler_runner.rights import Account
 from assembler_runner.tasks import wakeups
 from assembler_runner.transitions import hold_space
@@ -38,7 +38,7 @@ def look_after_expiry() -> None:
 
 
 def _deletion_tried(now: datetime) -> sa.ColumnElement[bool]:
-    tried = SpaceRequest.status.in_(bases.WAITING) | (SpaceRequest.finished_at > now - AGAIN_AFTER)
+    tried = SpaceRequest.status.in_(releases.WAITING) | (SpaceRequest.finished_at > now - AGAIN_AFTER)
     return sa.exists().where(SpaceRequest.space_id == Space.id, SpaceRequest.action == "delete", tried)
 
 

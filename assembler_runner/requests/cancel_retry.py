@@ -13,8 +13,8 @@ from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
 from assembler_runner.events import record_event
 from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.pipeline import successor
+from assembler_runner.requests.submit import find_request, slot_of
 from assembler_runner.rights import Account
-from assembler_runner.spaces import find_request, slot_of
 from assembler_runner.states import CREATING, set_state
 from assembler_runner.tasks import wakeups
 from assembler_runner.transitions import hold_space, move_to
