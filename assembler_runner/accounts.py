@@ -20,7 +20,6 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
 from assembler_runner.core.settings import current_settings
 from assembler_runner.files.bucket_models import Bucket, BucketFile
-from assembler_runner.models import IdempotencyKey, Space, SpaceRequest
 from assembler_runner.rights import (
     OPERATOR,
     Account,
@@ -30,6 +29,7 @@ from assembler_runner.rights import (
     permissions_of_role,
     somebody_manages,
 )
+from assembler_runner.spaces.models import IdempotencyKey, Space, SpaceRequest
 
 
 class Taken(Conflict):

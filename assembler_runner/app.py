@@ -27,16 +27,16 @@ from assembler_runner.core.database import configure_engine, db
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
 from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
 from assembler_runner.core.vault import Vault
-from assembler_runner.event_feed import EventFeed
-from assembler_runner.events import check_listeners
 from assembler_runner.files.store import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.json_schema import json_schema
-from assembler_runner.leases import Leases, limit_idle_transactions
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.requests import submit
 from assembler_runner.rights import requires
+from assembler_runner.spaces.event_feed import EventFeed
+from assembler_runner.spaces.events import check_listeners
+from assembler_runner.spaces.leases import Leases, limit_idle_transactions
 from assembler_runner.targets.local import LocalTarget
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages

@@ -17,13 +17,13 @@ from assembler_runner import job as jobs
 from assembler_runner.actions import HAPPENED
 from assembler_runner.core.database import database_now, db, new_id, utcnow
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
-from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.job import Job, LeaseLost
-from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest
-from assembler_runner.states import CREATING, set_state
+from assembler_runner.spaces.app_state import CREATING, set_state
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest
+from assembler_runner.spaces.transitions import move_to
 from assembler_runner.targets import PublishedSpace, Target
-from assembler_runner.transitions import move_to
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from assembler_runner.app import MIGRATIONS
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.host import Host
-from assembler_runner.models import QUEUED, SpaceRequest
+from assembler_runner.spaces.models import QUEUED, SpaceRequest
 from assembler_runner.targets.huggingface import HuggingFaceTarget
 from assembler_runner.worker import broker_answers, workers_answer
 

@@ -20,7 +20,7 @@ from assembler_runner.files.store import insert_rows
 from assembler_runner.host import Host
 from assembler_runner.realm_targets import LOCAL
 from assembler_runner.runtime_models import Following
-from assembler_runner.states import set_state
+from assembler_runner.spaces.app_state import set_state
 from assembler_runner.targets import Target
 
 LONGEST_GAP, SETTLE = 30, 30

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from assembler_runner.core.database import commit_lightly, database_now, db, reading, utcnow
 from assembler_runner.core.errors import Conflict, NameTaken
 from assembler_runner.core.vault import UnreadableSecret
-from assembler_runner.events import record_event
 from assembler_runner.host import Host
-from assembler_runner.models import REQUESTS, RUNNING, SPACES, Space, SpaceRequest
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import REQUESTS, RUNNING, SPACES, Space, SpaceRequest
+from assembler_runner.spaces.transitions import hold_space, move_to
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
-from assembler_runner.transitions import hold_space, move_to
 
 log = logging.getLogger(__name__)
 

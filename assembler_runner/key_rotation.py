@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from assembler_runner.account_models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import Vault
-from assembler_runner.models import SpaceRequest
 from assembler_runner.runtime_models import Following
+from assembler_runner.spaces.models import SpaceRequest
 
 
 def rotate(vault: Vault) -> int:

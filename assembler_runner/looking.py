@@ -16,9 +16,9 @@ from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, 
 from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.host import Host
-from assembler_runner.models import SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.runtime_models import Following, KeptLog
-from assembler_runner.states import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
+from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
+from assembler_runner.spaces.models import SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
 from assembler_runner.verdict import Known, Verdict, judge, needs_log
 

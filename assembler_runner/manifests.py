@@ -12,7 +12,7 @@ from assembler_runner.files.content import Content
 from assembler_runner.files.store import CHUNK_BYTES
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.job import Job
-from assembler_runner.models import RequestFile
+from assembler_runner.spaces.models import RequestFile
 
 _FILES = sa.select(RequestFile).where(RequestFile.request_id == sa.bindparam("request_id", type_=sa.String))
 

@@ -18,11 +18,11 @@ from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.doctor import examine
 from assembler_runner.host import Host, current_host
-from assembler_runner.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.requests import cancel_retry
 from assembler_runner.rights import operator
 from assembler_runner.serve import instance_lock, settings_of
-from assembler_runner.transitions import TRANSITIONS
+from assembler_runner.spaces.models import FAILED, QUEUED, SpaceRequest
+from assembler_runner.spaces.transitions import TRANSITIONS
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _INSTANCE = click.option("--instance", default="instance", show_default=True, type=_FOLDER, help="As in serve.")

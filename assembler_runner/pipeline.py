@@ -22,10 +22,12 @@ from assembler_runner.core import metrics, tracing
 from assembler_runner.core.database import commit_lightly, database_now, db, new_id, plain, utcnow
 from assembler_runner.core.errors import AssemblerError, RateLimited
 from assembler_runner.core.request_ids import call_id, space_request_id, working_on
-from assembler_runner.events import record_event
 from assembler_runner.host import Host
 from assembler_runner.job import Cancelled, Job, LeaseLost
-from assembler_runner.models import (
+from assembler_runner.scheduling import is_first, next_requests
+from assembler_runner.spaces.app_state import DELETED, set_state
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import (
     CANCELLED,
     FAILED,
     MAKING,
@@ -37,9 +39,7 @@ from assembler_runner.models import (
     Space,
     SpaceRequest,
 )
-from assembler_runner.scheduling import is_first, next_requests
-from assembler_runner.states import DELETED, set_state
-from assembler_runner.transitions import hold_space_of, move_to
+from assembler_runner.spaces.transitions import hold_space_of, move_to
 
 log = logging.getLogger(__name__)
 

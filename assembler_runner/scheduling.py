@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, aliased
 
 from assembler_runner.core.database import database_now, plain, utcnow
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
+from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
 SLICE_SECONDS = 5.0
 PLACE = "_place"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assembler_runner.states import (
+from assembler_runner.spaces.app_state import (
     BUILD_ERROR,
     BUILDING,
     BY_ASSUMPTION,

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import deliveries, tell_when_committed
-from assembler_runner.events import listen
-from assembler_runner.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
+from assembler_runner.spaces.events import listen
+from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
 from assembler_runner.webhook_models import PENDING, Webhook, WebhookDelivery
 
 

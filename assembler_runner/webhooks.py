@@ -19,8 +19,8 @@ from assembler_runner.core.database import db, deliveries, tell_when_committed, 
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.safe_http import problem_of
 from assembler_runner.host import Host
-from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.rights import Account
+from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhook_models import DEAD, PENDING, Webhook, WebhookDelivery
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how every secret begins, none itself

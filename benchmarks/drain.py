@@ -18,9 +18,9 @@ from assembler_runner.app import create_app
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.models import SpaceRequest
 from assembler_runner.requests import prepare, submit
 from assembler_runner.rights import PERMISSIONS, Account
+from assembler_runner.spaces.models import SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed
 from tests.chaos.stage import Hub

@@ -19,8 +19,8 @@ from assembler_runner.auth import ensure_admin
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION
-from assembler_runner.models import Event, RequestFile, Space, SpaceRequest
 from assembler_runner.scheduling import next_requests
+from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
 from assembler_runner.tasks import wakeups
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, Runs, timed

@@ -21,7 +21,7 @@ from assembler_runner.auth import ensure_admin
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.models import RUNNING, SpaceRequest
+from assembler_runner.spaces.models import RUNNING, SpaceRequest
 from tests.standin_hub import (
     StandInHub,
     client_env,

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from assembler_runner import pipeline
 from assembler_runner.core.database import db, utcnow
-from assembler_runner.models import QUEUED, RUNNING, Event, Space, SpaceRequest
 from assembler_runner.requests.expiry import look_after_expiry
+from assembler_runner.spaces.models import QUEUED, RUNNING, Event, Space, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.services import expected_tree, mariadb_database, postgres_database
 

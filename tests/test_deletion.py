@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
-from assembler_runner.models import Event, Space, SpaceRequest
 from assembler_runner.requests.expiry import look_after_expiry
+from assembler_runner.spaces.models import Event, Space, SpaceRequest
 from tests.conftest import Service
 from tests.people import make_realm, make_user
 from tests.standin_hub import Fault, StandInHub

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from assembler_runner import following
 from assembler_runner.core.database import database_now, db
 from assembler_runner.looking import look
-from assembler_runner.models import Space
 from assembler_runner.runtime_models import Following, KeptLog
-from assembler_runner.states import STATES
+from assembler_runner.spaces.app_state import STATES
+from assembler_runner.spaces.models import Space
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Account, Fault, Limit, Stage, StandInHub
 

@@ -12,7 +12,7 @@ from assembler_runner import key_rotation
 from assembler_runner.account_models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import UnreadableSecret, Vault
-from assembler_runner.models import SpaceRequest
+from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import SECRETS, MakeService, Service
 from tests.people import Person, made, make_realm, make_user
 from tests.standin_hub import Account, Fault, StandInHub

@@ -10,8 +10,8 @@ import pytest
 
 from assembler_runner import pipeline
 from assembler_runner.core.database import db
-from assembler_runner.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
-from assembler_runner.transitions import TRANSITIONS, move_to
+from assembler_runner.spaces.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
+from assembler_runner.spaces.transitions import TRANSITIONS, move_to
 from tests.conftest import Service
 from tests.standin_hub import Fault, StandInHub
 

@@ -12,7 +12,7 @@ import pytest
 
 from assembler_runner import pipeline
 from assembler_runner.core.database import db
-from assembler_runner.models import Space
+from assembler_runner.spaces.models import Space
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Account, Fault, StandInHub
 

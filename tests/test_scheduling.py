@@ -16,9 +16,9 @@ from assembler_runner.auth import hash_password
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
 from assembler_runner.creation import creation_turn
-from assembler_runner.models import REQUESTS, SPACES, SpaceRequest
 from assembler_runner.rights import built_in_id, grant_role
 from assembler_runner.scheduling import is_first, next_requests
+from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.services import postgres_database
 from tests.standin_hub import Fault, StandInHub

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from assembler_runner import events, webhook_outbox
+from assembler_runner import webhook_outbox
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
+from assembler_runner.spaces import events
 from assembler_runner.webhook_models import WebhookDelivery
 from assembler_runner.webhook_sender import WebhookSender, deliver
 from tests.conftest import MakeService, Service

@@ -6,7 +6,7 @@ from assembler_runner import job as jobs
 from assembler_runner.actions.base import Done, is_ours
 from assembler_runner.core.errors import TargetNotFound, TargetUnavailable
 from assembler_runner.job import Job
-from assembler_runner.states import DELETED
+from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.targets import Target
 
 GONE = {"url": None, "created_on_target": False, "published_oid": None, "foreign_oid": None}

@@ -15,8 +15,8 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import ForeignCommit, NameTaken, TargetNotFound, TooLarge
 from assembler_runner.files.content import Spool, pieces_of
 from assembler_runner.job import MARKER, Job
-from assembler_runner.models import RequestFile, Space, SpaceRequest
-from assembler_runner.slots import slot_beside
+from assembler_runner.spaces.models import RequestFile, Space, SpaceRequest
+from assembler_runner.spaces.names import slot_beside
 from assembler_runner.targets import Head, LiveFile, PublishedSpace, Target
 
 SHOWN_PATHS = 1000

@@ -6,7 +6,7 @@ from assembler_runner import job as jobs
 from assembler_runner.actions import settings
 from assembler_runner.actions.base import Done
 from assembler_runner.job import Job
-from assembler_runner.states import BUILDING, PAUSED, STARTING
+from assembler_runner.spaces.app_state import BUILDING, PAUSED, STARTING
 
 ON_ITS_WAY = ("BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING")
 STATES = {"restart": STARTING, "wake": STARTING, "factory_rebuild": BUILDING}

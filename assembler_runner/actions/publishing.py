@@ -19,8 +19,8 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import BaseFailed, HeadMoved
 from assembler_runner.files.tree import Tree
 from assembler_runner.job import Job
-from assembler_runner.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
-from assembler_runner.states import STARTING
+from assembler_runner.spaces.app_state import STARTING
+from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
 from assembler_runner.targets import CommitInfo, PublishedSpace, Target
 
 TITLES = {"update": "Update with Assembler", "rollback": "Roll back with Assembler"}

@@ -16,11 +16,11 @@ from assembler_runner.change_inputs import BulkInput, SpaceCommandInput, UpdateI
 from assembler_runner.change_schemas import BulkSchema, ChangePreviewSchema
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.host import Host, current_host
-from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.requests import bulk, commands, diff, move, submit, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
 from assembler_runner.schemas import RequestSchema, SpaceSchema
+from assembler_runner.spaces.models import Space, SpaceRequest
 
 blueprint = Blueprint("changes", __name__, description="Changing Spaces.")
 

@@ -16,8 +16,8 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
 from assembler_runner.host import current_host
-from assembler_runner.models import FINISHED, Event
 from assembler_runner.schemas import EventSchema
+from assembler_runner.spaces.models import FINISHED, Event
 
 EVENTS = Listing({"id": Event.id, "type": Event.type, "created_at": Event.created_at}, Event.id, default_sort="id")
 KEEP_ALIVE_SECONDS = 15.0

@@ -19,9 +19,9 @@ from assembler_runner.core.errors import AssemblerError, InvalidJson
 from assembler_runner.files.content import Spool
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
-from assembler_runner.models import FINISHED, Space, SpaceRequest
 from assembler_runner.requests import prepare, submit
 from assembler_runner.schemas import CreateSpaceSchema, SpaceSchema, absolute_url
+from assembler_runner.spaces.models import FINISHED, Space, SpaceRequest
 
 blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
 

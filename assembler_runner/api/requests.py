@@ -12,10 +12,10 @@ from assembler_runner.api.event_answers import PARAMETERS, answer_events
 from assembler_runner.auth import current_account
 from assembler_runner.core.database import db
 from assembler_runner.inputs import CommandInput, RetryAllInput
-from assembler_runner.models import FINISHED, SpaceRequest
 from assembler_runner.requests import cancel_retry, submit
 from assembler_runner.requests.queries import read_requests
 from assembler_runner.schemas import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of
+from assembler_runner.spaces.models import FINISHED, SpaceRequest
 
 blueprint = Blueprint("requests", __name__, description="Space requests: what was asked for and what became of it.")
 

@@ -19,10 +19,10 @@ from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
-from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.requests import prepare, submit
 from assembler_runner.requests.queries import read_requests, read_spaces
 from assembler_runner.schemas import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
+from assembler_runner.spaces.models import Space, SpaceRequest
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
 

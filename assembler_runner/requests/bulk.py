@@ -11,11 +11,11 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.listing import filtered
 from assembler_runner.host import Host
-from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.requests.commands import Caller, add_command, add_deletion
 from assembler_runner.requests.queries import SPACES
 from assembler_runner.requests.submit import accept
 from assembler_runner.rights import Account
+from assembler_runner.spaces.models import Space, SpaceRequest
 
 AT_ONCE = 1000
 

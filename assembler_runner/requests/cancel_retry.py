@@ -10,14 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner import audit
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
-from assembler_runner.events import record_event
-from assembler_runner.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.pipeline import successor
 from assembler_runner.requests.submit import find_request, slot_of
 from assembler_runner.rights import Account
-from assembler_runner.states import CREATING, set_state
+from assembler_runner.spaces.app_state import CREATING, set_state
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
+from assembler_runner.spaces.transitions import hold_space, move_to
 from assembler_runner.tasks import wakeups
-from assembler_runner.transitions import hold_space, move_to
 
 RETRY_AT_ONCE = 1000
 

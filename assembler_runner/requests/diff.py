@@ -9,7 +9,7 @@ from typing import Any
 
 from assembler_runner.files.tree import Tree
 from assembler_runner.host import Host
-from assembler_runner.models import SpaceRequest
+from assembler_runner.spaces.models import SpaceRequest
 
 MAX_TEXT_BYTES = 200_000
 MAX_LINES = 5000

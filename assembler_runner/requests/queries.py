@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
 from assembler_runner.core.listing import Listing, Page, read_page
-from assembler_runner.models import Space, SpaceRequest
 from assembler_runner.scheduling import load_positions
+from assembler_runner.spaces.models import Space, SpaceRequest
 
 
 def _has_label(label: str) -> sa.ColumnElement[bool]:

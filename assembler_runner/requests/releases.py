@@ -12,7 +12,7 @@ from assembler_runner.core.errors import Conflict, PreconditionFailed
 from assembler_runner.files.content import Content
 from assembler_runner.files.models import Blob
 from assembler_runner.host import Host
-from assembler_runner.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Space, SpaceRequest
+from assembler_runner.spaces.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Space, SpaceRequest
 
 CHANGING = RELEASES | {"delete"}
 WAITING = (QUEUED, RUNNING)

@@ -16,20 +16,20 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner import audit, webhooks
 from assembler_runner.core.database import db, new_id, utcnow
 from assembler_runner.core.errors import InvalidRequest, NameTaken, NotFound
-from assembler_runner.events import record_event
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.host import Host
-from assembler_runner.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.realm_targets import HUB
 from assembler_runner.requests import quotas
 from assembler_runner.requests.prepare import Prepared
 from assembler_runner.rights import Account
 from assembler_runner.scheduling import give_turn, refuse_if_full
-from assembler_runner.slots import slot_name
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
+from assembler_runner.spaces.names import slot_name
+from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.tasks import wakeups
-from assembler_runner.transitions import hold_space
 
 NAME_TRIES = 5
 KEY_AGE = timedelta(hours=24)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.models
+import assembler_runner.spaces.models
 from sqlalchemy.dialects import mysql
 
 revision = '0001'

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.models
+import assembler_runner.spaces.models
 
 
 revision = '0002'

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import endings, tell_when_committed, utcnow
-from assembler_runner.events import record_event
-from assembler_runner.models import (
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import (
     CANCELLED,
     FAILED,
     FINISHED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assembler_runner.models import Space
+from assembler_runner.spaces.models import Space
 
 
 def slot_name(target: str, owner: str, name: str) -> str:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import utcnow
-from assembler_runner.events import record_event
-from assembler_runner.models import SPACES
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import SPACES
 
 CREATING, FAILED, CANCELLED = "creating", "failed", "cancelled"
 BUILDING, STARTING, RUNNING, SLEEPING, PAUSED = "building", "starting", "running", "sleeping", "paused"

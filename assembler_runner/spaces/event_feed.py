@@ -14,7 +14,7 @@ from flask import Flask, g
 
 from assembler_runner.core.database import changes, db
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.models import Event, Space
+from assembler_runner.spaces.models import Event, Space
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import utcnow
-from assembler_runner.models import SPACE_ID, SPACES, Event
+from assembler_runner.spaces.models import SPACE_ID, SPACES, Event
 
 Listener = Callable[[Session, int, str, str, "str | None", datetime], None]
 """Takes the session, the event's number and type, the ids of its Space and of its request, and its time in UTC."""

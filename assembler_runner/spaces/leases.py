@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner.core.database import database_now
-from assembler_runner.models import RUNNING, SpaceRequest
+from assembler_runner.spaces.models import RUNNING, SpaceRequest
 
 log = logging.getLogger(__name__)
 
