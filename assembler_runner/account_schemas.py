@@ -11,7 +11,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.account_models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
+from assembler_runner.accounts.models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
 from assembler_runner.core.listing import snake
 from assembler_runner.inputs import check_name
 from assembler_runner.schemas import AutoSchema

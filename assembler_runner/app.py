@@ -18,9 +18,11 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, auth, observing, translating, web, webhook_outbox
+from assembler_runner import api, observing, translating, web, webhook_outbox
+from assembler_runner.accounts import auth
+from assembler_runner.accounts.auth import account_from_header, public
+from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.documenting import DocumentedApi
-from assembler_runner.auth import account_from_header, public
 from assembler_runner.celery_app import make_celery
 from assembler_runner.core import sqlite, tracing
 from assembler_runner.core.database import configure_engine, db
@@ -33,7 +35,6 @@ from assembler_runner.json_schema import json_schema
 from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.registry import Registry
 from assembler_runner.requests import submit
-from assembler_runner.rights import requires
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners
 from assembler_runner.spaces.leases import Leases, limit_idle_transactions

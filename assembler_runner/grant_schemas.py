@@ -6,7 +6,6 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.account_models import RobotPermission, RobotRole, RolePermission, UserPermission, UserRole
 from assembler_runner.account_schemas import (
     ClientSchema,
     Id,
@@ -17,6 +16,7 @@ from assembler_runner.account_schemas import (
     RoleSchema,
     UserSchema,
 )
+from assembler_runner.accounts.models import RobotPermission, RobotRole, RolePermission, UserPermission, UserRole
 from assembler_runner.schemas import AutoSchema
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assembler_runner import audit
-from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.models import HubCredential, Realm
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
 from assembler_runner.core.vault import Vault
 from assembler_runner.realm_targets import RealmTargets
-from assembler_runner.rights import Account
 from assembler_runner.targets.huggingface import HubAccount
 
 _READ_ONLY = "read"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from assembler_runner.account_models import HubCredential
+from assembler_runner.accounts.models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import Vault
 from assembler_runner.runtime_models import Following

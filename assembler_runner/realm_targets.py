@@ -14,11 +14,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from flask import g, has_request_context
 
-from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.accounts.models import HubCredential, Realm
+from assembler_runner.accounts.permissions import MASTER_REALM
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import Vault
-from assembler_runner.rights import MASTER_REALM
 from assembler_runner.targets import Target
 from assembler_runner.targets.huggingface import HubAccount, HuggingFaceTarget
 

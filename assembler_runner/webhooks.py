@@ -14,12 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import audit
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, deliveries, tell_when_committed, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.safe_http import problem_of
 from assembler_runner.host import Host
-from assembler_runner.rights import Account
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhook_models import DEAD, PENDING, Webhook, WebhookDelivery
 

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from flask import Flask
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.accounts.models import HubCredential, Realm
+from assembler_runner.accounts.permissions import PERMISSIONS, Account
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.requests import prepare, submit
-from assembler_runner.rights import PERMISSIONS, Account
 from assembler_runner.spaces.models import SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed

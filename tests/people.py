@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from assembler_runner.rights import built_in_id
+from assembler_runner.accounts.permissions import built_in_id
 from tests.conftest import Service
 
 WORD = "a long enough password"

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from flask import Flask
 from flask_migrate import check, downgrade, upgrade
 
+from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
-from assembler_runner.auth import ensure_admin
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
 from tests.conftest import PASSWORD, SECRETS, Service

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.accounts.permissions import ROLES, built_in_id
 from assembler_runner.api.accounts import RESOURCES
-from assembler_runner.rights import ROLES, built_in_id
 from tests.conftest import Service
 from tests.people import NOBODY, made, make_realm, make_user
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from flask_jwt_extended import create_access_token
 
-from assembler_runner.account_models import Realm, Role, User
-from assembler_runner.auth import hash_password
+from assembler_runner.accounts.auth import hash_password
+from assembler_runner.accounts.models import Realm, Role, User
+from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db
-from assembler_runner.rights import built_in_id, grant_role
 from tests.conftest import PASSWORD, MakeService, Service
 
 PUBLIC = {

@@ -94,7 +94,7 @@ def _nothing() -> Iterator[None]:
 
 def refer(content: Content) -> BucketFile:
     """Makes a row that refers to a content; the caller commits."""
-    from assembler_runner.account_models import Realm
+    from assembler_runner.accounts.models import Realm
 
     realm = db.session.scalar(sa.select(Realm)) or Realm(name="ours")
     db.session.add(realm)

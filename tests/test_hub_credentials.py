@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner import key_rotation
-from assembler_runner.account_models import HubCredential
+from assembler_runner.accounts.models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.spaces.models import SpaceRequest

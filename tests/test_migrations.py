@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from assembler_runner.account_models import Realm, User
+from assembler_runner.accounts.models import Realm, User
 from assembler_runner.app import MIGRATIONS, create_app
 from assembler_runner.core.database import Base, db
 from assembler_runner.core.settings import load

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.rights import ANY_ACCOUNT, MASTER_ONLY, PERMISSIONS, ROLES, built_in_id
+from assembler_runner.accounts.permissions import ANY_ACCOUNT, MASTER_ONLY, PERMISSIONS, ROLES, built_in_id
 from tests.conftest import Service
 from tests.people import Person, made, make_realm, make_user
 

@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner import pipeline
-from assembler_runner.account_models import Realm, Role, User
-from assembler_runner.auth import hash_password
+from assembler_runner.accounts.auth import hash_password
+from assembler_runner.accounts.models import Realm, Role, User
+from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
 from assembler_runner.creation import creation_turn
-from assembler_runner.rights import built_in_id, grant_role
 from assembler_runner.scheduling import is_first, next_requests
 from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service

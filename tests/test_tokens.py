@@ -10,7 +10,7 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner.account_models import LoginSession, RefreshToken, User
+from assembler_runner.accounts.models import LoginSession, RefreshToken, User
 from assembler_runner.api import event_answers
 from assembler_runner.core.database import db, utcnow
 from tests.conftest import PASSWORD, SECRETS, MakeService, Service

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from flask import Response, current_app, g, jsonify, make_response, request
 
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
-from assembler_runner.auth import current_account
 from assembler_runner.bucket_schemas import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_added, read_page

@@ -8,10 +8,10 @@ from typing import Any
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner import webhooks
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.spaces import idempotency, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
-from assembler_runner.auth import current_account
 from assembler_runner.change_inputs import BulkInput, SpaceCommandInput, UpdateInput
 from assembler_runner.change_schemas import BulkSchema, ChangePreviewSchema
 from assembler_runner.core.errors import Finding, InvalidRequest

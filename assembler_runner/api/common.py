@@ -15,8 +15,9 @@ from flask import Flask, Response, jsonify, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
+from assembler_runner.accounts.auth import public
+from assembler_runner.accounts.permissions import requires
 from assembler_runner.assembling import flatten_messages
-from assembler_runner.auth import public
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import (
     AssemblerError,
@@ -27,7 +28,6 @@ from assembler_runner.core.errors import (
     TooLarge,
 )
 from assembler_runner.host import current_host
-from assembler_runner.rights import requires
 from assembler_runner.schemas import ErrorSchema
 from assembler_runner.translating import tell_language, translated
 

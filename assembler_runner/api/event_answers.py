@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, current_app, g, request, stream_with_context
 
-from assembler_runner import sessions
-from assembler_runner.auth import current_account
+from assembler_runner.accounts import tokens
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
@@ -120,7 +120,7 @@ def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[
     def allowed() -> bool:
         with app.app_context():
             g.read_only = True
-            return session_id is None or sessions.lives(session_id)
+            return session_id is None or tokens.lives(session_id)
 
     def generate() -> Iterator[str]:
         last, behind, checked = after, True, time.monotonic()

@@ -9,11 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, jsonify, render_template, request
 
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, NoBody, answer_error, error_body, fails, takes
 from assembler_runner.api.light_json import read_light
 from assembler_runner.api.types import describe
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
-from assembler_runner.auth import current_account
 from assembler_runner.core.database import db, endings
 from assembler_runner.core.errors import AssemblerError, InvalidJson
 from assembler_runner.files.content import Spool

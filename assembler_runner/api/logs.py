@@ -10,9 +10,10 @@ from typing import Any
 
 from flask import Response, current_app, g, jsonify, request
 
-from assembler_runner import logs, sessions
+from assembler_runner import logs
+from assembler_runner.accounts import tokens
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, error_body, fails
-from assembler_runner.auth import current_account
 from assembler_runner.causes.diagnosis import RUN
 from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
@@ -107,7 +108,7 @@ def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
     def allowed() -> bool:
         with app.app_context():
             g.read_only = True
-            return session_id is None or sessions.lives(session_id)
+            return session_id is None or tokens.lives(session_id)
 
     def generate() -> Iterator[str]:
         checked = told = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 
 from assembler_runner import __version__
-from assembler_runner.auth import public
+from assembler_runner.accounts.auth import public
 from assembler_runner.host import current_host
 
 blueprint = Blueprint("pages", __name__)

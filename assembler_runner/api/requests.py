@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from flask import request
 
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.event_answers import PARAMETERS, answer_events
-from assembler_runner.auth import current_account
 from assembler_runner.core.database import db
 from assembler_runner.inputs import CommandInput, RetryAllInput
 from assembler_runner.requests import cancel_retry, submit

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from flask import Response, g, jsonify, make_response, request
 
 from assembler_runner import looking
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, takes
 from assembler_runner.api.event_answers import PARAMETERS, answer_events
 from assembler_runner.api.uploads import SPACE_FORM, space_body
-from assembler_runner.auth import current_account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.tree import SpaceFile, Tree

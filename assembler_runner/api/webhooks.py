@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner import webhooks
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.auth import current_account
 from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_page
 from assembler_runner.host import current_host

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.listing import filtered
@@ -14,7 +15,6 @@ from assembler_runner.host import Host
 from assembler_runner.requests.commands import Caller, add_command, add_deletion
 from assembler_runner.requests.queries import SPACES
 from assembler_runner.requests.submit import accept
-from assembler_runner.rights import Account
 from assembler_runner.spaces.models import Space, SpaceRequest
 
 AT_ONCE = 1000

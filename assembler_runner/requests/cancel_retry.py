@@ -7,12 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import audit
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
 from assembler_runner.pipeline import successor
 from assembler_runner.requests.submit import find_request, slot_of
-from assembler_runner.rights import Account
 from assembler_runner.spaces.app_state import CREATING, set_state
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict
 from assembler_runner.host import Host
@@ -21,7 +22,6 @@ from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.cancel_retry import stop
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import Idempotency, accept, add_request, find_request
-from assembler_runner.rights import Account
 from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
 

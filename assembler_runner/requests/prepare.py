@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assembler_runner import webhooks
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters, read_given_card
 from assembler_runner.card import README
 from assembler_runner.core.database import reading
@@ -18,7 +19,6 @@ from assembler_runner.files.tree import SpaceFile
 from assembler_runner.host import Host
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.realm_targets import HUB
-from assembler_runner.rights import Account
 from assembler_runner.targets.hub_files import check_hub_limits
 
 

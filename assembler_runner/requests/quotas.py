@@ -10,12 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.account_models import Realm, Robot, User
+from assembler_runner.accounts.models import Realm, Robot, User
+from assembler_runner.accounts.permissions import QUOTAS, Account
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import QuotaExceeded
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.bucket_models import BucketFile
-from assembler_runner.rights import QUOTAS, Account
 from assembler_runner.spaces.models import RequestFile, Space, SpaceRequest
 
 HOUR = 3600

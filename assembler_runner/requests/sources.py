@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.errors import Finding, NotFound
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.archives import FIELD, Budget, unpack, without_top_folder
@@ -13,7 +14,6 @@ from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
 from assembler_runner.host import Host
 from assembler_runner.requests.buckets import BUCKET_FILES
-from assembler_runner.rights import Account
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import audit, webhooks
+from assembler_runner import webhooks
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, new_id, utcnow
 from assembler_runner.core.errors import InvalidRequest, NameTaken, NotFound
 from assembler_runner.files.content import Content
@@ -23,7 +25,6 @@ from assembler_runner.host import Host
 from assembler_runner.realm_targets import HUB
 from assembler_runner.requests import quotas
 from assembler_runner.requests.prepare import Prepared
-from assembler_runner.rights import Account
 from assembler_runner.scheduling import give_turn, refuse_if_full
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest

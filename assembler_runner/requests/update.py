@@ -9,7 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import audit, webhooks
+from assembler_runner import webhooks
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.content import Content
@@ -20,7 +22,6 @@ from assembler_runner.requests.commands import Caller, Render, add_change, same_
 from assembler_runner.requests.prepare import Prepared, check_machine, prepare
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, keep_contents, sealed, stage_large, values_of
-from assembler_runner.rights import Account
 from assembler_runner.scheduling import refuse_if_full
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, current_app, render_template
 
-from assembler_runner.auth import public
+from assembler_runner.accounts.auth import public
 from assembler_runner.core.settings import public_values
 from assembler_runner.host import current_host
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from assembler_runner.account_models import (
+from assembler_runner.accounts.directory import Kind, Permissions, Robots, Roles, Users, refusal
+from assembler_runner.accounts.models import (
     Permission,
     RobotPermission,
     RobotRole,
@@ -13,9 +14,8 @@ from assembler_runner.account_models import (
     UserPermission,
     UserRole,
 )
-from assembler_runner.accounts import Kind, Permissions, Robots, Roles, Users, refusal
+from assembler_runner.accounts.permissions import PERMISSIONS, Account, permissions_of_role
 from assembler_runner.core.errors import NotFound
-from assembler_runner.rights import PERMISSIONS, Account, permissions_of_role
 
 
 class Grants(Kind):

@@ -13,14 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from assembler_runner import audit
-from assembler_runner.account_models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
-from assembler_runner.auth import hash_password, is_password_of, new_secret
-from assembler_runner.core.database import db
-from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
-from assembler_runner.core.settings import current_settings
-from assembler_runner.files.bucket_models import Bucket, BucketFile
-from assembler_runner.rights import (
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.auth import hash_password, is_password_of, new_secret
+from assembler_runner.accounts.models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
+from assembler_runner.accounts.permissions import (
     OPERATOR,
     Account,
     built_in_id,
@@ -29,6 +25,10 @@ from assembler_runner.rights import (
     permissions_of_role,
     somebody_manages,
 )
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
+from assembler_runner.core.settings import current_settings
+from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.spaces.models import IdempotencyKey, Space, SpaceRequest
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from flask import has_request_context, request
 
-from assembler_runner.account_models import AuditEntry
+from assembler_runner.accounts.models import AuditEntry
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
-from assembler_runner.rights import Account
 
 
 def record(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from assembler_runner.account_models import (
+from assembler_runner.accounts.models import (
     Permission,
     Realm,
     Robot,

@@ -15,12 +15,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
-from assembler_runner import attempts, sessions
-from assembler_runner.account_models import Realm, Robot, Role, User
-from assembler_runner.core.database import db, reading
-from assembler_runner.core.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
-from assembler_runner.core.settings import Settings
-from assembler_runner.rights import (
+from assembler_runner.accounts import login_throttle, tokens
+from assembler_runner.accounts.models import Realm, Robot, Role, User
+from assembler_runner.accounts.permissions import (
     ANY_ACCOUNT,
     MASTER_REALM,
     Account,
@@ -29,6 +26,9 @@ from assembler_runner.rights import (
     ensure_built_in,
     grant_role,
 )
+from assembler_runner.core.database import db, reading
+from assembler_runner.core.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
+from assembler_runner.core.settings import Settings
 
 ISSUER = "assembler"
 ADMIN = "admin"
@@ -58,7 +58,7 @@ def configure(app: Flask, settings: Settings) -> None:
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.ACCESS_TOKEN_SECONDS),
     )
     JWTManager(app)
-    attempts.configure(app, settings)
+    login_throttle.configure(app, settings)
     app.before_request(_guard)
 
 
@@ -96,7 +96,7 @@ def log_in(name: str, password: str, realm: str | None = None) -> dict[str, Any]
         InvalidCredentials: they do not fit; it is not told which part.
         TooManyRequests: there were too many failures.
     """
-    return sessions.begin(_check_password(name, password, realm), "user")
+    return tokens.begin(_check_password(name, password, realm), "user")
 
 
 def log_in_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def log_in_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
         TooManyRequests: there were too many failures.
     """
     robot = db.session.get(Robot, robot_id) if "\0" not in robot_id else None
-    return sessions.begin(_checked(robot, robot.secret_hash if robot else None, secret, f"robot {robot_id}"), kind)
+    return tokens.begin(_checked(robot, robot.secret_hash if robot else None, secret, f"robot {robot_id}"), kind)
 
 
 def is_password_of(user: User, password: str) -> bool:
@@ -155,7 +155,7 @@ def account_from_header() -> Account | None:
             raise Unauthorized("The Authorization header cannot be read.")
         return None
     if header.type == "bearer" and header.token:
-        return account_of(*sessions.holder_of(header.token))
+        return account_of(*tokens.holder_of(header.token))
     if header.type == "basic" and header.username and header.password is not None:
         realm, slash, name = header.username.rpartition("/")
         return account_of(_check_password(name, header.password, realm if slash else None))
@@ -208,14 +208,14 @@ def _check_password(name: str, password: str, realm: str | None) -> User:
 
 def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _Row:
     """Returns the row if the password or secret is its own; says nothing about what is wrong if not."""
-    attempts.check(account)
+    login_throttle.check(account)
     key = (type(row), row.id) if row else None
     # The hash takes its time; nothing is locked meanwhile.
     db.session.rollback()
     fits = _fits(stored or _dummy_hash(), word)
     present = db.session.get(*key) if key else None
     if not fits or stored is None or present is None or not present.active:
-        attempts.failed(account)
+        login_throttle.failed(account)
         raise InvalidCredentials
     return present
 

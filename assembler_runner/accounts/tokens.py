@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from flask_jwt_extended import create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
-from assembler_runner.account_models import LoginSession, RefreshToken, Robot, User
+from assembler_runner.accounts.models import LoginSession, RefreshToken, Robot, User
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import InactiveToken, InvalidToken, Unauthorized
 from assembler_runner.core.settings import current_settings
