@@ -13,8 +13,8 @@ import click
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
-from assembler_runner import requirements
 from assembler_runner.accounts.auth import ADMIN, ensure_admin
+from assembler_runner.assembly import requirements
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.settings import PROJECT

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import marshmallow as ma
 
-from assembler_runner.assembling import assemble
+from assembler_runner.assembly.assemble import assemble
+from assembler_runner.assembly.plugin_contract import ask_templates
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.errors import AssemblerError, Finding, InvalidRequest
-from assembler_runner.hooks import ask_templates
 from assembler_runner.plugin import SpacePlugin
-from assembler_runner.registry import Registry
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from assembler_runner.assembling import assemble
+from assembler_runner.assembly.assemble import assemble
+from assembler_runner.assembly.python_source import insert_parameters
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.settings import load
-from assembler_runner.python_source import insert_parameters
-from assembler_runner.registry import Registry
 from benchmarks.measuring import Result, in_turn, timed
 
 WHAT = (

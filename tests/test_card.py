@@ -10,8 +10,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assembler_runner.assembling import Assembly, assemble
-from assembler_runner.card import complete_readme, read_card
+from assembler_runner.assembly.assemble import Assembly, assemble
+from assembler_runner.assembly.card import complete_readme, read_card
 from assembler_runner.core.errors import Finding
 from tests.test_cases import bundled
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.assembling import Assembly, assemble
+from assembler_runner.assembly.assemble import Assembly, assemble
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.plugin import Tree
-from assembler_runner.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 CASES = Path(__file__).parent / "cases"

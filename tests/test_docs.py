@@ -20,10 +20,10 @@ import pytest
 import yaml
 
 from assembler_runner import plugin
-from assembler_runner.assembling import assemble
+from assembler_runner.assembly.assemble import assemble
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.settings import PROJECT, SETTINGS
-from assembler_runner.registry import Registry
 from assembler_runner.spaces.transitions import TRANSITIONS
 from tests.conftest import MakeService, Service
 from tests.services import PASSWORD, Process

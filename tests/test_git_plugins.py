@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from assembler_runner.git_source import PluginSourceError, parse
-from assembler_runner.registry import Registry
+from assembler_runner.assembly.git_source import PluginSourceError, parse
+from assembler_runner.assembly.registry import Registry
 from tests.conftest import MakeService
 from tests.test_plugins import plugin
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from assembler_runner import requirements
+from assembler_runner.assembly import requirements
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.cli import cli
 from assembler_runner.plugin import SpacePlugin
-from assembler_runner.registry import Registry
 from tests.conftest import MakeService
 from tests.services import run_flask
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assembler_runner.python_source import SourceFacts, facts, insert_parameters, syntax_error
+from assembler_runner.assembly.python_source import SourceFacts, facts, insert_parameters, syntax_error
 
 PARAMS = {"user": "Zoë 🚀", "n": [1, 1.5, True, None]}
 

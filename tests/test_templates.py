@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from assembler_runner.assembling import assemble
-from assembler_runner.hooks import ask_templates
+from assembler_runner.assembly.assemble import assemble
+from assembler_runner.assembly.plugin_contract import ask_templates
 from tests.conftest import Service
 from tests.test_cases import bundled
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from assembler_runner.accounts.auth import public
 from assembler_runner.accounts.permissions import requires
-from assembler_runner.assembling import flatten_messages
+from assembler_runner.assembly.assemble import flatten_messages
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import (
     AssemblerError,

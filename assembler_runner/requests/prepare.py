@@ -8,8 +8,8 @@ from typing import Any
 
 from assembler_runner import webhooks
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.assembling import Assembly, assemble, check_options, check_parameters, read_given_card
-from assembler_runner.card import README
+from assembler_runner.assembly.assemble import Assembly, assemble, check_options, check_parameters, read_given_card
+from assembler_runner.assembly.card import README
 from assembler_runner.core.database import reading
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings

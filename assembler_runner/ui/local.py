@@ -20,7 +20,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
-from assembler_runner.card import README, read_card
+from assembler_runner.assembly.card import README, read_card
 from assembler_runner.core import errors
 from assembler_runner.core.errors import Forbidden, NotFound, TooLarge
 from assembler_runner.targets.base import PublishedSpace

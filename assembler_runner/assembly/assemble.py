@@ -16,12 +16,12 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner import python_source
-from assembler_runner.card import README, GivenCard, complete_readme, read_card
+from assembler_runner.assembly import python_source
+from assembler_runner.assembly.card import README, GivenCard, complete_readme, read_card
+from assembler_runner.assembly.plugin_contract import ask_card, ask_check, ask_defaults, ask_templates
 from assembler_runner.core.errors import Finding, Severity
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import check_collisions, check_path, field_of
-from assembler_runner.hooks import ask_card, ask_check, ask_defaults, ask_templates
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
 
 MAX_PARAMETER_DEPTH = 60

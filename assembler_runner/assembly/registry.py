@@ -23,9 +23,9 @@ from typing import Any, Literal
 
 from packaging.version import InvalidVersion, Version
 
-from assembler_runner import git_source
+from assembler_runner.assembly import git_source
+from assembler_runner.assembly.plugin_contract import probe
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.hooks import probe
 from assembler_runner.plugin import SpacePlugin
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ def _told(problem: BaseException) -> str:
     told = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, SyntaxError):
         return told
-    ours = str(Path(__file__).parent)
+    ours = str(Path(__file__).parent.parent)
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if Path(frame.filename).is_file()]
     theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
     return f"{told} ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else told

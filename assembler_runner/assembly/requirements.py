@@ -9,8 +9,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from assembler_runner.assembly.plugin_contract import ask_requirements
 from assembler_runner.core.errors import AssemblerError, Finding
-from assembler_runner.hooks import ask_requirements
 from assembler_runner.plugin import SpacePlugin
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.assembly.json_schema import json_schema
 from assembler_runner.core.errors import Finding, PluginError, TooLarge
 from assembler_runner.files.paths import check_collisions, check_path
-from assembler_runner.json_schema import json_schema
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
 
 
