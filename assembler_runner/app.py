@@ -33,12 +33,12 @@ from assembler_runner.core.settings import PROJECT, Settings, attach, load, requ
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.store import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.realm_targets import LOCAL, RealmTargets
 from assembler_runner.requests import submit
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners
 from assembler_runner.spaces.leases import Leases, limit_idle_transactions
-from assembler_runner.targets.local import LocalTarget
+from assembler_runner.targets.local.target import LocalTarget
+from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
 

@@ -18,10 +18,10 @@ from assembler_runner.core.redaction import add_marks
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.files.store import insert_rows
 from assembler_runner.host import Host
-from assembler_runner.realm_targets import LOCAL
 from assembler_runner.runtime_models import Following
 from assembler_runner.spaces.app_state import set_state
 from assembler_runner.targets import Target
+from assembler_runner.targets.realm_targets import LOCAL
 
 LONGEST_GAP, SETTLE = 30, 30
 """In units of FOLLOW_SECONDS: between two looks at most, and until a stage counts without a proof."""

@@ -12,9 +12,9 @@ from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.store import FileStore
-from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.leases import Leases
+from assembler_runner.targets.realm_targets import RealmTargets
 
 EXTENSION = "assembler"
 

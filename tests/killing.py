@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from assembler_runner import job as jobs
-from assembler_runner.realm_targets import RealmTargets
 from assembler_runner.targets import Target
+from assembler_runner.targets.realm_targets import RealmTargets
 from tests.conftest import Service
 
 READING = {"head", "find", "commits", "files_at", "open_file", "variables", "machine"}

@@ -317,7 +317,7 @@ def test_large_files_reach_the_hub_as_large_ones_once(hub_service: Service, hub:
 def test_what_the_hub_does_not_take_is_refused_before_anything_is_made(
     hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assembler_runner.targets import hub_files
+    from assembler_runner.targets.hub import files as hub_files
 
     monkeypatch.setattr(hub_files, "MAX_FILE_BYTES", 1000)
     monkeypatch.setattr(hub_files, "MAX_TEXT_BYTES", 1500)

@@ -15,7 +15,7 @@ from assembler_runner import pipeline
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.creation import creation_turn
 from assembler_runner.spaces.models import CreationTurn, SpaceRequest
-from assembler_runner.targets.huggingface import HuggingFaceTarget
+from assembler_runner.targets.hub.target import HuggingFaceTarget
 from tests.conftest import MakeService, Service
 from tests.services import wait_until
 from tests.standin_hub import Fault, StandInHub

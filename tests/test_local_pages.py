@@ -22,7 +22,7 @@ from assembler_runner import translating
 from assembler_runner.core.errors import AssemblerError, Unauthorized
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
-from assembler_runner.targets.local import LocalTarget
+from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.ui import ui
 from assembler_runner.ui.local import local_pages
 

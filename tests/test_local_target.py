@@ -24,7 +24,7 @@ from assembler_runner.core.errors import (
 )
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
-from assembler_runner.targets.local import LocalTarget
+from assembler_runner.targets.local.target import LocalTarget
 
 NOTHING: frozenset[str] = frozenset()
 

@@ -11,7 +11,7 @@ import pytest
 
 from assembler_runner.core.database import db
 from assembler_runner.runtime_models import Following
-from assembler_runner.targets.local import LocalTarget
+from assembler_runner.targets.local.target import LocalTarget
 from tests.conftest import Service
 from tests.services import digest, expected_tree
 from tests.standin_hub import StandInHub

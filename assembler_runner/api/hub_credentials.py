@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Response, jsonify, make_response
 
-from assembler_runner import hub_credentials
 from assembler_runner.account_schemas import HubCredentialInput, HubCredentialSchema
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.models import HubCredential
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.host import current_host
+from assembler_runner.targets import hub_credentials
 
 blueprint = Blueprint("hub credentials", __name__, url_prefix="/auth", description="The Hub tokens of realms.")
 

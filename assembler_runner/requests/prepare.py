@@ -18,8 +18,8 @@ from assembler_runner.files.paths import MAX_PATH_BYTES, check_collisions, check
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.host import Host
 from assembler_runner.plugin import SpacePlugin
-from assembler_runner.realm_targets import HUB
-from assembler_runner.targets.hub_files import check_hub_limits
+from assembler_runner.targets.hub.files import check_hub_limits
+from assembler_runner.targets.realm_targets import HUB
 
 
 @dataclass(frozen=True)

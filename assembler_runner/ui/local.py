@@ -24,9 +24,9 @@ from assembler_runner.assembly.card import README, read_card
 from assembler_runner.core import errors
 from assembler_runner.core.errors import Forbidden, NotFound, TooLarge
 from assembler_runner.targets.base import PublishedSpace
-from assembler_runner.targets.git_blobs import LARGE_BYTES
-from assembler_runner.targets.local import LocalTarget
-from assembler_runner.targets.local_changes import OpenFile, StoredFile
+from assembler_runner.targets.local.changes import OpenFile, StoredFile
+from assembler_runner.targets.local.git_blobs import LARGE_BYTES
+from assembler_runner.targets.local.target import LocalTarget
 
 NEWEST = "main"
 """What stands for the newest commit in an address."""

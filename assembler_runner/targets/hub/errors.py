@@ -21,7 +21,7 @@ from assembler_runner.core.errors import (
     TargetUnauthorized,
     TargetUnavailable,
 )
-from assembler_runner.targets import hub_metrics
+from assembler_runner.targets.hub import metrics
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -51,7 +51,7 @@ def translated(action: str, token: str) -> Iterator[None]:
         raise RateLimited("The Hub is making another repository for this account.", retry_after=2) from None
     except httpx2.TransportError as problem:
         log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
-        hub_metrics.not_answered(problem.request)
+        metrics.not_answered(problem.request)
         raise TargetUnavailable("The Hub did not answer.") from None
     except (OSError, RuntimeError) as problem:
         # What the upload of large files raises; it has a transport of its own.

@@ -20,7 +20,7 @@ from assembler_runner.core.database import db
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import Vault
 from assembler_runner.targets import Target
-from assembler_runner.targets.huggingface import HubAccount, HuggingFaceTarget
+from assembler_runner.targets.hub.target import HubAccount, HuggingFaceTarget
 
 LOCAL, HUB = "local", "huggingface"
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from assembler_runner.core.errors import TargetNotFound
 from assembler_runner.files.tree import Tree
-from assembler_runner.targets import hub_metrics
 from assembler_runner.targets.base import (
     Allowance,
     CommitInfo,
@@ -32,11 +31,12 @@ from assembler_runner.targets.base import (
     SpaceSpec,
     Target,
 )
-from assembler_runner.targets.hub_budget import Budget
-from assembler_runner.targets.hub_changes import HubChanges
-from assembler_runner.targets.hub_errors import CreationBusy, translated
-from assembler_runner.targets.hub_files import additions, on_disk
-from assembler_runner.targets.hub_logs import HubLog
+from assembler_runner.targets.hub import metrics
+from assembler_runner.targets.hub.changes import HubChanges
+from assembler_runner.targets.hub.errors import CreationBusy, translated
+from assembler_runner.targets.hub.files import additions, on_disk
+from assembler_runner.targets.hub.logs import HubLog
+from assembler_runner.targets.hub.rate_budget import Budget
 
 if TYPE_CHECKING:
     import httpx2
@@ -306,7 +306,7 @@ def _set_client(timeout: float) -> None:
         return httpx2.Client(
             follow_redirects=True,
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
-            event_hooks=hub_metrics.hooks(_learn_budget, _stop_spinning),
+            event_hooks=metrics.hooks(_learn_budget, _stop_spinning),
         )
 
     disable_progress_bars()
@@ -330,7 +330,7 @@ def _learn_budget(response: httpx2.Response) -> None:
         url = response.request.url
         budget = _budget_of(f"{url.scheme}://{url.netloc.decode()}", token)
         budget.learn(response.headers["RateLimit"], response.headers.get("RateLimit-Policy", ""))
-        hub_metrics.tell_budget(token, budget.remaining)
+        metrics.tell_budget(token, budget.remaining)
 
 
 def _stop_spinning(response: httpx2.Response) -> None:

@@ -32,8 +32,9 @@ from assembler_runner.core.errors import (
 from assembler_runner.files.paths import check_path
 from assembler_runner.files.tree import Tree
 from assembler_runner.targets.base import CommitInfo, Head, LogReader, PublishedSpace, Runtime, SpaceSpec, Target
-from assembler_runner.targets.git_blobs import open_blob, size_of, store, sync_folder, write_files
-from assembler_runner.targets.git_commits import (
+from assembler_runner.targets.local.changes import LocalChanges, OpenFile, StoredFile
+from assembler_runner.targets.local.git_blobs import open_blob, size_of, store, sync_folder, write_files
+from assembler_runner.targets.local.git_commits import (
     blobs_of,
     chosen_commit,
     commit_at,
@@ -42,7 +43,6 @@ from assembler_runner.targets.git_commits import (
     move_head,
     new_commit,
 )
-from assembler_runner.targets.local_changes import LocalChanges, OpenFile, StoredFile
 
 if TYPE_CHECKING:  # it takes 20 ms and 4 MB, and is loaded with the first repository
     from dulwich.repo import Repo

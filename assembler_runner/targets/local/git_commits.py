@@ -12,7 +12,7 @@ from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 
 from assembler_runner.core.errors import HeadMoved, TargetNotFound
-from assembler_runner.targets.git_blobs import sync_folder
+from assembler_runner.targets.local.git_blobs import sync_folder
 
 if TYPE_CHECKING:  # loaded by who opens the repository
     from dulwich.repo import Repo
