@@ -16,10 +16,10 @@ from assembler_runner.core import logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load, require_secrets
-from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.retention import clean_up
+from assembler_runner.runtime.poller import Follower
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from assembler_runner.accounts.models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import Vault
-from assembler_runner.runtime_models import Following
+from assembler_runner.runtime.models import Following
 from assembler_runner.spaces.models import SpaceRequest
 
 

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from assembler_runner import following
 from assembler_runner import job as jobs
 from assembler_runner.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.cleanup import clean_up, leave_to_clean_up
@@ -24,6 +23,7 @@ from assembler_runner.core.errors import AssemblerError, RateLimited
 from assembler_runner.core.request_ids import call_id, space_request_id, working_on
 from assembler_runner.host import Host
 from assembler_runner.job import Cancelled, Job, LeaseLost
+from assembler_runner.runtime import watches
 from assembler_runner.scheduling import is_first, next_requests
 from assembler_runner.spaces.app_state import DELETED, set_state
 from assembler_runner.spaces.events import record_event
@@ -255,10 +255,10 @@ def _succeed(job: Job, done: Done) -> None:
             return
         if done.state == DELETED:
             set_state(db.session(), job.space_id, DELETED)
-            following.stop(db.session(), job.space_id)
+            watches.stop(db.session(), job.space_id)
             return
         oid = None if done.request.get("unchanged") else done.request.get("commit_oid")
-        following.start(
+        watches.start(
             job.host, db.session(), job.space_id, oid, target=job.usable_target(), state=done.state, secrets=secrets
         )
 

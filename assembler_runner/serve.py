@@ -22,7 +22,7 @@ from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner import following, pipeline
+from assembler_runner import pipeline
 from assembler_runner.api.common import error_body
 from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
 from assembler_runner.commands import make_admin
@@ -30,11 +30,12 @@ from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError, TooLarge
 from assembler_runner.core.settings import Settings, load
-from assembler_runner.follower import Follower
 from assembler_runner.host import EXTENSION, Host
 from assembler_runner.migrating import is_at_newest
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.retention import clean_up
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.poller import Follower
 from assembler_runner.tasks import Sweeper
 from assembler_runner.webhook_sender import WebhookSender
 from assembler_runner.worker import EmbeddedWorker, embed
@@ -64,7 +65,7 @@ def serve(host: str, port: int, instance: Path) -> None:
         # The lock says that no other worker of this instance lives.
         if left := pipeline.hand_back():
             log.info("%d requests of the last run go on", left)
-        following.hand_back()
+        watches.hand_back()
     server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assembler_runner.causes import diagnose
-from assembler_runner.causes.diagnosis import rules
+from assembler_runner.runtime.causes import diagnose
+from assembler_runner.runtime.causes.diagnosis import rules
 
 CASES = sorted((Path(__file__).parent / "logs").glob("*.txt"))
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from assembler_runner import following
 from assembler_runner.core.database import db
-from assembler_runner.follower import Follower
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.poller import Follower
 from tests.conftest import MakeService, Service
 from tests.people import made, make_realm, make_user
 from tests.services import Client, hub_settings, mariadb_database, postgres_database, wait_until
@@ -111,14 +111,14 @@ def test_a_database_that_is_away_for_a_while_ends_no_thread(
 ) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, FOLLOW_SECONDS=0.05)
     space_id = gradio(service, "app")
-    due, asked = following.due_accounts, threading.Event()
+    due, asked = watches.due_accounts, threading.Event()
 
     def away() -> list[str]:
         asked.set()
-        monkeypatch.setattr(following, "due_accounts", due)
+        monkeypatch.setattr(watches, "due_accounts", due)
         raise OSError("away")
 
-    monkeypatch.setattr(following, "due_accounts", away)
+    monkeypatch.setattr(watches, "due_accounts", away)
     with followed(service):
         assert asked.wait(5)
         wait_until(lambda: state_of(service, space_id) == "running", "it is followed all the same")
@@ -137,14 +137,14 @@ def test_of_many_who_claim_one_gets_it(make_service: MakeService, hub: StandInHu
             start.wait()
             for _ in range(4):
                 with service.app.app_context():
-                    if claimed := following.claim_next(account, 60):
+                    if claimed := watches.claim_next(account, 60):
                         claims.append(claimed)
 
         with service.app.app_context():
-            assert following.due_accounts() == []
-            following._update(db.session(), following.Following.space_id.in_(ids), due_at=0.0)
+            assert watches.due_accounts() == []
+            watches._update(db.session(), watches.Following.space_id.in_(ids), due_at=0.0)
             db.session.commit()
-            (account,) = following.due_accounts()
+            (account,) = watches.due_accounts()
         threads = [threading.Thread(target=claim_all) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -152,8 +152,8 @@ def test_of_many_who_claim_one_gets_it(make_service: MakeService, hub: StandInHu
             thread.join(30)
         assert sorted(space_id for space_id, _ in claims) == sorted(ids)
         with service.app.app_context():
-            assert following.hand_back() == 3
-            assert following.claim_next(account, 60) is not None
+            assert watches.hand_back() == 3
+            assert watches.claim_next(account, 60) is not None
             db.session.remove()
             db.engine.dispose()
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import following
 from assembler_runner.core.database import database_now, db
-from assembler_runner.looking import look
-from assembler_runner.runtime_models import Following, KeptLog
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.models import Following, KeptLog
+from assembler_runner.runtime.probe import look
 from assembler_runner.spaces.app_state import STATES
 from assembler_runner.spaces.models import Space
 from tests.conftest import MakeService, Service
@@ -54,7 +54,7 @@ def age(service: Service, space_id: str, seconds: float) -> None:
 def look_once(service: Service, space_id: str) -> dict[str, Any]:
     """Looks as the thread of a worker does, now; returns the Space."""
     with service.app.app_context():
-        owner = following.claim(space_id, 60)
+        owner = watches.claim(space_id, 60)
         assert owner is not None
         look(service.host, space_id, owner)
     return service.space(space_id)
@@ -337,13 +337,13 @@ def test_a_new_commit_ends_a_look_at_the_old_one(hub_service: Service, hub: Stan
     hub.script(NAME, ["RUNNING"])
     space_id = published(hub_service)
     with hub_service.app.app_context():
-        owner = following.claim(space_id, 60)
+        owner = watches.claim(space_id, 60)
         host = hub_service.host
         target = host.targets.hub("hf_alice")
-        following.start(host, db.session(), space_id, "f" * 40, target=target, state="building")
+        watches.start(host, db.session(), space_id, "f" * 40, target=target, state="building")
         db.session.commit()
-        assert following.renew(space_id, str(owner), 60) is False
-        assert following.release(space_id, str(owner), None) is False
+        assert watches.renew(space_id, str(owner), 60) is False
+        assert watches.release(space_id, str(owner), None) is False
     found = row(hub_service, space_id)
     assert (found.commit_oid, found.owner, found.is_open) == ("f" * 40, None, True)
 
@@ -354,7 +354,7 @@ def test_a_restart_is_followed(hub_service: Service, hub: StandInHub) -> None:
     hub.script(NAME, [("RUNNING", 1), ("APP_STARTING", 1), "RUNNING"], now=True)
     with hub_service.app.app_context():
         host = hub_service.host
-        following.start(host, db.session(), space_id, None, target=host.targets.hub("hf_alice"), state="starting")
+        watches.start(host, db.session(), space_id, None, target=host.targets.hub("hf_alice"), state="starting")
         db.session.commit()
     assert follow(hub_service, space_id)["state"] == "running"
     assert states(hub_service, space_id)[-2:] == ["starting", "running"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from assembler_runner import key_rotation
 from assembler_runner.core.redaction import REPLACEMENT, add_marks, redactor
 from assembler_runner.core.vault import Vault
-from assembler_runner.logs import streams
+from assembler_runner.runtime.logs import streams
 from tests.conftest import MakeService, Service
 from tests.services import Client, hub_settings, wait_until
 from tests.standin_hub import Fault, StandInHub

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from assembler_runner.core.database import db
-from assembler_runner.runtime_models import Following
+from assembler_runner.runtime.models import Following
 from assembler_runner.targets.local.target import LocalTarget
 from tests.conftest import Service
 from tests.services import digest, expected_tree

@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, g, jsonify, make_response, request
 
-from assembler_runner import looking
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, takes
 from assembler_runner.api.event_answers import PARAMETERS, answer_events
@@ -21,6 +20,7 @@ from assembler_runner.host import current_host
 from assembler_runner.inputs import SpaceInput
 from assembler_runner.requests import prepare, submit
 from assembler_runner.requests.queries import read_requests, read_spaces
+from assembler_runner.runtime import probe
 from assembler_runner.schemas import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
 from assembler_runner.spaces.models import Space, SpaceRequest
 
@@ -128,7 +128,7 @@ def get_space(space_id: str) -> Response:
     if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
         g.writes = True
         db.session.rollback()
-        looking.refresh(current_host(), space_id)
+        probe.refresh(current_host(), space_id)
         space = submit.find_space(current_account(), space_id)
     response: Response = jsonify(_space.dump(space))
     if space.commit_oid is not None:

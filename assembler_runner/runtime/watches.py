@@ -18,7 +18,7 @@ from assembler_runner.core.redaction import add_marks
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.files.store import insert_rows
 from assembler_runner.host import Host
-from assembler_runner.runtime_models import Following
+from assembler_runner.runtime.models import Following
 from assembler_runner.spaces.app_state import set_state
 from assembler_runner.targets import Target
 from assembler_runner.targets.realm_targets import LOCAL

@@ -8,10 +8,10 @@ import time
 
 from flask import Flask
 
-from assembler_runner import following
 from assembler_runner.core.database import db
 from assembler_runner.host import Host
-from assembler_runner.looking import look
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.probe import look
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class Follower(threading.Thread):
             wait = self._idle
             try:
                 with self._app.app_context():
-                    self._serve(following.due_accounts())
-                    wait = max(0.05, following.seconds_to_next(self._idle))
+                    self._serve(watches.due_accounts())
+                    wait = max(0.05, watches.seconds_to_next(self._idle))
                     db.session.remove()
             except Exception as problem:  # noqa: BLE001 - a database that is away must not end the thread
                 log.warning("what is due could not be found: %s", type(problem).__name__)
@@ -71,7 +71,7 @@ class Follower(threading.Thread):
             while not self._stopped.is_set():
                 started = time.monotonic()
                 with self._app.app_context():
-                    claimed = following.claim_next(account, self._host.leases.seconds)
+                    claimed = watches.claim_next(account, self._host.leases.seconds)
                     if claimed is None:
                         return
                     space_id, owner = claimed

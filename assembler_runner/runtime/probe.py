@@ -9,18 +9,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import following
-from assembler_runner.causes import Problem, diagnose
 from assembler_runner.core.database import database_now, db, utcnow
 from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
 from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.host import Host
-from assembler_runner.runtime_models import Following, KeptLog
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.causes import Problem, diagnose
+from assembler_runner.runtime.evaluate import Known, Verdict, judge, needs_log
+from assembler_runner.runtime.models import Following, KeptLog
 from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
 from assembler_runner.spaces.models import SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
-from assembler_runner.verdict import Known, Verdict, judge, needs_log
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def look(host: Host, space_id: str, owner: str) -> Looked:
     """
     this = _read(host, space_id, owner)
     if this.space is None:
-        following.release(space_id, owner, None, is_open=False)
+        watches.release(space_id, owner, None, is_open=False)
         db.session.commit()
         return Looked()
     try:
@@ -109,7 +109,7 @@ def look(host: Host, space_id: str, owner: str) -> Looked:
                 "The realm has no access to the Space's target any more.", hint="Set a Hub token for the realm."
             )
         if (pause := this.target.allowance().wait) > 0:
-            following.postpone(this.account, pause)
+            watches.postpone(this.account, pause)
             raise RateLimited("The target's rate limit is kept for publishing now.", retry_after=pause)
         found = _ask(this, this.target, this.space)
     except AssemblerError as problem:
@@ -132,7 +132,7 @@ def refresh(host: Host, space_id: str) -> None:
     db.session.rollback()
     if checked_at is not None and utcnow() - checked_at < timedelta(seconds=FRESH_SECONDS):
         return
-    owner = following.claim(space_id, host.leases.seconds)
+    owner = watches.claim(space_id, host.leases.seconds)
     if owner is None:
         return
     if problem := look(host, space_id, owner).problem:
@@ -208,7 +208,7 @@ def _ask(this: Look, target: Target, space: PublishedSpace) -> Found:
         if this.errors + 1 < GONE_TRIES or target.find(space.namespace, space.name) is not None:
             raise TargetUnavailable("The target does not find the Space.") from None
         return Found(Verdict(DELETED))
-    settle = following.SETTLE * settings.FOLLOW_SECONDS
+    settle = watches.SETTLE * settings.FOLLOW_SECONDS
     verdict = judge(this.known, runtime, settle, settings.BUILD_TIMEOUT)
     if verdict.doubtful and target.head(space).oid == runtime.commit:
         # Somebody else has committed after us, and that is what runs.
@@ -252,7 +252,7 @@ def _diagnosed(this: Look, target: Target, space: PublishedSpace, verdict: Verdi
 
 def _last_lines(this: Look, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
     """Reads the end of a log; after several failures the verdict does without."""
-    following.renew(this.space_id, this.owner, this.host.leases.seconds)
+    watches.renew(this.space_id, this.owner, this.host.leases.seconds)
     lines: list[LogLine] = []
     try:
         with target.read_log(space, kind, KEPT_LINES) as reader:
@@ -281,7 +281,7 @@ def _write(this: Look, found: Found) -> None:
         # A change that was made elsewhere begins now.
         values |= {"since": database_now(), "commit_oid": None, "first_stage": found.stage}
     age = this.known.age if this.known.is_open else 0.0
-    seconds = following.seconds_until_next_look(this.host, this.account, verdict.is_open, age, _gap_of(this))
+    seconds = watches.seconds_until_next_look(this.host, this.account, verdict.is_open, age, _gap_of(this))
     if not _hold(this, seconds, values):
         return
     if found.lines:
@@ -300,9 +300,9 @@ def _write_failure(this: Look, problem: AssemblerError) -> None:
     """Comes again later; gives the verdict up where that cannot help or has not helped for long."""
     known, settings = this.known, this.host.settings
     hopeless = not problem.retryable or (known.is_open and known.age > settings.BUILD_TIMEOUT)
-    delay = problem.retry_after or following.back_off(this.host, this.errors)
+    delay = problem.retry_after or watches.back_off(this.host, this.errors)
     if hopeless:
-        delay = settings.WATCH_SECONDS or following.LONGEST_GAP * settings.FOLLOW_SECONDS
+        delay = settings.WATCH_SECONDS or watches.LONGEST_GAP * settings.FOLLOW_SECONDS
     errors = this.errors if isinstance(problem, RateLimited) else this.errors + 1
     values: dict[str, Any] = {"errors": errors, "account": this.account}
     if hopeless:
@@ -320,7 +320,7 @@ def _hold(this: Look, seconds: float | None, values: dict[str, Any]) -> bool:
     """Ends the claim in a transaction that goes on with what was found; not if it does not hold any more."""
     # The Space first, as in all other transactions that write both.
     db.session.execute(sa.select(Space.id).where(Space.id == this.space_id).with_for_update())
-    if following.release(this.space_id, this.owner, seconds, **values):
+    if watches.release(this.space_id, this.owner, seconds, **values):
         return True
     db.session.rollback()
     return False

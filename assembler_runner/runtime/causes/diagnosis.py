@@ -10,7 +10,12 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from assembler_runner.causes.names import GONE_FROM_PYTHON, distribution_of, package_of_library, package_of_program
+from assembler_runner.runtime.causes.package_names import (
+    GONE_FROM_PYTHON,
+    distribution_of,
+    package_of_library,
+    package_of_program,
+)
 
 UNKNOWN = "unknown"
 SAID, BUILD, RUN = "said", "build", "run"

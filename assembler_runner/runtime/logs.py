@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from assembler_runner.causes.diagnosis import BUILD, RUN
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict
 from assembler_runner.core.redaction import Redactor
 from assembler_runner.host import Host
-from assembler_runner.looking import place_of, redactor_of
-from assembler_runner.runtime_models import Following, KeptLog
+from assembler_runner.runtime.causes.diagnosis import BUILD, RUN
+from assembler_runner.runtime.models import Following, KeptLog
+from assembler_runner.runtime.probe import place_of, redactor_of
 from assembler_runner.spaces.event_feed import TooManyReaders
 from assembler_runner.spaces.models import Space
 from assembler_runner.targets import LogLine, LogReader, PublishedSpace, Target
