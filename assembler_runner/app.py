@@ -18,7 +18,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, observing, translating, web, webhook_outbox
+from assembler_runner import api, observing, translating, web
 from assembler_runner.accounts import auth
 from assembler_runner.accounts.auth import account_from_header, public
 from assembler_runner.accounts.permissions import requires
@@ -41,6 +41,7 @@ from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
+from assembler_runner.webhooks import outbox
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     _configure_database(app, settings, folder)
     if migrates:
         enable_migrations(app)
-    webhook_outbox.register()
+    outbox.register()
     check_listeners()
     local = LocalTarget(folder / "spaces")
     app.extensions[EXTENSION] = _make_host(app, settings, folder, local)

@@ -21,7 +21,7 @@ from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.retention import clean_up
 from assembler_runner.runtime.poller import Follower
 from assembler_runner.tasks import Sweeper
-from assembler_runner.webhook_sender import WebhookSender
+from assembler_runner.webhooks.delivery import WebhookSender
 
 try:
     _settings = load(os.environ)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from assembler_runner import __version__
 from assembler_runner.core.database import READ_ONLY, database_now
 from assembler_runner.spaces.models import QUEUED, RUNNING, Space, SpaceRequest
-from assembler_runner.webhook_models import DEAD, PENDING, WebhookDelivery
+from assembler_runner.webhooks.models import DEAD, PENDING, WebhookDelivery
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -24,7 +24,7 @@ from assembler_runner.files.store import UNUSED_AFTER
 from assembler_runner.host import Host, current_host
 from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.spaces.models import CANCELLED, FAILED, FINISHED, Event, RequestFile, Space, SpaceRequest
-from assembler_runner.webhook_models import PENDING, WebhookDelivery
+from assembler_runner.webhooks.models import PENDING, WebhookDelivery
 
 log = logging.getLogger(__name__)
 

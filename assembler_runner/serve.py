@@ -37,7 +37,7 @@ from assembler_runner.retention import clean_up
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.poller import Follower
 from assembler_runner.tasks import Sweeper
-from assembler_runner.webhook_sender import WebhookSender
+from assembler_runner.webhooks.delivery import WebhookSender
 from assembler_runner.worker import EmbeddedWorker, embed
 
 log = logging.getLogger(__name__)

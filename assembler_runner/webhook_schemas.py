@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 
 from assembler_runner.schemas import AutoSchema
-from assembler_runner.webhook_models import Webhook, WebhookDelivery
+from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 
 
 class WebhookSchema(AutoSchema):

@@ -15,7 +15,7 @@ from assembler_runner.core.settings import load
 from assembler_runner.files.models import Blob
 from assembler_runner.retention import collect, remove_old
 from assembler_runner.spaces.models import Event, Space, SpaceRequest
-from assembler_runner.webhook_models import WebhookDelivery
+from assembler_runner.webhooks.models import WebhookDelivery
 from tests.conftest import SECRETS, MakeService, Service
 from tests.people import made
 from tests.services import mariadb_database, postgres_database

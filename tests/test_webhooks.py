@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from assembler_runner import webhook_outbox
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
 from assembler_runner.spaces import events
-from assembler_runner.webhook_models import WebhookDelivery
-from assembler_runner.webhook_sender import WebhookSender, deliver
+from assembler_runner.webhooks import outbox
+from assembler_runner.webhooks.delivery import WebhookSender, deliver
+from assembler_runner.webhooks.models import WebhookDelivery
 from tests.conftest import MakeService, Service
 from tests.receiver import Receiver
 from tests.services import wait_until
@@ -254,6 +254,6 @@ def test_a_process_that_would_lose_deliveries_does_not_start(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "_listeners", [])
-    monkeypatch.setattr(webhook_outbox, "register", lambda: None)
+    monkeypatch.setattr(outbox, "register", lambda: None)
     with pytest.raises(RuntimeError, match="nothing listens to events"):
         make_service()

@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Response, jsonify, make_response, request
 
-from assembler_runner import webhooks
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.api.spaces import idempotency, preview_files
@@ -21,6 +20,7 @@ from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
 from assembler_runner.schemas import RequestSchema, SpaceSchema
 from assembler_runner.spaces.models import Space, SpaceRequest
+from assembler_runner.webhooks import webhooks
 
 blueprint = Blueprint("changes", __name__, description="Changing Spaces.")
 

@@ -7,14 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
 
-from assembler_runner import webhooks
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
 from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_page
 from assembler_runner.host import current_host
 from assembler_runner.schemas import list_of
-from assembler_runner.webhook_models import Webhook, WebhookDelivery
 from assembler_runner.webhook_schemas import (
     DeliveryCommandInput,
     DeliverySchema,
@@ -25,6 +23,8 @@ from assembler_runner.webhook_schemas import (
     WebhookUpdateInput,
     WebhookWithSecretSchema,
 )
+from assembler_runner.webhooks import webhooks
+from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 
 blueprint = Blueprint("webhooks", __name__, description="Webhooks: addresses that are told of events.")
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from assembler_runner import webhooks
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.assembly.assemble import Assembly, assemble, check_options, check_parameters, read_given_card
 from assembler_runner.assembly.card import README
@@ -20,6 +19,7 @@ from assembler_runner.host import Host
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.targets.hub.files import check_hub_limits
 from assembler_runner.targets.realm_targets import HUB
+from assembler_runner.webhooks import webhooks
 
 
 @dataclass(frozen=True)

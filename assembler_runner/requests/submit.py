@@ -13,7 +13,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import webhooks
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, new_id, utcnow
@@ -31,6 +30,7 @@ from assembler_runner.spaces.names import slot_name
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.tasks import wakeups
+from assembler_runner.webhooks import webhooks
 
 NAME_TRIES = 5
 KEY_AGE = timedelta(hours=24)

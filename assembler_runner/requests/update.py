@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import webhooks
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
@@ -25,6 +24,7 @@ from assembler_runner.requests.submit import accept, keep_contents, sealed, stag
 from assembler_runner.scheduling import refuse_if_full
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
+from assembler_runner.webhooks import webhooks
 
 TREE_FIELDS = ("files", "parameters", "options", "space_type", "template")
 SETTING_FIELDS = ("visibility", "hardware", "sleep_time", "variables", "secrets")

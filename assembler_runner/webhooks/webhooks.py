@@ -21,7 +21,7 @@ from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.safe_http import problem_of
 from assembler_runner.host import Host
 from assembler_runner.spaces.models import Space, SpaceRequest
-from assembler_runner.webhook_models import DEAD, PENDING, Webhook, WebhookDelivery
+from assembler_runner.webhooks.models import DEAD, PENDING, Webhook, WebhookDelivery
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how every secret begins, none itself
 SECRET_BYTES = (24, 64)

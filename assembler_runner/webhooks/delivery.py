@@ -22,8 +22,8 @@ from assembler_runner.core.safe_http import Answer, CallFailed, post
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.host import Host, current_host
 from assembler_runner.spaces.models import Event, Space
-from assembler_runner.webhook_models import DEAD, DELIVERED, PENDING, Webhook, WebhookDelivery
-from assembler_runner.webhooks import SECRET_PREFIX, secrets_of
+from assembler_runner.webhooks.models import DEAD, DELIVERED, PENDING, Webhook, WebhookDelivery
+from assembler_runner.webhooks.webhooks import SECRET_PREFIX, secrets_of
 
 log = logging.getLogger(__name__)
 

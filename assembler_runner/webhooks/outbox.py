@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from assembler_runner.core.database import deliveries, tell_when_committed
 from assembler_runner.spaces.events import listen
 from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
-from assembler_runner.webhook_models import PENDING, Webhook, WebhookDelivery
+from assembler_runner.webhooks.models import PENDING, Webhook, WebhookDelivery
 
 
 def register() -> None:
