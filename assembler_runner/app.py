@@ -25,7 +25,6 @@ from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.documenting import DocumentedApi
 from assembler_runner.assembly.json_schema import json_schema
 from assembler_runner.assembly.registry import Registry
-from assembler_runner.celery_app import make_celery
 from assembler_runner.core import sqlite, tracing
 from assembler_runner.core.database import configure_engine, db
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
@@ -33,6 +32,7 @@ from assembler_runner.core.settings import PROJECT, Settings, attach, load, requ
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.store import DatabaseFileStore, FileStore, FolderFileStore
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.publishing.celery_app import make_celery
 from assembler_runner.requests import submit
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners

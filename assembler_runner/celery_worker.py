@@ -10,17 +10,17 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
-from assembler_runner import metrics_page, pipeline
 from assembler_runner.app import create_app
 from assembler_runner.core import logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load, require_secrets
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.publishing import metrics_page, pipeline
+from assembler_runner.publishing.tasks import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.retention import clean_up
 from assembler_runner.runtime.poller import Follower
-from assembler_runner.tasks import Sweeper
 from assembler_runner.webhooks.delivery import WebhookSender
 
 try:

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from assembler_runner.app import MIGRATIONS
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.host import Host
+from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer
 from assembler_runner.spaces.models import QUEUED, SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
-from assembler_runner.worker import broker_answers, workers_answer
 
 Outcome = Literal["ok", "warning", "error"]
 

@@ -11,7 +11,7 @@ from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
 from assembler_runner.core.database import JsonText, UtcDateTime, db
-from assembler_runner.scheduling import PLACE, expected_start, position
+from assembler_runner.publishing.queue import PLACE, expected_start, position
 from assembler_runner.spaces.models import QUEUED, Event, RequestFile, Space, SpaceRequest
 
 

@@ -23,8 +23,8 @@ def inline() -> Any:
     """The same application as most Celery services are: it sends to the broker before it answers, and commits alone."""
     from assembler_runner.app import create_app
     from assembler_runner.core import sqlite
+    from assembler_runner.publishing.tasks import run_request
     from assembler_runner.requests import submit
-    from assembler_runner.tasks import run_request
 
     class Inline:
         def send(self, request_id: str) -> None:

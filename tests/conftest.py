@@ -15,13 +15,13 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
-from assembler_runner import pipeline
 from assembler_runner.accounts import auth
 from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.publishing import pipeline
 from assembler_runner.spaces.models import RUNNING, SpaceRequest
 from tests.standin_hub import (
     StandInHub,

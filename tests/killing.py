@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assembler_runner import job as jobs
+from assembler_runner.publishing import job as jobs
 from assembler_runner.targets import Target
 from assembler_runner.targets.realm_targets import RealmTargets
 from tests.conftest import Service

@@ -21,7 +21,7 @@ from assembler_runner.cli import cli
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import SETTINGS
 from assembler_runner.host import EXTENSION
-from assembler_runner.pipeline import run
+from assembler_runner.publishing.pipeline import run
 from assembler_runner.serve import settings_of
 from assembler_runner.spaces.models import Event, SpaceRequest
 from tests.services import PASSWORD, Client, Process, mariadb_database, postgres_database

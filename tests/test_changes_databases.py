@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import pipeline
 from assembler_runner.core.database import db, utcnow
+from assembler_runner.publishing import pipeline
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.spaces.models import QUEUED, RUNNING, Event, Space, SpaceRequest
 from tests.conftest import MakeService, Service

@@ -153,7 +153,7 @@ def test_a_deployment_can_be_watched(containers: Containers, hub: StandInHub) ->
     lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
     published = next(line for line in lines if "published" in line["message"])
     assert (published["request_id"], published["space_request_id"]) == ("call-of-the-test", request_id)
-    assert published["logger"] == "assembler_runner.pipeline"
+    assert published["logger"] == "assembler_runner.publishing.pipeline"
     called = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
     assert any(line.get("route") == "/spaces" and line["request_id"] == "call-of-the-test" for line in called)
     assert any("Booting worker" in line["message"] for line in called), "gunicorn's own lines have the same form"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import pipeline
 from assembler_runner.core.database import db, utcnow
-from assembler_runner.creation import creation_turn
+from assembler_runner.publishing import pipeline
+from assembler_runner.publishing.creation_lock import creation_turn
 from assembler_runner.spaces.models import CreationTurn, SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from tests.conftest import MakeService, Service

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from assembler_runner import pipeline
 from assembler_runner.core.database import db
+from assembler_runner.publishing import pipeline
 from assembler_runner.spaces.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS, move_to
 from tests.conftest import Service

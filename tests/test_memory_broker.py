@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kombu import Connection, Consumer, Producer, Queue
 
-from assembler_runner import memory_broker
+from assembler_runner.publishing import memory_broker
 
 QUEUE = Queue("memory-broker-test")
 

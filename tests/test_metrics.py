@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from assembler_runner.core.database import db
 from assembler_runner.core.metrics import hub_route
-from assembler_runner.metrics_page import render
+from assembler_runner.publishing.metrics_page import render
 from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.people import made, make_realm, make_user

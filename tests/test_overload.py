@@ -23,8 +23,8 @@ import sqlalchemy as sa
 from assembler_runner.core.database import db
 from assembler_runner.files.models import Blob
 from assembler_runner.files.store import FileStoreUnavailable
+from assembler_runner.publishing.tasks import Sweeper, _Ear
 from assembler_runner.spaces.models import SpaceRequest
-from assembler_runner.tasks import Sweeper, _Ear
 from tests.chaos.stage import forget_queue
 from tests.conftest import MakeService, Service
 from tests.services import PASSWORD, Client, Process, body_of, free_port, hub_settings, redis_url, wait_until
@@ -234,8 +234,8 @@ def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, sch
 
 
 def test_a_broker_that_delivers_nothing_is_done_without(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assembler_runner.tasks.wakeups.send", lambda request_id: None)
-    monkeypatch.setattr("assembler_runner.tasks._ear", _Ear())
+    monkeypatch.setattr("assembler_runner.publishing.tasks.wakeups.send", lambda request_id: None)
+    monkeypatch.setattr("assembler_runner.publishing.tasks._ear", _Ear())
     ids = [service.submit()["latest_request"]["id"] for _ in range(3)]
     with service.app.app_context():
         db.session.execute(sa.update(SpaceRequest).values(due_at=0.0))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from assembler_runner import pipeline
 from assembler_runner.core.database import db
+from assembler_runner.publishing import pipeline
 from assembler_runner.spaces.models import Space
 from tests.conftest import MakeService, Service
 from tests.standin_hub import Account, Fault, StandInHub

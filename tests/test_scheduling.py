@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import pipeline
 from assembler_runner.accounts.auth import hash_password
 from assembler_runner.accounts.models import Realm, Role, User
 from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
-from assembler_runner.creation import creation_turn
-from assembler_runner.scheduling import is_first, next_requests
+from assembler_runner.publishing import pipeline
+from assembler_runner.publishing.creation_lock import creation_turn
+from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.services import postgres_database
@@ -93,7 +93,7 @@ def test_the_expected_start_follows_how_fast_work_is_done(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service()
-    monkeypatch.setattr("assembler_runner.scheduling._rate", lambda session: 0.5)
+    monkeypatch.setattr("assembler_runner.publishing.queue._rate", lambda session: 0.5)
     first = service.submit()["latest_request"]
     second = service.submit()["latest_request"]
     assert first["created_at"] < service.request(first["id"])["expected_start_at"]
@@ -114,7 +114,7 @@ def test_a_full_queue_refuses_with_retry_after(make_service: MakeService) -> Non
 
 def test_too_long_a_wait_is_refused(make_service: MakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     service = make_service(MAX_QUEUE_WAIT=60.0)
-    monkeypatch.setattr("assembler_runner.scheduling._rate", lambda session: 0.01)
+    monkeypatch.setattr("assembler_runner.publishing.queue._rate", lambda session: 0.01)
     service.submit()
     answer = service.post("/spaces", STATIC)
     assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "queue_full", "41")
@@ -225,7 +225,7 @@ def rows_of(plan: dict[str, Any]) -> Iterator[int]:
 
 
 def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assembler_runner.creation.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("assembler_runner.publishing.creation_lock.PATIENCE_SECONDS", 0.2)
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
         claim = pipeline.claim(request_id, 60)
@@ -233,7 +233,7 @@ def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, mon
         silent = creation_turn("account", claim)
         silent.__enter__()
         # As another process sees it: its own lock is free.
-        monkeypatch.setattr("assembler_runner.creation._locks", {})
+        monkeypatch.setattr("assembler_runner.publishing.creation_lock._locks", {})
         with pytest.raises(RateLimited), creation_turn("account", "another"):
             pass
         pipeline.hand_back([claim])

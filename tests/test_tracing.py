@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from assembler_runner.core import tracing
 from assembler_runner.core.settings import PROJECT
-from assembler_runner.tasks import run_request, wakeups
+from assembler_runner.publishing.tasks import run_request, wakeups
 from tests.conftest import Service
 from tests.services import PASSWORD, Client, Process, wait_until
 

@@ -12,7 +12,7 @@ from assembler_runner.api.common import Blueprint
 from assembler_runner.core.database import db
 from assembler_runner.files.content import FileStoreUnavailable
 from assembler_runner.host import current_host
-from assembler_runner.worker import broker_answers, workers_answer
+from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description="Health of the service.")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from assembler_runner import metrics_page
 from assembler_runner.api.common import Blueprint
 from assembler_runner.core.database import db
+from assembler_runner.publishing import metrics_page
 
 blueprint = Blueprint("metrics", __name__, description="Numbers for Prometheus.")
 

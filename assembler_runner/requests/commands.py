@@ -17,7 +17,7 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict
 from assembler_runner.host import Host
-from assembler_runner.manifests import copy_rows
+from assembler_runner.publishing.manifests import copy_rows
 from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.cancel_retry import stop
 from assembler_runner.requests.releases import newest_release, refuse_deleted

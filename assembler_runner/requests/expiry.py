@@ -10,12 +10,12 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import Conflict
 from assembler_runner.host import current_host
+from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import releases
 from assembler_runner.requests.commands import add_deletion
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
-from assembler_runner.tasks import wakeups
 
 AGAIN_AFTER = timedelta(hours=1)
 WARN_BEFORE = (timedelta(hours=24), timedelta(hours=1))

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, InvalidRequest, NameTaken
 from assembler_runner.host import Host
+from assembler_runner.publishing.queue import refuse_if_full
 from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.commands import Caller, Render, same_kind, same_tree
 from assembler_runner.requests.prepare import check_machine, check_target
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, accept_new, add_request, generated_name, sealed
-from assembler_runner.scheduling import refuse_if_full
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.spaces.names import slot_beside
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
 from assembler_runner.core.listing import Listing, Page, read_page
-from assembler_runner.scheduling import load_positions
+from assembler_runner.publishing.queue import load_positions
 from assembler_runner.spaces.models import Space, SpaceRequest
 
 

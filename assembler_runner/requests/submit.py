@@ -21,15 +21,15 @@ from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.host import Host
+from assembler_runner.publishing.queue import give_turn, refuse_if_full
+from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import quotas
 from assembler_runner.requests.prepare import Prepared
-from assembler_runner.scheduling import give_turn, refuse_if_full
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import slot_name
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.targets.realm_targets import HUB
-from assembler_runner.tasks import wakeups
 from assembler_runner.webhooks import webhooks
 
 NAME_TRIES = 5

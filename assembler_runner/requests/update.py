@@ -16,12 +16,12 @@ from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import field_of
 from assembler_runner.host import Host
+from assembler_runner.publishing.queue import refuse_if_full
 from assembler_runner.requests import releases
 from assembler_runner.requests.commands import Caller, Render, add_change, same_tree
 from assembler_runner.requests.prepare import Prepared, check_machine, prepare
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, keep_contents, sealed, stage_large, values_of
-from assembler_runner.scheduling import refuse_if_full
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.webhooks import webhooks

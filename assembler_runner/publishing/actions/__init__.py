@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from assembler_runner.actions import creating, deleting, machine, moving, publishing
-from assembler_runner.actions.base import Done
-from assembler_runner.job import Job
+from assembler_runner.publishing.actions import creating, deleting, machine, moving, publishing
+from assembler_runner.publishing.actions.base import Done
+from assembler_runner.publishing.job import Job
 from assembler_runner.targets import Target
 
 __all__ = ["ACTIONS", "HAPPENED", "Done"]

@@ -14,17 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from assembler_runner import job as jobs
-from assembler_runner.actions import ACTIONS, HAPPENED, Done
-from assembler_runner.cleanup import clean_up, leave_to_clean_up
 from assembler_runner.core import metrics, tracing
 from assembler_runner.core.database import commit_lightly, database_now, db, new_id, plain, utcnow
 from assembler_runner.core.errors import AssemblerError, RateLimited
 from assembler_runner.core.request_ids import call_id, space_request_id, working_on
 from assembler_runner.host import Host
-from assembler_runner.job import Cancelled, Job, LeaseLost
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions import ACTIONS, HAPPENED, Done
+from assembler_runner.publishing.cleanup import clean_up, leave_to_clean_up
+from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
+from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.runtime import watches
-from assembler_runner.scheduling import is_first, next_requests
 from assembler_runner.spaces.app_state import DELETED, set_state
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from assembler_runner import job as jobs
-from assembler_runner.actions.base import Done, is_ours
 from assembler_runner.core.errors import TargetNotFound, TargetUnavailable
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions.base import Done, is_ours
+from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.targets import Target
 

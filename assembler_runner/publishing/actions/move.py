@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import job as jobs
-from assembler_runner.actions.base import Done, is_ours
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions.base import Done, is_ours
+from assembler_runner.publishing.job import Job
 from assembler_runner.targets import PublishedSpace, Target
 
 

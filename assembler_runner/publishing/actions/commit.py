@@ -10,15 +10,15 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from assembler_runner import job as jobs
-from assembler_runner import manifests
-from assembler_runner.actions import settings
-from assembler_runner.actions.base import HEAD_TRIES, Done, own_commit, published
-from assembler_runner.actions.foreign import Planned, plan
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import BaseFailed, HeadMoved
 from assembler_runner.files.tree import Tree
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import manifests
+from assembler_runner.publishing.actions import settings
+from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
+from assembler_runner.publishing.actions.drift import Planned, plan
+from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.app_state import STARTING
 from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
 from assembler_runner.targets import CommitInfo, PublishedSpace, Target

@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from assembler_runner import job as jobs
-from assembler_runner import manifests
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import ForeignCommit, NameTaken, TargetNotFound, TooLarge
 from assembler_runner.files.content import Spool, pieces_of
-from assembler_runner.job import MARKER, Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import manifests
+from assembler_runner.publishing.job import MARKER, Job
 from assembler_runner.spaces.models import RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import slot_beside
 from assembler_runner.targets import Head, LiveFile, PublishedSpace, Target

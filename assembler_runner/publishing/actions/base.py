@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assembler_runner.job import Job
+from assembler_runner.publishing.job import Job
 from assembler_runner.targets import CommitInfo, Head, PublishedSpace, Target
 
 HEAD_TRIES = 3

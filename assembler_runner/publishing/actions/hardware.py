@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from assembler_runner import job as jobs
-from assembler_runner.actions import settings
-from assembler_runner.actions.base import Done
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions import settings
+from assembler_runner.publishing.actions.base import Done
+from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.app_state import BUILDING, PAUSED, STARTING
 
 ON_ITS_WAY = ("BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING")

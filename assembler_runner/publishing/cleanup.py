@@ -13,12 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner import job as jobs
-from assembler_runner.actions import HAPPENED
 from assembler_runner.core.database import database_now, db, new_id, utcnow
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.host import Host
-from assembler_runner.job import Job, LeaseLost
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions import HAPPENED
+from assembler_runner.publishing.job import Job, LeaseLost
 from assembler_runner.spaces.app_state import CREATING, set_state
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from assembler_runner import job as jobs
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.job import Job
 from assembler_runner.targets import PublishedSpace, Target
 
 OPENNESS = {"private": 0, "protected": 1, "public": 2}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from assembler_runner import job as jobs
-from assembler_runner import manifests
-from assembler_runner.actions.base import HEAD_TRIES, Done, own_commit, published
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
-from assembler_runner.creation import creation_turn
 from assembler_runner.files.tree import Tree
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import manifests
+from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
+from assembler_runner.publishing.creation_lock import creation_turn
+from assembler_runner.publishing.job import Job
 from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
 
 COMMIT_TITLE = "Publish with Assembler"

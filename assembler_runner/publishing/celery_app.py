@@ -8,9 +8,9 @@ from celery import Celery, Task
 from flask import Flask
 from kombu import Connection
 
-from assembler_runner import memory_broker
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import Settings
+from assembler_runner.publishing import memory_broker
 
 
 def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:

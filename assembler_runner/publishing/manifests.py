@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from assembler_runner import job as jobs
 from assembler_runner.core.database import db, reading
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import CHUNK_BYTES
 from assembler_runner.files.tree import SpaceFile, Tree
-from assembler_runner.job import Job
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.models import RequestFile
 
 _FILES = sa.select(RequestFile).where(RequestFile.request_id == sa.bindparam("request_id", type_=sa.String))

@@ -13,11 +13,11 @@ from typing import Any
 from celery import shared_task
 from flask import Flask
 
-from assembler_runner import pipeline
 from assembler_runner.core import tracing
 from assembler_runner.core.database import db
 from assembler_runner.core.request_ids import HEADER, call_id, working_on
 from assembler_runner.host import current_host
+from assembler_runner.publishing import pipeline
 
 log = logging.getLogger(__name__)
 
