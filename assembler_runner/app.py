@@ -18,11 +18,12 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, observing, translating, web
+from assembler_runner import api
 from assembler_runner.accounts import auth
 from assembler_runner.accounts.auth import account_from_header, public
 from assembler_runner.accounts.permissions import requires
-from assembler_runner.api.documenting import DocumentedApi
+from assembler_runner.api import i18n, middleware, observing
+from assembler_runner.api.openapi import DocumentedApi
 from assembler_runner.assembly.json_schema import json_schema
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core import sqlite, tracing
@@ -81,7 +82,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
     tracing.configure()
     observing.configure(app)
-    translating.configure(app)
+    i18n.configure(app)
     auth.configure(app, settings)
     make_celery(app, settings)
     endpoints = api.register(app)
@@ -93,7 +94,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     if app.debug:
         app.register_blueprint(debug.blueprint)
     _open_pages(app)
-    web.configure(app, settings)
+    middleware.configure(app, settings)
     app.wsgi_app = _SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware
     return app
 

@@ -22,7 +22,7 @@ from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner.api.common import error_body
+from assembler_runner.api.json_body import error_body
 from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
 from assembler_runner.commands import make_admin
 from assembler_runner.core import logging as core_logging

@@ -8,7 +8,7 @@ import pytest
 
 from assembler_runner.accounts.permissions import ROLES
 from assembler_runner.api.accounts import RESOURCES
-from assembler_runner.inputs import SpaceInput
+from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.spaces.models import Space, SpaceRequest
 from tests.conftest import Service
 from tests.people import NOBODY, Person, made, make_realm, make_user

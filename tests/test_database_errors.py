@@ -50,7 +50,7 @@ def test_what_was_accepted_is_told_though_the_quotas_cannot_be_read(
     def fail(*_: Any) -> NoReturn:
         raise OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr("assembler_runner.web.quotas.standings", fail)
+    monkeypatch.setattr("assembler_runner.api.middleware.quotas.standings", fail)
     space = service.submit()
     assert service.work(space["latest_request"]["id"])["status"] == "succeeded"
 

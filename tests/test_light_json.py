@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assembler_runner.api import light_json
-from assembler_runner.api.light_json import LongText, in_memory, read_light
+from assembler_runner.api import json_stream
+from assembler_runner.api.json_stream import LongText, in_memory, read_light
 from assembler_runner.core.errors import InvalidJson, TooLarge
 from assembler_runner.files.content import Spool
 from tests.conftest import Service
@@ -34,9 +34,9 @@ def read(service: Service, folder: Path, body: bytes) -> Any:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strings are long from 8 bytes on, and everything is read 5 bytes at a time."""
-    monkeypatch.setattr(light_json, "LONG_BYTES", 8)
-    pieces_of = light_json.pieces_of
-    monkeypatch.setattr(light_json, "pieces_of", lambda file: pieces_of(file, 5))
+    monkeypatch.setattr(json_stream, "LONG_BYTES", 8)
+    pieces_of = json_stream.pieces_of
+    monkeypatch.setattr(json_stream, "pieces_of", lambda file: pieces_of(file, 5))
 
 
 def test_any_json_is_read_as_always(service: Service, tmp_path: Path, small: None) -> None:
@@ -78,7 +78,7 @@ def test_what_is_no_json_is_told(service: Service, tmp_path: Path, small: None, 
 def test_the_rest_beside_long_strings_has_its_own_limit(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(light_json, "MAX_REST_BYTES", 1000)
+    monkeypatch.setattr(json_stream, "MAX_REST_BYTES", 1000)
     with pytest.raises(TooLarge, match="1000"):
         read(service, tmp_path, b"[" + b"[]," * 1000 + b"[]]")
     assert len(read(service, tmp_path, b'["' + b"x" * 10**6 + b'"]')[0]) == 10**6

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from assembler_runner import translating
+from assembler_runner.api import i18n
 from assembler_runner.core.errors import AssemblerError, Unauthorized
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
@@ -72,7 +72,7 @@ def target(tmp_path: Path) -> LocalTarget:
 @pytest.fixture
 def app(target: LocalTarget) -> Flask:
     app = Flask(__name__)
-    translating.configure(app)
+    i18n.configure(app)
     app.register_blueprint(ui)
     app.register_blueprint(local_pages(target, may_read))
     app.register_error_handler(AssemblerError, show_error)

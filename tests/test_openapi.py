@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from assembler_runner.inputs import SpaceInput
+from assembler_runner.api.schemas.space_input import SpaceInput
 from tests.conftest import PASSWORD, MakeService, Service
 
 METHODS = ("get", "put", "post", "delete", "patch")

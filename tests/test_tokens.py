@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.accounts.models import LoginSession, RefreshToken, User
-from assembler_runner.api import event_answers
+from assembler_runner.api import event_stream
 from assembler_runner.core.database import db, utcnow
 from tests.conftest import PASSWORD, SECRETS, MakeService, Service
 from tests.people import WORD, Person, log_in, made, make_realm, make_user
@@ -134,7 +134,7 @@ def test_logging_out_ends_everything_of_that_log_in(service: Service, which: str
 
 
 def test_logging_out_ends_open_event_streams(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_answers, "KEEP_ALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.2)
     person = make_user(service, "ann")
     space = made(person.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}}), 202)
     headers = {**person.headers, "Accept": "text/event-stream"}

@@ -9,9 +9,10 @@ from urllib.parse import quote
 from flask import Response, current_app, g, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.schemas.buckets import BucketFileSchema, BucketInput, BucketSchema
+from assembler_runner.api.schemas.spaces import list_of
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
-from assembler_runner.bucket_schemas import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_added, read_page
 from assembler_runner.files.bucket_models import Bucket, BucketFile
@@ -19,7 +20,6 @@ from assembler_runner.files.content import pieces_of
 from assembler_runner.host import current_host
 from assembler_runner.requests import buckets
 from assembler_runner.requests.buckets import BUCKET_FILES, BUCKETS
-from assembler_runner.schemas import list_of
 
 blueprint = Blueprint("storage", __name__, url_prefix="/storage", description="Buckets: files that requests refer to.")
 

@@ -8,17 +8,17 @@ from typing import Any
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
+from assembler_runner.api.schemas.changes import BulkSchema, ChangePreviewSchema
+from assembler_runner.api.schemas.spaces import RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
-from assembler_runner.change_inputs import BulkInput, SpaceCommandInput, UpdateInput
-from assembler_runner.change_schemas import BulkSchema, ChangePreviewSchema
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.host import Host, current_host
 from assembler_runner.requests import bulk, commands, diff, move, submit, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
-from assembler_runner.schemas import RequestSchema, SpaceSchema
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhooks import webhooks
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Response, jsonify, make_response
 
-from assembler_runner.account_schemas import HubCredentialInput, HubCredentialSchema
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.models import HubCredential
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.schemas.accounts import HubCredentialInput, HubCredentialSchema
 from assembler_runner.host import current_host
 from assembler_runner.targets import hub_credentials
 

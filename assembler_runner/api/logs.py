@@ -12,14 +12,14 @@ from flask import Response, current_app, g, jsonify, request
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.common import Blueprint, error_body, fails
+from assembler_runner.api.json_body import Blueprint, error_body, fails
+from assembler_runner.api.schemas.spaces import LogLineSchema, LogSchema
 from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
 from assembler_runner.host import current_host
 from assembler_runner.requests import submit
 from assembler_runner.runtime import logs
 from assembler_runner.runtime.causes.diagnosis import RUN
-from assembler_runner.schemas import LogLineSchema, LogSchema
 from assembler_runner.targets import LogLine
 
 blueprint = Blueprint(

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from flask import request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.api.event_answers import PARAMETERS, answer_events
+from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.schemas.space_input import CommandInput, RetryAllInput
+from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of
 from assembler_runner.core.database import db
-from assembler_runner.inputs import CommandInput, RetryAllInput
 from assembler_runner.requests import cancel_retry, submit
 from assembler_runner.requests.queries import read_requests
-from assembler_runner.schemas import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of
 from assembler_runner.spaces.models import FINISHED, SpaceRequest
 
 blueprint = Blueprint("requests", __name__, description="Space requests: what was asked for and what became of it.")

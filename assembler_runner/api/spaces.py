@@ -10,18 +10,18 @@ import sqlalchemy as sa
 from flask import Response, g, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.common import Blueprint, fails, takes
-from assembler_runner.api.event_answers import PARAMETERS, answer_events
+from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.json_body import Blueprint, fails, takes
+from assembler_runner.api.schemas.space_input import SpaceInput
+from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
 from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.host import current_host
-from assembler_runner.inputs import SpaceInput
 from assembler_runner.requests import prepare, submit
 from assembler_runner.requests.queries import read_requests, read_spaces
 from assembler_runner.runtime import probe
-from assembler_runner.schemas import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
 from assembler_runner.spaces.models import Space, SpaceRequest
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")

@@ -8,9 +8,9 @@ from flask import Response, jsonify, request
 
 from assembler_runner.accounts import audit, auth, tokens
 from assembler_runner.accounts.permissions import account_of
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.schemas.tokens import RevokeInput, TokenInput, TokenSchema
 from assembler_runner.core.database import db
-from assembler_runner.token_schemas import RevokeInput, TokenInput, TokenSchema
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Tokens.")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.common import Blueprint, fails
+from assembler_runner.api.json_body import Blueprint, fails
+from assembler_runner.api.schemas.spaces import MetaSchema, PluginSchema, SpaceTypeSchema, list_of
 from assembler_runner.assembly.card import README
 from assembler_runner.assembly.json_schema import json_schema
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates
@@ -14,7 +15,6 @@ from assembler_runner.assembly.registry import PluginRecord
 from assembler_runner.core.errors import NotFound
 from assembler_runner.host import current_host
 from assembler_runner.plugin import SpacePlugin
-from assembler_runner.schemas import MetaSchema, PluginSchema, SpaceTypeSchema, list_of
 
 blueprint = Blueprint("space types", __name__, description="Types of Spaces and the plugins they come from.")
 

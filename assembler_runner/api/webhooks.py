@@ -8,12 +8,9 @@ import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.core.database import db
-from assembler_runner.core.listing import Listing, read_page
-from assembler_runner.host import current_host
-from assembler_runner.schemas import list_of
-from assembler_runner.webhook_schemas import (
+from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.schemas.spaces import list_of
+from assembler_runner.api.schemas.webhooks import (
     DeliveryCommandInput,
     DeliverySchema,
     WebhookCommandAnswer,
@@ -23,6 +20,9 @@ from assembler_runner.webhook_schemas import (
     WebhookUpdateInput,
     WebhookWithSecretSchema,
 )
+from assembler_runner.core.database import db
+from assembler_runner.core.listing import Listing, read_page
+from assembler_runner.host import current_host
 from assembler_runner.webhooks import webhooks
 from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 

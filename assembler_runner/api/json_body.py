@@ -17,6 +17,8 @@ from werkzeug.exceptions import HTTPException
 
 from assembler_runner.accounts.auth import public
 from assembler_runner.accounts.permissions import requires
+from assembler_runner.api.i18n import tell_language, translated
+from assembler_runner.api.schemas.spaces import ErrorSchema
 from assembler_runner.assembly.assemble import flatten_messages
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import (
@@ -28,8 +30,6 @@ from assembler_runner.core.errors import (
     TooLarge,
 )
 from assembler_runner.host import current_host
-from assembler_runner.schemas import ErrorSchema
-from assembler_runner.translating import tell_language, translated
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
-from assembler_runner.inputs import (
+from assembler_runner.api.schemas.space_input import (
     BUCKET_FILE,
     HARDWARE,
     Archive,

@@ -6,7 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.account_schemas import (
+from assembler_runner.accounts.models import RobotPermission, RobotRole, RolePermission, UserPermission, UserRole
+from assembler_runner.api.schemas.accounts import (
     ClientSchema,
     Id,
     Input,
@@ -16,8 +17,7 @@ from assembler_runner.account_schemas import (
     RoleSchema,
     UserSchema,
 )
-from assembler_runner.accounts.models import RobotPermission, RobotRole, RolePermission, UserPermission, UserRole
-from assembler_runner.schemas import AutoSchema
+from assembler_runner.api.schemas.spaces import AutoSchema
 
 
 def _grant_input(holder: str, granted: str, shown_as: str | None = None) -> type[Input]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshmallow as ma
 
-from assembler_runner.schemas import PreviewSchema
+from assembler_runner.api.schemas.spaces import PreviewSchema
 
 
 class FileDiffSchema(ma.Schema):

@@ -12,9 +12,9 @@ from typing import Any
 import marshmallow as ma
 
 from assembler_runner.accounts.models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
+from assembler_runner.api.schemas.space_input import check_name
+from assembler_runner.api.schemas.spaces import AutoSchema
 from assembler_runner.core.listing import snake
-from assembler_runner.inputs import check_name
-from assembler_runner.schemas import AutoSchema
 
 MOMENTS = ("created_at", "updated_at")
 QUOTAS = ("max_spaces", "max_requests_per_hour", "max_bytes")

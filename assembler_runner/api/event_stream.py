@@ -12,11 +12,11 @@ from flask import Response, current_app, g, request, stream_with_context
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.schemas.spaces import EventSchema
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
 from assembler_runner.host import current_host
-from assembler_runner.schemas import EventSchema
 from assembler_runner.spaces.models import FINISHED, Event
 
 EVENTS = Listing({"id": Event.id, "type": Event.type, "created_at": Event.created_at}, Event.id, default_sort="id")
