@@ -48,5 +48,5 @@ VOLUME ["/app/instance"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "assembler_runner.healthcheck"]
-CMD ["python", "-m", "assembler_runner.container"]
+    CMD ["python", "-m", "assembler_runner.ops.healthcheck"]
+CMD ["python", "-m", "assembler_runner.ops.container"]

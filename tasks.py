@@ -94,7 +94,7 @@ def worker(
     settings = load(os.environ)
     pool, concurrency = pool or settings.CELERY_WORKER_POOL, concurrency or settings.CONCURRENCY
     log_level = log_level or settings.LOG_LEVEL
-    command = [PYTHON, "-m", "celery", "--app", "assembler_runner.celery_worker:celery", "worker"]
+    command = [PYTHON, "-m", "celery", "--app", "assembler_runner.ops.celery_worker:celery", "worker"]
     command += [
         f"--pool={pool}",
         f"--concurrency={concurrency}",

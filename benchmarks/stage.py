@@ -147,7 +147,7 @@ def gunicorn(module: str, threads: int = 32, **settings: str) -> Iterator[tuple[
 def worker(**settings: str) -> Iterator[Started]:
     """A Celery worker process that takes messages."""
     with folder() as instance:
-        command = ["-m", "celery", "--app=assembler_runner.celery_worker:celery", "worker", "--pool=threads"]
+        command = ["-m", "celery", "--app=assembler_runner.ops.celery_worker:celery", "worker", "--pool=threads"]
         command += ["--without-mingle", "--without-gossip", f"--hostname={uuid.uuid4().hex}@%h", "--loglevel=INFO"]
         # That it is ready is a line of the level INFO.
         told = {**settings, "INSTANCE_FOLDER": str(instance), "LOG_LEVEL": "INFO"}

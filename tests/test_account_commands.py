@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
 from assembler_runner.app import create_app
-from assembler_runner.cli import cli
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import SETTINGS
-from assembler_runner.serve import settings_of
+from assembler_runner.ops.cli.main import cli
+from assembler_runner.ops.serve import settings_of
 
 Run = Callable[..., Result]
 

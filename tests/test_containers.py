@@ -46,10 +46,12 @@ class Containers:
         self.settings = settings
 
     def start(self, mode: str, **settings: str) -> Process:
-        return Process("-m", "assembler_runner.container", **self.settings, CONTAINER_MODE=mode, **settings)
+        return Process("-m", "assembler_runner.ops.container", **self.settings, CONTAINER_MODE=mode, **settings)
 
     def health(self, mode: str, **settings: str) -> int:
-        with Process("-m", "assembler_runner.healthcheck", **self.settings, CONTAINER_MODE=mode, **settings) as process:
+        with Process(
+            "-m", "assembler_runner.ops.healthcheck", **self.settings, CONTAINER_MODE=mode, **settings
+        ) as process:
             return process.wait()
 
 
@@ -216,14 +218,16 @@ def test_plugins_whose_requirements_cannot_be_installed_end_the_container(
 
 
 def test_the_health_check_needs_little() -> None:
-    program = "import sys, assembler_runner.healthcheck; print({'flask', 'sqlalchemy', 'celery'} & set(sys.modules))"
+    program = (
+        "import sys, assembler_runner.ops.healthcheck; print({'flask', 'sqlalchemy', 'celery'} & set(sys.modules))"
+    )
     with Process("-c", program) as process:
         assert process.wait() == 0
     assert process.log == "set()\n", "it runs every few seconds, in a container that may be busy"
 
 
 def test_every_health_check_asks_the_same() -> None:
-    command = ["python", "-m", "assembler_runner.healthcheck"]
+    command = ["python", "-m", "assembler_runner.ops.healthcheck"]
     (asked,) = re.findall(r"^HEALTHCHECK .*\n\s+CMD (.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     assert json.loads(asked) == command
     (worker,) = [each for each in manifests() if (each["kind"], each["metadata"]["name"]) == ("Deployment", "worker")]

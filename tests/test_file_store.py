@@ -25,7 +25,7 @@ from assembler_runner.files.content import Content, FileStoreUnavailable, Spool,
 from assembler_runner.files.models import Blob, BlobChunk
 from assembler_runner.files.store import CHUNK_BYTES, BlobMissing
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.retention import collect
+from assembler_runner.ops.retention import collect
 from tests.conftest import SECRETS, MakeService
 from tests.people import make_realm
 from tests.services import mariadb_database, postgres_database

@@ -15,7 +15,7 @@ import zstandard
 
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
-from assembler_runner.retention import collect
+from assembler_runner.ops.retention import collect
 from tests.conftest import SECRETS, MakeService, Service
 from tests.people import Person, made, make_realm, make_user
 from tests.standin_hub import StandInHub

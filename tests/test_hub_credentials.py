@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner import key_rotation
 from assembler_runner.accounts.models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import UnreadableSecret, Vault
+from assembler_runner.ops import key_rotation
 from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import SECRETS, MakeService, Service
 from tests.people import Person, made, make_realm, make_user

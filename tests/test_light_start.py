@@ -17,10 +17,10 @@ from flask import Flask
 from flask_migrate import upgrade
 
 from assembler_runner.app import MIGRATIONS, create_app
-from assembler_runner.cli import cli
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
-from assembler_runner.migrating import is_at_newest
+from assembler_runner.ops.cli.main import cli
+from assembler_runner.ops.migration_lock import is_at_newest
 from tests.conftest import SECRETS, MakeService
 from tests.services import PASSWORD, Process
 
@@ -59,7 +59,7 @@ def test_a_ready_service_has_loaded_only_what_it_used(tmp_path: Path) -> None:
     with serve(tmp_path, "-X", "importtime") as second:
         second.wait_for_line(READY)
         modules = loaded(second.log)
-    assert {"flask", "celery", "assembler_runner.serve"} <= modules
+    assert {"flask", "celery", "assembler_runner.ops.serve"} <= modules
     assert modules & set(NOT_LOADED) == set()
 
 

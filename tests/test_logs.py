@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assembler_runner import key_rotation
 from assembler_runner.core.redaction import REPLACEMENT, add_marks, redactor
 from assembler_runner.core.vault import Vault
+from assembler_runner.ops import key_rotation
 from assembler_runner.runtime.logs import streams
 from tests.conftest import MakeService, Service
 from tests.services import Client, hub_settings, wait_until

@@ -21,7 +21,7 @@ from assembler_runner.core.settings import load
 from assembler_runner.files.content import content_of
 from assembler_runner.files.models import Blob
 from assembler_runner.host import current_host
-from assembler_runner.migrating import is_at_newest
+from assembler_runner.ops.migration_lock import is_at_newest
 from assembler_runner.spaces.leases import limit_idle_transactions
 from assembler_runner.spaces.models import Space, SpaceRequest
 from tests.services import digest, mariadb_database, postgres_database, run_flask

@@ -225,7 +225,7 @@ def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, sch
         assert seconds < ANSWER_SECONDS
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert (answer.json()["database"], answer.json()["broker"]) == ("ok", "unavailable")
-        celery = ("celery", "--app=assembler_runner.celery_worker:celery", "worker", "--pool=threads")
+        celery = ("celery", "--app=assembler_runner.ops.celery_worker:celery", "worker", "--pool=threads")
         stack.callback(forget_queue, good, queue)
         stack.enter_context(Process("-m", *celery, "--without-mingle", **{**settings, "BROKER_URL": good}))
         client = stack.enter_context(Client(url))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from assembler_runner.assembly import requirements
 from assembler_runner.assembly.registry import Registry
-from assembler_runner.cli import cli
+from assembler_runner.ops.cli.main import cli
 from assembler_runner.plugin import SpacePlugin
 from tests.conftest import MakeService
 from tests.services import run_flask

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
 from assembler_runner.files.models import Blob
-from assembler_runner.retention import collect, remove_old
+from assembler_runner.ops.retention import collect, remove_old
 from assembler_runner.spaces.models import Event, Space, SpaceRequest
 from assembler_runner.webhooks.models import WebhookDelivery
 from tests.conftest import SECRETS, MakeService, Service

@@ -14,7 +14,7 @@ GOOD = "a-long-and-varied-key-for-tests-0123456789"
 STARTS = {
     "flask run": ["-m", "flask", "--app", "assembler_runner.app:create_app", "run", "--port", "0"],
     "wsgi": ["-c", "import assembler_runner.wsgi"],
-    "worker": ["-c", "import assembler_runner.celery_worker"],
+    "worker": ["-c", "import assembler_runner.ops.celery_worker"],
 }
 
 

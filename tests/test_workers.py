@@ -64,7 +64,7 @@ class Deployment:
     @contextmanager
     def workers(self, count: int, **settings: str) -> Iterator[list[Process]]:
         """Workers that take messages."""
-        celery = ("-m", "celery", "--app=assembler_runner.celery_worker:celery", "worker", "--pool=threads")
+        celery = ("-m", "celery", "--app=assembler_runner.ops.celery_worker:celery", "worker", "--pool=threads")
         quick = ("--loglevel=INFO", "--without-mingle", "--without-gossip")
         with ExitStack() as stack:
             made = []

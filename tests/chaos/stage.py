@@ -121,7 +121,13 @@ class Stage:
             ],
         }
         worker = [
-            *("celery", "--app=assembler_runner.celery_worker:celery", "worker", "--pool=threads", "--loglevel=INFO"),
+            *(
+                "celery",
+                "--app=assembler_runner.ops.celery_worker:celery",
+                "worker",
+                "--pool=threads",
+                "--loglevel=INFO",
+            ),
             *("--without-mingle", "--without-gossip", f"--hostname={uuid.uuid4().hex}@%h"),
         ]
         self.processes[role] = Service("-m", *commands.get(role, worker), **self.settings)

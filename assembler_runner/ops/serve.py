@@ -24,18 +24,18 @@ from waitress.utilities import RequestEntityTooLarge
 
 from assembler_runner.api.json_body import error_body
 from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
-from assembler_runner.commands import make_admin
 from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError, TooLarge
 from assembler_runner.core.settings import Settings, load
 from assembler_runner.host import EXTENSION, Host
-from assembler_runner.migrating import is_at_newest
+from assembler_runner.ops.cli.flask_commands import make_admin
+from assembler_runner.ops.migration_lock import is_at_newest
+from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import pipeline
 from assembler_runner.publishing.embedded_worker import EmbeddedWorker, embed
 from assembler_runner.publishing.tasks import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
-from assembler_runner.retention import clean_up
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.poller import Follower
 from assembler_runner.webhooks.delivery import WebhookSender

@@ -56,7 +56,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     # service turns this on when it is ready.
     gc.disable()
     try:
-        from assembler_runner.serve import serve as run
+        from assembler_runner.ops.serve import serve as run
 
         run(host, port, instance)
     finally:
@@ -79,7 +79,7 @@ def plugin() -> None:
 )
 def plugin_new(name: str, folder: Path) -> None:
     """Write the skeleton of a plugin for the space type NAME."""
-    from assembler_runner.plugin_tools import write_skeleton
+    from assembler_runner.ops.cli.plugins import write_skeleton
 
     made = write_skeleton(folder, name)
     click.echo(f"Wrote {made}. Check it with: assembler plugin check {made}")
@@ -89,7 +89,7 @@ def plugin_new(name: str, folder: Path) -> None:
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def plugin_check(path: Path) -> None:
     """Check the plugin in the folder PATH against all rules."""
-    from assembler_runner.plugin_tools import check_plugin
+    from assembler_runner.ops.cli.plugins import check_plugin
 
     findings = check_plugin(path)
     for finding in findings:
@@ -120,14 +120,14 @@ def _telling(command: click.Command) -> click.Command:
 
 @cache
 def _account_command(name: str) -> click.Command:
-    from assembler_runner.account_commands import GROUPS
+    from assembler_runner.ops.cli.accounts import GROUPS
 
     return _telling(next(group for group in GROUPS if group.name == name))
 
 
 @cache
 def _operator_command(name: str) -> click.Command:
-    from assembler_runner.operator_commands import COMMANDS as OF_OPERATORS
+    from assembler_runner.ops.cli.operator import COMMANDS as OF_OPERATORS
 
     return _telling(next(command for command in OF_OPERATORS if command.name == name))
 

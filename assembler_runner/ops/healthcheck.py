@@ -1,4 +1,4 @@
-"""Whether a container does its work: `python -m assembler_runner.healthcheck`, as HEALTHCHECK and probes ask it.
+"""Whether a container does its work: `python -m assembler_runner.ops.healthcheck`, as HEALTHCHECK and probes ask it.
 
 It is asked every few seconds on a machine that may be busy, so it imports little.
 """

@@ -1,4 +1,4 @@
-"""What a container runs: `python -m assembler_runner.container`, told by CONTAINER_MODE.
+"""What a container runs: `python -m assembler_runner.ops.container`, told by CONTAINER_MODE.
 
 Each step must succeed, or the container ends with a message that says which one did not and what to do.
 """
@@ -18,11 +18,11 @@ from flask_migrate import upgrade
 from sqlalchemy.exc import DBAPIError
 
 from assembler_runner.app import MIGRATIONS, check_database, create_app
-from assembler_runner.commands import make_admin
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import Settings, load, require_secrets
-from assembler_runner.migrating import only_one_migrates
+from assembler_runner.ops.cli.flask_commands import make_admin
+from assembler_runner.ops.migration_lock import only_one_migrates
 
 MODES = ("server", "worker", "beat", "migrate")
 LOOK_SECONDS = 1.0
@@ -138,12 +138,12 @@ def _install_plugin_requirements() -> None:
 
 
 def _command(settings: Settings) -> list[str]:
-    celery = [sys.executable, "-m", "celery", "--app=assembler_runner.celery_worker:celery"]
+    celery = [sys.executable, "-m", "celery", "--app=assembler_runner.ops.celery_worker:celery"]
     if settings.LOG_FORMAT == "json":
         celery.append("--quiet")
     level = f"--loglevel={settings.LOG_LEVEL}"
     if settings.CONTAINER_MODE == "server":
-        gunicorn = [sys.executable, "-m", "gunicorn", "--config=python:assembler_runner.gunicorn_config"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config=python:assembler_runner.ops.gunicorn_config"]
         return [*gunicorn, "assembler_runner.wsgi:app"]
     if settings.CONTAINER_MODE == "beat":
         return [*celery, "beat", level, "--schedule=/tmp/celerybeat-schedule", "--pidfile="]

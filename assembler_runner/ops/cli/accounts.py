@@ -17,7 +17,6 @@ import click
 import sqlalchemy as sa
 from flask_migrate import upgrade
 
-from assembler_runner import key_rotation
 from assembler_runner.accounts.directory import Kind, Realms, Robots, Roles, Users
 from assembler_runner.accounts.grants import grants_of
 from assembler_runner.accounts.models import Permission, Realm, Robot, RobotRole, Role, User, UserRole
@@ -25,11 +24,12 @@ from assembler_runner.accounts.permissions import MASTER_REALM, PERMISSIONS, ope
 from assembler_runner.api.json_body import load
 from assembler_runner.api.schemas.accounts import RealmInput, RobotInput, RoleInput, UserInput
 from assembler_runner.app import create_app
-from assembler_runner.commands import make_admin
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import InvalidRequest
 from assembler_runner.host import current_host
-from assembler_runner.serve import settings_of
+from assembler_runner.ops import key_rotation
+from assembler_runner.ops.cli.flask_commands import make_admin
+from assembler_runner.ops.serve import settings_of
 
 _REALM = click.option("--realm", default=MASTER_REALM, show_default=True, help="Name or id of the realm.")
 _ROLES = click.option("--role", "roles", multiple=True, help="Role to give instead of the usual one; several times.")

@@ -1,4 +1,4 @@
-"""The module that `celery --app assembler_runner.celery_worker worker` loads."""
+"""The module that `celery --app assembler_runner.ops.celery_worker worker` loads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load, require_secrets
 from assembler_runner.host import EXTENSION, Host
+from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import metrics_page, pipeline
 from assembler_runner.publishing.tasks import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
-from assembler_runner.retention import clean_up
 from assembler_runner.runtime.poller import Follower
 from assembler_runner.webhooks.delivery import WebhookSender
 

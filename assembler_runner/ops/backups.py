@@ -32,7 +32,7 @@ from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.files.content import Content, pieces_of
 from assembler_runner.files.store import BlobMissing
 from assembler_runner.host import Host
-from assembler_runner.retention import REFERENCES
+from assembler_runner.ops.retention import REFERENCES
 
 FORMAT = 1
 MANIFEST, TABLES, BLOBS, SPACES = "manifest.json", "tables/", "blobs/", "spaces/"

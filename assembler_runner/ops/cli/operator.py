@@ -12,16 +12,16 @@ import click
 import sqlalchemy as sa
 from flask_migrate import upgrade
 
-from assembler_runner import backups
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import operator
 from assembler_runner.app import create_app
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.doctor import examine
 from assembler_runner.host import Host, current_host
+from assembler_runner.ops import backups
+from assembler_runner.ops.doctor import examine
+from assembler_runner.ops.serve import instance_lock, settings_of
 from assembler_runner.requests import cancel_retry
-from assembler_runner.serve import instance_lock, settings_of
 from assembler_runner.spaces.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS
 
