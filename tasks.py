@@ -21,7 +21,7 @@ os.environ["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
 BROKER_CONTAINER = "assembler-broker"
 PAGES = "docs/_build/html"
 LICENSES = ROOT / "assembler_runner" / "ui" / "licenses.json"
-STARTERS = ("__main__", "wsgi", "celery_worker", "gunicorn_config")
+STARTERS = ("__main__", "wsgi", "ops/celery_worker", "ops/gunicorn_config")
 """Modules that start something when they are imported."""
 
 

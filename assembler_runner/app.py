@@ -32,9 +32,9 @@ from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
 from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.store import DatabaseFileStore, FileStore, FolderFileStore
-from assembler_runner.host import EXTENSION, Host
 from assembler_runner.publishing.celery_app import make_celery
 from assembler_runner.requests import submit
+from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners
 from assembler_runner.spaces.leases import Leases, limit_idle_transactions
@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     outbox.register()
     check_listeners()
     local = LocalTarget(folder / "spaces")
-    app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
+    app.extensions[EXTENSION] = _make_services(app, settings, folder, local)
     tracing.configure()
     observing.configure(app)
     i18n.configure(app)
@@ -201,7 +201,7 @@ def _patience() -> float:
     return 4.0 if has_request_context() else 30.0
 
 
-def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Host:
+def _make_services(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Services:
     registry = Registry()
     registry.load_folders(settings.plugin_folders)
     git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
@@ -213,7 +213,8 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
         engine = db.engine
     files = _make_file_store(settings, folder, lambda: engine)
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
-    return Host(settings, folder, registry, files, targets, vault, leases, EventFeed(app, settings.MAX_EVENT_READERS))
+    feed = EventFeed(app, settings.MAX_EVENT_READERS)
+    return Services(settings, folder, registry, files, targets, vault, leases, feed)
 
 
 def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engine]) -> FileStore:

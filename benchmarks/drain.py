@@ -18,8 +18,8 @@ from assembler_runner.accounts.permissions import PERMISSIONS, Account
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
-from assembler_runner.host import EXTENSION, Host
 from assembler_runner.requests import prepare, submit
+from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed
@@ -81,7 +81,7 @@ class _Filler:
         }
         settings = load({}, **(stage.KEYS | {"SQLALCHEMY_DATABASE_URI": database, "RESEND_SECONDS": 600.0}))
         self.app: Flask = create_app(settings, Path(tempfile.mkdtemp(prefix="assembler-bench-")))
-        self.host: Host = self.app.extensions[EXTENSION]
+        self.services: Services = self.app.extensions[EXTENSION]
         self.tokens = tokens
         with self.app.app_context():
             self.accounts = [self._account(number, token) for number, token in enumerate(tokens)]
@@ -95,8 +95,8 @@ class _Filler:
                 account = self.accounts[number % len(self.accounts)]
                 files = {path: text.encode() for path, text in stage.files(2).items()}
                 data = {"space_type": "static", "files": files, "target": "huggingface"}
-                prepared = prepare.prepare(self.host, account, data, [])
-                answer = submit.submit(self.host, account, prepared, lambda space: {"id": space.latest_request.id})
+                prepared = prepare.prepare(self.services, account, data, [])
+                answer = submit.submit(self.services, account, prepared, lambda space: {"id": space.latest_request.id})
                 found.append(answer["id"])
                 db.session.remove()
         return found
@@ -125,12 +125,12 @@ class _Filler:
         db.session.add(realm)
         db.session.flush()
         known = {"account_name": name, "plan": "pro", "role": "write", "orgs": [], "namespaces": [name]}
-        sealed = self.host.vault.seal({"token": token})
+        sealed = self.services.vault.seal({"token": token})
         db.session.add(
             HubCredential(
                 realm_id=realm.id,
                 sealed_token=sealed,
-                key_id=self.host.vault.key_id,
+                key_id=self.services.vault.key_id,
                 default_namespace=name,
                 checked_at=utcnow(),
                 **known,

@@ -17,10 +17,10 @@ from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
-from assembler_runner.host import EXTENSION
 from assembler_runner.publishing import pipeline
 from assembler_runner.publishing.queue import next_requests
 from assembler_runner.publishing.tasks import wakeups
+from assembler_runner.services import EXTENSION
 from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, Runs, timed

@@ -20,8 +20,8 @@ from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
-from assembler_runner.host import EXTENSION, Host
 from assembler_runner.publishing import pipeline
+from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import RUNNING, SpaceRequest
 from tests.standin_hub import (
     StandInHub,
@@ -42,7 +42,7 @@ class Service:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.host: Host = app.extensions[EXTENSION]
+        self.services: Services = app.extensions[EXTENSION]
         self.client: FlaskClient = app.test_client()
         self.headers = {"Authorization": f"Bearer {self.log_in()['access_token']}"}
 
@@ -96,7 +96,7 @@ class Service:
                 .values(not_before=0.0, updated_at=SpaceRequest.updated_at)
             )
             db.session.commit()
-            pipeline.run(self.host, request_id)
+            pipeline.run(self.services, request_id)
         return self.request(request_id)
 
     def publish(self, **body: Any) -> dict[str, Any]:

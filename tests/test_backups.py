@@ -19,10 +19,10 @@ from click.testing import CliRunner, Result
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import SETTINGS
-from assembler_runner.host import EXTENSION
 from assembler_runner.ops.cli.main import cli
 from assembler_runner.ops.serve import settings_of
 from assembler_runner.publishing.pipeline import run
+from assembler_runner.services import EXTENSION
 from assembler_runner.spaces.models import Event, SpaceRequest
 from tests.services import PASSWORD, Client, Process, mariadb_database, postgres_database
 

@@ -59,7 +59,7 @@ def test_updates_that_come_at_once_all_count(service: Service) -> None:
         with service.app.app_context():
             while db.session.scalar(waiting):
                 db.session.rollback()
-                pipeline.run_next(service.host, ids[0])
+                pipeline.run_next(service.services, ids[0])
 
     watcher = threading.Thread(target=watch)
     watcher.start()

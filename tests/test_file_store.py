@@ -24,8 +24,8 @@ from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.files.content import Content, FileStoreUnavailable, Spool, content_of
 from assembler_runner.files.models import Blob, BlobChunk
 from assembler_runner.files.store import CHUNK_BYTES, BlobMissing
-from assembler_runner.host import EXTENSION, Host
 from assembler_runner.ops.retention import collect
+from assembler_runner.services import EXTENSION, Services
 from tests.conftest import SECRETS, MakeService
 from tests.people import make_realm
 from tests.services import mariadb_database, postgres_database
@@ -73,7 +73,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     ],
     ids="-".join,
 )
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
+def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Services]:
     database, store = request.param
     where = request.getfixturevalue("s3") if store == "s3" else store
     maker = DATABASES[database]
@@ -119,17 +119,17 @@ def refer(content: Content) -> BucketFile:
 SIZES = (0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 9 * CHUNK_BYTES + 12345)
 
 
-def test_contents_of_every_size_come_back(host: Host) -> None:
+def test_contents_of_every_size_come_back(services: Services) -> None:
     contents = [os.urandom(size) for size in SIZES]
     stored = [content_of(data) for data in contents]
-    host.files.stage(stored[3:])
+    services.files.stage(stored[3:])
     for _ in range(2):
-        host.files.put(db.session(), stored)
+        services.files.put(db.session(), stored)
         db.session.commit()
     assert db.session.scalar(sa.select(sa.func.count(Blob.sha256))) == len(SIZES)
     db.session.rollback()
     for data, content in zip(contents, stored, strict=True):
-        with host.files.open(content.sha256) as file:
+        with services.files.open(content.sha256) as file:
             assert file.read() == data
             middle = len(data) // 2
             file.seek(middle)
@@ -137,45 +137,45 @@ def test_contents_of_every_size_come_back(host: Host) -> None:
             file.seek(0)
             assert file.read(5) == data[:5]
     with pytest.raises(BlobMissing):
-        host.files.open("0" * 64)
+        services.files.open("0" * 64)
 
 
-def test_what_nothing_refers_to_is_removed_and_nothing_else(host: Host) -> None:
+def test_what_nothing_refers_to_is_removed_and_nothing_else(services: Services) -> None:
     kept, left = (content_of(os.urandom(2 * CHUNK_BYTES + 5)) for _ in range(2))
-    host.files.stage([kept, left])
+    services.files.stage([kept, left])
     row = refer(kept)
-    host.files.put(db.session(), [kept])
+    services.files.put(db.session(), [kept])
     db.session.commit()
-    assert collect(host) == 0
-    host.files.open(left.sha256).close()
-    assert collect(host, AT_ONCE) == 1
+    assert collect(services) == 0
+    services.files.open(left.sha256).close()
+    assert collect(services, AT_ONCE) == 1
     with pytest.raises(BlobMissing):
-        host.files.open(left.sha256)
-    assert host.files.content(kept.sha256, kept.size).read() == kept.read()
+        services.files.open(left.sha256)
+    assert services.files.content(kept.sha256, kept.size).read() == kept.read()
     db.session.delete(db.session.get_one(BucketFile, row.id))
     db.session.commit()
-    assert collect(host, AT_ONCE) == 1
+    assert collect(services, AT_ONCE) == 1
     assert db.session.scalar(sa.select(sa.func.count()).select_from(BlobChunk)) == 0
     db.session.rollback()
     # It can come again.
-    host.files.stage([kept])
-    assert host.files.content(kept.sha256, kept.size).read() == kept.read()
+    services.files.stage([kept])
+    assert services.files.content(kept.sha256, kept.size).read() == kept.read()
 
 
-def test_a_content_about_to_be_referred_to_is_not_removed(host: Host) -> None:
+def test_a_content_about_to_be_referred_to_is_not_removed(services: Services) -> None:
     """One who refers to an old content, and the one who would remove it, at the same moment."""
     content = content_of(os.urandom(CHUNK_BYTES + 1))
-    host.files.stage([content])
+    services.files.stage([content])
     old = sa.update(Blob).values(used_at=utcnow() - timedelta(days=30))
     with Session(db.engine) as session:
         session.execute(old)
         session.commit()
     refer(content)
-    host.files.put(db.session(), [content])
+    services.files.put(db.session(), [content])
     removed: list[Any] = []
 
     def remove() -> None:
-        removed.append(host.files.remove(content.sha256, Blob.used_at < utcnow() - timedelta(days=1)))
+        removed.append(services.files.remove(content.sha256, Blob.used_at < utcnow() - timedelta(days=1)))
 
     other = threading.Thread(target=remove)
     other.start()
@@ -185,30 +185,30 @@ def test_a_content_about_to_be_referred_to_is_not_removed(host: Host) -> None:
     db.session.commit()
     other.join(20)
     assert removed == [False]
-    assert collect(host, AT_ONCE) == 0
-    assert host.files.content(content.sha256, content.size).read() == content.read()
+    assert collect(services, AT_ONCE) == 0
+    assert services.files.content(content.sha256, content.size).read() == content.read()
 
 
-def test_bytes_that_were_lost_are_written_again(host: Host) -> None:
+def test_bytes_that_were_lost_are_written_again(services: Services) -> None:
     content = content_of(os.urandom(3 * CHUNK_BYTES))
-    host.files.stage([content])
+    services.files.stage([content])
     with Session(db.engine) as session:
-        host.files._erase(session, content.sha256)
+        services.files._erase(session, content.sha256)
         session.commit()
     with pytest.raises(BlobMissing):
-        host.files.open(content.sha256)
-    host.files.put(db.session(), [content])
+        services.files.open(content.sha256)
+    services.files.put(db.session(), [content])
     db.session.commit()
-    assert host.files.content(content.sha256, content.size).read() == content.read()
+    assert services.files.content(content.sha256, content.size).read() == content.read()
 
 
-def test_two_at_once_store_the_same(host: Host) -> None:
+def test_two_at_once_store_the_same(services: Services) -> None:
     content = content_of(os.urandom(6 * CHUNK_BYTES + 7))
     problems: list[BaseException] = []
 
     def stage() -> None:
         try:
-            host.files.stage([content])
+            services.files.stage([content])
         except BaseException as problem:  # noqa: BLE001 - told below
             problems.append(problem)
 
@@ -218,20 +218,20 @@ def test_two_at_once_store_the_same(host: Host) -> None:
     for thread in threads:
         thread.join()
     assert problems == []
-    assert host.files.content(content.sha256, content.size).read() == content.read()
+    assert services.files.content(content.sha256, content.size).read() == content.read()
 
 
 def test_left_overs_of_a_killed_process_are_removed(make_service: MakeService) -> None:
     service = make_service(DEFAULT_FILE_STORE="local_filesystem")
     make_realm(service, "ours")
-    folder = service.host.instance / "files" / "ab"
+    folder = service.services.instance / "files" / "ab"
     folder.mkdir(parents=True)
     (folder / "draft-1").write_bytes(b"half")
     with service.app.app_context():
-        collect(service.host)
+        collect(service.services)
         assert (folder / "draft-1").exists()
         os.utime(folder / "draft-1", (0, 0))
-        collect(service.host)
+        collect(service.services)
     assert not (folder / "draft-1").exists()
 
 

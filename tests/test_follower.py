@@ -29,7 +29,7 @@ QUICK = {"FOLLOW_SECONDS": "0.1"}
 @contextmanager
 def followed(service: Service) -> Iterator[Follower]:
     """A worker's thread in this process."""
-    thread = Follower(service.app, service.host)
+    thread = Follower(service.app, service.services)
     thread.start()
     yield thread
     thread.stop()

@@ -31,7 +31,7 @@ def command(service: Service, request_id: str, word: str) -> None:
 def sweep(service: Service, request_id: str) -> None:
     """Does what a worker does that the sweeper has woken."""
     with service.app.app_context():
-        pipeline.run_next(service.host, request_id)
+        pipeline.run_next(service.services, request_id)
 
 
 def elsewhere(act: Callable[[], None]) -> None:

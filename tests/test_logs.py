@@ -197,13 +197,13 @@ def test_secrets_are_known_after_the_key_was_rotated(make_service: MakeService, 
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url)
     space_id = published(service, secrets={"TOKEN": "s3cr3t-value"})
     hub.set_logs(NAME, "run", ["it is s3cr3t-value"])
-    new, old = "a new key of the tests, 0123456789 abcdef", service.host.settings.SECRET_KEY
+    new, old = "a new key of the tests, 0123456789 abcdef", service.services.settings.SECRET_KEY
     with service.app.app_context():
         assert key_rotation.rotate(Vault(new, old)) == 1
     # What this process still has is the old key: it shows nothing that it cannot clear of secrets.
     answer = logs_of(service, space_id)
     assert (answer.status_code, answer.json["code"]) == (500, "unreadable_secret")
-    service.host.vault._fernet = Vault(new)._fernet
+    service.services.vault._fernet = Vault(new)._fernet
     assert logs_of(service, space_id).json["data"][0]["text"] == "it is [secret]"
 
 

@@ -163,7 +163,7 @@ def test_routes_of_the_hub_have_no_names(path: str, route: str) -> None:
 def test_a_file_store_that_cannot_be_written_is_told_apart(make_service: MakeService) -> None:
     service = make_service(DEFAULT_FILE_STORE="local_filesystem")
     assert service.client.get("/health/ready").json["files"] == "ok"
-    folder = service.host.instance / "files"
+    folder = service.services.instance / "files"
     folder.rmdir()
     folder.write_text("no folder")
     answer = service.client.get("/health/ready")

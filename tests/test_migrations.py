@@ -20,8 +20,8 @@ from assembler_runner.core.database import Base, db
 from assembler_runner.core.settings import load
 from assembler_runner.files.content import content_of
 from assembler_runner.files.models import Blob
-from assembler_runner.host import current_host
 from assembler_runner.ops.migration_lock import is_at_newest
+from assembler_runner.services import current_services
 from assembler_runner.spaces.leases import limit_idle_transactions
 from assembler_runner.spaces.models import Space, SpaceRequest
 from tests.services import digest, mariadb_database, postgres_database, run_flask
@@ -178,7 +178,7 @@ def test_contents_come_back_as_they_were(app: Flask) -> None:
     flask(app, "db upgrade")
     contents = [b"", b"\0\xff" * 10, os.urandom(3 * 2**20), os.urandom(2**20)]
     by_digest = {digest(content): content for content in contents}
-    files = current_host().files
+    files = current_services().files
     for _ in range(2):
         files.put(db.session(), map(content_of, contents))
         db.session.commit()

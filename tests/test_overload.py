@@ -164,7 +164,7 @@ def test_a_file_store_that_cannot_be_written_leaves_nothing(
     assert (answer.status_code, answer.json["code"]) == (503, FileStoreUnavailable.code)
     assert answer.headers["Retry-After"] == "5"
     monkeypatch.undo()
-    files = [path for path in (service.host.instance / "files").rglob("*") if path.is_file()]
+    files = [path for path in (service.services.instance / "files").rglob("*") if path.is_file()]
     assert files == []
     with service.app.app_context():
         assert db.session.query(Blob).count() == 0
@@ -252,9 +252,9 @@ LIMIT = 100_000
 
 def post_too_much(url: str, announced: int) -> tuple[int, dict[str, Any], float]:
     """Announces a body, sends a little of it, and reads the answer."""
-    host, _, port = url.removeprefix("http://").partition(":")
+    services, _, port = url.removeprefix("http://").partition(":")
     begun = time.monotonic()
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((services, int(port)), timeout=30) as connection:
         head = f"POST /spaces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKENS[url]}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {announced}\r\n\r\n"
         connection.sendall(head.encode() + b"{" * 1000)

@@ -101,7 +101,7 @@ def test_broken_plugins_load_beside_the_bundled_ones(
 ) -> None:
     for name, (code, _) in BROKEN.items():
         write(tmp_path / "strange", name, code)
-    bundled = make_service().host.settings.PLUGIN_FOLDERS
+    bundled = make_service().services.settings.PLUGIN_FOLDERS
     caplog.clear()
     with caplog.at_level(logging.ERROR):
         service = make_service(PLUGIN_FOLDERS=f"{bundled}:{tmp_path / 'strange'}")
@@ -125,7 +125,7 @@ def test_broken_plugins_load_beside_the_bundled_ones(
 
 def test_a_hook_that_fails_later_is_told_and_stops_nothing(make_service: MakeService, tmp_path: Path) -> None:
     code = plugin("def check(self, tree, options):\n    raise RuntimeError('with a secret text')", name="late")
-    bundled = make_service().host.settings.PLUGIN_FOLDERS
+    bundled = make_service().services.settings.PLUGIN_FOLDERS
     service = make_service(PLUGIN_FOLDERS=f"{bundled}:{write(tmp_path / 'strange', 'late', code)}")
     answer = service.post("/spaces", {"space_type": "late", "files": {"a": "x"}})
     assert (answer.status_code, answer.json["code"]) == (500, "plugin_error")
@@ -224,7 +224,7 @@ def test_a_plugin_is_handed_no_secret(make_service: MakeService, tmp_path: Path)
     preview = service.post("/spaces/preview?content=true", body)
     assert preview.status_code == 200
     assert "Dockerfile" in preview.text
-    for secret in ("s3cret-value", token, service.host.settings.SECRET_KEY):
+    for secret in ("s3cret-value", token, service.services.settings.SECRET_KEY):
         assert secret not in preview.text
 
 

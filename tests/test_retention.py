@@ -65,8 +65,8 @@ def test_requests_that_came_to_nothing_go_with_their_space(service: Service) -> 
     assert service.get(f"/spaces/{cancelled['id']}").status_code == 404
     # What nothing refers to any more is collected; what was published can still be read.
     with service.app.app_context():
-        service.host.files.check()
-        collect(service.host, timedelta(0))
+        service.services.files.check()
+        collect(service.services, timedelta(0))
         left = set(db.session.scalars(sa.select(Blob.sha256)))
     assert {file["sha256"] for file in service.get(f"/requests/{published['id']}").json["files"]} <= left
 

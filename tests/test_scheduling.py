@@ -48,7 +48,7 @@ def order_of_work(service: Service) -> list[str]:
     with service.app.app_context():
         waiting = list(db.session.scalars(sa.select(SpaceRequest.id)))
         for request_id in waiting:
-            pipeline.run_next(service.host, request_id)
+            pipeline.run_next(service.services, request_id)
         rows = db.session.scalars(sa.select(SpaceRequest).order_by(SpaceRequest.started_at))
         return [row.space.name for row in rows]
 
@@ -153,7 +153,7 @@ def test_each_wake_up_does_one_piece_of_work(make_service: MakeService) -> None:
 
         def wake(request_id: str) -> None:
             with service.app.app_context():
-                pipeline.run_next(service.host, request_id)
+                pipeline.run_next(service.services, request_id)
 
         with ThreadPoolExecutor(60) as workers:
             list(workers.map(wake, ids))
@@ -274,7 +274,7 @@ def test_cleaning_up_is_repeated_until_it_is_done(hub_service: Service, hub: Sta
             )
             db.session.commit()
             for request_id in pipeline.take_due(60):
-                pipeline.run_next(hub_service.host, request_id)
+                pipeline.run_next(hub_service.services, request_id)
 
     sweep()
     assert hub.spaces() == ["alice/site"]

@@ -239,7 +239,7 @@ def test_a_local_space(service: Service) -> None:
     first = service.publish(name="site", files={"index.html": "<h1>1</h1>", "a/b.txt": "b"})
     request = service.change(first["space_id"], files={"index.html": "<h1>2</h1>", "a": "a file now"})
     assert request["status"] == "succeeded"
-    target = service.host.targets.find(service.space(first["space_id"])["realm_id"], "local")
+    target = service.services.targets.find(service.space(first["space_id"])["realm_id"], "local")
     assert isinstance(target, LocalTarget)
     stored = {file.path: target.read("admin", "site", file.path, None) for file in target.files("admin", "site", None)}
     assert {path: digest(content or b"") for path, content in stored.items()} == expected_tree(request)

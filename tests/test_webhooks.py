@@ -54,7 +54,7 @@ def send(service: Service, webhook_id: str) -> None:
         waiting = list(db.session.scalars(query))
         db.session.rollback()
         for delivery_id in waiting:
-            deliver(service.host, delivery_id)
+            deliver(service.services, delivery_id)
 
 
 def verified(secret: str, message: tuple[dict[str, str], bytes]) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def test_a_sender_that_died_is_replaced_when_its_time_is_over(service: Service, 
     with service.app.app_context():
         db.session.execute(sa.update(WebhookDelivery).values(owner="dead", attempts=1, due_at=time.time() + 60))
         db.session.commit()
-        assert deliver(service.host, row["id"]) is False
+        assert deliver(service.services, row["id"]) is False
     send(service, webhook["id"])
     assert deliveries(service, webhook["id"])[0]["status"] == "delivered"
 

@@ -27,7 +27,7 @@ from assembler_runner.api import (
 )
 from assembler_runner.api.json_body import register_error_handlers
 from assembler_runner.api.openapi import DocumentedApi
-from assembler_runner.host import EXTENSION
+from assembler_runner.services import EXTENSION
 
 TITLE = "Assembler"
 

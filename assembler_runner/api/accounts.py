@@ -8,7 +8,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, jsonify, make_response, request
 
-from assembler_runner.accounts import models as models
+from assembler_runner.accounts import models
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users
 from assembler_runner.accounts.grants import grants_of

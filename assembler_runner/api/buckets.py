@@ -17,9 +17,9 @@ from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_added, read_page
 from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.files.content import pieces_of
-from assembler_runner.host import current_host
 from assembler_runner.requests import buckets
 from assembler_runner.requests.buckets import BUCKET_FILES, BUCKETS
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("storage", __name__, url_prefix="/storage", description="Buckets: files that requests refer to.")
 
@@ -109,11 +109,11 @@ def upload_files(bucket_id: str) -> Response:
 
     One part a file, all or none. A name that is there already becomes another, newer file.
     """
-    account, host = current_account(), current_host()
+    account, services = current_account(), current_services()
     BUCKETS.find(account, bucket_id)
     with new_spool() as spool:
         parts = read_parts(spool)
-        rows = buckets.store(host, account, bucket_id, [(part.filename, part.content) for part in parts.files])
+        rows = buckets.store(services, account, bucket_id, [(part.filename, part.content) for part in parts.files])
     shown = BucketFileSchema(many=True, exclude=("bucket",)).dump(rows)
     meta = {"total": len(rows), "limit": len(rows), "offset": 0, "schema": {}}
     return make_response(jsonify({"data": shown, "meta": meta}), 201)
@@ -132,9 +132,9 @@ def stream_bucket(bucket_id: str) -> Response:
     Of files with one path all are in it, the newest last.
     """
     bucket = BUCKETS.find(current_account(), bucket_id)
-    host, name, files = current_host(), bucket.name, buckets.files_of(bucket.id)
+    services, name, files = current_services(), bucket.name, buckets.files_of(bucket.id)
     db.session.rollback()
-    return _attachment(_in_context(buckets.tar(host, files)), f"{name}.tar", "application/x-tar")
+    return _attachment(_in_context(buckets.tar(services, files)), f"{name}.tar", "application/x-tar")
 
 
 @blueprint.get("/bucket-files")
@@ -184,7 +184,7 @@ def stream_bucket_file(file_id: str) -> Response:
     row = BUCKET_FILES.find(current_account(), file_id)
     digest, name, size = row.hash, row.name, row.size
     db.session.rollback()
-    file = current_host().files.open(digest)
+    file = current_services().files.open(digest)
     response = _attachment(_in_context(pieces_of(file)), name, "application/octet-stream")
     response.call_on_close(file.close)
     response.headers["Content-Length"] = str(size)

@@ -15,10 +15,10 @@ from assembler_runner.api.schemas.spaces import RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.core.errors import Finding, InvalidRequest
-from assembler_runner.host import Host, current_host
 from assembler_runner.requests import bulk, commands, diff, move, submit, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
+from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhooks import webhooks
 
@@ -52,7 +52,7 @@ def command_spaces() -> dict[str, Any]:
     """
     wanted = load(BulkInput(), read_object())
     dry_run = bool(wanted["dry_run"])
-    return bulk.command(current_host(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
+    return bulk.command(current_services(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
 
 
 @blueprint.post("/spaces/<space_id>")
@@ -71,7 +71,7 @@ def update_space(space_id: str) -> Response:
         caller = _caller(body.canonical())
         answer = _known(caller)
         if answer is None:
-            answer = update.update(current_host(), caller, space, body.data, body.findings, _render_space)
+            answer = update.update(current_services(), caller, space, body.data, body.findings, _render_space)
     return _accepted(answer, answer["latest_request"]["id"])
 
 
@@ -92,15 +92,15 @@ def preview_change(space_id: str) -> dict[str, Any]:
     Takes the same body as POST /spaces/{id} and shows the tree it would publish, and the difference from what is
     published; nothing is stored or published.
     """
-    host, account = current_host(), current_account()
+    services, account = current_services(), current_account()
     space = submit.find_space(account, space_id)
     with space_body(_update) as body:
-        return _preview(host, Caller(account, _commits_named()), space, body)
+        return _preview(services, Caller(account, _commits_named()), space, body)
 
 
-def _preview(host: Host, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
+def _preview(services: Services, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
     live = newest_release(space, published=True)
-    planned = update.plan_update(host, caller, space, body.data, body.findings)
+    planned = update.plan_update(services, caller, space, body.data, body.findings)
     base = {"request_id": live.id, "commit_oid": space.commit_oid}
     if planned.prepared is None:
         rows = planned.base.files if planned.base else live.files
@@ -113,7 +113,7 @@ def _preview(host: Host, caller: Caller, space: Space, body: SpaceBody) -> dict[
         "findings": assembly.findings,
         "tree_digest": assembly.tree.digest,
         "base": base,
-        "diff": diff.diff(host, live, assembly.tree),
+        "diff": diff.diff(services, live, assembly.tree),
     }
 
 
@@ -127,7 +127,7 @@ def delete_space(space_id: str) -> Response:
     On its target, too; what still waits for it is cancelled. The Space stays here as a record, its name is free again.
     """
     space = submit.find_space(current_account(), space_id)
-    answer = commands.delete(current_host(), Caller(current_account()), space, _render_space)
+    answer = commands.delete(current_services(), Caller(current_account()), space, _render_space)
     return _accepted(answer, answer["latest_request"]["id"])
 
 
@@ -147,19 +147,19 @@ def command_space(space_id: str) -> Response:
     caller = _caller(json.dumps(body, sort_keys=True))
     answer = _known(caller)
     if answer is None:
-        answer = _command(current_host(), caller, space, load(SpaceCommandInput(), body))
+        answer = _command(current_services(), caller, space, load(SpaceCommandInput(), body))
     return _accepted(answer, answer["id"])
 
 
-def _command(host: Host, caller: Caller, space: Space, data: dict[str, Any]) -> Any:
-    problems = webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
+def _command(services: Services, caller: Caller, space: Space, data: dict[str, Any]) -> Any:
+    problems = webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     if problems:
         raise InvalidRequest(issues=problems)
     name = data["command"]
     act = {"rollback": commands.rollback, "move": move.move, "duplicate": move.duplicate}.get(name)
     if act is None:
-        return commands.command(host, caller, space, name, data, _request.dump)
-    return act(host, caller, space, data, _request.dump)
+        return commands.command(services, caller, space, name, data, _request.dump)
+    return act(services, caller, space, data, _request.dump)
 
 
 def _caller(canonical: str) -> Caller:

@@ -19,8 +19,8 @@ from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.core.database import db, endings
 from assembler_runner.core.errors import AssemblerError, InvalidJson
 from assembler_runner.files.content import Spool
-from assembler_runner.host import current_host
 from assembler_runner.requests import prepare, submit
+from assembler_runner.services import current_services
 from assembler_runner.spaces.models import FINISHED, Space, SpaceRequest
 
 blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
@@ -64,7 +64,7 @@ def docs() -> Response:
     Markdown, made from the running service.
     """
     types = sorted(
-        (describe(plugin) for plugin in current_host().registry.types()), key=lambda shown: _order(shown["name"])
+        (describe(plugin) for plugin in current_services().registry.types()), key=lambda shown: _order(shown["name"])
     )
     text = render_template(
         "docs.md",
@@ -72,7 +72,7 @@ def docs() -> Response:
         types=types,
         names=_type_names(),
         fields=_fields(),
-        wait=current_host().settings.CREATE_SPACE_WAIT,
+        wait=current_services().settings.CREATE_SPACE_WAIT,
         note=NOTE,
         dumps=json.dumps,
     )
@@ -97,7 +97,7 @@ def _refuse(body: Any) -> None:
     if not isinstance(body, dict):
         raise InvalidJson("Invalid JSON format", hint="Send a JSON object.")
     space_type = body.get("space_type", "gradio")
-    if not isinstance(space_type, str) or current_host().registry.get(space_type) is None:
+    if not isinstance(space_type, str) or current_services().registry.get(space_type) is None:
         raise _BadRequest(f"Invalid space_type. Must be one of {_type_names()}", hint="Use one of these names.")
     if not body.get("files") and not {"template", "archive"} & body.keys():
         raise _BadRequest("No files provided in JSON", hint='Put at least one file into files, e.g. {"app.py": "…"}.')
@@ -118,14 +118,14 @@ class _Failed(AssemblerError):
 
 
 def _submit(body: SpaceBody) -> tuple[str, str]:
-    host, account = current_host(), current_account()
-    prepared = prepare.prepare(host, account, body.data, body.findings)
-    answer = submit.submit(host, account, prepared, _space.dump)
+    services, account = current_services(), current_account()
+    prepared = prepare.prepare(services, account, body.data, body.findings)
+    answer = submit.submit(services, account, prepared, _space.dump)
     return answer["id"], answer["latest_request"]["id"]
 
 
 def _wait(space_id: str, request_id: str) -> Response:
-    deadline = time.monotonic() + current_host().settings.CREATE_SPACE_WAIT
+    deadline = time.monotonic() + current_services().settings.CREATE_SPACE_WAIT
     seen = 0
     while True:
         status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == request_id))
@@ -175,7 +175,7 @@ def _error(problem: AssemblerError, **more: Any) -> Response:
 
 
 def _type_names() -> list[str]:
-    return sorted((plugin.space_type for plugin in current_host().registry.types()), key=_order)
+    return sorted((plugin.space_type for plugin in current_services().registry.types()), key=_order)
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from assembler_runner.api.schemas.spaces import EventSchema
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
-from assembler_runner.host import current_host
+from assembler_runner.services import current_services
 from assembler_runner.spaces.models import FINISHED, Event
 
 EVENTS = Listing({"id": Event.id, "type": Event.type, "created_at": Event.created_at}, Event.id, default_sort="id")
@@ -84,7 +84,7 @@ def _number(name: str, default: str) -> float:
 def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ended: Callable[[], bool]) -> None:
     """Returns when there is an event, none will follow, or the time is over."""
     end = time.monotonic() + seconds
-    with current_host().feed.watch(space_id) as watch:
+    with current_services().feed.watch(space_id) as watch:
         last = 0
         while not watch.over:
             # Each look is a transaction of its own, or it would see the same again.
@@ -103,7 +103,7 @@ def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[
     chosen = _chosen(space_id, request_id)
     session_id = current_account().session_id
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
-    watching = current_host().feed.watch(space_id)
+    watching = current_services().feed.watch(space_id)
     # Entered here: that too many read is an answer, not the middle of a stream.
     watch = watching.__enter__()
 

@@ -29,7 +29,7 @@ from assembler_runner.core.errors import (
     InvalidRequest,
     TooLarge,
 )
-from assembler_runner.host import current_host
+from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def check_json_size(size: int) -> None:
     Raises:
         TooLarge: it is more than the service takes.
     """
-    most = current_host().settings.MAX_JSON_BYTES
+    most = current_services().settings.MAX_JSON_BYTES
     if size > most:
         raise TooLarge(
             f"JSON may have at most {most} bytes.",

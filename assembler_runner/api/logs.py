@@ -16,10 +16,10 @@ from assembler_runner.api.json_body import Blueprint, error_body, fails
 from assembler_runner.api.schemas.spaces import LogLineSchema, LogSchema
 from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
-from assembler_runner.host import current_host
 from assembler_runner.requests import submit
 from assembler_runner.runtime import logs
 from assembler_runner.runtime.causes.diagnosis import RUN
+from assembler_runner.services import current_services
 from assembler_runner.targets import LogLine
 
 blueprint = Blueprint(
@@ -69,8 +69,8 @@ def get_logs(space_id: str) -> Response:
     kind, tail = _asked()
     wanted = request.accept_mimetypes.best_match([JSON, TEXT, STREAM], JSON)
     if wanted == STREAM:
-        return _stream(logs.LiveLog(current_host(), space, kind, tail), _last_seen())
-    found = logs.read(current_host(), space, kind, tail)
+        return _stream(logs.LiveLog(current_services(), space, kind, tail), _last_seen())
+    found = logs.read(current_services(), space, kind, tail)
     if wanted == TEXT:
         text = "".join(f"{line.text}\n" for line in found.lines)
         return Response(text, mimetype=TEXT, headers={"Cache-Control": "no-store"})
@@ -102,7 +102,7 @@ def _last_seen() -> datetime | None:
 
 
 def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
-    session_id, feed = current_account().session_id, current_host().feed
+    session_id, feed = current_account().session_id, current_services().feed
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
 
     def allowed() -> bool:

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from assembler_runner.core.settings import Settings
-from assembler_runner.host import current_host
 from assembler_runner.requests import quotas
+from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def _add_rate_limits(response: Response) -> Response:
     # Only reads, and must not wait for those who write.
     g.read_only = True
     try:
-        found = quotas.standings(current_host().settings, account)
+        found = quotas.standings(current_services().settings, account)
     except SQLAlchemyError as problem:
         # What was done is done, and has to be told.
         log.warning("the hourly quotas could not be read: %s", type(problem).__name__)

@@ -18,10 +18,10 @@ from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.tree import SpaceFile, Tree
-from assembler_runner.host import current_host
 from assembler_runner.requests import prepare, submit
 from assembler_runner.requests.queries import read_requests, read_spaces
 from assembler_runner.runtime import probe
+from assembler_runner.services import current_services
 from assembler_runner.spaces.models import Space, SpaceRequest
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
@@ -55,10 +55,10 @@ def submit_space() -> Response:
     The request is stored and published by a worker; follow it at the address in Location. As a form: a part `body`
     with the JSON, a part with a file name for each file, or a part `archive` with a zip, tar, tar.gz or tar.zst file.
     """
-    host, account = current_host(), current_account()
+    services, account = current_services(), current_account()
     with space_body(_input) as body:
-        prepared = prepare.prepare(host, account, body.data, body.findings)
-        answer = submit.submit(host, account, prepared, _space.dump, idempotency(body.canonical()))
+        prepared = prepare.prepare(services, account, body.data, body.findings)
+        answer = submit.submit(services, account, prepared, _space.dump, idempotency(body.canonical()))
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
     return response
@@ -85,7 +85,7 @@ def preview_space() -> dict[str, Any]:
     Takes the same body as POST /spaces and shows the tree it would publish; nothing is stored or published.
     """
     with space_body(_input) as body:
-        assembly = prepare.prepare(current_host(), current_account(), body.data, body.findings).assembly
+        assembly = prepare.prepare(current_services(), current_account(), body.data, body.findings).assembly
         shown = preview_files(assembly.tree)
     return {"files": shown, "findings": assembly.findings, "tree_digest": assembly.tree.digest}
 
@@ -128,7 +128,7 @@ def get_space(space_id: str) -> Response:
     if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
         g.writes = True
         db.session.rollback()
-        probe.refresh(current_host(), space_id)
+        probe.refresh(current_services(), space_id)
         space = submit.find_space(current_account(), space_id)
     response: Response = jsonify(_space.dump(space))
     if space.commit_oid is not None:

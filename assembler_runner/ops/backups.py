@@ -31,8 +31,8 @@ from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.files.content import Content, pieces_of
 from assembler_runner.files.store import BlobMissing
-from assembler_runner.host import Host
 from assembler_runner.ops.retention import REFERENCES
+from assembler_runner.services import Services
 
 FORMAT = 1
 MANIFEST, TABLES, BLOBS, SPACES = "manifest.json", "tables/", "blobs/", "spaces/"
@@ -63,11 +63,11 @@ class Summary:
     spaces: int = 0
 
 
-def back_up(host: Host, engine: sa.Engine, path: Path) -> Summary:
+def back_up(services: Services, engine: sa.Engine, path: Path) -> Summary:
     """Writes a backup; the service may run meanwhile.
 
     Args:
-        host: the process.
+        services: what the process holds.
         engine: the database.
         path: the file, for its owner's eyes only; one that is there is replaced when the new one is complete.
     Returns:
@@ -80,9 +80,9 @@ def back_up(host: Host, engine: sa.Engine, path: Path) -> Summary:
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as archive:
-                contents, needed = _write_rows(host, engine, archive, summary)
-                _write_contents(host, contents, needed, archive, summary)
-                _write_spaces(host.instance / "spaces", archive, summary)
+                contents, needed = _write_rows(services, engine, archive, summary)
+                _write_contents(services, contents, needed, archive, summary)
+                _write_spaces(services.instance / "spaces", archive, summary)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
@@ -92,12 +92,12 @@ def back_up(host: Host, engine: sa.Engine, path: Path) -> Summary:
 
 
 def restore(
-    host: Host, engine: sa.Engine, path: Path, migrate: Callable[[str], None], *, other_key: bool = False
+    services: Services, engine: sa.Engine, path: Path, migrate: Callable[[str], None], *, other_key: bool = False
 ) -> Summary:
     """Fills an empty database, the file store and the folder of local Spaces from a backup.
 
     Args:
-        host: the process.
+        services: what the process holds.
         engine: the database; its tables are empty or not there.
         path: the backup.
         migrate: brings the database to a revision; `head` is the newest.
@@ -108,17 +108,17 @@ def restore(
         BackupError: it is no backup, is damaged or of a newer version, or there is something already.
     """
     summary = Summary()
-    _refuse_what_is_there(host, engine)
+    _refuse_what_is_there(services, engine)
     try:
         with tarfile.open(path, "r:gz") as archive:
             members = iter(archive)
             manifest = _read_manifest(archive, next(members, None))
             if not other_key:
-                _check_key(host, manifest)
+                _check_key(services, manifest)
             migrate(manifest["revision"])
             member = _read_rows(archive, members, engine, summary)
             migrate("head")
-            _read_files(host, archive, member, members, summary)
+            _read_files(services, archive, member, members, summary)
     except (tarfile.TarError, EOFError, OSError, ValueError, KeyError) as problem:
         raise BackupError(
             f"The backup cannot be read ({type(problem).__name__}).", hint="Use another one, with an empty database."
@@ -129,7 +129,7 @@ def restore(
 
 
 def _write_rows(
-    host: Host, engine: sa.Engine, archive: tarfile.TarFile, summary: Summary
+    services: Services, engine: sa.Engine, archive: tarfile.TarFile, summary: Summary
 ) -> tuple[dict[str, int], set[str]]:
     """Writes all rows of one moment; returns the contents there are (digest → size) and those that are named."""
     with tempfile.TemporaryDirectory() as folder, _snapshot(engine) as connection:
@@ -156,7 +156,7 @@ def _write_rows(
             "database": engine.dialect.name,
             "rows": summary.rows,
             "contents": len(contents),
-            "key": host.vault.seal({"probe": "backup"}),
+            "key": services.vault.seal({"probe": "backup"}),
         }
         _add_bytes(archive, MANIFEST, json.dumps(manifest, indent=1).encode())
         for name, file in files:
@@ -184,7 +184,7 @@ def _dump(connection: sa.Connection, table: sa.Table, file: Path) -> int:
 
 
 def _write_contents(
-    host: Host, contents: dict[str, int], needed: set[str], archive: tarfile.TarFile, summary: Summary
+    services: Services, contents: dict[str, int], needed: set[str], archive: tarfile.TarFile, summary: Summary
 ) -> None:
     if missing := needed - contents.keys():
         raise BackupError(f"{len(missing)} contents have no row, such as {min(missing)}.", hint="Repair it first.")
@@ -192,7 +192,7 @@ def _write_contents(
         header = tarfile.TarInfo(f"{BLOBS}{digest}")
         header.size = size
         try:
-            with host.files.open(digest) as file:
+            with services.files.open(digest) as file:
                 archive.addfile(header, file)
         except BlobMissing:
             if digest in needed:
@@ -217,7 +217,7 @@ def _write_spaces(folder: Path, archive: tarfile.TarFile, summary: Summary) -> N
         summary.spaces += 1
 
 
-def _refuse_what_is_there(host: Host, engine: sa.Engine) -> None:
+def _refuse_what_is_there(services: Services, engine: sa.Engine) -> None:
     tables = sa.MetaData()
     with engine.connect() as connection:
         tables.reflect(connection)
@@ -232,7 +232,7 @@ def _refuse_what_is_there(host: Host, engine: sa.Engine) -> None:
             f"The database is not empty: there are rows in {', '.join(full[:3])}.",
             hint="Name a new database, or drop everything in this one with: flask drop-db",
         )
-    spaces = host.instance / "spaces"
+    spaces = services.instance / "spaces"
     if spaces.is_dir() and any(spaces.iterdir()):
         raise BackupError(f"There are local Spaces in {spaces}.", hint="Name another folder with --instance.")
 
@@ -246,9 +246,9 @@ def _read_manifest(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> 
     return manifest
 
 
-def _check_key(host: Host, manifest: dict[str, Any]) -> None:
+def _check_key(services: Services, manifest: dict[str, Any]) -> None:
     try:
-        host.vault.open(manifest["key"])
+        services.vault.open(manifest["key"])
     except UnreadableSecret:
         raise BackupError(
             "SECRET_KEY is not that of the backup; Hub tokens and secrets of Spaces could not be read.",
@@ -283,7 +283,7 @@ def _read_rows(
 
 
 def _read_files(
-    host: Host,
+    services: Services,
     archive: tarfile.TarFile,
     member: tarfile.TarInfo | None,
     members: Iterator[tarfile.TarInfo],
@@ -292,17 +292,17 @@ def _read_files(
     while member is not None:
         if member.name.startswith(BLOBS):
             if not member.name.endswith(".gone"):
-                _read_content(host, archive, member)
+                _read_content(services, archive, member)
             summary.contents += 1
         elif member.name.startswith(SPACES) and member.isfile():
-            archive.extract(member, host.instance, filter="data")
+            archive.extract(member, services.instance, filter="data")
             summary.spaces += 1
         member = next(members, None)
 
 
-def _read_content(host: Host, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+def _read_content(services: Services, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     digest = hashlib.sha256()
-    with tempfile.NamedTemporaryFile(dir=host.instance) as file:
+    with tempfile.NamedTemporaryFile(dir=services.instance) as file:
         for piece in pieces_of(_open(archive, member)):  # type: ignore[arg-type]  # it reads as any file
             digest.update(piece)
             file.write(piece)
@@ -310,7 +310,7 @@ def _read_content(host: Host, archive: tarfile.TarFile, member: tarfile.TarInfo)
         name = member.name.removeprefix(BLOBS)
         if digest.hexdigest() != name:
             raise BackupError(f"The content {name} is damaged in the backup.", hint="Use another one.")
-        host.files.stage([Content(name, member.size, _opener(Path(file.name)))])
+        services.files.stage([Content(name, member.size, _opener(Path(file.name)))])
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:

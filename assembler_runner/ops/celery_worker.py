@@ -15,12 +15,12 @@ from assembler_runner.core import logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load, require_secrets
-from assembler_runner.host import EXTENSION, Host
 from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import metrics_page, pipeline
 from assembler_runner.publishing.tasks import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.runtime.poller import Follower
+from assembler_runner.services import EXTENSION, Services
 from assembler_runner.webhooks.delivery import WebhookSender
 
 try:
@@ -30,10 +30,10 @@ try:
 except SettingsError as problem:
     sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
 celery = flask_app.extensions["celery"]
-_host: Host = flask_app.extensions[EXTENSION]
+_services: Services = flask_app.extensions[EXTENSION]
 _alive_file = Path(_settings.ALIVE_FILE) if _settings.ALIVE_FILE else None
 _sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[look_after_expiry], hourly=[clean_up])
-_follower = Follower(flask_app, _host)
+_follower = Follower(flask_app, _services)
 _webhooks = WebhookSender(flask_app)
 
 _stopping = threading.Event()
@@ -78,7 +78,7 @@ def _end_in_time() -> None:
 
 
 def _hand_back(seconds: float) -> bool:
-    left = _host.leases.drain(seconds)
+    left = _services.leases.drain(seconds)
     if left:
         with flask_app.app_context():
             pipeline.hand_back(left)

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.app import MIGRATIONS
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.host import Host
 from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import QUEUED, SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 
@@ -38,11 +38,11 @@ class Found:
     hint: str | None = None
 
 
-def examine(host: Host, engine: sa.Engine) -> Iterator[Found]:
+def examine(services: Services, engine: sa.Engine) -> Iterator[Found]:
     """Looks at one part after the other.
 
     Args:
-        host: the process.
+        services: what the process holds.
         engine: the database.
     """
     yield Found("settings", "ok", "they are valid")
@@ -51,10 +51,10 @@ def examine(host: Host, engine: sa.Engine) -> Iterator[Found]:
     if database.outcome != "error":
         yield _migrations(engine)
         yield _queue(engine)
-        yield _asked("file store", host.files.check, host.settings.DEFAULT_FILE_STORE)
-    yield from _broker(host)
-    yield from _plugins(host)
-    yield _hub(host)
+        yield _asked("file store", services.files.check, services.settings.DEFAULT_FILE_STORE)
+    yield from _broker(services)
+    yield from _plugins(services)
+    yield _hub(services)
 
 
 def _database(engine: sa.Engine) -> Found:
@@ -105,11 +105,11 @@ def _asked(part: str, check: Callable[[], None], fine: str) -> Found:
     return Found(part, "ok", fine)
 
 
-def _broker(host: Host) -> Iterator[Found]:
-    if host.settings.BROKER_URL.startswith("memory:"):
+def _broker(services: Services) -> Iterator[Found]:
+    if services.settings.BROKER_URL.startswith("memory:"):
         yield Found("broker", "ok", "in the process of assembler serve, with its worker")
         return
-    kind = host.settings.BROKER_URL.partition(":")[0]
+    kind = services.settings.BROKER_URL.partition(":")[0]
     if not broker_answers():
         yield Found("broker", "error", f"{kind} does not answer", "Check BROKER_URL, and that the broker runs.")
         return
@@ -121,23 +121,23 @@ def _broker(host: Host) -> Iterator[Found]:
         yield Found("workers", "error", "none answers", hint)
 
 
-def _plugins(host: Host) -> Iterator[Found]:
-    broken = [record for record in host.registry.records if record.error]
+def _plugins(services: Services) -> Iterator[Found]:
+    broken = [record for record in services.registry.records if record.error]
     for record in broken:
         yield Found("plugins", "error", f"{record.name}: {record.error}", "Correct it, or take it out of the folder.")
-    types = sorted(plugin.space_type for plugin in host.registry.types())
+    types = sorted(plugin.space_type for plugin in services.registry.types())
     if not types:
         yield Found("plugins", "error", "there is no Space type", "Check PLUGIN_FOLDERS and GIT_PLUGINS.")
     elif not broken:
         yield Found("plugins", "ok", ", ".join(types))
 
 
-def _hub(host: Host) -> Found:
-    settings = host.settings
+def _hub(services: Services) -> Found:
+    settings = services.settings
     if not settings.HF_TOKEN:
         return Found("hub", "ok", "HF_TOKEN is not set: master publishes locally, or with a token of its own")
     target = HuggingFaceTarget(
-        settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT, host.instance / "outgoing"
+        settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT, services.instance / "outgoing"
     )
     try:
         account = target.whoami()

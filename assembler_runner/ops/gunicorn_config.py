@@ -34,7 +34,7 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Lets readers of streams go when the process is told to stop; they would hold it until its time is over."""
-    from assembler_runner.host import EXTENSION
+    from assembler_runner.services import EXTENSION
 
     stop = signal.getsignal(signal.SIGTERM)
 

@@ -21,7 +21,7 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.files.bucket_models import BucketFile
 from assembler_runner.files.models import Blob
 from assembler_runner.files.store import UNUSED_AFTER
-from assembler_runner.host import Host, current_host
+from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.spaces.models import CANCELLED, FAILED, FINISHED, Event, RequestFile, Space, SpaceRequest
 from assembler_runner.webhooks.models import PENDING, WebhookDelivery
@@ -37,9 +37,9 @@ _GONE = (DELETED, FAILED, CANCELLED)
 
 def clean_up() -> None:
     """Removes everything that need not be kept any longer."""
-    host = current_host()
-    remove_old(host.settings)
-    collect(host)
+    services = current_services()
+    remove_old(services.settings)
+    collect(services)
 
 
 def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
@@ -122,11 +122,11 @@ def _delete(model: Any, condition: sa.ColumnElement[bool]) -> None:
     db.session.execute(sa.delete(model).where(condition), execution_options={"synchronize_session": False})
 
 
-def collect(host: Host, unused_for: timedelta = UNUSED_AFTER) -> int:
+def collect(services: Services, unused_for: timedelta = UNUSED_AFTER) -> int:
     """Removes what nothing refers to and what was not about to be referred to for a while.
 
     Args:
-        host: the process.
+        services: what the process holds.
         unused_for: how long it must not have been in use; what is still arriving must be younger.
     Returns:
         How many contents were removed.
@@ -138,8 +138,8 @@ def collect(host: Host, unused_for: timedelta = UNUSED_AFTER) -> int:
     )
     found = list(db.session.scalars(sa.select(Blob.sha256).where(unused).limit(CONTENTS_AT_ONCE)))
     db.session.rollback()
-    removed = sum(host.files.remove(digest, unused) for digest in found)
-    host.files.remove_left_overs(before)
+    removed = sum(services.files.remove(digest, unused) for digest in found)
+    services.files.remove_left_overs(before)
     if removed:
         log.info("%d contents that nothing refers to were removed", removed)
     return removed

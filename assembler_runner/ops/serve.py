@@ -28,7 +28,6 @@ from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError, TooLarge
 from assembler_runner.core.settings import Settings, load
-from assembler_runner.host import EXTENSION, Host
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.migration_lock import is_at_newest
 from assembler_runner.ops.retention import clean_up
@@ -38,6 +37,7 @@ from assembler_runner.publishing.tasks import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.poller import Follower
+from assembler_runner.services import EXTENSION, Services
 from assembler_runner.webhooks.delivery import WebhookSender
 
 log = logging.getLogger(__name__)
@@ -97,8 +97,8 @@ def serve(host: str, port: int, instance: Path) -> None:
 
 
 def _drain(app: Flask) -> None:
-    host: Host = app.extensions[EXTENSION]
-    left = host.leases.drain(host.settings.DRAIN_SECONDS)
+    services: Services = app.extensions[EXTENSION]
+    left = services.leases.drain(services.settings.DRAIN_SECONDS)
     if left:
         with app.app_context():
             pipeline.hand_back(left)

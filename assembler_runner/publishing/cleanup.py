@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import database_now, db, new_id, utcnow
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
-from assembler_runner.host import Host
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions import HAPPENED
 from assembler_runner.publishing.job import Job, LeaseLost
+from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import CREATING, set_state
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, Space, SpaceRequest
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 2.0, 600.0
 
 
-def clean_up(host: Host, request_id: str) -> None:
+def clean_up(services: Services, request_id: str) -> None:
     """Deals with what a failed or cancelled request left, if something is left and it is time.
 
     Args:
-        host: the process.
+        services: what the process holds.
         request_id: the request.
     """
     owner = new_id()
@@ -42,12 +42,12 @@ def clean_up(host: Host, request_id: str) -> None:
     claimed = _update(
         due & (SpaceRequest.cleanup_due_at <= database_now()),
         cleanup_owner=owner,
-        cleanup_due_at=database_now() + host.leases.seconds,
+        cleanup_due_at=database_now() + services.leases.seconds,
     )
     db.session.commit()
     if not claimed:
         return
-    job = jobs.load(host, request_id, owner)
+    job = jobs.load(services, request_id, owner)
     try:
         event, message = _compensate(job)
     except LeaseLost:
@@ -85,7 +85,7 @@ def _compensate(job: Job) -> tuple[str | None, str]:
         if len(commits) > target.initial_commits:
             return "kept", f"The Space {shown} has content and was left as it is."
         # Whoever has taken this over may have come to its end, and the caller may have tried again.
-        if not _update(_mine(job), cleanup_due_at=database_now() + job.host.leases.seconds):
+        if not _update(_mine(job), cleanup_due_at=database_now() + job.services.leases.seconds):
             raise LeaseLost
         db.session.commit()
         return _act(job, target, space, shown)
@@ -158,7 +158,7 @@ def _seconds_of_doubt(job: Job) -> float:
     """Returns how long a call without an answer may still be on its way; 0 if there is none."""
     if job.finished_at is None or (job.action in MAKING and job.space is not None and job.attempts == 1):
         return 0.0
-    settled_at = job.finished_at + timedelta(seconds=2 * job.host.settings.HUB_TIMEOUT)
+    settled_at = job.finished_at + timedelta(seconds=2 * job.services.settings.HUB_TIMEOUT)
     return max(0.0, (settled_at - utcnow()).total_seconds())
 
 

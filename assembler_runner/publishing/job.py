@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from assembler_runner.core.database import commit_lightly, database_now, db, reading, utcnow
 from assembler_runner.core.errors import Conflict, NameTaken
 from assembler_runner.core.vault import UnreadableSecret
-from assembler_runner.host import Host
+from assembler_runner.services import Services
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import REQUESTS, RUNNING, SPACES, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space, move_to
@@ -39,7 +39,7 @@ class Job:
     """A claimed request, read once; no row is kept open while the target is asked.
 
     Args:
-        host: the process.
+        services: what the process holds.
         request_id: the request.
         owner: the claim.
         space_id: its Space.
@@ -64,7 +64,7 @@ class Job:
         steps_done: the steps that are known to be done; grows as the job goes on.
     """
 
-    host: Host
+    services: Services
     request_id: str
     owner: str
     space_id: str
@@ -107,7 +107,7 @@ class Job:
         Raises:
             UnreadableSecret: the secrets were sealed with another key.
         """
-        return self.host.vault.open(self.sealed_secrets) if self.sealed_secrets else {}
+        return self.services.vault.open(self.sealed_secrets) if self.sealed_secrets else {}
 
     def published(self) -> PublishedSpace:
         """Returns the Space on its target.
@@ -135,7 +135,7 @@ class Job:
 
 
 @reading()
-def load(host: Host, request_id: str, owner: str) -> Job:
+def load(services: Services, request_id: str, owner: str) -> Job:
     """Reads a claimed request."""
     request, space = db.session.execute(_BOTH, {"request_id": request_id}).one()
     environment = request.environment or {}
@@ -143,11 +143,11 @@ def load(host: Host, request_id: str, owner: str) -> Job:
     if space.created_on_target and space.namespace is not None and space.url is not None:
         published = PublishedSpace(space.namespace, space.name, space.url)
     job = Job(
-        host=host,
+        services=services,
         request_id=request_id,
         owner=owner,
         space_id=space.id,
-        target=_target_of(host, space),
+        target=_target_of(services, space),
         spec=SpaceSpec(
             namespace=space.namespace,
             name=space.name,
@@ -179,9 +179,9 @@ def load(host: Host, request_id: str, owner: str) -> Job:
     return job
 
 
-def _target_of(host: Host, space: Space) -> Target | None:
+def _target_of(services: Services, space: Space) -> Target | None:
     try:
-        return host.targets.find(space.realm_id, space.target)
+        return services.targets.find(space.realm_id, space.target)
     except UnreadableSecret:
         log.error("the Hub token of realm %s cannot be read: SECRET_KEY has changed", space.realm_id)
         return None
@@ -211,7 +211,7 @@ def write(
     """
     if space or event:
         hold_space(db.session(), job.space_id)
-    claim = {"claimed": job.request_id, "claimant": job.owner, "lease": job.host.leases.seconds}
+    claim = {"claimed": job.request_id, "claimant": job.owner, "lease": job.services.leases.seconds}
     written = db.session.execute(_HELD_AND_WANTED if unless_cancelled else _HELD, claim | values)
     if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
         db.session.rollback()

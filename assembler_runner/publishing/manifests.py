@@ -38,7 +38,7 @@ def manifest(request_id: str) -> dict[str, RequestFile]:
 def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
     """Returns files with their contents: in memory where all together are small, else by reference."""
     sizes = {row.sha256: row.size for row in rows.values()}
-    store = job.host.files
+    store = job.services.files
     small = max(sizes.values(), default=0) <= CHUNK_BYTES and sum(sizes.values()) <= SMALL_BYTES
     held = store.read_small(db.session(), sizes) if small else {}
     sources = {digest: held[digest] if small else store.content(digest, size) for digest, size in sizes.items()}
@@ -69,7 +69,7 @@ def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Co
         LeaseLost: the claim does not hold any more.
     """
     digest = read_files(job, rows).digest
-    job.host.files.put(db.session(), contents)
+    job.services.files.put(db.session(), contents)
     db.session.execute(sa.delete(RequestFile).where(RequestFile.request_id == job.request_id))
     copies = copy_rows(rows)
     for row in copies:

@@ -18,13 +18,13 @@ from assembler_runner.core import metrics, tracing
 from assembler_runner.core.database import commit_lightly, database_now, db, new_id, plain, utcnow
 from assembler_runner.core.errors import AssemblerError, RateLimited
 from assembler_runner.core.request_ids import call_id, space_request_id, working_on
-from assembler_runner.host import Host
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.publishing.cleanup import clean_up, leave_to_clean_up
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
 from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.runtime import watches
+from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import DELETED, set_state
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import (
@@ -76,11 +76,11 @@ _OVERTAKEN = sa.select(sa.func.count()).where(
 )
 
 
-def run_next(host: Host, woken_for: str) -> str | None:
+def run_next(services: Services, woken_for: str) -> str | None:
     """Does the work whose turn it is; every wake-up does one piece.
 
     Args:
-        host: the process.
+        services: what the process holds.
         woken_for: the request that the wake-up names. It comes first if its worker has gone silent, or if something is
             to be cleaned up after it; else the request whose turn it is.
     Returns:
@@ -89,13 +89,13 @@ def run_next(host: Host, woken_for: str) -> str | None:
     status = db.session.scalar(_STATUS, {"request_id": woken_for})
     if status in (FAILED, CANCELLED):
         db.session.rollback()
-        clean_up(host, woken_for)
+        clean_up(services, woken_for)
     first = [woken_for] if status == RUNNING else []
     waiting = [*first, *next_requests(db.session(), 1)]
-    while waiting and not host.leases.draining:
+    while waiting and not services.leases.draining:
         # The first claim goes on in the transaction that has looked.
         for request_id in waiting:
-            if run(host, request_id):
+            if run(services, request_id):
                 return successor(request_id)
         # Others were faster. A wake-up that does nothing would leave one waiting, and of many who look again at the
         # same time each begins with another one.
@@ -112,26 +112,26 @@ def successor(request_id: str) -> str | None:
     return None if found == request_id else found
 
 
-def run(host: Host, request_id: str) -> bool:
+def run(services: Services, request_id: str) -> bool:
     """Runs one request to its end, or back into the queue.
 
     Args:
-        host: the process.
+        services: what the process holds.
         request_id: the request; one that is not there, not due or held by another worker is left alone.
     Returns:
         Whether it was taken up.
     """
-    if host.leases.draining:
+    if services.leases.draining:
         return False
-    owner = claim(request_id, host.leases.seconds)
+    owner = claim(request_id, services.leases.seconds)
     if owner is None:
         return False
     # The call is known of the request that the message named; whose turn it is may be another one.
     call = call_id.get() if space_request_id.get() == request_id else None
-    with host.leases.hold(request_id, owner), working_on(request_id, call), metrics.attempt() as outcomes:
+    with services.leases.hold(request_id, owner), working_on(request_id, call), metrics.attempt() as outcomes:
         try:
             with tracing.span("publish", "consumer") as entered:
-                outcomes.append(_work(jobs.load(host, request_id, owner)))
+                outcomes.append(_work(jobs.load(services, request_id, owner)))
                 seen = {"assembler.space_request_id": request_id, "assembler.outcome": outcomes[-1]}
                 tracing.describe(entered, "publish", **seen)
         except LeaseLost:
@@ -259,7 +259,7 @@ def _succeed(job: Job, done: Done) -> None:
             return
         oid = None if done.request.get("unchanged") else done.request.get("commit_oid")
         watches.start(
-            job.host, db.session(), job.space_id, oid, target=job.usable_target(), state=done.state, secrets=secrets
+            job.services, db.session(), job.space_id, oid, target=job.usable_target(), state=done.state, secrets=secrets
         )
 
     if jobs.finish(job, SUCCEEDED, event=done.event, then=follow, **values):
@@ -275,7 +275,7 @@ def _settle(job: Job, problem: AssemblerError) -> str:
     """Back into the queue where a repeat can help, else to the end with what is known."""
     errors = job.errors + (0 if isinstance(problem, RateLimited) else 1)
     young = utcnow() - job.accepted_at < jobs.GIVE_UP_AFTER
-    if problem.retryable and errors < job.host.settings.MAX_ERRORS and young:
+    if problem.retryable and errors < job.services.settings.MAX_ERRORS and young:
         _requeue(job, problem, errors)
         return "retrying"
     log.info("request %s failed: %s", job.request_id, problem.code)
@@ -330,4 +330,4 @@ def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> 
             set_state(db.session(), job.space_id, status)
 
     if jobs.finish(job, status, space=space, then=tell, error=error, **due, **values) and due:
-        clean_up(job.host, job.request_id)
+        clean_up(job.services, job.request_id)

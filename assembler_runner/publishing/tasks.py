@@ -16,8 +16,8 @@ from flask import Flask
 from assembler_runner.core import tracing
 from assembler_runner.core.database import db
 from assembler_runner.core.request_ids import HEADER, call_id, working_on
-from assembler_runner.host import current_host
 from assembler_runner.publishing import pipeline
+from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def run_request(self: Any, request_id: str) -> None:
     # Where Celery runs a task without a message, it leaves the headers where they are.
     sent = {**(self.request.headers or {}), **vars(self.request)}
     with working_on(request_id, sent.get(HEADER)), tracing.span("run_request", "consumer", sent):
-        following = pipeline.run_next(current_host(), request_id)
+        following = pipeline.run_next(current_services(), request_id)
     if following:
         wakeups.send(following)
 
@@ -164,6 +164,6 @@ class Sweeper(threading.Thread):
                 return
             try:
                 with self._app.app_context():
-                    pipeline.run_next(current_host(), request_id)
+                    pipeline.run_next(current_services(), request_id)
             except Exception as problem:  # noqa: BLE001 - the sweeper comes again
                 log.warning("request %s could not be taken up: %s", request_id, type(problem).__name__)

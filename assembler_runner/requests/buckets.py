@@ -16,8 +16,8 @@ from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.files.content import Content, pieces_of
 from assembler_runner.files.paths import check_path
-from assembler_runner.host import Host
 from assembler_runner.requests import quotas
+from assembler_runner.services import Services
 
 TAR_BLOCK = 512
 _ANY_FOLDER = ("reserved_path",)
@@ -62,11 +62,11 @@ def check_names(paths: Iterable[str]) -> None:
         raise InvalidRequest(issues=findings)
 
 
-def store(host: Host, account: Account, bucket_id: str, files: list[tuple[str, Content]]) -> list[BucketFile]:
+def store(services: Services, account: Account, bucket_id: str, files: list[tuple[str, Content]]) -> list[BucketFile]:
     """Puts files into a bucket: all of them or none.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who is calling.
         bucket_id: the bucket.
         files: path and content of each.
@@ -84,15 +84,15 @@ def store(host: Host, account: Account, bucket_id: str, files: list[tuple[str, C
     check_names(path for path, _ in files)
     contents = [content for _, content in files]
     size = sum(content.size for content in contents)
-    quotas.check_bytes(host.settings, account, size)
+    quotas.check_bytes(services.settings, account, size)
     # No transaction is open while bytes are moved.
     db.session.rollback()
-    host.files.stage(contents)
+    services.files.stage(contents)
     bucket = BUCKETS.find(account, bucket_id)
-    quotas.check_bytes(host.settings, account, size)
+    quotas.check_bytes(services.settings, account, size)
     rows = [_row(account, bucket, path, content) for path, content in files]
     db.session.add_all(rows)
-    host.files.put(db.session(), contents)
+    services.files.put(db.session(), contents)
     db.session.flush()
     for row in rows:
         audit.record(account, "create", "bucket file", row.id, row.name, row.realm_id, bucket_id=bucket.id)
@@ -107,18 +107,18 @@ def files_of(bucket_id: str) -> list[Mapping[str, Any]]:
     return [dict(row._mapping) for row in rows]
 
 
-def tar(host: Host, files: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+def tar(services: Services, files: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """Makes a tar file piece by piece.
 
     Args:
-        host: the process.
+        services: what the process holds.
         files: see :func:`files_of`; of two with one path both are in it, and unpacking leaves the later one.
     """
     for file in files:
         entry = tarfile.TarInfo(file["path"])
         entry.size, entry.mtime, entry.mode = file["size"], int(file["created_at"].timestamp()), 0o644
         yield entry.tobuf(tarfile.PAX_FORMAT)
-        with host.files.open(file["hash"]) as content:
+        with services.files.open(file["hash"]) as content:
             yield from pieces_of(content)
         yield b"\0" * (-file["size"] % TAR_BLOCK)
     yield b"\0" * (2 * TAR_BLOCK)

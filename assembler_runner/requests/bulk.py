@@ -11,20 +11,22 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.listing import filtered
-from assembler_runner.host import Host
 from assembler_runner.requests.commands import Caller, add_command, add_deletion
 from assembler_runner.requests.queries import SPACES
 from assembler_runner.requests.submit import accept
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
 
 AT_ONCE = 1000
 
 
-def command(host: Host, account: Account, name: str, wanted: Mapping[str, str], *, dry_run: bool) -> dict[str, Any]:
+def command(
+    services: Services, account: Account, name: str, wanted: Mapping[str, str], *, dry_run: bool
+) -> dict[str, Any]:
     """Accepts a command for every Space that a filter finds, each in a request of its own.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who is calling; only Spaces of its realm are found.
         name: delete, restart, factory_rebuild, pause or wake.
         wanted: the filter, as in a list: field → operator and value.
@@ -48,7 +50,7 @@ def command(host: Host, account: Account, name: str, wanted: Mapping[str, str], 
     for space_id, space_name in ids:
         shown: dict[str, Any] = {"id": space_id, "name": space_name}
         try:
-            request_id = _one(host, account, name, space_id, dry_run=dry_run)
+            request_id = _one(services, account, name, space_id, dry_run=dry_run)
         except AssemblerError as problem:
             db.session.rollback()
             result["refused"].append({**shown, "code": problem.code, "message": problem.message})
@@ -57,10 +59,10 @@ def command(host: Host, account: Account, name: str, wanted: Mapping[str, str], 
     return {**result, "left": max(0, total - len(ids))}
 
 
-def _one(host: Host, account: Account, name: str, space_id: str, *, dry_run: bool) -> str | None:
+def _one(services: Services, account: Account, name: str, space_id: str, *, dry_run: bool) -> str | None:
     space = db.session.get_one(Space, space_id)
     add: Callable[[], SpaceRequest] = lambda: (  # noqa: E731 - one of two calls
-        add_deletion(host, account, space) if name == "delete" else add_command(host, account, space, name, {})
+        add_deletion(services, account, space) if name == "delete" else add_command(services, account, space, name, {})
     )
     if dry_run:
         add()

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict
-from assembler_runner.host import Host
 from assembler_runner.publishing.manifests import copy_rows
 from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.cancel_retry import stop
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import Idempotency, accept, add_request, find_request
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
 
@@ -43,7 +43,7 @@ class Caller:
     idempotency: Idempotency | None = None
 
 
-def rollback(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
     """Accepts the return to an earlier release: the same tree, files that came later deleted.
 
     Raises:
@@ -71,13 +71,15 @@ def rollback(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], 
 
     def store() -> tuple[SpaceRequest, Any]:
         values = same_tree(release)
-        request = add_change(host, caller, space, "rollback", callback=data, **values, change=change, environment={})
+        request = add_change(
+            services, caller, space, "rollback", callback=data, **values, change=change, environment={}
+        )
         return request, render(request)
 
     return accept(caller.account, store, caller.idempotency)
 
 
-def delete(host: Host, caller: Caller, space: Space, render: Render) -> Any:
+def delete(services: Services, caller: Caller, space: Space, render: Render) -> Any:
     """Accepts the deletion of a Space, on its target, too; what waits for it is cancelled.
 
     Raises:
@@ -85,13 +87,13 @@ def delete(host: Host, caller: Caller, space: Space, render: Render) -> Any:
     """
 
     def store() -> tuple[SpaceRequest, Any]:
-        request = add_deletion(host, caller.account, space)
+        request = add_deletion(services, caller.account, space)
         return request, render(request)
 
     return accept(caller.account, store, caller.idempotency)
 
 
-def add_deletion(host: Host, account: Account, space: Space) -> SpaceRequest:
+def add_deletion(services: Services, account: Account, space: Space) -> SpaceRequest:
     """Adds the request that deletes a Space, or returns the one that is under way; the caller commits.
 
     Raises:
@@ -109,10 +111,12 @@ def add_deletion(host: Host, account: Account, space: Space) -> SpaceRequest:
     for request in list(db.session.scalars(waiting)):
         stop(request)
     latest = space.latest_request
-    return add_request(host, account, space, "delete", **same_kind(latest))
+    return add_request(services, account, space, "delete", **same_kind(latest))
 
 
-def command(host: Host, caller: Caller, space: Space, name: str, data: Mapping[str, Any], render: Render) -> Any:
+def command(
+    services: Services, caller: Caller, space: Space, name: str, data: Mapping[str, Any], render: Render
+) -> Any:
     """Accepts a command for what a Space runs on: restart, factory_rebuild, pause, wake or hardware.
 
     Raises:
@@ -120,13 +124,13 @@ def command(host: Host, caller: Caller, space: Space, name: str, data: Mapping[s
     """
 
     def store() -> tuple[SpaceRequest, Any]:
-        request = add_command(host, caller.account, space, name, data)
+        request = add_command(services, caller.account, space, name, data)
         return request, render(request)
 
     return accept(caller.account, store, caller.idempotency)
 
 
-def add_command(host: Host, account: Account, space: Space, name: str, data: Mapping[str, Any]) -> SpaceRequest:
+def add_command(services: Services, account: Account, space: Space, name: str, data: Mapping[str, Any]) -> SpaceRequest:
     """Adds the request of a command; the caller commits; see :func:`command`."""
     refuse_deleted(space)
     base = newest_release(space)
@@ -142,14 +146,14 @@ def add_command(host: Host, account: Account, space: Space, name: str, data: Map
         )
     environment = {key: data[key] for key in ("hardware", "sleep_time") if key in data}
     values = same_kind(base)
-    return add_change(host, Caller(account), space, name, callback=data, **values, environment=environment)
+    return add_change(services, Caller(account), space, name, callback=data, **values, environment=environment)
 
 
-def add_change(host: Host, caller: Caller, space: Space, action: str, **values: Any) -> SpaceRequest:
+def add_change(services: Services, caller: Caller, space: Space, action: str, **values: Any) -> SpaceRequest:
     """Adds a request, if the quotas allow it; the caller commits; see :func:`add_request`."""
     size = sum(row.size for row in values.get("files") or ())
-    quotas.check(host.settings, caller.account, spaces=0, size=size)
-    return add_request(host, caller.account, space, action, **values)
+    quotas.check(services.settings, caller.account, spaces=0, size=size)
+    return add_request(services, caller.account, space, action, **values)
 
 
 def same_kind(request: SpaceRequest) -> dict[str, Any]:

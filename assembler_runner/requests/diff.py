@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assembler_runner.files.tree import Tree
-from assembler_runner.host import Host
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import SpaceRequest
 
 MAX_TEXT_BYTES = 200_000
@@ -33,11 +33,11 @@ class FileDiff:
         return {"path": self.path, "diff": self.diff}
 
 
-def diff(host: Host, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
+def diff(services: Services, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
     """Compares a tree with a published release.
 
     Args:
-        host: the process.
+        services: what the process holds.
         live: the release.
         tree: the tree that would take its place.
     Returns:
@@ -49,7 +49,7 @@ def diff(host: Host, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
     for path in sorted(before.keys() | tree.keys()):
         if path in before and path in tree and before[path].sha256 == tree[path].sha256:
             continue
-        old = _old_text(host, before[path].sha256, before[path].size) if path in before else ""
+        old = _old_text(services, before[path].sha256, before[path].size) if path in before else ""
         new = _text(tree[path].content) if path in tree and tree[path].size <= MAX_TEXT_BYTES else None
         text = _unified(path, old, "" if path not in tree else new)
         if text is not None and len(text) > left:
@@ -60,8 +60,8 @@ def diff(host: Host, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
     return found
 
 
-def _old_text(host: Host, digest: str, size: int) -> str | None:
-    return _text(host.files.content(digest, size).read()) if size <= MAX_TEXT_BYTES else None
+def _old_text(services: Services, digest: str, size: int) -> str | None:
+    return _text(services.files.content(digest, size).read()) if size <= MAX_TEXT_BYTES else None
 
 
 def _text(content: bytes) -> str | None:

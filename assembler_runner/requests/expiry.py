@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import Conflict
-from assembler_runner.host import current_host
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import releases
 from assembler_runner.requests.commands import add_deletion
+from assembler_runner.services import current_services
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
@@ -69,7 +69,7 @@ def _delete(space: Space, now: datetime) -> None:
         return
     service = Account(space.owner_id, "expiry", space.realm_id, "", "service")
     try:
-        request_id = add_deletion(current_host(), service, space).id
+        request_id = add_deletion(current_services(), service, space).id
         record_event(session, "expired", space_id=space.id, request_id=request_id, message="The Space has expired.")
         session.commit()
     except Conflict:

@@ -9,22 +9,22 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, InvalidRequest, NameTaken
-from assembler_runner.host import Host
 from assembler_runner.publishing.queue import refuse_if_full
 from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.commands import Caller, Render, same_kind, same_tree
 from assembler_runner.requests.prepare import check_machine, check_target
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, accept_new, add_request, generated_name, sealed
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.spaces.names import slot_beside
 
 
-def move(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+def move(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
     """Accepts another name for a Space.
 
     Args:
-        host: the process.
+        services: what the process holds.
         caller: who asks for it.
         space: the Space.
         data: `name`, `namespace` or both.
@@ -41,26 +41,26 @@ def move(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], rend
         raise Conflict(f"The Space is named {namespace}/{name} already.", hint="Name another place.")
     if namespace is None:
         raise Conflict("Where the Space is published is not known yet.", hint="Name the namespace, too.")
-    _check_namespace(host, space, namespace)
+    _check_namespace(services, space, namespace)
     slot = slot_beside(space, namespace, name)
     holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
     if holder not in (None, space.id):
         raise NameTaken(f"A Space named {namespace}/{name} exists already.")
 
     def store() -> tuple[SpaceRequest, Any]:
-        quotas.check(host.settings, caller.account, spaces=0, size=0)
+        quotas.check(services.settings, caller.account, spaces=0, size=0)
         change = {"name": name, "namespace": namespace, "slots": {"old": space.slot, "new": slot}}
-        request = add_request(host, caller.account, space, "move", callback=data, **same_kind(base), change=change)
+        request = add_request(services, caller.account, space, "move", callback=data, **same_kind(base), change=change)
         return request, render(request)
 
     return accept(caller.account, store, caller.idempotency)
 
 
-def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
     """Accepts a copy: a new Space with the files, parameters, options, labels and variables of what is published.
 
     Args:
-        host: the process.
+        services: what the process holds.
         caller: who asks for it.
         space: the Space.
         data: what is to differ.
@@ -73,10 +73,10 @@ def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any],
     """
     caller.account.must_hold({"space_create"})
     refuse_deleted(space)
-    refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+    refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
     release = newest_release(space, published=True)
     namespace = data.get("namespace", space.namespace)
-    _check_namespace(host, space, namespace)
+    _check_namespace(services, space, namespace)
     given = {name: data[name] for name in ("hardware", "sleep_time", "secrets") if name in data}
     variables = releases.settings_of(space)["variables"] | (data.get("variables") or {})
     given["variables"] = {key: value for key, value in variables.items() if value is not None}
@@ -85,7 +85,7 @@ def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any],
 
     def store() -> tuple[SpaceRequest, Any]:
         files = same_tree(release)
-        quotas.check(host.settings, caller.account, spaces=1, size=sum(row.size for row in files["files"]))
+        quotas.check(services.settings, caller.account, spaces=1, size=sum(row.size for row in files["files"]))
         copy = Space(
             name=data.get("name") or generated_name(),
             namespace=namespace,
@@ -101,14 +101,14 @@ def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any],
         copy.slot = slot_beside(space, namespace, copy.name)
         db.session.add(copy)
         request = add_request(
-            host,
+            services,
             caller.account,
             copy,
             "duplicate",
             callback=data,
             **files,
             environment={name: value for name, value in given.items() if name != "secrets"},
-            sealed_secrets=sealed(host, given.get("secrets")),
+            sealed_secrets=sealed(services, given.get("secrets")),
             change={**(release.change or {}), "release": release.id, "base": None},
         )
         return request, render(request)
@@ -116,6 +116,6 @@ def duplicate(host: Host, caller: Caller, space: Space, data: Mapping[str, Any],
     return accept_new(caller.account, data.get("name"), store, caller.idempotency)
 
 
-def _check_namespace(host: Host, space: Space, namespace: str | None) -> None:
-    if findings := check_target(host, space.realm_id, {"target": space.target, "namespace": namespace}):
+def _check_namespace(services: Services, space: Space, namespace: str | None) -> None:
+    if findings := check_target(services, space.realm_id, {"target": space.target, "namespace": namespace}):
         raise InvalidRequest(issues=findings)

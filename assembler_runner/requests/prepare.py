@@ -15,8 +15,8 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import MAX_PATH_BYTES, check_collisions, check_path, field_of
 from assembler_runner.files.tree import SpaceFile
-from assembler_runner.host import Host
 from assembler_runner.plugin import SpacePlugin
+from assembler_runner.services import Services
 from assembler_runner.targets.hub.files import check_hub_limits
 from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
@@ -40,11 +40,11 @@ class Prepared:
 
 
 @reading()
-def prepare(host: Host, account: Account, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
+def prepare(services: Services, account: Account, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
     """Checks a request and assembles its tree, without storing anything.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who is calling.
         data: the fields that were understood; wrong ones are missing.
         noticed: what is wrong with the others.
@@ -57,13 +57,13 @@ def prepare(host: Host, account: Account, data: Mapping[str, Any], noticed: list
     findings = list(noticed)
     files: Mapping[str, bytes | Content] = data.get("files") or {}
     given = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    findings += _check_files(host, given) if "files" in data else []
+    findings += _check_files(services, given) if "files" in data else []
     findings += check_parameters(data.get("parameters"))
-    findings += check_target(host, account.realm_id, data)
-    findings += webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
-    plugin = host.registry.get(data["space_type"]) if "space_type" in data else None
+    findings += check_target(services, account.realm_id, data)
+    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    plugin = services.registry.get(data["space_type"]) if "space_type" in data else None
     if plugin is None:
-        findings += _unknown_type(host, data["space_type"]) if "space_type" in data else []
+        findings += _unknown_type(services, data["space_type"]) if "space_type" in data else []
         raise InvalidRequest(issues=findings)
     findings += check_machine(plugin.sdk, data)
     card = read_given_card(given.get(README))[0]
@@ -81,13 +81,13 @@ def prepare(host: Host, account: Account, data: Mapping[str, Any], noticed: list
     )
     if findings:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
-    if (data.get("target") or host.targets.default(account.realm_id)) == HUB:
+    if (data.get("target") or services.targets.default(account.realm_id)) == HUB:
         assembly = replace(assembly, findings=[*assembly.findings, *check_hub_limits(assembly.tree)])
     return Prepared(plugin, assembly, given, data)
 
 
-def _check_files(host: Host, files: Mapping[str, SpaceFile]) -> list[Finding]:
-    settings = host.settings
+def _check_files(services: Services, files: Mapping[str, SpaceFile]) -> list[Finding]:
+    settings = services.settings
     findings = [finding for path in files for finding in check_path(path)]
     findings += check_collisions(files)
     if len(files) > settings.MAX_FILES:
@@ -117,15 +117,15 @@ def _check_length(settings: Settings, path: str) -> list[Finding]:
     return []
 
 
-def check_target(host: Host, realm_id: str, data: Mapping[str, Any]) -> list[Finding]:
+def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> list[Finding]:
     """Finds a target and a namespace that a realm cannot publish to."""
-    names = host.targets.names(realm_id)
-    target = data.get("target") or host.targets.default(realm_id)
+    names = services.targets.names(realm_id)
+    target = data.get("target") or services.targets.default(realm_id)
     if target not in names:
         hint = f"Use one of: {', '.join(names)}; for {HUB} the realm needs a Hub token (master: HF_TOKEN)."
         message = f"The target {target} is not available in this realm."
         return [Finding("target_not_available", message, path="target", hint=hint)]
-    access = host.targets.access(realm_id) if target == HUB else None
+    access = services.targets.access(realm_id) if target == HUB else None
     namespace = data.get("namespace")
     if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
         return []
@@ -134,8 +134,8 @@ def check_target(host: Host, realm_id: str, data: Mapping[str, Any]) -> list[Fin
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
 
 
-def _unknown_type(host: Host, space_type: str) -> list[Finding]:
-    names = ", ".join(plugin.space_type for plugin in host.registry.types())
+def _unknown_type(services: Services, space_type: str) -> list[Finding]:
+    names = ", ".join(plugin.space_type for plugin in services.registry.types())
     message = f"There is no space_type {space_type}."
     return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
 

@@ -11,7 +11,7 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, PreconditionFailed
 from assembler_runner.files.content import Content
 from assembler_runner.files.models import Blob
-from assembler_runner.host import Host
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import FAILED, QUEUED, RELEASES, RUNNING, SUCCEEDED, Space, SpaceRequest
 
 CHANGING = RELEASES | {"delete"}
@@ -76,16 +76,16 @@ def check_if_match(space: Space, if_match: Collection[str] | None) -> None:
         raise PreconditionFailed(f"The Space is at the commit {space.commit_oid}, not at the one named in If-Match.")
 
 
-def originals(host: Host, base: SpaceRequest) -> dict[str, Content]:
+def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
     """Returns what the caller of a release had sent, before anything was put into it; by reference."""
     rows = [row for row in base.files if row.origin in ("given", "adopted")]
     changed = {row.given_sha256 for row in rows if row.given_sha256}
     found = sa.select(Blob.sha256, Blob.size).where(Blob.sha256.in_(changed))
     sizes = {row.sha256: row.size for row in db.session.execute(found)}
     return {
-        row.path: host.files.content(row.given_sha256, sizes.get(row.given_sha256, 0))
+        row.path: services.files.content(row.given_sha256, sizes.get(row.given_sha256, 0))
         if row.given_sha256
-        else host.files.content(row.sha256, row.size)
+        else services.files.content(row.sha256, row.size)
         for row in rows
     }
 

@@ -12,8 +12,8 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.files.archives import FIELD, Budget, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
-from assembler_runner.host import Host
 from assembler_runner.requests.buckets import BUCKET_FILES
+from assembler_runner.services import Services
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,16 @@ Given = bytes | Content | BucketReference | None
 """What may stand for a file in a request; in a change None removes one."""
 
 
-def gather(host: Host, account: Account, data: Mapping[str, Any], spool: Spool) -> tuple[dict[str, Any], list[Finding]]:
+def gather(
+    services: Services, account: Account, data: Mapping[str, Any], spool: Spool
+) -> tuple[dict[str, Any], list[Finding]]:
     """Puts bytes, or where they are, in the place of everything that stands for a file.
 
     If everything in the archive lies in one folder, that folder is taken for the Space's top, unless other files or a
     template come with it.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who is calling.
         data: the fields of the request that were understood.
         spool: where an archive is unpacked.
@@ -52,16 +54,16 @@ def gather(host: Host, account: Account, data: Mapping[str, Any], spool: Spool) 
     findings: list[Finding] = []
     files: dict[str, bytes | Content | None] = {}
     for path, given in data.get("files", {}).items():
-        found = _look_up(host, account, given, field_of(path))
+        found = _look_up(services, account, given, field_of(path))
         if isinstance(found, Finding):
             findings.append(found)
         else:
             files[path] = found
-    archive = _look_up(host, account, gathered.pop("archive"), FIELD) if "archive" in data else None
+    archive = _look_up(services, account, gathered.pop("archive"), FIELD) if "archive" in data else None
     if isinstance(archive, Finding):
         findings.append(archive)
     elif isinstance(archive, Content):
-        unpacked = unpack(archive, spool, budget_of(host.settings))
+        unpacked = unpack(archive, spool, budget_of(services.settings))
         alone = not files and not findings and not data.get("template")
         files = {**(without_top_folder(unpacked) if alone else unpacked), **files}
     if "files" in data or "archive" in data:
@@ -80,7 +82,7 @@ def budget_of(settings: Settings) -> Budget:
     )
 
 
-def _look_up(host: Host, account: Account, given: Given, field: str) -> bytes | Content | Finding | None:
+def _look_up(services: Services, account: Account, given: Given, field: str) -> bytes | Content | Finding | None:
     if not isinstance(given, BucketReference):
         return given
     try:
@@ -91,4 +93,4 @@ def _look_up(host: Host, account: Account, given: Given, field: str) -> bytes | 
         message = "There is no file of this id in a bucket."
         hint = "See GET /storage/bucket-files; it needs the permission bucket_read."
         return Finding("unknown_bucket_file", message, path=f"{field}.bucket_file_id", hint=hint)
-    return host.files.content(row.hash, row.size)
+    return services.files.content(row.hash, row.size)

@@ -20,11 +20,11 @@ from assembler_runner.core.errors import InvalidRequest, NameTaken, NotFound
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
-from assembler_runner.host import Host
 from assembler_runner.publishing.queue import give_turn, refuse_if_full
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import quotas
 from assembler_runner.requests.prepare import Prepared
+from assembler_runner.services import Services
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import slot_name
@@ -58,7 +58,7 @@ class KeyReused(InvalidRequest):
 
 
 def submit(
-    host: Host,
+    services: Services,
     account: Account,
     prepared: Prepared,
     render: Callable[[Space], Any],
@@ -67,7 +67,7 @@ def submit(
     """Accepts a request: stores it in one transaction, then wakes a worker.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who is calling.
         prepared: the checked request.
         render: makes the answer from the new Space.
@@ -80,15 +80,15 @@ def submit(
         QuotaExceeded: the realm or the account may not have more.
     """
     if not prepared.assembly.errors:
-        stage_large(host, account, prepared, spaces=1)
+        stage_large(services, account, prepared, spaces=1)
     if idempotency and (known := known_answer(account, idempotency)):
         return known
     if prepared.assembly.errors:
         raise InvalidRequest(issues=prepared.assembly.findings)
-    refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+    refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
 
     def store() -> tuple[SpaceRequest, Any]:
-        space, request = _store(host, account, prepared)
+        space, request = _store(services, account, prepared)
         return request, render(space)
 
     return accept_new(account, prepared.data.get("name"), store, idempotency)
@@ -213,13 +213,13 @@ def known_answer(account: Account, idempotency: Idempotency) -> Any:
     return row.answer
 
 
-def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
+def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
     data, plugin = prepared.data, prepared.plugin
-    quotas.check(host.settings, account, spaces=1, size=_size_of(prepared))
-    target = data.get("target") or host.targets.default(account.realm_id)
+    quotas.check(services.settings, account, spaces=1, size=_size_of(prepared))
+    target = data.get("target") or services.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or generated_name(),
-        namespace=data.get("namespace") or _default_namespace(host, account, target),
+        namespace=data.get("namespace") or _default_namespace(services, account, target),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
@@ -232,7 +232,7 @@ def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, Spa
     space.slot = slot_of(space)
     db.session.add(space)
     request = add_request(
-        host,
+        services,
         account,
         space,
         action="create",
@@ -241,7 +241,7 @@ def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, Spa
         environment={
             name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
         },
-        sealed_secrets=sealed(host, data.get("secrets")),
+        sealed_secrets=sealed(services, data.get("secrets")),
         on_failure=data.get("on_failure", "delete"),
         change={
             "name": data.get("name"),
@@ -249,12 +249,12 @@ def _store(host: Host, account: Account, prepared: Prepared) -> tuple[Space, Spa
             "with_parameters": data.get("parameters") is not None,
         },
     )
-    keep_contents(host, prepared)
+    keep_contents(services, prepared)
     return space, request
 
 
 def add_request(
-    host: Host,
+    services: Services,
     account: Account,
     space: Space,
     action: str,
@@ -265,7 +265,7 @@ def add_request(
     """Adds the next request of a Space, which waits until the ones before it have ended; the caller commits.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who asks for it.
         space: the Space; its row is held from here on.
         action: what is asked for.
@@ -289,14 +289,14 @@ def add_request(
         status=QUEUED,
         turn_round=turn.round,
         turn_at=turn.at,
-        due_at=turn.now + host.settings.RESEND_SECONDS,
+        due_at=turn.now + services.settings.RESEND_SECONDS,
         **values,
     )
     db.session.add(request)
     db.session.flush()
     space.know_latest(request)
     if callback and callback.get("callback_url"):
-        webhooks.add_callback(host, request, callback["callback_url"], callback.get("callback_secret"))
+        webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
     record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id)
     audit.record(account, action, "space", space.id, space.name, space.realm_id, request_id=request.id)
     return request
@@ -316,7 +316,7 @@ def values_of(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def stage_large(host: Host, account: Account, prepared: Prepared, *, spaces: int) -> None:
+def stage_large(services: Services, account: Account, prepared: Prepared, *, spaces: int) -> None:
     """Stores large contents in transactions of their own, before the one that refers to them; it holds no lock.
 
     Raises:
@@ -325,21 +325,21 @@ def stage_large(host: Host, account: Account, prepared: Prepared, *, spaces: int
     """
     large = [content for content in contents_of(prepared) if content.size >= LARGE_BYTES]
     if large:
-        refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
-        quotas.check(host.settings, account, spaces=spaces, size=_size_of(prepared))
+        refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
+        quotas.check(services.settings, account, spaces=spaces, size=_size_of(prepared))
         db.session.rollback()
-        host.files.stage(large)
+        services.files.stage(large)
 
 
-def keep_contents(host: Host, prepared: Prepared) -> None:
+def keep_contents(services: Services, prepared: Prepared) -> None:
     """Stores the contents that a request refers to; the caller commits."""
-    host.files.put(db.session(), contents_of(prepared))
+    services.files.put(db.session(), contents_of(prepared))
     db.session.flush()
 
 
-def sealed(host: Host, secrets: Mapping[str, str | None] | None) -> str | None:
+def sealed(services: Services, secrets: Mapping[str, str | None] | None) -> str | None:
     """Returns secrets as they are stored."""
-    return host.vault.seal(dict(secrets)) if secrets else None
+    return services.vault.seal(dict(secrets)) if secrets else None
 
 
 def _size_of(prepared: Prepared) -> int:
@@ -376,8 +376,8 @@ def generated_name() -> str:
     return f"GeneratedSpace-{''.join(letters)}"
 
 
-def _default_namespace(host: Host, account: Account, target: str) -> str | None:
+def _default_namespace(services: Services, account: Account, target: str) -> str | None:
     if target == HUB:
-        access = host.targets.access(account.realm_id)
+        access = services.targets.access(account.realm_id)
         return access.default_namespace if access else None
     return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"

@@ -15,13 +15,13 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import field_of
-from assembler_runner.host import Host
 from assembler_runner.publishing.queue import refuse_if_full
 from assembler_runner.requests import releases
 from assembler_runner.requests.commands import Caller, Render, add_change, same_tree
 from assembler_runner.requests.prepare import Prepared, check_machine, prepare
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, keep_contents, sealed, stage_large, values_of
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.webhooks import webhooks
@@ -36,12 +36,12 @@ class _BaseMoved(Exception):  # no error: it is tried again
 
 
 def update(
-    host: Host, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding], render: Render
+    services: Services, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding], render: Render
 ) -> Any:
     """Accepts a change of files, parameters, options or settings.
 
     Args:
-        host: the process.
+        services: what the process holds.
         caller: who asks for it.
         space: the Space.
         data: the fields that were understood.
@@ -54,20 +54,20 @@ def update(
         Conflict: the Space is deleted, or was never published.
         PreconditionFailed: If-Match names another commit.
     """
-    refuse_if_full(db.session(), host.settings.MAX_QUEUE, host.settings.MAX_QUEUE_WAIT)
+    refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
     for held in (False, True):
         if held:
             # Others were faster: now they wait.
             db.session.rollback()
             hold_space(db.session(), space.id)
             db.session.refresh(space)
-        planned = plan_update(host, caller, space, data, noticed)
+        planned = plan_update(services, caller, space, data, noticed)
         if planned.prepared is not None and planned.prepared.assembly.errors:
             raise InvalidRequest(issues=planned.prepared.assembly.findings)
         if planned.prepared is not None and not held:
-            stage_large(host, caller.account, planned.prepared, spaces=0)
+            stage_large(services, caller.account, planned.prepared, spaces=0)
         try:
-            return accept(caller.account, partial(_store, host, caller, planned, data, render), caller.idempotency)
+            return accept(caller.account, partial(_store, services, caller, planned, data, render), caller.idempotency)
         except _BaseMoved:
             continue
     raise AssertionError("another change was accepted although the Space was held")
@@ -91,13 +91,13 @@ class PlannedUpdate:
 
 
 def plan_update(
-    host: Host, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding]
+    services: Services, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding]
 ) -> PlannedUpdate:
     """Checks an update and assembles its tree, without storing anything; see :func:`update`."""
     refuse_deleted(space)
     releases.check_if_match(space, caller.if_match)
     findings = [*noticed, *_check_place(space, data)]
-    findings += webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     if not any(name in data for name in (*TREE_FIELDS, *SETTING_FIELDS)):
         if findings:
             raise InvalidRequest(issues=findings)
@@ -120,11 +120,11 @@ def plan_update(
     template = data["template"] if "template" in data else (base.change or {}).get("template")
     if not merge and "template" not in data:
         template = None
-    effective = _effective(host, space, base, data, template)
-    files, problems = _files(host, base, data, merge)
+    effective = _effective(services, space, base, data, template)
+    files, problems = _files(services, base, data, merge)
     # What may be published where is a matter of the Space's realm.
     at_home = replace(caller.account, realm_id=space.realm_id)
-    prepared = prepare(host, at_home, {**effective, "files": files}, [*findings, *problems])
+    prepared = prepare(services, at_home, {**effective, "files": files}, [*findings, *problems])
     if prepared.plugin.sdk != base.sdk:
         message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} one."
         raise InvalidRequest(
@@ -159,14 +159,14 @@ def _check_place(space: Space, data: Mapping[str, Any]) -> list[Finding]:
 
 
 def _effective(
-    host: Host, space: Space, base: SpaceRequest, data: Mapping[str, Any], template: str | None
+    services: Services, space: Space, base: SpaceRequest, data: Mapping[str, Any], template: str | None
 ) -> dict[str, Any]:
     """Returns the fields of a whole Space request: what is given, else what was given last."""
     pinned = f"{base.space_type}@{base.plugin_version}"
-    last_type = pinned if host.registry.get(pinned) else base.space_type
+    last_type = pinned if services.registry.get(pinned) else base.space_type
     space_type = data.get("space_type") or last_type
     options = (data["options"] or {}) if "options" in data else base.options
-    plugin = host.registry.get(space_type)
+    plugin = services.registry.get(space_type)
     if plugin is not None and "options" not in data and plugin.space_type != base.space_type:
         options = {name: value for name, value in options.items() if name in plugin.options_schema.fields}
     last_parameters = base.parameters if releases.had_parameters(base) else None
@@ -186,7 +186,7 @@ def _effective(
 
 
 def _files(
-    host: Host, base: SpaceRequest, data: Mapping[str, Any], merge: bool
+    services: Services, base: SpaceRequest, data: Mapping[str, Any], merge: bool
 ) -> tuple[dict[str, bytes | Content], list[Finding]]:
     """Returns all files as a caller would have sent them, and what is wrong with those that were sent."""
     given: Mapping[str, bytes | Content | None] = data.get("files") or {}
@@ -196,12 +196,12 @@ def _files(
         hint = "Leave it out, or use mode merge."
         message = "null removes a file in mode merge; in mode replace what is left out is removed."
         return present, [Finding("null_file", message, path=field_of(path), hint=hint) for path in gone]
-    every: dict[str, bytes | Content] = {**releases.originals(host, base), **present}
+    every: dict[str, bytes | Content] = {**releases.originals(services, base), **present}
     return {path: content for path, content in every.items() if path not in gone}, []
 
 
 def _store(
-    host: Host, caller: Caller, planned: PlannedUpdate, data: Mapping[str, Any], render: Render
+    services: Services, caller: Caller, planned: PlannedUpdate, data: Mapping[str, Any], render: Render
 ) -> tuple[SpaceRequest, Any]:
     space, base, prepared = planned.space, planned.base, planned.prepared
     hold_space(db.session(), space.id)
@@ -218,18 +218,18 @@ def _store(
     }
     values = values_of(prepared) if prepared else same_tree(base)
     request = add_change(
-        host,
+        services,
         caller,
         space,
         "update",
         callback=data,
         **values,
         environment=environment,
-        sealed_secrets=sealed(host, data.get("secrets")),
+        sealed_secrets=sealed(services, data.get("secrets")),
         change=dict(planned.change),
     )
     if prepared:
-        keep_contents(host, prepared)
+        keep_contents(services, prepared)
     return request, render(request)
 
 

@@ -13,10 +13,10 @@ from typing import Any
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict
 from assembler_runner.core.redaction import Redactor
-from assembler_runner.host import Host
 from assembler_runner.runtime.causes.diagnosis import BUILD, RUN
 from assembler_runner.runtime.models import Following, KeptLog
 from assembler_runner.runtime.probe import place_of, redactor_of
+from assembler_runner.services import Services
 from assembler_runner.spaces.event_feed import TooManyReaders
 from assembler_runner.spaces.models import Space
 from assembler_runner.targets import LogLine, LogReader, PublishedSpace, Target
@@ -74,11 +74,11 @@ class Streams:
 streams = Streams()
 
 
-def read(host: Host, space: Space, kind: str, tail: int) -> Log:
+def read(services: Services, space: Space, kind: str, tail: int) -> Log:
     """Reads the last lines of a log.
 
     Args:
-        host: the process.
+        services: what the process holds.
         space: the Space.
         kind: `build` or `run`.
         tail: how many lines at most.
@@ -89,7 +89,7 @@ def read(host: Host, space: Space, kind: str, tail: int) -> Log:
         UnreadableSecret: its secrets cannot be told any more, so the log is not shown.
     """
     space_id = space.id
-    source = _source(host, space)
+    source = _source(services, space)
     if source is None:
         return Log([], "The Space is not published yet, so there is no log.")
     try:
@@ -109,7 +109,7 @@ class LiveLog:
     """A log line by line; closing it frees everything, and may be done twice.
 
     Args:
-        host: the process.
+        services: what the process holds.
         space: the Space.
         kind: `build` or `run`.
         tail: at most so many of the lines that are there already.
@@ -117,9 +117,9 @@ class LiveLog:
         TooManyReaders: the process shows as many as it may.
     """
 
-    def __init__(self, host: Host, space: Space, kind: str, tail: int) -> None:
-        self._source = _source(host, space)
-        self._counted = streams.one_more(host.settings.MAX_LOG_STREAMS)
+    def __init__(self, services: Services, space: Space, kind: str, tail: int) -> None:
+        self._source = _source(services, space)
+        self._counted = streams.one_more(services.settings.MAX_LOG_STREAMS)
         self._counted.__enter__()
         self._closed = False
         self._reader = LogReader("The Space is not published yet, so there is no log.")
@@ -153,14 +153,14 @@ class LiveLog:
             self._counted.__exit__(None, None, None)
 
 
-def _source(host: Host, space: Space) -> _Source | None:
+def _source(services: Services, space: Space) -> _Source | None:
     place, realm_id, target_name, space_id = place_of(space), space.realm_id, space.target, space.id
     if place is None:
         db.session.rollback()
         return None
-    target = host.targets.find(realm_id, target_name)
+    target = services.targets.find(realm_id, target_name)
     followed = db.session.get(Following, space_id)
-    redactor = redactor_of(host, realm_id, followed.sealed_marks if followed else None)
+    redactor = redactor_of(services, realm_id, followed.sealed_marks if followed else None)
     # Nothing is kept open while the target is asked.
     db.session.rollback()
     if target is None:

@@ -9,9 +9,9 @@ import time
 from flask import Flask
 
 from assembler_runner.core.database import db
-from assembler_runner.host import Host
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.probe import look
+from assembler_runner.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ class Follower(threading.Thread):
 
     Args:
         app: the application.
-        host: its host.
+        services: what the process holds.
     """
 
-    def __init__(self, app: Flask, host: Host) -> None:
+    def __init__(self, app: Flask, services: Services) -> None:
         super().__init__(name="follower", daemon=True)
-        self._app, self._host = app, host
-        self._idle = min(1.0, host.settings.FOLLOW_SECONDS / 2)
+        self._app, self._services = app, services
+        self._idle = min(1.0, services.settings.FOLLOW_SECONDS / 2)
         self._stopped = threading.Event()
         self._busy: set[str] = set()
         self._lock = threading.Lock()
@@ -71,11 +71,11 @@ class Follower(threading.Thread):
             while not self._stopped.is_set():
                 started = time.monotonic()
                 with self._app.app_context():
-                    claimed = watches.claim_next(account, self._host.leases.seconds)
+                    claimed = watches.claim_next(account, self._services.leases.seconds)
                     if claimed is None:
                         return
                     space_id, owner = claimed
-                    gap = look(self._host, space_id, owner).gap
+                    gap = look(self._services, space_id, owner).gap
                 self._stopped.wait(max(0.0, gap - (time.monotonic() - started)))
         # As above: the claim runs out, and the Space is looked at again.
         except Exception as problem:

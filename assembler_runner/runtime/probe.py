@@ -13,11 +13,11 @@ from assembler_runner.core.database import database_now, db, utcnow
 from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
 from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
-from assembler_runner.host import Host
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.causes import Problem, diagnose
 from assembler_runner.runtime.evaluate import Known, Verdict, judge, needs_log
 from assembler_runner.runtime.models import Following, KeptLog
+from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
 from assembler_runner.spaces.models import SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
@@ -54,7 +54,7 @@ GIVEN_UP = {
 class Look:
     """A claimed Space, read once; no row is kept open while the target is asked."""
 
-    host: Host
+    services: Services
     space_id: str
     owner: str
     realm_id: str
@@ -90,15 +90,15 @@ class Looked:
     gap: float = 0.0
 
 
-def look(host: Host, space_id: str, owner: str) -> Looked:
+def look(services: Services, space_id: str, owner: str) -> Looked:
     """Looks at a claimed Space and writes what is found; the claim is over then.
 
     Args:
-        host: the process.
+        services: what the process holds.
         space_id: the Space.
         owner: the claim.
     """
-    this = _read(host, space_id, owner)
+    this = _read(services, space_id, owner)
     if this.space is None:
         watches.release(space_id, owner, None, is_open=False)
         db.session.commit()
@@ -119,11 +119,11 @@ def look(host: Host, space_id: str, owner: str) -> Looked:
     return Looked(gap=_gap_of(this))
 
 
-def refresh(host: Host, space_id: str) -> None:
+def refresh(services: Services, space_id: str) -> None:
     """Looks at a Space now, because somebody asks; not if somebody just does or just did.
 
     Args:
-        host: the process.
+        services: what the process holds.
         space_id: the Space.
     Raises:
         TargetError: its target does not answer.
@@ -132,10 +132,10 @@ def refresh(host: Host, space_id: str) -> None:
     db.session.rollback()
     if checked_at is not None and utcnow() - checked_at < timedelta(seconds=FRESH_SECONDS):
         return
-    owner = watches.claim(space_id, host.leases.seconds)
+    owner = watches.claim(space_id, services.leases.seconds)
     if owner is None:
         return
-    if problem := look(host, space_id, owner).problem:
+    if problem := look(services, space_id, owner).problem:
         raise problem
 
 
@@ -146,30 +146,30 @@ def place_of(space: Space) -> PublishedSpace | None:
     return None
 
 
-def redactor_of(host: Host, realm_id: str, sealed_marks: str | None) -> Redactor:
+def redactor_of(services: Services, realm_id: str, sealed_marks: str | None) -> Redactor:
     """Returns what takes known secrets out of the logs of a Space.
 
     Raises:
         UnreadableSecret: one cannot be known any more, so the log must not be shown.
     """
-    settings = host.settings
+    settings = services.settings
     own = [*settings.secret_keys, settings.JWT_SECRET_KEY, settings.ADMIN_PASSWORD, settings.HF_TOKEN]
-    token = host.targets.token(realm_id)
-    return redactor(host.vault, sealed_marks, [secret for secret in (*own, token) if secret])
+    token = services.targets.token(realm_id)
+    return redactor(services.vault, sealed_marks, [secret for secret in (*own, token) if secret])
 
 
 def _gap_of(this: Look) -> float:
     return this.target.allowance().gap if this.target else 0.0
 
 
-def _read(host: Host, space_id: str, owner: str) -> Look:
+def _read(services: Services, space_id: str, owner: str) -> Look:
     row, space, age = db.session.execute(
         sa.select(Following, Space, database_now() - Following.since)
         .join(Space, Space.id == Following.space_id)
         .where(Following.space_id == space_id)
     ).one()
     try:
-        target = host.targets.find(space.realm_id, space.target)
+        target = services.targets.find(space.realm_id, space.target)
     except UnreadableSecret:
         target = None
     release = sa.select(SpaceRequest.sdk).where(SpaceRequest.space_id == space_id, SpaceRequest.status == SUCCEEDED)
@@ -184,7 +184,7 @@ def _read(host: Host, space_id: str, owner: str) -> Look:
         state=space.state,
     )
     found = Look(
-        host,
+        services,
         space_id,
         owner,
         space.realm_id,
@@ -201,7 +201,7 @@ def _read(host: Host, space_id: str, owner: str) -> Look:
 
 
 def _ask(this: Look, target: Target, space: PublishedSpace) -> Found:
-    settings = this.host.settings
+    settings = this.services.settings
     try:
         runtime = target.runtime(space)
     except TargetNotFound:
@@ -234,7 +234,7 @@ def _diagnosed(this: Look, target: Target, space: PublishedSpace, verdict: Verdi
     kind = needs_log(verdict.state)
     lines: list[LogLine] = []
     try:
-        redact = redactor_of(this.host, this.realm_id, this.sealed_marks).redact
+        redact = redactor_of(this.services, this.realm_id, this.sealed_marks).redact
         if kind:
             lines = [replace(line, text=redact(line.text)) for line in _last_lines(this, target, space, kind)]
         said = redact(runtime.message) if runtime.message else None
@@ -252,7 +252,7 @@ def _diagnosed(this: Look, target: Target, space: PublishedSpace, verdict: Verdi
 
 def _last_lines(this: Look, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
     """Reads the end of a log; after several failures the verdict does without."""
-    watches.renew(this.space_id, this.owner, this.host.leases.seconds)
+    watches.renew(this.space_id, this.owner, this.services.leases.seconds)
     lines: list[LogLine] = []
     try:
         with target.read_log(space, kind, KEPT_LINES) as reader:
@@ -281,7 +281,7 @@ def _write(this: Look, found: Found) -> None:
         # A change that was made elsewhere begins now.
         values |= {"since": database_now(), "commit_oid": None, "first_stage": found.stage}
     age = this.known.age if this.known.is_open else 0.0
-    seconds = watches.seconds_until_next_look(this.host, this.account, verdict.is_open, age, _gap_of(this))
+    seconds = watches.seconds_until_next_look(this.services, this.account, verdict.is_open, age, _gap_of(this))
     if not _hold(this, seconds, values):
         return
     if found.lines:
@@ -298,9 +298,9 @@ def _write(this: Look, found: Found) -> None:
 
 def _write_failure(this: Look, problem: AssemblerError) -> None:
     """Comes again later; gives the verdict up where that cannot help or has not helped for long."""
-    known, settings = this.known, this.host.settings
+    known, settings = this.known, this.services.settings
     hopeless = not problem.retryable or (known.is_open and known.age > settings.BUILD_TIMEOUT)
-    delay = problem.retry_after or watches.back_off(this.host, this.errors)
+    delay = problem.retry_after or watches.back_off(this.services, this.errors)
     if hopeless:
         delay = settings.WATCH_SECONDS or watches.LONGEST_GAP * settings.FOLLOW_SECONDS
     errors = this.errors if isinstance(problem, RateLimited) else this.errors + 1

@@ -17,8 +17,8 @@ from assembler_runner.core.database import database_now, db, new_id
 from assembler_runner.core.redaction import add_marks
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.files.store import insert_rows
-from assembler_runner.host import Host
 from assembler_runner.runtime.models import Following
+from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import set_state
 from assembler_runner.targets import Target
 from assembler_runner.targets.realm_targets import LOCAL
@@ -33,7 +33,7 @@ _ROW = _TABLE.c
 
 
 def start(
-    host: Host,
+    services: Services,
     session: Session,
     space_id: str,
     commit_oid: str | None,
@@ -47,7 +47,7 @@ def start(
     Call it in the transaction that ends the request.
 
     Args:
-        host: the process.
+        services: what the process holds.
         session: the session.
         space_id: the Space.
         commit_oid: the new commit; None for a restart, and for whatever else made the app start anew.
@@ -62,11 +62,11 @@ def start(
     followed = target.name != LOCAL
     values: dict[str, Any] = {"since": database_now(), "commit_oid": commit_oid, "first_stage": None, "owner": None}
     values |= {"is_open": followed, "has_moved": False, "errors": 0}
-    values |= {"due_at": database_now() + host.settings.FOLLOW_SECONDS if followed else None}
+    values |= {"due_at": database_now() + services.settings.FOLLOW_SECONDS if followed else None}
     values |= {"account": target.account or ""}
     if secrets:
         sealed = session.scalar(sa.select(_ROW.sealed_marks).where(_ROW.space_id == space_id))
-        values["sealed_marks"] = _marks(host, sealed, secrets)
+        values["sealed_marks"] = _marks(services, sealed, secrets)
     _update(session, _ROW.space_id == space_id, **values)
 
 
@@ -151,21 +151,21 @@ def hand_back() -> int:
     return int(ended.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 
-def seconds_until_next_look(host: Host, account: str, is_open: bool, age: float, gap: float) -> float | None:
+def seconds_until_next_look(services: Services, account: str, is_open: bool, age: float, gap: float) -> float | None:
     """Returns when a Space is looked at next, spread a little; None: only when somebody asks.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: whose rate limit it is counted against.
         is_open: whether the verdict is still open.
         age: seconds since the change.
         gap: seconds that the target wants between two looks of the account.
     """
-    shortest = host.settings.FOLLOW_SECONDS
+    shortest = services.settings.FOLLOW_SECONDS
     if is_open:
         wanted = min(LONGEST_GAP * shortest, max(shortest, age / 10))
-    elif host.settings.WATCH_SECONDS > 0:
-        wanted = host.settings.WATCH_SECONDS
+    elif services.settings.WATCH_SECONDS > 0:
+        wanted = services.settings.WATCH_SECONDS
     else:
         return None
     many = sa.select(sa.func.count()).where(_ROW.account == account)
@@ -175,9 +175,9 @@ def seconds_until_next_look(host: Host, account: str, is_open: bool, age: float,
     return max(wanted, in_turn) * spread
 
 
-def back_off(host: Host, errors: int) -> float:
+def back_off(services: Services, errors: int) -> float:
     """Returns the seconds to wait after so many failures in a row."""
-    return float(min(LONGEST_GAP * host.settings.FOLLOW_SECONDS, host.settings.FOLLOW_SECONDS * 2**errors))
+    return float(min(LONGEST_GAP * services.settings.FOLLOW_SECONDS, services.settings.FOLLOW_SECONDS * 2**errors))
 
 
 def _claim(space_id: str, condition: Any, seconds: float) -> str | None:
@@ -197,9 +197,9 @@ def _update(session: Session, condition: Any, **values: Any) -> bool:
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 
-def _marks(host: Host, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
+def _marks(services: Services, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
     try:
-        return add_marks(host.vault, sealed, secrets)
+        return add_marks(services.vault, sealed, secrets)
     except UnreadableSecret:
         # The key of the old marks is gone; the new ones are known at least.
-        return add_marks(host.vault, None, secrets)
+        return add_marks(services.vault, None, secrets)

@@ -20,7 +20,7 @@ from assembler_runner.core import metrics
 from assembler_runner.core.database import database_now, db, deliveries, new_id, reading, utcnow
 from assembler_runner.core.safe_http import Answer, CallFailed, post
 from assembler_runner.core.vault import UnreadableSecret
-from assembler_runner.host import Host, current_host
+from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.models import Event, Space
 from assembler_runner.webhooks.models import DEAD, DELIVERED, PENDING, Webhook, WebhookDelivery
 from assembler_runner.webhooks.webhooks import SECRET_PREFIX, secrets_of
@@ -94,7 +94,7 @@ class WebhookSender(threading.Thread):
     def _send(self, delivery_id: str) -> None:
         try:
             with self._app.app_context():
-                deliver(current_host(), delivery_id)
+                deliver(current_services(), delivery_id)
         # Nobody looks at what a pool's thread raises; the lease runs out, and the delivery is tried again.
         except Exception:
             log.exception("delivery %s failed in an unforeseen way", delivery_id)
@@ -104,11 +104,11 @@ class WebhookSender(threading.Thread):
             deliveries.notify()
 
 
-def deliver(host: Host, delivery_id: str) -> bool:
+def deliver(services: Services, delivery_id: str) -> bool:
     """Makes one attempt at a delivery, if it is due and nobody else is at it.
 
     Args:
-        host: the process.
+        services: what the process holds.
         delivery_id: the delivery.
     Returns:
         Whether it was taken up.
@@ -123,7 +123,7 @@ def deliver(host: Host, delivery_id: str) -> bool:
     url, webhook_id, attempts = webhook.url, webhook.id, delivery.attempts
     body = _body(delivery)
     try:
-        headers = _sign(host, webhook, delivery_id, body)
+        headers = _sign(services, webhook, delivery_id, body)
     except UnreadableSecret as problem:
         _write(delivery_id, WebhookDelivery.owner == owner, _given_up(problem.message))
         return True
@@ -131,10 +131,10 @@ def deliver(host: Host, delivery_id: str) -> bool:
     db.session.rollback()
     outcome: Answer | str
     try:
-        outcome = post(url, body, headers, host.settings.webhook_allowed_networks)
+        outcome = post(url, body, headers, services.settings.webhook_allowed_networks)
     except CallFailed as problem:
         outcome = problem.args[0]
-    _settle(host, delivery_id, webhook_id, owner, attempts, outcome)
+    _settle(services, delivery_id, webhook_id, owner, attempts, outcome)
     return True
 
 
@@ -159,12 +159,12 @@ def _text(moment: Any) -> str:
     return str(moment.isoformat(timespec="microseconds").replace("+00:00", "Z"))
 
 
-def _sign(host: Host, webhook: Webhook, message_id: str, body: bytes) -> dict[str, str]:
+def _sign(services: Services, webhook: Webhook, message_id: str, body: bytes) -> dict[str, str]:
     """Returns the headers of a message (Standard Webhooks 1.0, signature scheme v1: HMAC-SHA-256)."""
     timestamp = str(int(time.time()))
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = []
-    for secret in secrets_of(host, webhook):
+    for secret in secrets_of(services, webhook):
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
         signatures.append("v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode())
     return {
@@ -176,7 +176,9 @@ def _sign(host: Host, webhook: Webhook, message_id: str, body: bytes) -> dict[st
     }
 
 
-def _settle(host: Host, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Answer | str) -> None:
+def _settle(
+    services: Services, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Answer | str
+) -> None:
     mine = WebhookDelivery.owner == owner
     metrics.DELIVERIES.labels(
         "delivered" if isinstance(outcome, Answer) and outcome.status // 100 == 2 else "failed"
@@ -188,7 +190,7 @@ def _settle(host: Host, delivery_id: str, webhook_id: str, owner: str, attempts:
         return
     error = outcome if isinstance(outcome, str) else f"it answered {status}"
     log.info("delivery %s to webhook %s failed: %s", delivery_id, webhook_id, error)
-    waits = host.settings.webhook_retry_seconds
+    waits = services.settings.webhook_retry_seconds
     if status == GONE:
         # The receiver says that it will never be there again (Standard Webhooks 1.0).
         _write(delivery_id, mine, _given_up(error) | {"answer_status": status})

@@ -19,7 +19,7 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, deliveries, tell_when_committed, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.safe_http import problem_of
-from assembler_runner.host import Host
+from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhooks.models import DEAD, PENDING, Webhook, WebhookDelivery
 
@@ -54,11 +54,11 @@ def find_delivery(account: Account, webhook_id: str, delivery_id: str) -> Webhoo
     return row
 
 
-def create(host: Host, account: Account, values: Mapping[str, Any]) -> tuple[Webhook, str]:
+def create(services: Services, account: Account, values: Mapping[str, Any]) -> tuple[Webhook, str]:
     """Makes a webhook of the caller's realm, or of one of its Spaces.
 
     Args:
-        host: the process.
+        services: what the process holds.
         account: who is calling.
         values: url, and perhaps description, event_types, active, space_id and secret.
     Returns:
@@ -66,7 +66,7 @@ def create(host: Host, account: Account, values: Mapping[str, Any]) -> tuple[Web
     Raises:
         InvalidRequest: the address or the secret cannot be used, or there is no such Space.
     """
-    findings = check(host, values.get("url"), values.get("secret"))
+    findings = check(services, values.get("url"), values.get("secret"))
     space = db.session.get(Space, values["space_id"]) if values.get("space_id") else None
     if values.get("space_id") and (space is None or not account.sees(space.realm_id)):
         findings.append(Finding("unknown_space", "There is no Space of this id.", path="space_id"))
@@ -75,7 +75,7 @@ def create(host: Host, account: Account, values: Mapping[str, Any]) -> tuple[Web
     secret = values.get("secret") or new_secret()
     row = Webhook(realm_id=space.realm_id if space else account.realm_id, owner_id=account.id)
     row.space_id = space.id if space else None
-    row.sealed_secret = _seal(host, secret)
+    row.sealed_secret = _seal(services, secret)
     for name in _OPEN:
         if name in values:
             setattr(row, name, values[name])
@@ -86,22 +86,22 @@ def create(host: Host, account: Account, values: Mapping[str, Any]) -> tuple[Web
     return row, secret
 
 
-def add_callback(host: Host, request: SpaceRequest, url: str, secret: str | None) -> None:
+def add_callback(services: Services, request: SpaceRequest, url: str, secret: str | None) -> None:
     """Makes the webhook of a request, in the transaction that stores it; the address has been checked.
 
     Args:
-        host: the process.
+        services: what the process holds.
         request: the request.
         url: its `callback_url`.
         secret: its `callback_secret`, if it has one.
     """
     row = Webhook(url=url, realm_id=request.realm_id, owner_id=request.owner_id, space_id=request.space_id)
-    row.request_id, row.sealed_secret = request.id, _seal(host, secret or new_secret())
+    row.request_id, row.sealed_secret = request.id, _seal(services, secret or new_secret())
     db.session.add(row)
     db.session.flush()
 
 
-def update(host: Host, account: Account, webhook_id: str, values: Mapping[str, Any]) -> Webhook:
+def update(services: Services, account: Account, webhook_id: str, values: Mapping[str, Any]) -> Webhook:
     """Changes what is given.
 
     Raises:
@@ -109,7 +109,7 @@ def update(host: Host, account: Account, webhook_id: str, values: Mapping[str, A
         InvalidRequest: the address cannot be used.
     """
     row = find(account, webhook_id)
-    if findings := check(host, values.get("url"), None):
+    if findings := check(services, values.get("url"), None):
         raise InvalidRequest(issues=findings)
     for name in _OPEN:
         if name in values:
@@ -131,7 +131,7 @@ def delete(account: Account, webhook_id: str) -> None:
     db.session.commit()
 
 
-def rotate_secret(host: Host, account: Account, webhook_id: str, secret: str | None) -> tuple[Webhook, str]:
+def rotate_secret(services: Services, account: Account, webhook_id: str, secret: str | None) -> tuple[Webhook, str]:
     """Replaces the secret; for a day messages are signed with the old one, too.
 
     Returns:
@@ -141,10 +141,10 @@ def rotate_secret(host: Host, account: Account, webhook_id: str, secret: str | N
         InvalidRequest: the secret cannot be used.
     """
     row = find(account, webhook_id)
-    if findings := check(host, None, secret):
+    if findings := check(services, None, secret):
         raise InvalidRequest(issues=findings)
     secret = secret or new_secret()
-    row.sealed_old_secret, row.sealed_secret = row.sealed_secret, _seal(host, secret)
+    row.sealed_old_secret, row.sealed_secret = row.sealed_secret, _seal(services, secret)
     row.old_secret_until = utcnow() + timedelta(seconds=OLD_SECRET_SECONDS)
     audit.record(account, "rotate_secret", "webhook", row.id, None, row.realm_id)
     db.session.commit()
@@ -189,17 +189,17 @@ def replay(account: Account, webhook_id: str, delivery_id: str | None = None) ->
     return int(done.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 
-def check(host: Host, url: str | None, secret: str | None, prefix: str = "") -> list[Finding]:
+def check(services: Services, url: str | None, secret: str | None, prefix: str = "") -> list[Finding]:
     """Returns what is wrong with an address and a secret.
 
     Args:
-        host: the process.
+        services: what the process holds.
         url: the address, if one was given.
         secret: the secret, if one was given.
         prefix: what stands before the names of the fields.
     """
     findings = []
-    if url is not None and (problem := problem_of(url, host.settings.webhook_allowed_networks)):
+    if url is not None and (problem := problem_of(url, services.settings.webhook_allowed_networks)):
         hint = "Name a public address; others have to be allowed by WEBHOOK_ALLOWED_NETWORKS."
         findings.append(Finding("invalid_url", f"The address {problem}.", path=f"{prefix}url", hint=hint))
     if secret is not None and not _usable(secret):
@@ -214,7 +214,7 @@ def new_secret() -> str:
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def secrets_of(host: Host, webhook: Webhook) -> list[str]:
+def secrets_of(services: Services, webhook: Webhook) -> list[str]:
     """Returns the secrets that sign its messages now, the newest first.
 
     Raises:
@@ -223,11 +223,11 @@ def secrets_of(host: Host, webhook: Webhook) -> list[str]:
     sealed = [webhook.sealed_secret]
     if webhook.sealed_old_secret and webhook.old_secret_until and utcnow() < webhook.old_secret_until:
         sealed.append(webhook.sealed_old_secret)
-    return [host.vault.open(each)["secret"] for each in sealed]
+    return [services.vault.open(each)["secret"] for each in sealed]
 
 
-def _seal(host: Host, secret: str) -> str:
-    return host.vault.seal({"secret": secret})
+def _seal(services: Services, secret: str) -> str:
+    return services.vault.seal({"secret": secret})
 
 
 def _usable(secret: str) -> bool:

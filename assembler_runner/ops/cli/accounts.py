@@ -26,10 +26,10 @@ from assembler_runner.api.schemas.accounts import RealmInput, RobotInput, RoleIn
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import InvalidRequest
-from assembler_runner.host import current_host
 from assembler_runner.ops import key_rotation
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.serve import settings_of
+from assembler_runner.services import current_services
 
 _REALM = click.option("--realm", default=MASTER_REALM, show_default=True, help="Name or id of the realm.")
 _ROLES = click.option("--role", "roles", multiple=True, help="Role to give instead of the usual one; several times.")
@@ -262,7 +262,7 @@ def delete_role(name: str, realm: str | None) -> None:
 @_command(secrets_group, "rotate")
 def rotate() -> None:
     """Encrypt all kept secrets with the present SECRET_KEY; give former ones in OLD_SECRET_KEYS."""
-    done = key_rotation.rotate(current_host().vault)
+    done = key_rotation.rotate(current_services().vault)
     click.echo(f"Encrypted {done} secrets with the present SECRET_KEY; OLD_SECRET_KEYS can be emptied.")
 
 

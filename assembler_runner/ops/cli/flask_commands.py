@@ -18,7 +18,7 @@ from assembler_runner.assembly import requirements
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.settings import PROJECT
-from assembler_runner.host import current_host
+from assembler_runner.services import current_services
 
 
 @click.command("create-db")
@@ -59,7 +59,7 @@ def install(dry_run: bool, skip_runner_requirements: bool) -> None:
     """Install what the plugins need; what does not fit together is told before anything is installed."""
     own = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line.strip()]
     try:
-        wanted = requirements.collect(current_host().registry.all())
+        wanted = requirements.collect(current_services().registry.all())
         requirements.check(wanted, own)
     except AssemblerError as problem:
         raise click.ClickException(f"{problem.message}\n{problem.hint or ''}".strip()) from None
@@ -78,7 +78,7 @@ def install(dry_run: bool, skip_runner_requirements: bool) -> None:
 
 def make_admin() -> None:
     """Makes the user admin where there is no user yet, and shows a password that was made up."""
-    given = current_host().settings.ADMIN_PASSWORD
+    given = current_services().settings.ADMIN_PASSWORD
     password = given or secrets.token_urlsafe(12)
     if ensure_admin(password) and not given:
         click.echo(f"User {ADMIN} has the password {password} (shown only now).")

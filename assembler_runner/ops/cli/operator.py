@@ -17,11 +17,11 @@ from assembler_runner.accounts.permissions import operator
 from assembler_runner.app import create_app
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.host import Host, current_host
 from assembler_runner.ops import backups
 from assembler_runner.ops.doctor import examine
 from assembler_runner.ops.serve import instance_lock, settings_of
 from assembler_runner.requests import cancel_retry
+from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS
 
@@ -32,11 +32,11 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 
 
 @contextmanager
-def _service(instance: Path) -> Iterator[Host]:
+def _service(instance: Path) -> Iterator[Services]:
     instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     with create_app(settings_of(instance), instance).app_context():
         try:
-            yield current_host()
+            yield current_services()
         finally:
             db.session.remove()
             db.engine.dispose()
@@ -47,8 +47,8 @@ def _service(instance: Path) -> Iterator[Host]:
 @_INSTANCE
 def backup(file: Path, instance: Path) -> None:
     """Write rows, contents and local Spaces of the running service into FILE; not its keys."""
-    with _service(instance) as host:
-        made = backups.back_up(host, db.engine, file)
+    with _service(instance) as services:
+        made = backups.back_up(services, db.engine, file)
     click.echo(f"Wrote {file}: {made.rows} rows, {made.contents} contents, {made.spaces} files of local Spaces.")
     click.echo("The keys are not in it: keep SECRET_KEY (or secrets.json of the instance folder) in another place.")
 
@@ -59,8 +59,10 @@ def backup(file: Path, instance: Path) -> None:
 @click.option("--other-key", is_flag=True, help="Go on though SECRET_KEY is another one; sealed secrets are lost.")
 def restore(file: Path, instance: Path, other_key: bool) -> None:
     """Fill an empty database, the file store and the instance folder from FILE; no service may run on them."""
-    with instance_lock(instance), _service(instance) as host:
-        made = backups.restore(host, db.engine, file, lambda revision: upgrade(revision=revision), other_key=other_key)
+    with instance_lock(instance), _service(instance) as services:
+        made = backups.restore(
+            services, db.engine, file, lambda revision: upgrade(revision=revision), other_key=other_key
+        )
         audit.record(operator(), "restore", "database", None, file.name, None, rows=made.rows)
         db.session.commit()
     click.echo(f"Restored {made.rows} rows, {made.contents} contents, {made.spaces} files of local Spaces.")
@@ -71,8 +73,8 @@ def restore(file: Path, instance: Path, other_key: bool) -> None:
 def doctor(instance: Path) -> None:
     """Look at everything the service needs; exit code 1 if something does not work."""
     worst = "ok"
-    with _service(instance) as host:
-        for found in examine(host, db.engine):
+    with _service(instance) as services:
+        for found in examine(services, db.engine):
             click.echo(f"{_MARKS[found.outcome]} {found.part}: {found.message}")
             if found.hint:
                 click.echo(f"        → {found.hint}")

@@ -15,7 +15,7 @@ from assembler_runner.core.errors import BaseFailed, HeadMoved
 from assembler_runner.files.tree import Tree
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing import manifests
-from assembler_runner.publishing.actions import settings
+from assembler_runner.publishing.actions import variables
 from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
 from assembler_runner.publishing.actions.drift import Planned, plan
 from assembler_runner.publishing.job import Job
@@ -35,7 +35,7 @@ def publish(job: Job) -> Done:
     if commit is None:
         job, space, commit = _change(job, target, space)
         unchanged = commit is None
-    job = settings.apply_last(job, target, space, built=not unchanged)
+    job = variables.apply_last(job, target, space, built=not unchanged)
     if commit is None:
         return _unchanged(job, target, space)
     return Done(
@@ -54,13 +54,13 @@ def happened(job: Job, target: Target) -> bool:
 def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, PublishedSpace, CommitInfo | None]:
     """Settings, then the commit; None where all files are so already."""
     if not job.change.get("tree", True) and not job.change.get("if_match"):
-        return settings.apply_first(job, target, space), space, None
+        return variables.apply_first(job, target, space), space, None
     live = live_manifest(job)
     for _ in range(HEAD_TRIES):
         jobs.check_cancelled(job)
         planned = plan(job, target, space, live)
         space = planned.space
-        job = settings.apply_first(job, target, space)
+        job = variables.apply_first(job, target, space)
         if not planned.write and not planned.delete:
             return job, space, None
         jobs.check_cancelled(job)
@@ -88,7 +88,7 @@ def _unchanged(job: Job, target: Target, space: PublishedSpace) -> Done:
     db.session.rollback()
     return Done(
         space={"url": space.url, **_kind(job)},
-        state=STARTING if settings.restarts(job, target) else None,
+        state=STARTING if variables.restarts(job, target) else None,
         request={"commit_oid": oid, "commit_url": url, "sealed_secrets": None, "unchanged": True},
         event=("unchanged", "All files are so already; no commit was made."),
         told=f"left the files of {space.namespace}/{space.name} as they are",

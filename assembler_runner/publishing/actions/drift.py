@@ -131,7 +131,7 @@ def _adopt(
     tree = {path: row for path, row in wanted.items() if path not in drift.deleted - touched}
     theirs = (drift.added | drift.changed) - touched - target.own_files
     sizes = target.files_at(space, head.oid) if theirs else {}
-    host, contents = job.host, []
+    host, contents = job.services, []
     with Spool(host.instance / "incoming", host.settings.MAX_FILE_BYTES) as spool:
         for path in sorted(theirs):
             if sizes[path].size > host.settings.MAX_FILE_BYTES:

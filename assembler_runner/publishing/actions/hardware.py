@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing.actions import settings
+from assembler_runner.publishing.actions import variables
 from assembler_runner.publishing.actions.base import Done
 from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.app_state import BUILDING, PAUSED, STARTING
@@ -39,7 +39,7 @@ def change(job: Job) -> Done:
     """Moves the app to another machine, or sets when it sleeps."""
     target, space = job.usable_target(), job.published()
     before = len(job.steps_done)
-    job = settings.apply_hardware(job, target, space)
+    job = variables.apply_hardware(job, target, space)
     if len(job.steps_done) == before == 0:
         return Done(event=("unchanged", "The hardware was so already."), request={"unchanged": True})
     return Done(state=STARTING if "hardware" in job.steps_done else None, told="changed the hardware")

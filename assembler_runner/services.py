@@ -20,7 +20,7 @@ EXTENSION = "assembler"
 
 
 @dataclass(frozen=True)
-class Host:
+class Services:
     """Everything that code needs from the process it runs in.
 
     Args:
@@ -44,6 +44,6 @@ class Host:
     feed: EventFeed
 
 
-def current_host() -> Host:
+def current_services() -> Services:
     """Returns the host of the present Flask application."""
-    return cast(Host, current_app.extensions[EXTENSION])
+    return cast(Services, current_app.extensions[EXTENSION])
