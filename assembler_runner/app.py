@@ -22,22 +22,24 @@ from assembler_runner import api
 from assembler_runner.accounts import auth
 from assembler_runner.accounts.auth import account_from_header, public
 from assembler_runner.accounts.permissions import requires
-from assembler_runner.api import i18n, middleware, observing
+from assembler_runner.api import i18n, middleware, access_log
 from assembler_runner.api.openapi import DocumentedApi
-from assembler_runner.assembly.json_schema import json_schema
+from assembler_runner.assembly.plugin_contract import json_schema
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core import sqlite, tracing
-from assembler_runner.core.database import configure_engine, db
+from assembler_runner.core.database import configure_engine, db, limit_idle_transactions
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
 from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
 from assembler_runner.core.vault import Vault
-from assembler_runner.files.store import DatabaseFileStore, FileStore, FolderFileStore
+from assembler_runner.files.database_store import DatabaseFileStore
+from assembler_runner.files.folder_store import FolderFileStore
+from assembler_runner.files.store import FileStore
 from assembler_runner.publishing.celery_app import make_celery
-from assembler_runner.requests import submit
+from assembler_runner.requests import queries
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners
-from assembler_runner.spaces.leases import Leases, limit_idle_transactions
+from assembler_runner.spaces.leases import Leases
 from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
@@ -81,7 +83,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     local = LocalTarget(folder / "spaces")
     app.extensions[EXTENSION] = _make_services(app, settings, folder, local)
     tracing.configure()
-    observing.configure(app)
+    access_log.configure(app)
     i18n.configure(app)
     auth.configure(app, settings)
     make_celery(app, settings)
@@ -262,12 +264,12 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
 
 
 def _may_read(namespace: str, name: str) -> bool:
-    if submit.was_public(LOCAL, namespace, name):
+    if queries.was_public(LOCAL, namespace, name):
         raise Gone("The Space that was here is deleted.")
     account = account_from_header()
     if account is None:
         raise Unauthorized
-    return "space_read" in account.permissions and submit.find_published(account, LOCAL, namespace, name) is not None
+    return "space_read" in account.permissions and queries.find_published(account, LOCAL, namespace, name) is not None
 
 
 def _open_pages(app: Flask) -> None:

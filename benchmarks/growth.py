@@ -17,7 +17,7 @@ from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
-from assembler_runner.publishing import pipeline
+from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.queue import next_requests
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.services import EXTENSION
@@ -143,13 +143,13 @@ class _Grown:
 
             def claim() -> None:
                 waiting = next_requests(db.session(), 1)
-                assert pipeline.claim(waiting[0], 60)
+                assert claims.claim(waiting[0], 60)
 
             return timed(claim)
 
     def _sweep(self) -> None:
         with self.app.app_context():
-            pipeline.take_due(600)
+            claims.take_due(600)
 
 
 def _id(kind: str, number: int) -> str:

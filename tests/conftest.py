@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
-from assembler_runner.accounts import auth
+from assembler_runner.accounts import auth, passwords
 from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
@@ -23,10 +23,7 @@ from assembler_runner.core.settings import load
 from assembler_runner.publishing import pipeline
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import RUNNING, SpaceRequest
-from tests.standin_hub import (
-    StandInHub,
-    client_env,
-)
+from tests.standin_hub import StandInHub, client_env
 
 client_env.settle()
 
@@ -169,7 +166,7 @@ def hub_service(make_service: MakeService, hub: StandInHub) -> Service:
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hash with its smallest cost; what it costs in earnest is not what these tests are about."""
     monkeypatch.setattr(auth, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    auth._dummy_hash.cache_clear()
+    passwords._dummy_hash.cache_clear()
 
 
 @pytest.fixture(autouse=True)

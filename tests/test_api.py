@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from flask_jwt_extended import create_access_token
 
-from assembler_runner.accounts.auth import hash_password
 from assembler_runner.accounts.models import Realm, Role, User
+from assembler_runner.accounts.passwords import hash_password
 from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db
 from tests.conftest import PASSWORD, MakeService, Service
@@ -313,7 +313,7 @@ def test_errors_have_one_shape(service: Service, path: str, method: str, status:
 
 
 def test_an_unforeseen_error_tells_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assembler_runner.requests.submit.find_space", lambda *_: 1 / 0)
+    monkeypatch.setattr("assembler_runner.requests.queries.find_space", lambda *_: 1 / 0)
     answer = service.get("/spaces/x")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "division" not in answer.text

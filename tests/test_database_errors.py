@@ -25,7 +25,7 @@ def test_a_database_that_is_away_is_503(
         raise kind("SELECT", {}, Exception("the server says something"))  # type: ignore[call-arg]
 
     with monkeypatch.context() as patch:
-        patch.setattr("assembler_runner.requests.submit.find_space", fail)
+        patch.setattr("assembler_runner.requests.queries.find_space", fail)
         if connection_is_gone:
             patch.setattr(db.session, "rollback", fail)
         answer = service.get("/spaces/x")
@@ -39,7 +39,7 @@ def test_another_failure_of_the_database_is_500(service: Service, monkeypatch: p
     def fail(*_: Any) -> NoReturn:
         raise IntegrityError("INSERT", {}, Exception("duplicate"))
 
-    monkeypatch.setattr("assembler_runner.requests.submit.find_space", fail)
+    monkeypatch.setattr("assembler_runner.requests.queries.find_space", fail)
     answer = service.get("/spaces/x")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
 

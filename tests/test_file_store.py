@@ -20,9 +20,8 @@ from assembler_runner.app import create_app
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import SettingsError, TooLarge
 from assembler_runner.core.settings import load
-from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.files.content import Content, FileStoreUnavailable, Spool, content_of
-from assembler_runner.files.models import Blob, BlobChunk
+from assembler_runner.files.models import Blob, BlobChunk, Bucket, BucketFile
 from assembler_runner.files.store import CHUNK_BYTES, BlobMissing
 from assembler_runner.ops.retention import collect
 from assembler_runner.services import EXTENSION, Services

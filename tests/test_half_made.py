@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
-from assembler_runner.publishing import pipeline
+from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.creation_lock import creation_turn
 from assembler_runner.spaces.models import CreationTurn, SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
@@ -165,7 +165,7 @@ def test_a_clean_up_leaves_alone_what_another_request_has_made(
 def test_turns_to_create_end_with_their_process(service: Service) -> None:
     with service.app.app_context():
         creation_turn("account", 600).__enter__()
-        pipeline.hand_back()
+        claims.hand_back()
         assert db.session.get_one(CreationTurn, "account").owner is None
 
 

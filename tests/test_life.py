@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from assembler_runner.core.database import db
-from assembler_runner.publishing import pipeline
+from assembler_runner.publishing import claims
 from assembler_runner.spaces.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS, move_to
 from tests.conftest import Service
@@ -146,18 +146,18 @@ def test_only_the_transitions_of_the_table_happen(service: Service) -> None:
 def test_due_requests_are_found_once_per_period(service: Service) -> None:
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
-        assert pipeline.take_due(60) == []
+        assert claims.take_due(60) == []
         db.session.get_one(SpaceRequest, request_id).due_at = 0.0
         db.session.commit()
-        assert pipeline.take_due(60) == [request_id]
-        assert pipeline.take_due(60) == []
+        assert claims.take_due(60) == [request_id]
+        assert claims.take_due(60) == []
 
 
 def test_what_a_dead_process_left_is_handed_back(service: Service) -> None:
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
-        assert pipeline.claim(request_id, 60) is not None
-        assert pipeline.claim(request_id, 60) is None
-        assert pipeline.hand_back() == 1
+        assert claims.claim(request_id, 60) is not None
+        assert claims.claim(request_id, 60) is None
+        assert claims.hand_back() == 1
     request = service.work(request_id)
     assert (request["status"], request["attempts"]) == ("succeeded", 2)

@@ -16,13 +16,12 @@ from flask import Flask
 
 from assembler_runner.accounts.models import Realm, User
 from assembler_runner.app import MIGRATIONS, create_app
-from assembler_runner.core.database import Base, db
+from assembler_runner.core.database import Base, db, limit_idle_transactions
 from assembler_runner.core.settings import load
 from assembler_runner.files.content import content_of
 from assembler_runner.files.models import Blob
 from assembler_runner.ops.migration_lock import is_at_newest
 from assembler_runner.services import current_services
-from assembler_runner.spaces.leases import limit_idle_transactions
 from assembler_runner.spaces.models import Space, SpaceRequest
 from tests.services import digest, mariadb_database, postgres_database, run_flask
 

@@ -23,7 +23,8 @@ import sqlalchemy as sa
 from assembler_runner.core.database import db
 from assembler_runner.files.models import Blob
 from assembler_runner.files.store import FileStoreUnavailable
-from assembler_runner.publishing.tasks import Sweeper, _Ear
+from assembler_runner.publishing.sweeper import Sweeper
+from assembler_runner.publishing.tasks import _Ear
 from assembler_runner.spaces.models import SpaceRequest
 from tests.chaos.stage import forget_queue
 from tests.conftest import MakeService, Service

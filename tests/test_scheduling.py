@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assembler_runner.accounts.auth import hash_password
 from assembler_runner.accounts.models import Realm, Role, User
+from assembler_runner.accounts.passwords import hash_password
 from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
-from assembler_runner.publishing import pipeline
+from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.creation_lock import creation_turn
 from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
@@ -201,7 +201,7 @@ def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -
             first = many[0]["id"]
             assert len(next_requests(db.session(), 1)) == 1
             assert is_first(db.session(), first)
-            assert pipeline.successor(first) is None
+            assert claims.successor(first) is None
             read = {query: max(rows_of(plan_of(query, values))) for query, values in tuple(sent)}
             db.session.remove()
             db.engine.dispose()
@@ -228,7 +228,7 @@ def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, mon
     monkeypatch.setattr("assembler_runner.publishing.creation_lock.PATIENCE_SECONDS", 0.2)
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
-        claim = pipeline.claim(request_id, 60)
+        claim = claims.claim(request_id, 60)
         assert claim is not None
         silent = creation_turn("account", claim)
         silent.__enter__()
@@ -236,7 +236,7 @@ def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, mon
         monkeypatch.setattr("assembler_runner.publishing.creation_lock._locks", {})
         with pytest.raises(RateLimited), creation_turn("account", "another"):
             pass
-        pipeline.hand_back([claim])
+        claims.hand_back([claim])
         with creation_turn("account", "another"):
             pass
         silent.__exit__(None, None, None)
@@ -273,7 +273,7 @@ def test_cleaning_up_is_repeated_until_it_is_done(hub_service: Service, hub: Sta
                 sa.update(SpaceRequest).where(SpaceRequest.cleanup_due_at.is_not(None)).values(cleanup_due_at=0.0)
             )
             db.session.commit()
-            for request_id in pipeline.take_due(60):
+            for request_id in claims.take_due(60):
                 pipeline.run_next(hub_service.services, request_id)
 
     sweep()

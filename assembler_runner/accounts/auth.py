@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
 from datetime import timedelta
-from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
 from assembler_runner.accounts import login_throttle, tokens
 from assembler_runner.accounts.models import Realm, Robot, Role, User
+from assembler_runner.accounts.passwords import _dummy_hash, _fits, hash_password
 from assembler_runner.accounts.permissions import (
     ANY_ACCOUNT,
     MASTER_REALM,
@@ -32,10 +28,7 @@ from assembler_runner.core.settings import Settings
 
 ISSUER = "assembler"
 ADMIN = "admin"
-_GENERATED = "sha256:"
 _Row = TypeVar("_Row", User, Robot)
-
-_hasher = PasswordHasher()
 
 
 def configure(app: Flask, settings: Settings) -> None:
@@ -66,21 +59,6 @@ def public(view: Any) -> Any:
     """Marks a view function that needs no token."""
     view.is_public = True
     return view
-
-
-def hash_password(password: str) -> str:
-    """Returns an argon2id hash."""
-    return _hasher.hash(password)
-
-
-def new_secret() -> tuple[str, str]:
-    """Makes a secret for a robot.
-
-    Returns:
-        The secret, and its hash: a fast one, because nobody guesses 256 random bits.
-    """
-    secret = secrets.token_urlsafe(32)
-    return secret, _GENERATED + hashlib.sha256(secret.encode()).hexdigest()
 
 
 def log_in(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
@@ -218,21 +196,6 @@ def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _
         login_throttle.failed(account)
         raise InvalidCredentials
     return present
-
-
-def _fits(stored: str, word: str) -> bool:
-    if stored.startswith(_GENERATED):
-        return hmac.compare_digest(stored, _GENERATED + hashlib.sha256(word.encode("utf-8", "replace")).hexdigest())
-    try:
-        return _hasher.verify(stored, word)
-    except (VerificationError, InvalidHashError, UnicodeEncodeError):
-        return False
-
-
-@cache
-def _dummy_hash() -> str:
-    # Checked where there is no such user, so that the time taken does not tell.
-    return _hasher.hash("nobody has this password")
 
 
 def ensure_admin(password: str) -> bool:

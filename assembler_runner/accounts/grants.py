@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assembler_runner.accounts.directory import Kind, Permissions, Robots, Roles, Users, refusal
+from assembler_runner.accounts.directory import Permissions, Robots, Roles, Users
 from assembler_runner.accounts.models import (
     Permission,
     RobotPermission,
@@ -15,6 +15,7 @@ from assembler_runner.accounts.models import (
     UserRole,
 )
 from assembler_runner.accounts.permissions import PERMISSIONS, Account, permissions_of_role
+from assembler_runner.accounts.resources import Kind, refusal
 from assembler_runner.core.errors import NotFound
 
 

@@ -25,7 +25,7 @@ from assembler_runner.api import (
     types,
     webhooks,
 )
-from assembler_runner.api.json_body import register_error_handlers
+from assembler_runner.api.error_handlers import register_error_handlers
 from assembler_runner.api.openapi import DocumentedApi
 from assembler_runner.services import EXTENSION
 

@@ -10,13 +10,15 @@ from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts import models
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.accounts.directory import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users
+from assembler_runner.accounts.directory import AuditLog, Permissions, Realms, Robots, Roles, Users
 from assembler_runner.accounts.grants import grants_of
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
-from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.accounts.resources import Kind
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
 from assembler_runner.api.schemas import accounts as schemas
 from assembler_runner.api.schemas import grants
-from assembler_runner.api.schemas.spaces import list_of
+from assembler_runner.api.schemas.base import list_of
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import NotFound
 from assembler_runner.core.listing import Listing, read_added, read_page

@@ -9,14 +9,15 @@ from urllib.parse import quote
 from flask import Response, current_app, g, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.buckets import BucketFileSchema, BucketInput, BucketSchema
-from assembler_runner.api.schemas.spaces import list_of
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
 from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_added, read_page
-from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.files.content import pieces_of
+from assembler_runner.files.models import Bucket, BucketFile
 from assembler_runner.requests import buckets
 from assembler_runner.requests.buckets import BUCKET_FILES, BUCKETS
 from assembler_runner.services import current_services

@@ -8,14 +8,14 @@ from typing import Any
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
 from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
-from assembler_runner.api.schemas.changes import BulkSchema, ChangePreviewSchema
-from assembler_runner.api.schemas.spaces import RequestSchema, SpaceSchema
-from assembler_runner.api.spaces import idempotency, preview_files
+from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
+from assembler_runner.api.spaces import idempotency_of, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.core.errors import Finding, InvalidRequest
-from assembler_runner.requests import bulk, commands, diff, move, submit, update
+from assembler_runner.requests import bulk, commands, diff, idempotency, move, queries, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
 from assembler_runner.services import Services, current_services
@@ -66,7 +66,7 @@ def update_space(space_id: str) -> Response:
     New files, parameters, options or settings, published in one commit. What is left out stays as it is. Labels, expiry
     and on_failure alone need no request.
     """
-    space = submit.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     with space_body(_update) as body:
         caller = _caller(body.canonical())
         answer = _known(caller)
@@ -93,7 +93,7 @@ def preview_change(space_id: str) -> dict[str, Any]:
     published; nothing is stored or published.
     """
     services, account = current_services(), current_account()
-    space = submit.find_space(account, space_id)
+    space = queries.find_space(account, space_id)
     with space_body(_update) as body:
         return _preview(services, Caller(account, _commits_named()), space, body)
 
@@ -126,7 +126,7 @@ def delete_space(space_id: str) -> Response:
 
     On its target, too; what still waits for it is cancelled. The Space stays here as a record, its name is free again.
     """
-    space = submit.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     answer = commands.delete(current_services(), Caller(current_account()), space, _render_space)
     return _accepted(answer, answer["latest_request"]["id"])
 
@@ -142,7 +142,7 @@ def command_space(space_id: str) -> Response:
     rollback, restart, factory_rebuild, pause, wake, hardware, move or duplicate. The answer is the request; that of
     duplicate belongs to the new Space.
     """
-    space = submit.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     body = read_object()
     caller = _caller(json.dumps(body, sort_keys=True))
     answer = _known(caller)
@@ -164,12 +164,12 @@ def _command(services: Services, caller: Caller, space: Space, data: dict[str, A
 
 def _caller(canonical: str) -> Caller:
     # The address belongs to what must be the same for the same key.
-    return Caller(current_account(), _commits_named(), idempotency(f"{request.path}\n{canonical}"))
+    return Caller(current_account(), _commits_named(), idempotency_of(f"{request.path}\n{canonical}"))
 
 
 def _known(caller: Caller) -> Any:
     """Returns the answer of a repeated call, whatever the Space has become since."""
-    return submit.known_answer(caller.account, caller.idempotency) if caller.idempotency else None
+    return idempotency.known_answer(caller.account, caller.idempotency) if caller.idempotency else None
 
 
 def _commits_named() -> list[str] | None:

@@ -6,117 +6,23 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import flask_smorest
 import marshmallow as ma
-from flask import Flask, Response, jsonify, request
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
-from werkzeug.exceptions import HTTPException
+from flask import request
 
-from assembler_runner.accounts.auth import public
-from assembler_runner.accounts.permissions import requires
-from assembler_runner.api.i18n import tell_language, translated
-from assembler_runner.api.schemas.spaces import ErrorSchema
-from assembler_runner.assembly.assemble import flatten_messages
-from assembler_runner.core.database import db
-from assembler_runner.core.errors import (
-    AssemblerError,
-    DatabaseUnavailable,
-    Finding,
-    InvalidJson,
-    InvalidRequest,
-    TooLarge,
-)
+from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.validation import flatten_messages
 from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
-
-_HTTP_HINTS = {
-    404: "Check the address; GET /api-spec.json lists all.",
-    405: "Use one of the methods in the header Allow.",
-    413: "Send less at once.",
-}
-
-
-class Blueprint(flask_smorest.Blueprint):
-    """A blueprint whose views declare who may call them; the declaration stands in the API's documentation, too."""
-
-    @staticmethod
-    def doc(**kwargs: Any) -> Callable[[Any], Any]:
-        """Adds to the documentation of a view.
-
-        The library's own wraps the view and copies all that was said of it, each time: a twentieth of the start.
-        """
-
-        def add(view: Any) -> Any:
-            known = getattr(view, "_apidoc", {})
-            view._apidoc = {**known, "manual_doc": _merged(known.get("manual_doc", {}), kwargs)}
-            return view
-
-        return add
-
-    def needs(self, permission: str) -> Callable[[Any], Any]:
-        """Declares the permission that a view needs.
-
-        Args:
-            permission: its name, or `any` for whoever is logged in.
-        """
-        documented = self.doc(**{"x-permission": permission}, **fails(401, 403))
-        return lambda view: documented(requires(permission)(view))
-
-    def open(self) -> Callable[[Any], Any]:
-        """Declares that a view needs no token."""
-        documented = self.doc(security=[])
-        return lambda view: documented(public(view))
-
-
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(old[key], new[key]) for key in new if isinstance(old.get(key), dict)}
-    return {**old, **new, **both}
 
 
 class NoBody(InvalidJson):
     """There is no body where JSON is needed."""
 
     default_message = "The request has no JSON body."
-
-
-def takes(schema: type[ma.Schema], more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the documentation of a JSON body; the view reads it, so that all problems are told at once.
-
-    Args:
-        schema: the JSON.
-        more: media type → what else is taken.
-    """
-    content: dict[str, Any] = {"schema": schema}
-    if example := getattr(schema, "example", None):
-        content["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": content, **(more or {})}}}
-
-
-def fails(*statuses: int) -> dict[str, Any]:
-    """Returns the documentation of error answers."""
-    texts = {
-        400: "Not understood",
-        401: "No valid token",
-        403: "Not allowed",
-        404: "Not there",
-        409: "Conflict",
-        412: "Changed since",
-        413: "Too large",
-        422: "Not valid",
-        429: "Too much in too short a time",
-        502: "The Hub refused",
-        503: "The Hub or the database does not answer",
-    }
-    return {
-        "responses": {
-            str(status): {"description": texts[status], "content": {"application/json": {"schema": ErrorSchema}}}
-            for status in statuses
-        }
-    }
 
 
 def read_json() -> Any:
@@ -202,84 +108,6 @@ def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> tuple[dict[str, A
         valid = problem.valid_data if isinstance(problem.valid_data, dict) else {}
         findings = flatten_messages(problem.messages, "", sorted(schema.fields))
         return dict(valid), findings
-
-
-def error_body(error: AssemblerError) -> dict[str, Any]:
-    """Returns the one shape of every error."""
-    return {
-        "statusCode": error.status,
-        "status_code": error.status,
-        "name": error.name,
-        "code": error.code,
-        "message": translated(error.message),
-        "hint": translated(error.hint),
-        "issues": [
-            finding.to_json() | {"message": translated(finding.message), "hint": translated(finding.hint)}
-            for finding in error.issues
-        ],
-    }
-
-
-def register_error_handlers(app: Flask) -> None:
-    """Adds the one handler that turns every error into an answer."""
-    app.register_error_handler(AssemblerError, answer_error)
-    app.register_error_handler(HTTPException, _answer_http)
-    app.register_error_handler(SQLAlchemyError, _answer_database)
-    app.register_error_handler(Exception, _answer_unforeseen)
-
-
-def answer_error(error: AssemblerError) -> Response:
-    """Returns the answer for an error."""
-    response = jsonify(error_body(error))
-    response.status_code = error.status
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return tell_language(response)
-
-
-def _answer_http(problem: HTTPException) -> Response:
-    if problem.code is None or problem.code < 400:
-        return problem.get_response()  # type: ignore[return-value]  # a redirect
-    response = answer_error(_HttpError(problem))
-    for header, value in problem.get_headers():
-        if header in ("Allow", "Retry-After", "WWW-Authenticate"):
-            response.headers[header] = value
-    return response
-
-
-def _answer_database(problem: SQLAlchemyError) -> Response:
-    try:
-        db.session.rollback()
-    except SQLAlchemyError:
-        # The connection is gone, so there is nothing left to roll back.
-        db.session().invalidate()
-    log.error("the database failed: %s", type(problem).__name__, exc_info=problem)
-    # InternalError: the database ended a transaction of a process that had been stopped.
-    away = isinstance(problem, (OperationalError, InterfaceError, InternalError, TimeoutError))
-    return answer_error(DatabaseUnavailable(retry_after=5) if away else AssemblerError())
-
-
-def _answer_unforeseen(problem: Exception) -> Response:
-    log.error("unforeseen error in %s %s", request.method, request.path, exc_info=problem)
-    return answer_error(AssemblerError())
-
-
-class _HttpError(AssemblerError):
-    """What Flask itself refuses, in the one shape."""
-
-    def __init__(self, problem: HTTPException) -> None:
-        assert problem.code is not None
-        self.status = problem.code  # type: ignore[misc]  # the class stands for every status
-        self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]  # likewise
-        self._name = type(problem).__name__
-        text = f"{request.path} does not exist." if problem.code == 404 else f"{problem.name}."
-        super().__init__(text, hint=_HTTP_HINTS.get(problem.code, "Correct the request."))
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from flask import Response, current_app, g, jsonify, request
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.json_body import Blueprint, error_body, fails
+from assembler_runner.api.blueprint import Blueprint, fails
+from assembler_runner.api.error_handlers import error_body
 from assembler_runner.api.schemas.spaces import LogLineSchema, LogSchema
 from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
-from assembler_runner.requests import submit
+from assembler_runner.requests import queries
 from assembler_runner.runtime import logs
 from assembler_runner.runtime.causes.diagnosis import RUN
 from assembler_runner.services import current_services
@@ -65,7 +66,7 @@ def get_logs(space_id: str) -> Response:
     `line`, and at last one event `end` with a note, or `error`; `Last-Event-ID` resumes. Secrets of the Space are taken
     out. Where the target does not answer, the lines that were kept when the app failed are given; `meta.note` says so.
     """
-    space = submit.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     kind, tail = _asked()
     wanted = request.accept_mimetypes.best_match([JSON, TEXT, STREAM], JSON)
     if wanted == STREAM:

@@ -14,7 +14,7 @@ from apispec import APISpec
 from flask import Flask
 from flask_smorest import Api, Blueprint
 
-from assembler_runner.api.schemas.spaces import ErrorSchema
+from assembler_runner.api.schemas.base import ErrorSchema
 
 Description = Callable[[APISpec], None]
 

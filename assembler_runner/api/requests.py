@@ -8,12 +8,14 @@ import sqlalchemy as sa
 from flask import request
 
 from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
 from assembler_runner.api.event_stream import PARAMETERS, answer_events
-from assembler_runner.api.json_body import Blueprint, fails, load, read_object, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import CommandInput, RetryAllInput
-from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of
+from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema
 from assembler_runner.core.database import db
-from assembler_runner.requests import cancel_retry, submit
+from assembler_runner.requests import cancel_retry, queries
 from assembler_runner.requests.queries import read_requests
 from assembler_runner.spaces.models import FINISHED, SpaceRequest
 
@@ -66,7 +68,7 @@ def command_failures() -> dict[str, Any]:
 @blueprint.response(200, RequestSchema)
 def get_request(request_id: str) -> SpaceRequest:
     """Get one request"""
-    return submit.find_request(current_account(), request_id)
+    return queries.find_request(current_account(), request_id)
 
 
 @blueprint.post("/requests/<request_id>/command")
@@ -80,7 +82,7 @@ def command_request(request_id: str) -> SpaceRequest:
     cancel ends a queued request at once and a running one as soon as it can stop cleanly; retry puts a failed or
     cancelled one back into the queue.
     """
-    submit.find_request(current_account(), request_id)
+    queries.find_request(current_account(), request_id)
     command = load(CommandInput(), read_object())["command"]
     act = {"cancel": cancel_retry.cancel, "retry": cancel_retry.retry}[command]
     return act(current_account(), request_id)
@@ -96,7 +98,7 @@ def list_events(request_id: str) -> Any:
     With `Accept: text/event-stream` they come as they happen, until the request ends; `Last-Event-ID` resumes.
     With `wait` the answer comes as soon as there is an event.
     """
-    found = submit.find_request(current_account(), request_id)
+    found = queries.find_request(current_account(), request_id)
 
     def ended() -> bool:
         status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == request_id))

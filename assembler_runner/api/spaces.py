@@ -10,15 +10,17 @@ import sqlalchemy as sa
 from flask import Response, g, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
 from assembler_runner.api.event_stream import PARAMETERS, answer_events
-from assembler_runner.api.json_body import Blueprint, fails, takes
+from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import SpaceInput
-from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
+from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.tree import SpaceFile, Tree
-from assembler_runner.requests import prepare, submit
+from assembler_runner.requests import prepare, queries, submit
+from assembler_runner.requests.idempotency import Idempotency
 from assembler_runner.requests.queries import read_requests, read_spaces
 from assembler_runner.runtime import probe
 from assembler_runner.services import current_services
@@ -58,7 +60,7 @@ def submit_space() -> Response:
     services, account = current_services(), current_account()
     with space_body(_input) as body:
         prepared = prepare.prepare(services, account, body.data, body.findings)
-        answer = submit.submit(services, account, prepared, _space.dump, idempotency(body.canonical()))
+        answer = submit.submit(services, account, prepared, _space.dump, idempotency_of(body.canonical()))
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
     return response
@@ -124,12 +126,12 @@ def get_space(space_id: str) -> Response:
     The header ETag names its live commit, for If-Match. What is known of its app was learnt at `state_checked_at`; with
     `refresh` its target is asked now.
     """
-    space = submit.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
         g.writes = True
         db.session.rollback()
         probe.refresh(current_services(), space_id)
-        space = submit.find_space(current_account(), space_id)
+        space = queries.find_space(current_account(), space_id)
     response: Response = jsonify(_space.dump(space))
     if space.commit_oid is not None:
         response.set_etag(space.commit_oid)
@@ -142,7 +144,7 @@ def get_space(space_id: str) -> Response:
 @blueprint.response(200, list_of(RequestSchema))
 def list_space_requests(space_id: str) -> dict[str, Any]:
     """List the requests of a Space"""
-    space = submit.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     query = sa.select(SpaceRequest).where(SpaceRequest.space_id == space.id)
     page = read_requests(db.session(), query, request.args)
     return {"data": page.rows, "meta": page.meta()}
@@ -158,7 +160,7 @@ def list_space_events(space_id: str) -> Any:
     With `Accept: text/event-stream` they come as they happen, until the Space is deleted; `Last-Event-ID` resumes.
     With `wait` the answer comes as soon as there is an event.
     """
-    submit.find_space(current_account(), space_id)
+    queries.find_space(current_account(), space_id)
 
     def ended() -> bool:
         return db.session.scalar(sa.select(Space.state).where(Space.id == space_id)) in (None, "deleted")
@@ -166,7 +168,7 @@ def list_space_events(space_id: str) -> Any:
     return answer_events(space_id, None, ended)
 
 
-def idempotency(canonical: str) -> submit.Idempotency | None:
+def idempotency_of(canonical: str) -> Idempotency | None:
     """Reads the header Idempotency-Key.
 
     Args:
@@ -182,7 +184,7 @@ def idempotency(canonical: str) -> submit.Idempotency | None:
     if not key.strip() or len(key) > _KEY_LENGTH:
         message = f"The header Idempotency-Key must have 1 to {_KEY_LENGTH} characters."
         raise InvalidRequest(issues=[Finding("invalid_idempotency_key", message, path="Idempotency-Key")])
-    return submit.Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
+    return Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def preview_files(tree: Tree) -> list[dict[str, Any]]:

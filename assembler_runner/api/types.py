@@ -6,11 +6,11 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.json_body import Blueprint, fails
-from assembler_runner.api.schemas.spaces import MetaSchema, PluginSchema, SpaceTypeSchema, list_of
+from assembler_runner.api.blueprint import Blueprint, fails
+from assembler_runner.api.schemas.base import MetaSchema, list_of
+from assembler_runner.api.schemas.spaces import PluginSchema, SpaceTypeSchema
 from assembler_runner.assembly.card import README
-from assembler_runner.assembly.json_schema import json_schema
-from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates
+from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
 from assembler_runner.assembly.registry import PluginRecord
 from assembler_runner.core.errors import NotFound
 from assembler_runner.plugin import SpacePlugin

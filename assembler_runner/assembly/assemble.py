@@ -20,6 +20,7 @@ from assembler_runner.assembly import python_source
 from assembler_runner.assembly.card import README, GivenCard, complete_readme, read_card
 from assembler_runner.assembly.plugin_contract import ask_card, ask_check, ask_defaults, ask_templates
 from assembler_runner.core.errors import Finding, Severity
+from assembler_runner.core.validation import flatten_messages
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import check_collisions, check_path, field_of
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
@@ -198,29 +199,6 @@ def check_options(
         return dict(schema.load(asked)), []
     except ma.ValidationError as problem:
         return {}, flatten_messages(problem.messages, "options", sorted(schema.fields))
-
-
-def flatten_messages(messages: Any, prefix: str, allowed: list[str] | None = None) -> list[Finding]:
-    """Turns marshmallow's nested messages into findings.
-
-    Args:
-        messages: `ValidationError.messages`.
-        prefix: path of the field they belong to; empty for the whole body.
-        allowed: names of the fields there are, for the hint of unknown ones.
-    """
-    if isinstance(messages, Finding):
-        return [messages]
-    if isinstance(messages, str):
-        unknown = messages == "Unknown field."
-        hint = f"Known fields: {', '.join(allowed)}." if unknown and allowed else None
-        return [Finding("unknown_field" if unknown else "invalid_field", messages, path=prefix or None, hint=hint)]
-    if isinstance(messages, list):
-        return [finding for message in messages for finding in flatten_messages(message, prefix, allowed)]
-    findings = []
-    for key, inner in messages.items():
-        path = prefix if key == "_schema" else f"{prefix}.{key}" if prefix else str(key)
-        findings += flatten_messages(inner, path, allowed)
-    return findings
 
 
 def _own_file(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
-from assembler_runner.assembly.json_schema import json_schema
 from assembler_runner.core.errors import Finding, PluginError, TooLarge
 from assembler_runner.files.paths import check_collisions, check_path
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
@@ -145,3 +145,14 @@ def _ask(plugin: SpacePlugin, method: str, *arguments: Any) -> Any:
     # A stranger's code may raise anything, and ask to leave; its text may hold what is not for callers.
     except (Exception, SystemExit) as problem:
         raise broken(plugin, f"{method}() raised {type(problem).__name__}") from problem
+
+
+def json_schema(schema: ma.Schema) -> dict[str, Any]:
+    """Returns a schema as JSON Schema (draft 2020-12, which OpenAPI 3.1 uses)."""
+    converter: Any = OpenAPIConverter("3.1.0", lambda schema: None, None)  # type: ignore[arg-type]  # nothing is registered
+    made: dict[str, Any] = converter.schema2jsonschema(schema)
+    for name, field in schema.fields.items():
+        made["properties"][name].pop("card", None)
+        if isinstance(field.validate, ma.validate.Regexp):
+            made["properties"][name]["pattern"] = field.validate.regex.pattern
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "additionalProperties": False}

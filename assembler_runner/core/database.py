@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from assembler_runner.core import sqlite
 
@@ -156,62 +156,6 @@ READ_ONLY = "read_only"
 """Execution option of a connection that only reads; it takes no write lock on SQLite."""
 
 
-class Changes:
-    """Wakes those who wait for the database to change; changes made by other processes are seen by looking again."""
-
-    def __init__(self, look_again: float = 0.25) -> None:
-        self._condition = threading.Condition()
-        self._count = 0
-        self.look_again = look_again
-
-    def notify(self) -> None:
-        """Tells everybody who waits that something was committed."""
-        with self._condition:
-            self._count += 1
-            self._condition.notify_all()
-
-    def wait(self, seen: int, timeout: float) -> int:
-        """Waits until something was committed here since `seen`, or it is time to look again.
-
-        Args:
-            seen: the number returned before; 0 at first.
-            timeout: seconds to wait at most.
-        Returns:
-            The number to pass next time.
-        """
-        with self._condition:
-            self._condition.wait_for(lambda: self._count != seen, timeout=max(0.0, min(timeout, self.look_again)))
-            return self._count
-
-
-changes = Changes()
-"""Anything was committed."""
-
-endings = Changes()
-"""A request has ended."""
-
-deliveries = Changes()
-"""Something is to be sent to a webhook."""
-
-_TOLD = "told"
-
-
-def tell_when_committed(session: Session, whom: Changes) -> None:
-    """Wakes those who wait for a certain change once the present transaction is committed."""
-    session.info.setdefault(_TOLD, set()).add(whom)
-
-
-@sa.event.listens_for(Session, "after_commit")
-def _committed(session: Session) -> None:
-    for whom in (changes, *session.info.pop(_TOLD, ())):
-        whom.notify()
-
-
-@sa.event.listens_for(Session, "after_rollback")
-def _rolled_back(session: Session) -> None:
-    session.info.pop(_TOLD, None)
-
-
 def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:
     """Sets what each database needs: immediate write transactions on SQLite, live connections and good plans elsewhere.
 
@@ -301,3 +245,25 @@ def reading() -> Iterator[None]:
         if db.session().get_bind().dialect.name == "sqlite":
             # One that began as a reader cannot become a writer.
             db.session.rollback()
+
+
+def limit_idle_transactions(engine: sa.Engine, seconds: float) -> None:
+    """Lets the database end the transaction of a worker that has gone silent: its locks would stop all the others.
+
+    Args:
+        engine: the engine, before its first connection.
+        seconds: how long a transaction may do nothing.
+    """
+    statements = {
+        "postgresql": f"SET idle_in_transaction_session_timeout = {math.ceil(seconds) * 1000}",
+        "mariadb": f"SET SESSION idle_transaction_timeout = {math.ceil(seconds)}",
+    }
+    statement = statements.get(engine.dialect.name)
+    if statement is None:
+        return
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        connection.commit()

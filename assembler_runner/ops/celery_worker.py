@@ -16,8 +16,8 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load, require_secrets
 from assembler_runner.ops.retention import clean_up
-from assembler_runner.publishing import metrics_page, pipeline
-from assembler_runner.publishing.tasks import Sweeper
+from assembler_runner.publishing import claims, metrics_page
+from assembler_runner.publishing.sweeper import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.runtime.poller import Follower
 from assembler_runner.services import EXTENSION, Services
@@ -81,5 +81,5 @@ def _hand_back(seconds: float) -> bool:
     left = _services.leases.drain(seconds)
     if left:
         with flask_app.app_context():
-            pipeline.hand_back(left)
+            claims.hand_back(left)
     return bool(left)

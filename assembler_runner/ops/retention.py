@@ -18,8 +18,7 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import Settings
-from assembler_runner.files.bucket_models import BucketFile
-from assembler_runner.files.models import Blob
+from assembler_runner.files.models import Blob, BucketFile
 from assembler_runner.files.store import UNUSED_AFTER
 from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.app_state import DELETED

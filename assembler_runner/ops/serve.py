@@ -22,7 +22,7 @@ from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner.api.json_body import error_body
+from assembler_runner.api.error_handlers import error_body
 from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
 from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
@@ -31,9 +31,9 @@ from assembler_runner.core.settings import Settings, load
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.migration_lock import is_at_newest
 from assembler_runner.ops.retention import clean_up
-from assembler_runner.publishing import pipeline
+from assembler_runner.publishing import claims
 from assembler_runner.publishing.embedded_worker import EmbeddedWorker, embed
-from assembler_runner.publishing.tasks import Sweeper
+from assembler_runner.publishing.sweeper import Sweeper
 from assembler_runner.requests.expiry import look_after_expiry
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.poller import Follower
@@ -63,7 +63,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     with app.app_context():
         make_admin()
         # The lock says that no other worker of this instance lives.
-        if left := pipeline.hand_back():
+        if left := claims.hand_back():
             log.info("%d requests of the last run go on", left)
         watches.hand_back()
     server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
@@ -101,7 +101,7 @@ def _drain(app: Flask) -> None:
     left = services.leases.drain(services.settings.DRAIN_SECONDS)
     if left:
         with app.app_context():
-            pipeline.hand_back(left)
+            claims.hand_back(left)
         log.info("%d running requests were handed back; they go on at the next start", len(left))
 
 

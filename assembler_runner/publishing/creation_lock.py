@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import commit_lightly, database_now, db
 from assembler_runner.core.errors import RateLimited
-from assembler_runner.files.store import insert_rows
+from assembler_runner.core.upsert import insert_rows
 from assembler_runner.spaces.models import REQUESTS, RUNNING, CreationTurn
 
 PATIENCE_SECONDS = 20.0

@@ -10,7 +10,7 @@ from assembler_runner.core.database import db, reading
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import CHUNK_BYTES
 from assembler_runner.files.tree import SpaceFile, Tree
-from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.models import RequestFile
 
@@ -75,7 +75,7 @@ def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Co
     for row in copies:
         row.request_id = job.request_id
     db.session.add_all(copies)
-    jobs.write(job, {"tree_digest": digest})
+    checkpoints.write(job, {"tree_digest": digest})
 
 
 def copy_rows(rows: Mapping[str, RequestFile]) -> list[RequestFile]:

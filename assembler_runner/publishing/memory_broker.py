@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu.transport import memory
 
-from assembler_runner.core.database import Changes
+from assembler_runner.core.commit_signals import Changes
 
 TRANSPORT = f"{__name__}:Transport"
 """The name by which kombu loads it."""

@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner.accounts import audit
-from assembler_runner.accounts.directory import Kind
 from assembler_runner.accounts.permissions import Account
+from assembler_runner.accounts.resources import Kind
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
-from assembler_runner.files.bucket_models import Bucket, BucketFile
 from assembler_runner.files.content import Content, pieces_of
+from assembler_runner.files.models import Bucket, BucketFile
 from assembler_runner.files.paths import check_path
 from assembler_runner.requests import quotas
 from assembler_runner.services import Services

@@ -11,12 +11,13 @@ from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
-from assembler_runner.publishing.pipeline import successor
+from assembler_runner.publishing.claims import successor
 from assembler_runner.publishing.tasks import wakeups
-from assembler_runner.requests.submit import find_request, slot_of
+from assembler_runner.requests.queries import find_request
 from assembler_runner.spaces.app_state import CREATING, set_state
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
+from assembler_runner.spaces.names import slot_of
 from assembler_runner.spaces.transitions import hold_space, move_to
 
 RETRY_AT_ONCE = 1000

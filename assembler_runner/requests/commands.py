@@ -19,8 +19,10 @@ from assembler_runner.core.errors import Conflict
 from assembler_runner.publishing.manifests import copy_rows
 from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.cancel_retry import stop
+from assembler_runner.requests.idempotency import Idempotency
+from assembler_runner.requests.queries import find_request
 from assembler_runner.requests.releases import newest_release, refuse_deleted
-from assembler_runner.requests.submit import Idempotency, accept, add_request, find_request
+from assembler_runner.requests.submit import accept, add_request
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space

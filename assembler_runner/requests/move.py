@@ -14,10 +14,10 @@ from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.commands import Caller, Render, same_kind, same_tree
 from assembler_runner.requests.prepare import check_machine, check_target
 from assembler_runner.requests.releases import newest_release, refuse_deleted
-from assembler_runner.requests.submit import accept, accept_new, add_request, generated_name, sealed
+from assembler_runner.requests.submit import accept, accept_new, add_request, sealed
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
-from assembler_runner.spaces.names import slot_beside
+from assembler_runner.spaces.names import generated_name, slot_beside
 
 
 def move(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:

@@ -9,9 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
+from assembler_runner.accounts.permissions import Account
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import NotFound
 from assembler_runner.core.listing import Listing, Page, read_page
 from assembler_runner.publishing.queue import load_positions
 from assembler_runner.spaces.models import Space, SpaceRequest
+from assembler_runner.spaces.names import slot_name
 
 
 def _has_label(label: str) -> sa.ColumnElement[bool]:
@@ -84,3 +88,42 @@ def read_requests(session: Session, query: sa.Select[Any], arguments: Mapping[st
     page = read_page(session, query.options(selectinload(SpaceRequest.files)), REQUESTS, arguments)
     load_positions(session, page.rows)
     return page
+
+
+def find_space(account: Account, space_id: str) -> Space:
+    """Returns one Space.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    space = db.session.get(Space, space_id)
+    if space is None or not account.sees(space.realm_id):
+        raise NotFound("There is no Space of this id.")
+    return space
+
+
+def find_published(account: Account, target: str, namespace: str, name: str) -> Space | None:
+    """Returns the Space that has this place on a target, None if there is none for the account."""
+    slot = slot_name(target, namespace, name)
+    return db.session.scalar(sa.select(Space).where(Space.slot == slot, account.visible(Space.realm_id)))
+
+
+def was_public(target: str, namespace: str, name: str) -> bool:
+    """Returns whether everybody could see a Space that had this place on a target, and nothing has it now."""
+    place = (Space.target == target, sa.func.lower(Space.namespace) == namespace.lower())
+    named = sa.func.lower(Space.name) == name.lower()
+    found = sa.select(Space.visibility, Space.state).where(*place, named).order_by(Space.created_at.desc())
+    rows = db.session.execute(found).all()
+    return bool(rows) and rows[0].visibility == "public" and all(row.state == "deleted" for row in rows)
+
+
+def find_request(account: Account, request_id: str) -> SpaceRequest:
+    """Returns one request.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    request = db.session.get(SpaceRequest, request_id)
+    if request is None or not account.sees(request.realm_id):
+        raise NotFound("There is no request of this id.")
+    return request

@@ -15,7 +15,7 @@ from assembler_runner.accounts.permissions import QUOTAS, Account
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import QuotaExceeded
 from assembler_runner.core.settings import Settings
-from assembler_runner.files.bucket_models import BucketFile
+from assembler_runner.files.models import BucketFile
 from assembler_runner.spaces.models import RequestFile, Space, SpaceRequest
 
 HOUR = 3600

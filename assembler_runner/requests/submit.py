@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
-import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,46 +11,25 @@ from sqlalchemy.exc import IntegrityError
 
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.core.database import db, new_id, utcnow
-from assembler_runner.core.errors import InvalidRequest, NameTaken, NotFound
+from assembler_runner.core.database import db, new_id
+from assembler_runner.core.errors import InvalidRequest, NameTaken
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.publishing.queue import give_turn, refuse_if_full
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import quotas
+from assembler_runner.requests.idempotency import Idempotency, known_answer
 from assembler_runner.requests.prepare import Prepared
 from assembler_runner.services import Services
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
-from assembler_runner.spaces.names import slot_name
+from assembler_runner.spaces.names import generated_name, slot_of
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
 
 NAME_TRIES = 5
-KEY_AGE = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Idempotency:
-    """The caller's promise that a repeat is the same request.
-
-    Args:
-        key: the header Idempotency-Key.
-        body_digest: digest of what was sent.
-    """
-
-    key: str
-    body_digest: str
-
-
-class KeyReused(InvalidRequest):
-    """An Idempotency-Key came again with another body."""
-
-    code = "idempotency_key_reused"
-    default_message = "This Idempotency-Key was used with another body."
-    default_hint = "Use a new key for a new request."
 
 
 def submit(
@@ -154,63 +129,6 @@ def accept(
         raise
     wakeups.send(request_id)
     return answer
-
-
-def find_space(account: Account, space_id: str) -> Space:
-    """Returns one Space.
-
-    Raises:
-        NotFound: there is none of that id for this account.
-    """
-    space = db.session.get(Space, space_id)
-    if space is None or not account.sees(space.realm_id):
-        raise NotFound("There is no Space of this id.")
-    return space
-
-
-def find_published(account: Account, target: str, namespace: str, name: str) -> Space | None:
-    """Returns the Space that has this place on a target, None if there is none for the account."""
-    slot = slot_name(target, namespace, name)
-    return db.session.scalar(sa.select(Space).where(Space.slot == slot, account.visible(Space.realm_id)))
-
-
-def was_public(target: str, namespace: str, name: str) -> bool:
-    """Returns whether everybody could see a Space that had this place on a target, and nothing has it now."""
-    place = (Space.target == target, sa.func.lower(Space.namespace) == namespace.lower())
-    named = sa.func.lower(Space.name) == name.lower()
-    found = sa.select(Space.visibility, Space.state).where(*place, named).order_by(Space.created_at.desc())
-    rows = db.session.execute(found).all()
-    return bool(rows) and rows[0].visibility == "public" and all(row.state == "deleted" for row in rows)
-
-
-def find_request(account: Account, request_id: str) -> SpaceRequest:
-    """Returns one request.
-
-    Raises:
-        NotFound: there is none of that id for this account.
-    """
-    request = db.session.get(SpaceRequest, request_id)
-    if request is None or not account.sees(request.realm_id):
-        raise NotFound("There is no request of this id.")
-    return request
-
-
-def known_answer(account: Account, idempotency: Idempotency) -> Any:
-    """Returns the answer that was given for a key; None if there is none.
-
-    Raises:
-        KeyReused: the key came with another body.
-    """
-    row = db.session.get(IdempotencyKey, (account.id, idempotency.key))
-    if row is None:
-        return None
-    if utcnow() - row.created_at > KEY_AGE:
-        db.session.delete(row)
-        db.session.flush()
-        return None
-    if row.body_digest != idempotency.body_digest:
-        raise KeyReused
-    return row.answer
 
 
 def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Space, SpaceRequest]:
@@ -363,17 +281,6 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
         origin=file.origin,
         given_sha256=sent.sha256 if sent is not None and sent.sha256 != file.sha256 else None,
     )
-
-
-def slot_of(space: Space) -> str:
-    """Returns what a Space holds so that no other can have its name on its target."""
-    return slot_name(space.target, space.namespace or f"~{space.realm_id}", space.name)
-
-
-def generated_name() -> str:
-    """Returns a name for a Space whose caller gave it none."""
-    letters = random.SystemRandom().choices(string.ascii_lowercase + string.digits, k=6)
-    return f"GeneratedSpace-{''.join(letters)}"
 
 
 def _default_namespace(services: Services, account: Account, target: str) -> str | None:

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import database_now, db, new_id
 from assembler_runner.core.redaction import add_marks
+from assembler_runner.core.upsert import insert_rows
 from assembler_runner.core.vault import UnreadableSecret
-from assembler_runner.files.store import insert_rows
 from assembler_runner.runtime.models import Following
 from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import set_state

@@ -12,7 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask, g
 
-from assembler_runner.core.database import changes, db
+from assembler_runner.core.commit_signals import changes
+from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.spaces.models import Event, Space
 

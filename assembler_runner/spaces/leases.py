@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -91,25 +89,3 @@ class Leases:
             except sa.exc.SQLAlchemyError as problem:
                 # The next beat tries again; a claim that runs out is taken over, and the fence stops this worker.
                 log.warning("leases could not be renewed: %s", type(problem).__name__)
-
-
-def limit_idle_transactions(engine: sa.Engine, seconds: float) -> None:
-    """Lets the database end the transaction of a worker that has gone silent: its locks would stop all the others.
-
-    Args:
-        engine: the engine, before its first connection.
-        seconds: how long a transaction may do nothing.
-    """
-    statements = {
-        "postgresql": f"SET idle_in_transaction_session_timeout = {math.ceil(seconds) * 1000}",
-        "mariadb": f"SET SESSION idle_transaction_timeout = {math.ceil(seconds)}",
-    }
-    statement = statements.get(engine.dialect.name)
-    if statement is None:
-        return
-
-    @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-        connection.commit()

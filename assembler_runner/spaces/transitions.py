@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.core.database import endings, tell_when_committed, utcnow
+from assembler_runner.core.commit_signals import endings, tell_when_committed
+from assembler_runner.core.database import utcnow
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import (
     CANCELLED,

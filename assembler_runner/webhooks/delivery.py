@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from flask import Flask
 
 from assembler_runner.core import metrics
-from assembler_runner.core.database import database_now, db, deliveries, new_id, reading, utcnow
+from assembler_runner.core.commit_signals import deliveries
+from assembler_runner.core.database import database_now, db, new_id, reading, utcnow
 from assembler_runner.core.safe_http import Answer, CallFailed, post
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.services import Services, current_services

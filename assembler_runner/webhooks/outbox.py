@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.core.database import deliveries, tell_when_committed
+from assembler_runner.core.commit_signals import deliveries, tell_when_committed
 from assembler_runner.spaces.events import listen
 from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
 from assembler_runner.webhooks.models import PENDING, Webhook, WebhookDelivery

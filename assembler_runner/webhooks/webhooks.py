@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.core.database import db, deliveries, tell_when_committed, utcnow
+from assembler_runner.core.commit_signals import deliveries, tell_when_committed
+from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.safe_http import problem_of
 from assembler_runner.services import Services

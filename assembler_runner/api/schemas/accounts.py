@@ -12,8 +12,8 @@ from typing import Any
 import marshmallow as ma
 
 from assembler_runner.accounts.models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
+from assembler_runner.api.schemas.base import AutoSchema
 from assembler_runner.api.schemas.space_input import check_name
-from assembler_runner.api.schemas.spaces import AutoSchema
 from assembler_runner.core.listing import snake
 
 MOMENTS = ("created_at", "updated_at")

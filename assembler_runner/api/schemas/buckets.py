@@ -5,8 +5,8 @@ from __future__ import annotations
 import marshmallow as ma
 
 from assembler_runner.api.schemas.accounts import Id, Input, Text, text
-from assembler_runner.api.schemas.spaces import AutoSchema
-from assembler_runner.files.bucket_models import Bucket, BucketFile
+from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.files.models import Bucket, BucketFile
 
 _MOMENTS = ("created_at", "updated_at")
 _ACTOR = ("actor_type", "actor_id", "realm_id")

@@ -17,7 +17,7 @@ from assembler_runner.api.schemas.accounts import (
     RoleSchema,
     UserSchema,
 )
-from assembler_runner.api.schemas.spaces import AutoSchema
+from assembler_runner.api.schemas.base import AutoSchema
 
 
 def _grant_input(holder: str, granted: str, shown_as: str | None = None) -> type[Input]:

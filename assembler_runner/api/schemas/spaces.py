@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 import marshmallow as ma
-from flask import has_request_context, request
-from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
-from assembler_runner.core.database import JsonText, UtcDateTime, db
+from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Moment, Url, absolute_url, as_text
+from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import PLACE, expected_start, position
 from assembler_runner.spaces.models import QUEUED, Event, RequestFile, Space, SpaceRequest
-
-
-class Moment(ma.fields.DateTime):
-    """A moment as ISO 8601 with microseconds and Z."""
-
-    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else as_text(value)
-
-
-def as_text(moment: datetime) -> str:
-    """Returns a moment as ISO 8601 with microseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-class _Converter(ModelConverter):
-    SQLA_TYPE_MAPPING = {**ModelConverter.SQLA_TYPE_MAPPING, UtcDateTime: Moment, JsonText: ma.fields.Raw}
-
-
-class AutoSchema(SQLAlchemyAutoSchema[Any]):
-    """Base of what is shown of a row: one declaration of a column is enough."""
-
-    class Meta:
-        """Moments and JSON as this service writes them."""
-
-        model_converter = _Converter
-
-
-def absolute_url(url: str | None) -> str | None:
-    """Returns a URL that works from outside: pages of this service are stored without its address."""
-    if url is None or not url.startswith("/") or not has_request_context():
-        return url
-    return request.host_url.rstrip("/") + url
-
-
-class Url(ma.fields.String):
-    """An absolute URL."""
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return absolute_url(value)
 
 
 class FileSchema(AutoSchema):
@@ -77,29 +35,6 @@ class CommitSchema(ma.Schema):
 
     oid = ma.fields.String()
     url = Url()
-
-
-class FindingSchema(ma.Schema):
-    """One thing that was noticed."""
-
-    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
-    severity = ma.fields.String(validate=ma.validate.OneOf(("error", "warning", "info")))
-    path = ma.fields.String(allow_none=True, metadata={"description": "Field of the request, or file."})
-    line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    message = ma.fields.String(metadata={"description": "What is the matter."})
-    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
-
-
-class ErrorSchema(ma.Schema):
-    """The one shape of every error."""
-
-    statusCode = ma.fields.Integer(metadata={"description": "HTTP status."})  # noqa: N815 - published clients read it
-    status_code = ma.fields.Integer(metadata={"description": "HTTP status."})
-    name = ma.fields.String(metadata={"description": "Name of the kind of error."})
-    code = ma.fields.String(metadata={"description": "Stable name of the error, for programs."})
-    message = ma.fields.String(metadata={"description": "What happened."})
-    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do next."})
-    issues = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "Every single problem."})
 
 
 class FailureSchema(ma.Schema):
@@ -305,24 +240,6 @@ class EventSchema(AutoSchema):
         return data
 
 
-class MetaSchema(ma.Schema):
-    """What stands beside a list."""
-
-    total = ma.fields.Integer()
-    limit = ma.fields.Integer()
-    offset = ma.fields.Integer()
-    after = ma.fields.String(metadata={"description": "Where there is more: value of page[after] for the next page."})
-    schema = ma.fields.Dict()
-
-
-@cache
-def list_of(schema: type[ma.Schema]) -> type[ma.Schema]:
-    """Returns the schema of a page of a list."""
-    name = schema.__name__.removesuffix("Schema") + "List"
-    fields = {"data": ma.fields.List(ma.fields.Nested(schema)), "meta": ma.fields.Nested(MetaSchema)}
-    return type(name, (ma.Schema,), {"__doc__": f"A page of {name}.", **fields})
-
-
 class PreviewFileSchema(FileSchema):
     """One file of a preview."""
 
@@ -388,3 +305,61 @@ class CreateSpaceSchema(ma.Schema):
     id = ma.fields.String()
     request_id = ma.fields.String()
     status_url = ma.fields.String(metadata={"description": "Only with 202."})
+
+
+class FileDiffSchema(ma.Schema):
+    """One file that would change."""
+
+    path = ma.fields.String()
+    diff = ma.fields.String(
+        allow_none=True, metadata={"description": "Unified diff; null where a side is no text, or too large."}
+    )
+
+
+class DiffSchema(ma.Schema):
+    """What would change."""
+
+    added = ma.fields.List(ma.fields.Nested(FileDiffSchema))
+    changed = ma.fields.List(ma.fields.Nested(FileDiffSchema))
+    deleted = ma.fields.List(ma.fields.Nested(FileDiffSchema))
+
+
+class BaseSchema(ma.Schema):
+    """What is published now."""
+
+    request_id = ma.fields.String(metadata={"description": "The request that published it."})
+    commit_oid = ma.fields.String(allow_none=True)
+
+
+class ChangePreviewSchema(PreviewSchema):
+    """What a change would publish, and how that differs from what is published."""
+
+    base = ma.fields.Nested(BaseSchema)
+    diff = ma.fields.Nested(DiffSchema)
+
+
+class BulkItemSchema(ma.Schema):
+    """One Space that a command for many concerns."""
+
+    id = ma.fields.String()
+    name = ma.fields.String()
+    request_id = ma.fields.String(allow_none=True, metadata={"description": "Null in a dry run."})
+
+
+class BulkRefusedSchema(ma.Schema):
+    """One Space for which the command is not possible."""
+
+    id = ma.fields.String()
+    name = ma.fields.String()
+    code = ma.fields.String()
+    message = ma.fields.String()
+
+
+class BulkSchema(ma.Schema):
+    """What a command for many Spaces does."""
+
+    command = ma.fields.String()
+    dry_run = ma.fields.Boolean()
+    accepted = ma.fields.List(ma.fields.Nested(BulkItemSchema))
+    refused = ma.fields.List(ma.fields.Nested(BulkRefusedSchema))
+    left = ma.fields.Integer(metadata={"description": "How many more were found than are done at once."})

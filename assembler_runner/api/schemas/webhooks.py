@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.spaces import AutoSchema
+from assembler_runner.api.schemas.base import AutoSchema
 from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 
 

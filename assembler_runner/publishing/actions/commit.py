@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import BaseFailed, HeadMoved
 from assembler_runner.files.tree import Tree
-from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing import manifests
+from assembler_runner.publishing import checkpoints, manifests
 from assembler_runner.publishing.actions import variables
 from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
 from assembler_runner.publishing.actions.drift import Planned, plan
@@ -57,13 +56,13 @@ def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, Publi
         return variables.apply_first(job, target, space), space, None
     live = live_manifest(job)
     for _ in range(HEAD_TRIES):
-        jobs.check_cancelled(job)
+        checkpoints.check_cancelled(job)
         planned = plan(job, target, space, live)
         space = planned.space
         job = variables.apply_first(job, target, space)
         if not planned.write and not planned.delete:
             return job, space, None
-        jobs.check_cancelled(job)
+        checkpoints.check_cancelled(job)
         try:
             return job, space, _commit(job, target, planned)
         except HeadMoved:
@@ -75,7 +74,7 @@ def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, Publi
 
 def _commit(job: Job, target: Target, planned: Planned) -> CommitInfo:
     tree: Tree = manifests.read_files(job, planned.write)
-    job = jobs.will_send(job)
+    job = checkpoints.will_send(job)
     return target.commit(planned.space, tree, frozenset(planned.delete), TITLES[job.action], job.marker, planned.parent)
 
 

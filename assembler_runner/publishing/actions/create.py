@@ -7,8 +7,8 @@ from functools import partial
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.files.tree import Tree
+from assembler_runner.publishing import checkpoints, manifests
 from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing import manifests
 from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
 from assembler_runner.publishing.creation_lock import creation_turn
 from assembler_runner.publishing.job import Job
@@ -34,7 +34,7 @@ def create(job: Job) -> Done:
 def _first_time(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
     space = _make(job, target)
     with target.first_commit(space, tree) as begun:
-        jobs.remember_space(job, space)
+        checkpoints.remember_space(job, space)
         return space, _commit(job, target, space, tree, begun)
 
 
@@ -45,10 +45,10 @@ def _again(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, Commit
             commit = own_commit(job, target, space)
         except TargetNotFound:
             # Removed by a clean-up whose answer was lost, before the request was tried again.
-            job, space = jobs.forget_space(job), None
+            job, space = checkpoints.forget_space(job), None
     if space is None:
         space = _make(job, target)
-        jobs.remember_space(job, space)
+        checkpoints.remember_space(job, space)
         commit = own_commit(job, target, space)
     begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
     return space, commit or _commit(job, target, space, tree, begun)
@@ -60,9 +60,9 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: 
         surplus = head.paths - set(tree) - target.own_files
         if head.created_at is not None and head.created_at != job.made_at:
             # Lost with the power it is learnt again.
-            jobs.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, lightly=True)
+            checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, lightly=True)
         else:
-            jobs.check_cancelled(job)
+            checkpoints.check_cancelled(job)
         try:
             return begun.commit(frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
         except HeadMoved:
@@ -76,10 +76,10 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: 
 
 def _make(job: Job, target: Target) -> PublishedSpace:
     if job.create_sent_at:
-        jobs.check_cancelled(job)
+        checkpoints.check_cancelled(job)
         if space := jobs.lost_creation(job, target):
             return space
-    jobs.write(job, {"create_sent_at": job.create_sent_at or utcnow()}, unless_cancelled=True)
+    checkpoints.write(job, {"create_sent_at": job.create_sent_at or utcnow()}, unless_cancelled=True)
     return _send(job, target)
 
 
@@ -93,7 +93,7 @@ def _send(job: Job, target: Target) -> PublishedSpace:
     except AssemblerError as problem:
         if job.create_sent_at is None:
             # A plain refusal: nothing was made, and what has this name is not ours.
-            jobs.write(job, {"create_sent_at": None})
+            checkpoints.write(job, {"create_sent_at": None})
         elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
             return space
         raise

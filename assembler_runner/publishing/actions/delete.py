@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assembler_runner.core.errors import TargetNotFound, TargetUnavailable
-from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.actions.base import Done, is_ours
 from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.app_state import DELETED
@@ -28,8 +28,8 @@ def delete(job: Job) -> Done:
         return _done(job, f"Another Space is named {shown} by now; it was left alone.")
     # Somebody may have renamed it on the target.
     there = head.space or space
-    jobs.check_cancelled(job)
-    job = jobs.will_send(job)
+    checkpoints.check_cancelled(job)
+    job = checkpoints.will_send(job)
     target.delete(there)
     if target.find(there.namespace, there.name) is not None:
         # Something between the target and us has answered in its place.
@@ -44,5 +44,5 @@ def happened(job: Job, target: Target) -> bool:
 
 def _done(job: Job, told: str) -> Done:
     # What a create call may still bring is dealt with by its own clean-up, which holds the name until then.
-    free = {} if jobs.is_cleaned_up_after(job) else {"slot": None}
+    free = {} if checkpoints.is_cleaned_up_after(job) else {"slot": None}
     return Done(space=GONE | free, state=DELETED, event=("deleted", told), told=told)

@@ -12,8 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import ForeignCommit, NameTaken, TargetNotFound, TooLarge
 from assembler_runner.files.content import Spool, pieces_of
-from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing import manifests
+from assembler_runner.publishing import checkpoints, manifests
 from assembler_runner.publishing.job import MARKER, Job
 from assembler_runner.spaces.models import RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import slot_beside
@@ -73,7 +72,7 @@ def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, Req
     if head.oid == job.published_oid and job.published_oid is not None:
         _check_expected(job, head)
         if job.made_at is None and head.created_at is not None:
-            jobs.write(job, {}, space={"made_at": head.created_at})
+            checkpoints.write(job, {}, space={"made_at": head.created_at})
         write = {path: row for path, row in wanted.items() if not _same(row, live.get(path))}
         return Planned(space, head.oid, write, _surplus(target, head, wanted, live))
     if _of_this_space(job, target, space, head):
@@ -82,7 +81,7 @@ def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, Req
         return Planned(space, head.oid, wanted, _surplus(target, head, wanted, live))
     drift = compare(target, space, job.published_oid, head.oid, live)
     if not (job.change.get("force") or head.oid in (job.change.get("if_match") or ())):
-        jobs.write(job, {}, space={"foreign_oid": head.oid})
+        checkpoints.write(job, {}, space={"foreign_oid": head.oid})
         details = {"commit_oid": head.oid, "known_oid": job.published_oid, "diff": drift.to_json()}
         raise ForeignCommit(details=details)
     if job.change.get("mode") == "merge":
@@ -177,7 +176,7 @@ def _follow(job: Job, space: PublishedSpace) -> PublishedSpace:
     db.session.rollback()
     told = f"Somebody has renamed the Space on its target to {space.namespace}/{space.name}."
     try:
-        jobs.write(job, {}, space={**names, "slot": slot}, event=("moved", told))
+        checkpoints.write(job, {}, space={**names, "slot": slot}, event=("moved", told))
     except IntegrityError:
         db.session.rollback()
         raise NameTaken(f"{told} Another Space holds that name here.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.actions import variables
 from assembler_runner.publishing.actions.base import Done
 from assembler_runner.publishing.job import Job
@@ -20,8 +20,8 @@ def restart(job: Job) -> Done:
         return Done(state=STATES[job.action], told="was starting already")
     if job.action == "wake" and stage in ("RUNNING", *ON_ITS_WAY):
         return Done(event=("unchanged", "The app was awake already."), request={"unchanged": True})
-    jobs.check_cancelled(job)
-    jobs.will_send(job)
+    checkpoints.check_cancelled(job)
+    checkpoints.will_send(job)
     target.restart(space, factory=job.action == "factory_rebuild")
     return Done(state=STATES[job.action], told=f"did {job.action}")
 
@@ -29,8 +29,8 @@ def restart(job: Job) -> Done:
 def pause(job: Job) -> Done:
     """Stops the app until it is started again."""
     target, space = job.usable_target(), job.published()
-    jobs.check_cancelled(job)
-    jobs.will_send(job)
+    checkpoints.check_cancelled(job)
+    checkpoints.will_send(job)
     target.pause(space)
     return Done(state=PAUSED, told="paused")
 

@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
-from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.actions.base import Done, is_ours
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import PublishedSpace, Target
@@ -19,9 +19,9 @@ def move(job: Job) -> Done:
     held = job.change["slots"]
     moved = _moved(job, target, space) if job.sent_at else None
     if moved is None:
-        jobs.check_cancelled(job)
+        checkpoints.check_cancelled(job)
         _hold(job, held["new"])
-        job = jobs.will_send(job)
+        job = checkpoints.will_send(job)
         try:
             moved = target.move(space, namespace, name)
         except TargetUnavailable:
@@ -60,7 +60,7 @@ def _moved(job: Job, target: Target, space: PublishedSpace) -> PublishedSpace | 
 
 def _hold(job: Job, slot: str) -> None:
     try:
-        jobs.write(job, {}, space={"slot": slot})
+        checkpoints.write(job, {}, space={"slot": slot})
     except IntegrityError:
         db.session.rollback()
         raise NameTaken from None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import PublishedSpace, Target
 
@@ -35,7 +35,7 @@ def apply_first(job: Job, target: Target, space: PublishedSpace) -> Job:
         for key, value in sorted(job.secrets().items()):
             act = partial(target.set_secret, space, key, value)
             done = "removed" if value is None else "set"
-            job = jobs.step(job, f"secret:{key}", act, f"The secret {key} was {done}.")
+            job = checkpoints.step(job, f"secret:{key}", act, f"The secret {key} was {done}.")
     return job
 
 
@@ -52,7 +52,7 @@ def apply_last(job: Job, target: Target, space: PublishedSpace, *, built: bool) 
     if visibility and OPENNESS[visibility] > OPENNESS[job.visibility]:
         job = _set_visibility(job, target, space, visibility)
     if not built and restarts(job, target) and target.machine(space).stage in RUNNING:
-        job = jobs.step(job, "restart", partial(target.restart, space), "The app was started again.")
+        job = checkpoints.step(job, "restart", partial(target.restart, space), "The app was started again.")
     return job
 
 
@@ -71,17 +71,17 @@ def apply_hardware(job: Job, target: Target, space: PublishedSpace) -> Job:
     machine = target.machine(space)
     if flavor is not None and flavor != machine.hardware:
         act = partial(target.set_hardware, space, flavor, sleep_time)
-        return jobs.step(job, "hardware", act, f"The hardware was set to {flavor}.")
+        return checkpoints.step(job, "hardware", act, f"The hardware was set to {flavor}.")
     if sleep_time is not None and sleep_time != machine.sleep_time:
         act = partial(target.set_sleep_time, space, sleep_time)
-        return jobs.step(job, "sleep_time", act, f"The sleep time was set to {sleep_time} seconds.")
+        return checkpoints.step(job, "sleep_time", act, f"The sleep time was set to {sleep_time} seconds.")
     return job
 
 
 def _set_visibility(job: Job, target: Target, space: PublishedSpace, visibility: str) -> Job:
     act = partial(target.set_visibility, space, visibility)
     told = f"The Space was made {visibility}."
-    return jobs.step(job, "visibility", act, told, space={"visibility": visibility})
+    return checkpoints.step(job, "visibility", act, told, space={"visibility": visibility})
 
 
 def _apply_variables(job: Job, target: Target, space: PublishedSpace) -> Job:
@@ -91,5 +91,5 @@ def _apply_variables(job: Job, target: Target, space: PublishedSpace) -> Job:
         if live.get(key) != value:
             act = partial(target.set_variable, space, key, value)
             done = "removed" if value is None else "set"
-            job = jobs.step(job, f"variable:{key}", act, f"The variable {key} was {done}.")
+            job = checkpoints.step(job, f"variable:{key}", act, f"The variable {key} was {done}.")
     return job
