@@ -5,8 +5,6 @@ The apps run in an environment of their own, `.venv-apps`, made from `apps/requi
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +24,7 @@ import pytest
 
 from assembler_runner.plugin import Tree
 from examples.load import load_example
+from tests.environments import environment_of
 from tests.test_cases import CASES, ROOT, assembled, dockerfile_of, request_of, write_tree
 
 pytestmark = pytest.mark.slow
@@ -78,16 +77,7 @@ class Apps:
 @pytest.fixture(scope="session")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Apps:
     python, version = newest_python()
-    made_from = f"{version} {hashlib.sha256(LOCK.read_bytes()).hexdigest()}"
-    stamp = ENVIRONMENT / "made-from"
-    with LOCK.open() as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != made_from:
-            shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-            pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-            subprocess.run([python, "-m", "venv", ENVIRONMENT], check=True)
-            subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", LOCK], check=True)
-            stamp.write_text(made_from)
+    environment_of(LOCK, ENVIRONMENT, python)
     home = tmp_path_factory.mktemp("home")
     (home / "sitecustomize.py").write_text(OTHER_PORT)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GRADIO", "STREAMLIT"))}

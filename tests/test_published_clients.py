@@ -5,10 +5,7 @@ Each environment, `.venv-flame-<version>`, is made from its lock when it is firs
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import environment_of
 from tests.services import mariadb_database, postgres_database
 
 pytestmark = pytest.mark.slow
@@ -29,18 +27,7 @@ PASSWORD = "start123 and more"
 
 def environment(version: str) -> Path:
     """Returns the Python that has this version of the client."""
-    lock, folder = FOLDER / f"{version}.lock", ROOT / f".venv-flame-{version}"
-    python, stamp = folder / "bin" / "python", folder / "made-from"
-    made_from = hashlib.sha256(lock.read_bytes()).hexdigest()
-    with lock.open() as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != made_from:
-            shutil.rmtree(folder, ignore_errors=True)
-            pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", str(lock)], check=True)
-            stamp.write_text(made_from)
-    return python
+    return environment_of(FOLDER / f"{version}.lock", ROOT / f".venv-flame-{version}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
