@@ -38,7 +38,7 @@ def check(c: Context) -> None:
     c.run(f"{PYTHON} -m ruff check")
     c.run(f"{PYTHON} -m ruff format --check")
     c.run(f"{PYTHON} -m mypy")
-    c.run(f"{PYTHON} -m pytest -q tests/test_migrations.py tests/test_docs.py")
+    c.run(f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py")
 
 
 @task(
@@ -76,7 +76,7 @@ def chaos(
     """Kill the service again and again, and count what came of its requests; writes docs/chaos.md."""
     chosen = f"--rounds {rounds} --kills {kills} --databases {databases} --brokers {brokers} --parallel {parallel}"
     seeded = "" if seed is None else f" --seed {seed}"
-    c.run(f"{PYTHON} -m tests.chaos {chosen}{seeded} --page docs/chaos.md", pty=False)
+    c.run(f"{PYTHON} -m tests.support.chaos {chosen}{seeded} --page docs/chaos.md", pty=False)
 
 
 @task(

@@ -23,8 +23,8 @@ from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed
-from tests.chaos.stage import Hub
-from tests.services import wait_until
+from tests.support.chaos.stage import Hub
+from tests.support.services import wait_until
 
 WHAT = (
     "Jobs a second that workers finish from a full queue, PostgreSQL and Redis, by milliseconds per call of the Hub "

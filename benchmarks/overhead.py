@@ -11,8 +11,8 @@ import httpx
 
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, percentile
-from tests.chaos.stage import Hub
-from tests.services import wait_until
+from tests.support.chaos.stage import Hub
+from tests.support.services import wait_until
 
 WHAT = (
     "Milliseconds from sending `POST /spaces` (10 files, nothing else in the queue) to the end of the request, minus "

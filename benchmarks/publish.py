@@ -9,7 +9,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 
 from benchmarks import stage
 from benchmarks.measuring import Goal, Plot, Result, in_turn, timed
-from tests.chaos.stage import Hub
+from tests.support.chaos.stage import Hub
 
 WHAT = (
     "Seconds from `POST /create-space` (a static Space) to its published commit, and requests to the Hub, by number of "

@@ -23,7 +23,7 @@ from assembler_runner.core.settings import load
 from assembler_runner.publishing import pipeline
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import RUNNING, SpaceRequest
-from tests.standin_hub import StandInHub, client_env
+from tests.support.standin_hub import StandInHub, client_env
 
 client_env.settle()
 

@@ -27,7 +27,7 @@ from assembler_client import (
     TransportError,
 )
 from tests.client.conftest import Running
-from tests.services import PASSWORD
+from tests.support.services import PASSWORD
 
 TOKEN_URL = "http://service/auth/token"
 Handler = Callable[[httpx.Request], httpx.Response]

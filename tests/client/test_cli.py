@@ -15,7 +15,7 @@ import pytest
 
 from assembler_client.cli.output import printable
 from tests.client.conftest import Running
-from tests.services import PASSWORD, PROJECT
+from tests.support.services import PASSWORD, PROJECT
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]

@@ -25,8 +25,8 @@ from assembler_client import (
 from assembler_client.models import Event
 from assembler_client.uploading import LARGE_BYTES, Sending
 from tests.client.conftest import Running
-from tests.services import PASSWORD
-from tests.standin_hub import StandInHub
+from tests.support.services import PASSWORD
+from tests.support.standin_hub import StandInHub
 
 
 @pytest.fixture

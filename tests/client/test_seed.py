@@ -11,7 +11,7 @@ import pytest
 
 import assembler_client
 from tests.client.conftest import Running
-from tests.services import PASSWORD
+from tests.support.services import PASSWORD
 
 
 @pytest.fixture
