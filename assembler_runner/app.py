@@ -176,7 +176,7 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
         options["connect_args"] = {"connect_timeout": 5, "charset": "utf8mb4"}
     app.config.update(SQLALCHEMY_DATABASE_URI=uri, SQLALCHEMY_ENGINE_OPTIONS=options)
     db.init_app(app)
-    app.teardown_appcontext(_let_go)
+    app.teardown_appcontext(_end_transaction)
     with app.app_context():
         configure_engine(db.engine, _reads_only, _patience)
         limit_idle_transactions(db.engine, settings.LEASE_SECONDS)
@@ -188,7 +188,7 @@ def _reads_only() -> bool:
     return has_request_context() and request.method in ("GET", "HEAD") and not g.get("writes")
 
 
-def _let_go(problem: BaseException | None) -> None:
+def _end_transaction(problem: BaseException | None) -> None:
     """Ends the transaction before the session is closed, which fails where the connection is gone."""
     try:
         db.session.rollback()

@@ -125,11 +125,11 @@ class _Filler:
         db.session.add(realm)
         db.session.flush()
         known = {"account_name": name, "plan": "pro", "role": "write", "orgs": [], "namespaces": [name]}
-        sealed = self.services.vault.seal({"token": token})
+        sealed = self.services.vault.encrypt({"token": token})
         db.session.add(
             HubCredential(
                 realm_id=realm.id,
-                sealed_token=sealed,
+                encrypted_token=sealed,
                 key_id=self.services.vault.key_id,
                 default_namespace=name,
                 checked_at=utcnow(),

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
-from assembler_runner.accounts import auth, passwords
+from assembler_runner.accounts import passwords
 from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
@@ -41,9 +41,9 @@ class Service:
         self.app = app
         self.services: Services = app.extensions[EXTENSION]
         self.client: FlaskClient = app.test_client()
-        self.headers = {"Authorization": f"Bearer {self.log_in()['access_token']}"}
+        self.headers = {"Authorization": f"Bearer {self.login()['access_token']}"}
 
-    def log_in(self, username: str = "admin", password: str = PASSWORD) -> dict[str, Any]:
+    def login(self, username: str = "admin", password: str = PASSWORD) -> dict[str, Any]:
         body = {"grant_type": "password", "username": username, "password": password}
         answer = self.client.post("/auth/token", json=body)
         assert answer.status_code == 200, answer.json
@@ -165,7 +165,7 @@ def hub_service(make_service: MakeService, hub: StandInHub) -> Service:
 @pytest.fixture(autouse=True)
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hash with its smallest cost; what it costs in earnest is not what these tests are about."""
-    monkeypatch.setattr(auth, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     passwords._dummy_hash.cache_clear()
 
 

@@ -61,7 +61,7 @@ def public(view: Any) -> Any:
     return view
 
 
-def log_in(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
+def login(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
     """Gives tokens for a name and a password.
 
     Args:
@@ -77,7 +77,7 @@ def log_in(name: str, password: str, realm: str | None = None) -> dict[str, Any]
     return tokens.begin(_check_password(name, password, realm), "user")
 
 
-def log_in_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
+def login_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
     """Gives an access token for the id and secret of a robot.
 
     Args:
@@ -133,7 +133,7 @@ def account_from_header() -> Account | None:
             raise Unauthorized("The Authorization header cannot be read.")
         return None
     if header.type == "bearer" and header.token:
-        return account_of(*tokens.holder_of(header.token))
+        return account_of(*tokens.account_of_token(header.token))
     if header.type == "basic" and header.username and header.password is not None:
         realm, slash, name = header.username.rpartition("/")
         return account_of(_check_password(name, header.password, realm if slash else None))

@@ -33,7 +33,7 @@ class Realms(Kind):
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
         """See :meth:`Kind.checked`: what costs the operator is set by those who manage all realms."""
         if self._managed & values.keys():
-            account.must_hold(["realm_manage"])
+            account.require_permissions(["realm_manage"])
         if row is not None and row.built_in and values.get("name", row.name) != row.name:
             raise BuiltIn(f"The realm {row.name} keeps its name.")
         return values
@@ -62,7 +62,7 @@ class _Accounts(Kind):
     def check_change(self, account: Account, row: Any) -> None:
         """See :meth:`Kind.check_change`: nobody changes an account that holds more."""
         super().check_change(account, row)
-        account.must_hold(permissions_of(row))
+        account.require_permissions(permissions_of(row))
 
     def created(self, account: Account, row: Any) -> None:
         """See :meth:`Kind.created`: a new account gets the usual role, if the caller could grant it."""
@@ -171,7 +171,7 @@ class Roles(_Named):
     def check_change(self, account: Account, row: Any) -> None:
         """See :meth:`Kind.check_change`: nobody changes a role that holds more."""
         super().check_change(account, row)
-        account.must_hold(permissions_of_role(row.id))
+        account.require_permissions(permissions_of_role(row.id))
 
 
 class Permissions(_Named):

@@ -45,7 +45,7 @@ class Grants(Kind):
             message = f"The {self.granted.name} belongs to another realm than the {self.holder.name}."
             raise refusal("other_realm", message, f"{self.granted.name}_id", "Take one of the same realm.")
         self.holder.check_change(account, holder)
-        account.must_hold(_opened_by(granted))
+        account.require_permissions(_opened_by(granted))
         realms = {f"{self.holder.name}_realm_id": holder.realm_id, f"{self.granted.name}_realm_id": granted.realm_id}
         return values | realms
 

@@ -264,7 +264,7 @@ class HubCredential(Timestamps, Base):
     realm_id: Mapped[str] = mapped_column(
         sa.ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True, doc="Its realm."
     )
-    sealed_token: Mapped[str] = mapped_column(sa.Text)
+    encrypted_token: Mapped[str] = mapped_column("sealed_token", sa.Text, key="encrypted_token")
     key_id: Mapped[str] = mapped_column(sa.String(16), doc="Which of the service's keys sealed the token.")
     account_name: Mapped[str] = mapped_column(sa.String(96), doc="Whose token it is.")
     plan: Mapped[str] = mapped_column(sa.String(16), doc="free or pro.")

@@ -127,7 +127,7 @@ class Account:
         """
         return sa.true() if self.everywhere else column == self.realm_id
 
-    def must_hold(self, permissions: Iterable[str]) -> None:
+    def require_permissions(self, permissions: Iterable[str]) -> None:
         """Checks that it does not reach above itself.
 
         Raises:
@@ -243,7 +243,7 @@ def grant_role(row: User | Robot, role: Role) -> UserRole | RobotRole:
     return grant
 
 
-def somebody_manages() -> bool:
+def has_manager() -> bool:
     """Returns whether an active user of master can still manage everything."""
     users = sa.select(User).join(Realm).where(User.active.is_(True), Realm.name == MASTER_REALM)
     return any("realm_manage" in permissions_of(user) for user in db.session.scalars(users))

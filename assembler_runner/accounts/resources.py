@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.models import Realm
-from assembler_runner.accounts.permissions import OPERATOR, Account, somebody_manages
+from assembler_runner.accounts.permissions import OPERATOR, Account, has_manager
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
 
@@ -100,7 +100,7 @@ class Kind:
         for field, value in self.checked(account, dict(values), row).items():
             setattr(row, field, value)
         self._flush()
-        self._keep_somebody(account)
+        self._require_manager(account)
         self._record(account, "update", row, fields=sorted(values))
         db.session.commit()
         return row
@@ -121,7 +121,7 @@ class Kind:
         self.before_delete(row)
         db.session.delete(row)
         self._flush()
-        self._keep_somebody(account)
+        self._require_manager(account)
         db.session.commit()
         return row
 
@@ -138,7 +138,7 @@ class Kind:
     def check_change(self, account: Account, row: Any) -> None:
         """Checks that the caller may change or delete this row."""
         if self.shared and getattr(row, self.realm_key) is None and not account.everywhere:
-            account.must_hold(["realm_manage"])
+            account.require_permissions(["realm_manage"])
         if getattr(row, "built_in", False):
             raise BuiltIn
 
@@ -174,9 +174,9 @@ class Kind:
             db.session.rollback()
             raise Taken from None
 
-    def _keep_somebody(self, account: Account) -> None:
+    def _require_manager(self, account: Account) -> None:
         # On the server itself it can be put right again, and what is wrong already must be changeable there.
-        if account.kind != OPERATOR and not somebody_manages():
+        if account.kind != OPERATOR and not has_manager():
             db.session.rollback()
             raise Conflict(
                 "Nobody could manage the service any more.",

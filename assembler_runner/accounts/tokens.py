@@ -79,7 +79,7 @@ def renew(token: str) -> dict[str, Any]:
     return _answer(account, known.session, renewable=True)
 
 
-def holder_of(access_token: str) -> tuple[User | Robot, str]:
+def account_of_token(access_token: str) -> tuple[User | Robot, str]:
     """Returns the account of an access token, and the id of its session.
 
     Raises:

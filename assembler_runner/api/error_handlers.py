@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
-from assembler_runner.api.i18n import tell_language, translated
+from assembler_runner.api.i18n import set_content_language, translated
 from assembler_runner.api.json_body import log
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, DatabaseUnavailable
@@ -53,7 +53,7 @@ def answer_error(error: AssemblerError) -> Response:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    return tell_language(response)
+    return set_content_language(response)
 
 
 def _answer_http(problem: HTTPException) -> Response:

@@ -36,7 +36,7 @@ def translated(text: str | None) -> str | None:
     return gettext(text) if text and has_request_context() else text
 
 
-def tell_language(response: Response) -> Response:
+def set_content_language(response: Response) -> Response:
     """Writes into an answer in which language it is, and that it depends on what was asked for."""
     response.headers["Content-Language"] = language()
     response.vary.add("Accept-Language")

@@ -27,7 +27,7 @@ blueprint = Blueprint(
     "logs", __name__, description="What the app of a Space writes while it is built and while it runs."
 )
 
-KEEP_ALIVE_SECONDS, LOOK_SECONDS = 15.0, 1.0
+KEEP_ALIVE_SECONDS, POLL_SECONDS = 15.0, 1.0
 JSON, TEXT, STREAM = "application/json", "text/plain", "text/event-stream"
 
 _log, _line = LogSchema(), LogLineSchema()
@@ -116,7 +116,7 @@ def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
         yield ": the log follows\n\n"
         while not log.ended and not feed.closed:
             try:
-                line = log.read(LOOK_SECONDS)
+                line = log.read(POLL_SECONDS)
             except AssemblerError as problem:
                 yield _event("error", error_body(problem))
                 return

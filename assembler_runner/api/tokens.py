@@ -32,10 +32,10 @@ def create_token() -> dict[str, Any]:
     if grant == "refresh_token":
         return tokens.renew(data["refresh_token"])
     if grant == "password":
-        return auth.log_in(data["username"], data["password"], data.get("realm"))
+        return auth.login(data["username"], data["password"], data.get("realm"))
     if grant == "robot_credentials":
-        return auth.log_in_robot(data["id"], data["secret"], "robot")
-    return auth.log_in_robot(data["client_id"], data["client_secret"], "client")
+        return auth.login_robot(data["id"], data["secret"], "robot")
+    return auth.login_robot(data["client_id"], data["client_secret"], "client")
 
 
 @blueprint.post("/token/revoke")

@@ -180,7 +180,7 @@ class Registry:
         except BaseException as problem:
             if isinstance(problem, KeyboardInterrupt):
                 raise
-            self._broken(name, None, source, _told(problem))
+            self._broken(name, None, source, _reason(problem))
             return
         if not classes or not all(issubclass(cls, SpacePlugin) and hasattr(cls, "space_type") for cls in classes):
             self._broken(name, None, source, "it holds no subclass of SpacePlugin with a space_type")
@@ -189,14 +189,14 @@ class Registry:
             try:
                 self.add(cls, source, note)
             except (Exception, SystemExit) as problem:  # noqa: BLE001 - a stranger's constructor may raise anything
-                self._broken(cls.space_type, cls.version, source, _told(problem))
+                self._broken(cls.space_type, cls.version, source, _reason(problem))
 
     def _broken(self, name: str, version: str | None, source: str, error: str) -> None:
         log.error("plugin %s from %s is broken: %s", name, source, error)
         self.records.append(PluginRecord(name, version, source, "broken", error))
 
 
-def _told(problem: BaseException) -> str:
+def _reason(problem: BaseException) -> str:
     """What went wrong, with the place where there is one; this is for the operator, not for strangers."""
     if isinstance(problem, AssemblerError):
         return problem.message

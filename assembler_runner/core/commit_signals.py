@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 class Changes:
     """Wakes those who wait for the database to change; changes made by other processes are seen by looking again."""
 
-    def __init__(self, look_again: float = 0.25) -> None:
+    def __init__(self, poll_seconds: float = 0.25) -> None:
         self._condition = threading.Condition()
         self._count = 0
-        self.look_again = look_again
+        self.poll_seconds = poll_seconds
 
     def notify(self) -> None:
         """Tells everybody who waits that something was committed."""
@@ -32,7 +32,7 @@ class Changes:
             The number to pass next time.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._count != seen, timeout=max(0.0, min(timeout, self.look_again)))
+            self._condition.wait_for(lambda: self._count != seen, timeout=max(0.0, min(timeout, self.poll_seconds)))
             return self._count
 
 
@@ -51,7 +51,7 @@ deliveries = Changes()
 _TOLD = "told"
 
 
-def tell_when_committed(session: Session, whom: Changes) -> None:
+def notify_after_commit(session: Session, whom: Changes) -> None:
     """Wakes those who wait for a certain change once the present transaction is committed."""
     session.info.setdefault(_TOLD, set()).add(whom)
 

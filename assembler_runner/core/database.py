@@ -147,10 +147,10 @@ class Timestamps:
     )
 
 
-RESTED_SECONDS = 0.1
+IDLE_SECONDS = 0.1
 """From here on a connection of the pool is looked at before it is used; no database restarts faster."""
 
-_RESTS_SINCE = "rests_since"
+_IDLE_SINCE = "rests_since"
 
 READ_ONLY = "read_only"
 """Execution option of a connection that only reads; it takes no write lock on SQLite."""
@@ -165,9 +165,9 @@ def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience:
         patience: tells how many seconds the present work waits for the write lock of SQLite.
     """
     if engine.dialect.name != "sqlite":
-        _look_at_rested_connections(engine)
+        _ping_idle_connections(engine)
         if engine.dialect.name == "postgresql":
-            _keep_order_of_indexes(engine)
+            _keep_index_order(engine)
         return
 
     @sa.event.listens_for(engine, "connect")
@@ -187,7 +187,7 @@ def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience:
             raise OperationalError("BEGIN IMMEDIATE", None, problem) from None
 
 
-def _keep_order_of_indexes(engine: sa.Engine) -> None:
+def _keep_index_order(engine: sa.Engine) -> None:
     """Keeps PostgreSQL from reading all that waits to find what comes first.
 
     Until it has counted a table that has just grown, it expects a handful of rows, and collects them in a bitmap rather
@@ -201,7 +201,7 @@ def _keep_order_of_indexes(engine: sa.Engine) -> None:
         connection.commit()
 
 
-def _look_at_rested_connections(engine: sa.Engine) -> None:
+def _ping_idle_connections(engine: sa.Engine) -> None:
     """Replaces connections that were lost while they rested, so that nobody hears of a restart of the database.
 
     One that was in use a moment ago is taken as it is: to ask each time, as `pool_pre_ping` does, is a sixth of all
@@ -210,12 +210,12 @@ def _look_at_rested_connections(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "checkin")
     def rests(connection: Any, record: Any) -> None:
-        record.info[_RESTS_SINCE] = time.monotonic()
+        record.info[_IDLE_SINCE] = time.monotonic()
 
     @sa.event.listens_for(engine, "checkout")
     def goes_out(connection: Any, record: Any, proxy: Any) -> None:
-        since = record.info.get(_RESTS_SINCE)
-        if since is None or time.monotonic() - since < RESTED_SECONDS:
+        since = record.info.get(_IDLE_SINCE)
+        if since is None or time.monotonic() - since < IDLE_SECONDS:
             return
         try:
             engine.dialect.do_ping(connection)
@@ -223,11 +223,11 @@ def _look_at_rested_connections(engine: sa.Engine) -> None:
             raise InvalidatePoolError from None
 
 
-def commit_lightly() -> None:
+def commit_without_fsync() -> None:
     """Commits what may be lost when the power fails, not with a killed process: SQLite does not wait for the disk."""
     opened = db.session.connection().connection.driver_connection
     if isinstance(opened, sqlite.Connection):
-        opened.may_lose_next = True
+        opened.skip_next_fsync = True
     db.session.commit()
 
 

@@ -22,7 +22,7 @@ _SALT = "salt"
 
 
 @dataclass(frozen=True)
-class Mark:
+class Fingerprint:
     """By what a secret is known: its length, the sum of its characters, its salted digest."""
 
     length: int
@@ -39,27 +39,27 @@ class Redactor:
         marks: marks of those that are not.
     """
 
-    def __init__(self, plain: Iterable[str] = (), salt: str = "", marks: Iterable[Mark] = ()) -> None:
+    def __init__(self, plain: Iterable[str] = (), salt: str = "", marks: Iterable[Fingerprint] = ()) -> None:
         self._plain = sorted({part for text in plain for part in _parts(text)}, key=len, reverse=True)
         self._salt = salt
-        self._marks = sorted(marks, key=lambda mark: mark.length, reverse=True)
+        self._fingerprints = sorted(marks, key=lambda mark: mark.length, reverse=True)
 
     def redact(self, text: str) -> str:
         """Returns the text without secrets."""
         for secret in self._plain:
             text = text.replace(secret, REPLACEMENT)
-        for mark in self._marks:
+        for mark in self._fingerprints:
             text = self._without(mark, text)
         return text
 
-    def _without(self, mark: Mark, text: str) -> str:
+    def _without(self, mark: Fingerprint, text: str) -> str:
         start = 0
         while (found := self._find(mark, text, start)) is not None:
             text = text[:found] + REPLACEMENT + text[found + mark.length :]
             start = found + len(REPLACEMENT)
         return text
 
-    def _find(self, mark: Mark, text: str, start: int) -> int | None:
+    def _find(self, mark: Fingerprint, text: str, start: int) -> int | None:
         if len(text) - start < mark.length:
             return None
         # The sum is told from its neighbour's in one step; only where it fits the digest is made.
@@ -73,7 +73,7 @@ class Redactor:
         return None
 
 
-def add_marks(vault: Vault, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
+def add_fingerprints(vault: Vault, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
     """Returns the sealed marks of more secrets than before.
 
     Args:
@@ -85,11 +85,11 @@ def add_marks(vault: Vault, sealed: str | None, secrets: Mapping[str, str]) -> s
     """
     if not secrets:
         return sealed
-    known = vault.open(sealed) if sealed else {_SALT: randomness.token_hex(16)}
+    known = vault.decrypt(sealed) if sealed else {_SALT: randomness.token_hex(16)}
     for text in secrets.values():
         for part in _parts(text):
             known[_digest(known[_SALT], part)] = f"{len(part)} {sum(map(ord, part))}"
-    return vault.seal(known)
+    return vault.encrypt(known)
 
 
 def redactor(vault: Vault, sealed: str | None, plain: Iterable[str] = ()) -> Redactor:
@@ -102,12 +102,12 @@ def redactor(vault: Vault, sealed: str | None, plain: Iterable[str] = ()) -> Red
     Raises:
         UnreadableSecret: the marks were sealed with another key.
     """
-    known = vault.open(sealed) if sealed else {}
+    known = vault.decrypt(sealed) if sealed else {}
     salt = known.pop(_SALT, "")
     marks = []
     for digest, numbers in known.items():
         length, total = map(int, numbers.split())
-        marks.append(Mark(length, total, digest))
+        marks.append(Fingerprint(length, total, digest))
     return Redactor(plain, salt, marks)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
-class _Turns:
+class _WriterQueue:
     """A lock that is given to who has waited longest."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class _Turns:
         # It came at the last moment.
         return True
 
-    def give_on(self) -> None:
+    def hand_over(self) -> None:
         """Gives the turn to the next one."""
         with self._lock:
             if self._waiting:
@@ -115,7 +115,7 @@ class _Database:
     """What all connections of this process to one file share."""
 
     def __init__(self, path: str) -> None:
-        self.turns = _Turns()
+        self.turns = _WriterQueue()
         self.log = _Log(f"{path}-wal")
 
 
@@ -131,7 +131,7 @@ class Connection(sqlite3.Connection):
         self._shared: _Database | None = None
         self._writing = False
         self._patience = -1.0
-        self.may_lose_next = False
+        self.skip_next_fsync = False
         """The next commit does not wait for the disk: it may be lost when the power fails, not otherwise."""
 
     def set_up(self) -> None:
@@ -177,7 +177,7 @@ class Connection(sqlite3.Connection):
             sqlite3.OperationalError: it is not.
         """
         super().commit()
-        waits, self.may_lose_next = not self.may_lose_next, False
+        waits, self.skip_next_fsync = not self.skip_next_fsync, False
         if self._end_writing() and waits:
             assert self._shared is not None
             try:
@@ -202,5 +202,5 @@ class Connection(sqlite3.Connection):
     def _end_writing(self) -> bool:
         was, self._writing = self._writing, False
         if was and self._shared is not None:
-            self._shared.turns.give_on()
+            self._shared.turns.hand_over()
         return was

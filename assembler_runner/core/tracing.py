@@ -25,7 +25,7 @@ def configure(environ: Mapping[str, str] = os.environ) -> None:
     """Sets tracing up for this process, if it is asked for; once."""
     if _tracers or not any(environ.get(name) for name in ENDPOINTS):
         return
-    if not all(_is_there(f"opentelemetry.{name}") for name in ("sdk", "exporter.otlp.proto.http")):
+    if not all(_is_installed(f"opentelemetry.{name}") for name in ("sdk", "exporter.otlp.proto.http")):
         log.warning("no traces: install assembler-runner[tracing]")
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -87,7 +87,7 @@ def describe(entered: Any, name: str, **attributes: Any) -> None:
         entered.set_attributes(attributes)
 
 
-def _is_there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:

@@ -23,10 +23,10 @@ class UnreadableSecret(AssemblerError):
 
 
 class Vault:
-    """Seals and opens secret values (Fernet: AES-128-CBC with HMAC-SHA-256).
+    """Encrypts and decrypts secret values (Fernet: AES-128-CBC with HMAC-SHA-256).
 
     Args:
-        secret_keys: the setting SECRET_KEY, then former values of it; the first one seals, all open.
+        secret_keys: the setting SECRET_KEY, then former values of it; the first one encrypts, all of them decrypt.
     """
 
     def __init__(self, *secret_keys: str) -> None:
@@ -36,33 +36,33 @@ class Vault:
 
     @property
     def key_id(self) -> str:
-        """Name of the key that seals; it tells nothing of the key."""
+        """Identifies the key that encrypts, without revealing it."""
         return self._key_id
 
-    def seal(self, values: Mapping[str, str | None]) -> str:
+    def encrypt(self, values: Mapping[str, str | None]) -> str:
         """Returns the values encrypted."""
         return self._fernet.encrypt(json.dumps(dict(values)).encode()).decode()
 
-    def open(self, sealed: str) -> dict[str, str]:
-        """Returns what was sealed.
+    def decrypt(self, encrypted: str) -> dict[str, str]:
+        """Returns encrypted values.
 
         Raises:
             UnreadableSecret: none of the keys fits.
         """
         try:
-            values: dict[str, str] = json.loads(self._fernet.decrypt(sealed.encode()))
+            values: dict[str, str] = json.loads(self._fernet.decrypt(encrypted.encode()))
         except InvalidToken:
             raise UnreadableSecret from None
         return values
 
-    def reseal(self, sealed: str) -> str:
-        """Returns the same values, sealed with the first key.
+    def reencrypt(self, encrypted: str) -> str:
+        """Returns the same values, encrypted with the first key.
 
         Raises:
             UnreadableSecret: none of the keys fits.
         """
         try:
-            return self._fernet.rotate(sealed.encode()).decode()
+            return self._fernet.rotate(encrypted.encode()).decode()
         except InvalidToken:
             raise UnreadableSecret from None
 

@@ -108,7 +108,7 @@ def restore(
         BackupError: it is no backup, is damaged or of a newer version, or there is something already.
     """
     summary = Summary()
-    _refuse_what_is_there(services, engine)
+    _refuse_existing_data(services, engine)
     try:
         with tarfile.open(path, "r:gz") as archive:
             members = iter(archive)
@@ -156,7 +156,7 @@ def _write_rows(
             "database": engine.dialect.name,
             "rows": summary.rows,
             "contents": len(contents),
-            "key": services.vault.seal({"probe": "backup"}),
+            "key": services.vault.encrypt({"probe": "backup"}),
         }
         _add_bytes(archive, MANIFEST, json.dumps(manifest, indent=1).encode())
         for name, file in files:
@@ -217,7 +217,7 @@ def _write_spaces(folder: Path, archive: tarfile.TarFile, summary: Summary) -> N
         summary.spaces += 1
 
 
-def _refuse_what_is_there(services: Services, engine: sa.Engine) -> None:
+def _refuse_existing_data(services: Services, engine: sa.Engine) -> None:
     tables = sa.MetaData()
     with engine.connect() as connection:
         tables.reflect(connection)
@@ -248,7 +248,7 @@ def _read_manifest(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> 
 
 def _check_key(services: Services, manifest: dict[str, Any]) -> None:
     try:
-        services.vault.open(manifest["key"])
+        services.vault.decrypt(manifest["key"])
     except UnreadableSecret:
         raise BackupError(
             "SECRET_KEY is not that of the backup; Hub tokens and secrets of Spaces could not be read.",
@@ -272,7 +272,9 @@ def _read_rows(
                 break
             table = tables.tables[member.name.removeprefix(TABLES).removesuffix(".jsonl")]
             lines = iter(_open(archive, member))
-            names = json.loads(next(lines))
+            # A backup names columns; a few have another key in Python.
+            keys = {column.name: column.key for column in table.columns}
+            names = [keys[name] for name in json.loads(next(lines))]
             for batch in _batches(dict(zip(names, map(_from_json, json.loads(line)), strict=True)) for line in lines):
                 connection.execute(table.insert(), batch)
                 summary.rows += len(batch)

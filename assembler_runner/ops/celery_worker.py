@@ -18,8 +18,8 @@ from assembler_runner.core.settings import load, require_secrets
 from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import claims, metrics_page
 from assembler_runner.publishing.sweeper import Sweeper
-from assembler_runner.requests.expiry import look_after_expiry
-from assembler_runner.runtime.poller import Follower
+from assembler_runner.requests.expiry import apply_expiry
+from assembler_runner.runtime.poller import Poller
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.webhooks.delivery import WebhookSender
 
@@ -32,8 +32,8 @@ except SettingsError as problem:
 celery = flask_app.extensions["celery"]
 _services: Services = flask_app.extensions[EXTENSION]
 _alive_file = Path(_settings.ALIVE_FILE) if _settings.ALIVE_FILE else None
-_sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[look_after_expiry], hourly=[clean_up])
-_follower = Follower(flask_app, _services)
+_sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[apply_expiry], hourly=[clean_up])
+_follower = Poller(flask_app, _services)
 _webhooks = WebhookSender(flask_app)
 
 _stopping = threading.Event()
@@ -67,19 +67,19 @@ def _take_no_more(**_: Any) -> None:
 
 @worker_shutdown.connect
 def _give_up(**_: Any) -> None:
-    _hand_back(0)
+    _release_claims(0)
 
 
 def _end_in_time() -> None:
     _stopping.wait()
-    if _hand_back(_settings.DRAIN_SECONDS):
+    if _release_claims(_settings.DRAIN_SECONDS):
         # Celery would wait for the threads that still wait for an answer; their work has been given up.
         os._exit(0)
 
 
-def _hand_back(seconds: float) -> bool:
+def _release_claims(seconds: float) -> bool:
     left = _services.leases.drain(seconds)
     if left:
         with flask_app.app_context():
-            claims.hand_back(left)
+            claims.release_claims(left)
     return bool(left)

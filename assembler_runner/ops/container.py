@@ -25,7 +25,7 @@ from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.migration_lock import only_one_migrates
 
 MODES = ("server", "worker", "beat", "migrate")
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def migrate(settings: Settings) -> None:
         if state != told:
             print(f"Waiting: the database {state}.", flush=True)
             told = state
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def wait_for_migration(app: Flask, seconds: float) -> None:
@@ -125,7 +125,7 @@ def wait_for_migration(app: Flask, seconds: float) -> None:
         if state != told:
             print(f"Waiting: the database {state}.", flush=True)
             told = state
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _install_plugin_requirements() -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from assembler_runner.accounts.models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import Vault
-from assembler_runner.runtime.models import Following
+from assembler_runner.runtime.models import AppWatch
 from assembler_runner.spaces.models import SpaceRequest
 
 
@@ -23,17 +23,19 @@ def rotate(vault: Vault) -> int:
     """
     credentials = db.session.scalars(sa.select(HubCredential)).all()
     for credential in credentials:
-        credential.sealed_token, credential.key_id = vault.reseal(credential.sealed_token), vault.key_id
-    sealed = SpaceRequest.sealed_secrets
+        credential.encrypted_token, credential.key_id = vault.reencrypt(credential.encrypted_token), vault.key_id
+    sealed = SpaceRequest.encrypted_secrets
     requests = db.session.execute(sa.select(SpaceRequest.id, sealed).where(sealed.is_not(None))).all()
     for request_id, secrets in requests:
         # Not if the request has ended meanwhile: its secrets are gone then.
         row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, sealed.is_not(None))
-        db.session.execute(row.values(sealed_secrets=vault.reseal(str(secrets)), updated_at=SpaceRequest.updated_at))
-    marks = Following.sealed_marks
-    followed = db.session.execute(sa.select(Following.space_id, marks).where(marks.is_not(None))).all()
-    for space_id, sealed_marks in followed:
-        mine = sa.update(Following).where(Following.space_id == space_id)
-        db.session.execute(mine.values(sealed_marks=vault.reseal(str(sealed_marks))))
+        db.session.execute(
+            row.values(encrypted_secrets=vault.reencrypt(str(secrets)), updated_at=SpaceRequest.updated_at)
+        )
+    marks = AppWatch.encrypted_fingerprints
+    followed = db.session.execute(sa.select(AppWatch.space_id, marks).where(marks.is_not(None))).all()
+    for space_id, encrypted_fingerprints in followed:
+        mine = sa.update(AppWatch).where(AppWatch.space_id == space_id)
+        db.session.execute(mine.values(encrypted_fingerprints=vault.reencrypt(str(encrypted_fingerprints))))
     db.session.commit()
     return len(credentials) + len(requests) + len(followed)

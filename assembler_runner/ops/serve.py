@@ -34,9 +34,9 @@ from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import claims
 from assembler_runner.publishing.embedded_worker import EmbeddedWorker, embed
 from assembler_runner.publishing.sweeper import Sweeper
-from assembler_runner.requests.expiry import look_after_expiry
+from assembler_runner.requests.expiry import apply_expiry
 from assembler_runner.runtime import watches
-from assembler_runner.runtime.poller import Follower
+from assembler_runner.runtime.poller import Poller
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.webhooks.delivery import WebhookSender
 
@@ -63,16 +63,16 @@ def serve(host: str, port: int, instance: Path) -> None:
     with app.app_context():
         make_admin()
         # The lock says that no other worker of this instance lives.
-        if left := claims.hand_back():
+        if left := claims.release_claims():
             log.info("%d requests of the last run go on", left)
-        watches.hand_back()
+        watches.release_claims()
     server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
-    sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[look_after_expiry], hourly=[clean_up])
+    sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[apply_expiry], hourly=[clean_up])
     sweeper.start()
-    follower = Follower(app, app.extensions[EXTENSION])
+    follower = Poller(app, app.extensions[EXTENSION])
     follower.start()
     webhooks = WebhookSender(app)
     webhooks.start()
@@ -101,7 +101,7 @@ def _drain(app: Flask) -> None:
     left = services.leases.drain(services.settings.DRAIN_SECONDS)
     if left:
         with app.app_context():
-            claims.hand_back(left)
+            claims.release_claims(left)
         log.info("%d running requests were handed back; they go on at the next start", len(left))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import commit_lightly, database_now, db, reading, utcnow
+from assembler_runner.core.database import commit_without_fsync, database_now, db, reading, utcnow
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import REQUESTS, RUNNING, SPACES, SpaceRequest
@@ -23,7 +23,7 @@ def write(
     space: dict[str, Any] | None = None,
     event: tuple[str, str] | None = None,
     unless_cancelled: bool = False,
-    lightly: bool = False,
+    without_fsync: bool = False,
 ) -> None:
     """Writes what an attempt has learnt, only while the claim holds.
 
@@ -51,8 +51,8 @@ def write(
     if event:
         type, message = event
         record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    if lightly:
-        commit_lightly()
+    if without_fsync:
+        commit_without_fsync()
     else:
         db.session.commit()
 
@@ -79,7 +79,7 @@ def check_cancelled(job: Job) -> None:
         raise Cancelled
 
 
-def will_send(job: Job) -> Job:
+def mark_sent(job: Job) -> Job:
     """Writes down that a call is about to be sent that changes the target; returns the job that knows it.
 
     Raises:
@@ -108,14 +108,14 @@ def step(job: Job, name: str, act: Callable[[], object], told: str, *, space: di
     if name in job.steps_done:
         return job
     check_cancelled(job)
-    job = will_send(job)
+    job = mark_sent(job)
     act()
     job.steps_done.append(name)
     write(job, {"steps_done": list(job.steps_done)}, space=space, event=("changed", told))
     return job
 
 
-def remember_space(job: Job, space: PublishedSpace) -> Job:
+def record_space(job: Job, space: PublishedSpace) -> Job:
     """Writes down that the Space was made; returns the job that knows it.
 
     Raises:
@@ -124,7 +124,7 @@ def remember_space(job: Job, space: PublishedSpace) -> Job:
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
     told = ("created", f"The Space {space.namespace}/{space.name} was created.")
     # Lost with the power it is found again: that the call was sent is on the disk.
-    write(job, {}, space=names, event=told, lightly=True)
+    write(job, {}, space=names, event=told, without_fsync=True)
     return replace(job, space=space)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import commit_lightly, database_now, db, new_id, plain, utcnow
+from assembler_runner.core.database import commit_without_fsync, database_now, db, new_id, plain, utcnow
 from assembler_runner.publishing.queue import is_first
 from assembler_runner.spaces.models import QUEUED, REQUESTS, RUNNING, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space_of, move_to
@@ -64,7 +64,7 @@ def claim(request_id: str, seconds: float) -> str | None:
         started_at=sa.func.coalesce(REQUESTS.c.started_at, utcnow()),
     )
     # Lost with the power the request waits again, and nothing was done for it: what is done is written down first.
-    commit_lightly()
+    commit_without_fsync()
     return owner if claimed else None
 
 
@@ -91,7 +91,7 @@ def take_due(resend_seconds: float, limit: int = 500) -> list[str]:
     return found
 
 
-def hand_back(owners: list[str] | None = None) -> int:
+def release_claims(owners: list[str] | None = None) -> int:
     """Puts running requests back into the queue.
 
     Args:

@@ -58,7 +58,7 @@ def clean_up(services: Services, request_id: str) -> None:
         _done(job, event, message)
 
 
-def leave_to_clean_up(request_id: str) -> None:
+def schedule_cleanup(request_id: str) -> None:
     """Has what a worker may have made looked for that lost a request which has ended meanwhile."""
     ended = (SpaceRequest.id == request_id) & SpaceRequest.status.in_((FAILED, CANCELLED))
     sent = SpaceRequest.create_sent_at.is_not(None) | SpaceRequest.sent_at.is_not(None)
@@ -75,7 +75,7 @@ def _compensate(job: Job) -> tuple[str | None, str]:
         space = job.space or (jobs.lost_creation(job, target) if job.create_sent_at else None)
     except NameTaken:
         return None, ""
-    if space is None or _is_anothers(job, target, space):
+    if space is None or _belongs_to_another(job, target, space):
         return None, ""
     shown = f"{space.namespace}/{space.name}"
     try:
@@ -134,7 +134,7 @@ def _done(job: Job, event: str | None, message: str) -> None:
         _resume(job, message)
         return
     kept = event in ("kept", "made_private")
-    wait = 0.0 if kept else _seconds_of_doubt(job)
+    wait = 0.0 if kept else _uncertain_seconds(job)
     if _update(_mine(job), cleanup_owner=None, cleanup_due_at=database_now() + wait if wait else None):
         if not kept and job.action in MAKING:
             _write_space(job, created_on_target=False, made_at=None, url=None, **({} if wait else {"slot": None}))
@@ -154,7 +154,7 @@ def _resume(job: Job, message: str) -> None:
     db.session.commit()
 
 
-def _seconds_of_doubt(job: Job) -> float:
+def _uncertain_seconds(job: Job) -> float:
     """Returns how long a call without an answer may still be on its way; 0 if there is none."""
     if job.finished_at is None or (job.action in MAKING and job.space is not None and job.attempts == 1):
         return 0.0
@@ -162,7 +162,7 @@ def _seconds_of_doubt(job: Job) -> float:
     return max(0.0, (settled_at - utcnow()).total_seconds())
 
 
-def _is_anothers(job: Job, target: Target, space: PublishedSpace) -> bool:
+def _belongs_to_another(job: Job, target: Target, space: PublishedSpace) -> bool:
     """Returns whether the name was given up, and another Space holds it by now."""
     names = (Space.target == target.name) & (sa.func.lower(Space.name) == space.name.lower())
     owners = Space.namespace.is_(None) | (sa.func.lower(Space.namespace) == space.namespace.lower())

@@ -10,16 +10,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import commit_lightly, database_now, db
+from assembler_runner.core.database import commit_without_fsync, database_now, db
 from assembler_runner.core.errors import RateLimited
 from assembler_runner.core.upsert import insert_rows
-from assembler_runner.spaces.models import REQUESTS, RUNNING, CreationTurn
+from assembler_runner.spaces.models import REQUESTS, RUNNING, CreationLock
 
 PATIENCE_SECONDS = 20.0
-LOOK_AGAIN_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 # Made once: to put a statement together takes longer than to send it.
-_TURNS: Any = CreationTurn.__table__
+_TURNS: Any = CreationLock.__table__
 _alive = sa.exists().where(
     REQUESTS.c.lease_owner == _TURNS.c.owner, REQUESTS.c.status == RUNNING, REQUESTS.c.due_at > database_now()
 )
@@ -32,7 +32,7 @@ _making = threading.Lock()
 
 
 @contextmanager
-def creation_turn(account: str | None, claim: str) -> Iterator[None]:
+def creation_lock(account: str | None, claim: str) -> Iterator[None]:
     """Holds the turn to create for an account while the body runs; it ends with the claim that took it.
 
     Args:
@@ -66,9 +66,9 @@ def _take(account: str, claim: str) -> None:
         taken = db.session.execute(_TAKEN, {"of": account, "owner": claim})
         got_it = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
         if not got_it and not known:
-            insert_rows(db.session(), CreationTurn, [{"account": account, "owner": None}])
+            insert_rows(db.session(), CreationLock, [{"account": account, "owner": None}])
         # Whose power fails creates nothing any more.
-        commit_lightly()
+        commit_without_fsync()
         if got_it:
             return
         if not known:
@@ -77,14 +77,14 @@ def _take(account: str, claim: str) -> None:
         if time.monotonic() > deadline:
             raise _busy()
         # Another worker's process gives it back; nothing here is told of it.
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _give_back(account: str, claim: str) -> None:
     # What the body had begun is its own; it must not be committed here.
     db.session.rollback()
     db.session.execute(_GIVEN_BACK, {"of": account, "holder": claim})
-    commit_lightly()
+    commit_without_fsync()
 
 
 def _busy() -> RateLimited:

@@ -43,7 +43,7 @@ class Job:
         space_id: its Space.
         target: where it goes; None if this process cannot use it.
         spec: what a create call carries, without the secrets.
-        sealed_secrets: the secrets, sealed.
+        encrypted_secrets: the secrets, sealed.
         space: the Space on its target; None if it was not made yet, as far as is known.
         attempts: how often it was taken up, this time included.
         errors: how often it was put back because of an error.
@@ -68,7 +68,7 @@ class Job:
     space_id: str
     target: Target | None
     spec: SpaceSpec
-    sealed_secrets: str | None
+    encrypted_secrets: str | None
     space: PublishedSpace | None
     attempts: int
     errors: int
@@ -105,7 +105,7 @@ class Job:
         Raises:
             UnreadableSecret: the secrets were sealed with another key.
         """
-        return self.services.vault.open(self.sealed_secrets) if self.sealed_secrets else {}
+        return self.services.vault.decrypt(self.encrypted_secrets) if self.encrypted_secrets else {}
 
     def published(self) -> PublishedSpace:
         """Returns the Space on its target.
@@ -155,7 +155,7 @@ def load(services: Services, request_id: str, owner: str) -> Job:
             sleep_time=environment.get("sleep_time"),
             variables=environment.get("variables") or {},
         ),
-        sealed_secrets=request.sealed_secrets,
+        encrypted_secrets=request.encrypted_secrets,
         space=published,
         attempts=request.attempts,
         errors=request.errors,

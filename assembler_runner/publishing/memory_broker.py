@@ -16,9 +16,9 @@ from assembler_runner.core.commit_signals import Changes
 TRANSPORT = f"{__name__}:Transport"
 """The name by which kombu loads it."""
 
-LOOK_AGAIN_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
-_arrivals = Changes(LOOK_AGAIN_SECONDS)
+_arrivals = Changes(POLL_SECONDS)
 
 
 class Channel(memory.Channel):
@@ -59,7 +59,7 @@ class Transport(memory.Transport):
             try:
                 self.cycle.get(self._deliver, timeout=timeout)  # type: ignore[union-attr]  # None before the start only
             except Empty:
-                left = LOOK_AGAIN_SECONDS if end is None else end - time.monotonic()
+                left = POLL_SECONDS if end is None else end - time.monotonic()
                 if left <= 0:
                     raise TimeoutError from None
                 _arrivals.wait(seen, left)

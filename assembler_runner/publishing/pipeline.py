@@ -22,7 +22,7 @@ from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions import ACTIONS, HAPPENED, Done
 from assembler_runner.publishing.claims import claim, successor
-from assembler_runner.publishing.cleanup import clean_up, leave_to_clean_up
+from assembler_runner.publishing.cleanup import clean_up, schedule_cleanup
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
 from assembler_runner.publishing.queue import next_requests
 from assembler_runner.runtime import watches
@@ -116,7 +116,7 @@ def run(services: Services, request_id: str) -> bool:
                 tracing.describe(entered, "publish", **seen)
         except LeaseLost:
             log.info("request %s is held by another worker now", request_id)
-            leave_to_clean_up(request_id)
+            schedule_cleanup(request_id)
         except DATABASE_AWAY as problem:
             # The claim runs out, and the request is taken up again when the database is back.
             db.session.rollback()

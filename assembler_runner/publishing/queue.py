@@ -50,7 +50,7 @@ _ahead = (
     .where(
         _unfinished,
         REQUESTS.c.realm_id == sa.bindparam("realm_id", type_=sa.String),
-        REQUESTS.c.turn_round <= _own,
+        REQUESTS.c.fair_round <= _own,
     )
     .scalar_subquery()
 )
@@ -95,7 +95,7 @@ class Turn:
     now: float
 
 
-def give_turn(session: Session, realm_id: str, owner_id: str) -> Turn:
+def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Turn:
     """Returns the turn of a new request."""
     round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
     return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))

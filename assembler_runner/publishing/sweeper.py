@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,12 +11,14 @@ from pathlib import Path
 from flask import Flask
 
 from assembler_runner.core.database import db
-from assembler_runner.publishing import claims, pipeline
-from assembler_runner.publishing.tasks import _ear, log, wakeups
+from assembler_runner.publishing import claims, pipeline, tasks
+from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.services import current_services
 
-DEAF_AFTER = 3
-"""Periods of sending wake-ups again after which a process that hears none helps itself."""
+log = logging.getLogger(__name__)
+
+MISSED_WAKEUPS = 3
+"""Periods without a message after which a process works on due requests without the broker."""
 
 
 class Sweeper(threading.Thread):
@@ -63,7 +66,7 @@ class Sweeper(threading.Thread):
                 for request_id in due:
                     wakeups.send(request_id)
                 self._do_hourly()
-                if due and _ear.silent_for > DEAF_AFTER * self._resend_seconds:
+                if due and tasks.last_message.age > MISSED_WAKEUPS * self._resend_seconds:
                     self._help(due)
             except Exception as problem:  # noqa: BLE001 - it finds what was left while the database was away
                 log.warning("the sweeper could not look for due requests: %s", type(problem).__name__)
@@ -83,7 +86,9 @@ class Sweeper(threading.Thread):
 
     def _help(self, due: list[str]) -> None:
         if self._helper is None or not self._helper.is_alive():
-            log.warning("no message has come for %.0f s; %d due requests are done without", _ear.silent_for, len(due))
+            log.warning(
+                "no message has come for %.0f s; %d due requests are done without", tasks.last_message.age, len(due)
+            )
             self._helper = threading.Thread(target=self._do, args=[due], name="helper", daemon=True)
             self._helper.start()
 

@@ -18,29 +18,29 @@ from assembler_runner.services import current_services
 log = logging.getLogger(__name__)
 
 
-class _Ear:
-    """When the last message came to this process."""
+class LastMessage:
+    """Remembers when the last message arrived in this process."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._at = time.monotonic()
 
-    def hear(self) -> None:
-        """A message has come."""
-        self._last = time.monotonic()
+    def arrived(self) -> None:
+        """Notes that a message has arrived."""
+        self._at = time.monotonic()
 
     @property
-    def silent_for(self) -> float:
-        """Seconds since then, or since the start."""
-        return time.monotonic() - self._last
+    def age(self) -> float:
+        """Seconds since the last message, or since the start if there was none."""
+        return time.monotonic() - self._at
 
 
-_ear = _Ear()
+last_message = LastMessage()
 
 
 @shared_task(name="assembler.run_request", bind=True)
 def run_request(self: Any, request_id: str) -> None:
     """Does the work whose turn it is; a message that comes twice does nothing twice."""
-    _ear.hear()
+    last_message.arrived()
     # Where Celery runs a task without a message, it leaves the headers where they are.
     sent = {**(self.request.headers or {}), **vars(self.request)}
     with working_on(request_id, sent.get(HEADER)), tracing.span("run_request", "consumer", sent):
@@ -67,10 +67,10 @@ class Wakeups:
         with self._lock:
             # Started late and again after a fork: a thread does not survive one.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._send_for_ever, name="wakeups", daemon=True)
+                self._thread = threading.Thread(target=self._send_forever, name="wakeups", daemon=True)
                 self._thread.start()
 
-    def _send_for_ever(self) -> None:
+    def _send_forever(self) -> None:
         while True:
             request_id, headers = self._waiting.get()
             try:

@@ -39,7 +39,7 @@ def command(
         InvalidQuery: the filter is not understood.
     """
     if name == "delete":
-        account.must_hold({"space_delete"})
+        account.require_permissions({"space_delete"})
     mine = sa.select(Space).where(Space.realm_id == account.realm_id, Space.alive)
     query = filtered(mine, SPACES, wanted)
     total = db.session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0

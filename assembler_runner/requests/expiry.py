@@ -22,7 +22,7 @@ WARN_BEFORE = (timedelta(hours=24), timedelta(hours=1))
 AT_ONCE = 100
 
 
-def look_after_expiry() -> None:
+def apply_expiry() -> None:
     """Warns of what expires soon, and deletes what has expired; several processes may do it at once."""
     now = datetime.fromtimestamp(db.session.scalar(sa.select(database_now())) or 0.0, UTC)
     unwarned = (
@@ -34,7 +34,7 @@ def look_after_expiry() -> None:
     found = list(db.session.scalars(query.order_by(Space.expires_at).limit(AT_ONCE)))
     db.session.rollback()
     for space_id in found:
-        _look_after(space_id, now)
+        _expire(space_id, now)
 
 
 def _deletion_tried(now: datetime) -> sa.ColumnElement[bool]:
@@ -42,7 +42,7 @@ def _deletion_tried(now: datetime) -> sa.ColumnElement[bool]:
     return sa.exists().where(SpaceRequest.space_id == Space.id, SpaceRequest.action == "delete", tried)
 
 
-def _look_after(space_id: str, now: datetime) -> None:
+def _expire(space_id: str, now: datetime) -> None:
     session = db.session()
     hold_space(session, space_id)
     space = session.get_one(Space, space_id, populate_existing=True)

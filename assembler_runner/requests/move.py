@@ -71,7 +71,7 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
         InvalidRequest: something does not fit.
         NameTaken: a Space holds the name.
     """
-    caller.account.must_hold({"space_create"})
+    caller.account.require_permissions({"space_create"})
     refuse_deleted(space)
     refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
     release = newest_release(space, published=True)
@@ -108,7 +108,7 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             callback=data,
             **files,
             environment={name: value for name, value in given.items() if name != "secrets"},
-            sealed_secrets=sealed(services, given.get("secrets")),
+            encrypted_secrets=sealed(services, given.get("secrets")),
             change={**(release.change or {}), "release": release.id, "base": None},
         )
         return request, render(request)

@@ -78,7 +78,7 @@ def read_spaces(session: Session, query: sa.Select[Any], arguments: Mapping[str,
     latest = sa.select(SpaceRequest).join(last, is_last).options(selectinload(SpaceRequest.files))
     found = {request.space_id: request for request in session.scalars(latest)} if spaces else {}
     for space in spaces:
-        space.know_latest(found[space.id])
+        space.remember_latest(found[space.id])
     load_positions(session, found.values())
     return page
 

@@ -16,7 +16,7 @@ from assembler_runner.core.errors import InvalidRequest, NameTaken
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
-from assembler_runner.publishing.queue import give_turn, refuse_if_full
+from assembler_runner.publishing.queue import assign_queue_position, refuse_if_full
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import quotas
 from assembler_runner.requests.idempotency import Idempotency, known_answer
@@ -159,7 +159,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         environment={
             name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
         },
-        sealed_secrets=sealed(services, data.get("secrets")),
+        encrypted_secrets=sealed(services, data.get("secrets")),
         on_failure=data.get("on_failure", "delete"),
         change={
             "name": data.get("name"),
@@ -197,7 +197,7 @@ def add_request(
         hold_space(db.session(), space.id)
         db.session.refresh(space)
     space.request_count = (space.request_count or 0) + 1
-    turn = give_turn(db.session(), space.realm_id, account.id)
+    turn = assign_queue_position(db.session(), space.realm_id, account.id)
     request = SpaceRequest(
         space_id=space.id,
         realm_id=space.realm_id,
@@ -205,14 +205,14 @@ def add_request(
         number=space.request_count,
         action=action,
         status=QUEUED,
-        turn_round=turn.round,
+        fair_round=turn.round,
         turn_at=turn.at,
         due_at=turn.now + services.settings.RESEND_SECONDS,
         **values,
     )
     db.session.add(request)
     db.session.flush()
-    space.know_latest(request)
+    space.remember_latest(request)
     if callback and callback.get("callback_url"):
         webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
     record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id)
@@ -257,7 +257,7 @@ def keep_contents(services: Services, prepared: Prepared) -> None:
 
 def sealed(services: Services, secrets: Mapping[str, str | None] | None) -> str | None:
     """Returns secrets as they are stored."""
-    return services.vault.seal(dict(secrets)) if secrets else None
+    return services.vault.encrypt(dict(secrets)) if secrets else None
 
 
 def _size_of(prepared: Prepared) -> int:

@@ -225,7 +225,7 @@ def _store(
         callback=data,
         **values,
         environment=environment,
-        sealed_secrets=sealed(services, data.get("secrets")),
+        encrypted_secrets=sealed(services, data.get("secrets")),
         change=dict(planned.change),
     )
     if prepared:

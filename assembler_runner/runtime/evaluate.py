@@ -54,7 +54,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Evaluation:
     """What is known now.
 
     Args:
@@ -74,7 +74,7 @@ class Verdict:
     doubtful: bool = False
 
 
-def judge(known: Known, runtime: Runtime, settle: float, timeout: float) -> Verdict:
+def judge(known: Known, runtime: Runtime, settle: float, timeout: float) -> Evaluation:
     """Returns what follows.
 
     Args:
@@ -87,23 +87,23 @@ def judge(known: Known, runtime: Runtime, settle: float, timeout: float) -> Verd
     passing = state in PASSING or state == UNKNOWN
     if not known.is_open:
         # A change that was not made here: it is followed like one that was.
-        return Verdict(state, is_open=passing, has_moved=passing)
+        return Evaluation(state, is_open=passing, has_moved=passing)
     moved = known.has_moved or passing or known.first_stage not in (None, runtime.stage)
     if passing:
-        return _given_up(state) if known.age > timeout else Verdict(state, is_open=True, has_moved=moved)
+        return _given_up(state) if known.age > timeout else Evaluation(state, is_open=True, has_moved=moved)
     others = _of_another(runtime.commit, known.commit_oid)
     if others and state == RUNNING:
         if known.age > timeout:
-            return Verdict(UNKNOWN, BY_TIMEOUT, has_moved=moved, code="commit_not_built")
-        return Verdict(_still(known), is_open=True, has_moved=moved, doubtful=known.age > settle)
+            return Evaluation(UNKNOWN, BY_TIMEOUT, has_moved=moved, code="commit_not_built")
+        return Evaluation(_still(known), is_open=True, has_moved=moved, doubtful=known.age > settle)
     proven = known.static or moved if runtime.commit is None or known.commit_oid is None or others else True
     if proven:
-        return Verdict(state, has_moved=moved)
+        return Evaluation(state, has_moved=moved)
     if known.age > settle:
-        return Verdict(state, BY_ASSUMPTION, has_moved=moved)
+        return Evaluation(state, BY_ASSUMPTION, has_moved=moved)
     # Nobody is misled by these two; an error or a success of the build before would mislead.
     shown = state if state in (PAUSED, SLEEPING) else _still(known)
-    return Verdict(shown, BY_ASSUMPTION if shown == state else BY_TARGET, is_open=True, has_moved=moved)
+    return Evaluation(shown, BY_ASSUMPTION if shown == state else BY_TARGET, is_open=True, has_moved=moved)
 
 
 def _of_another(told: str | None, wanted: str | None) -> bool:
@@ -117,12 +117,12 @@ def _still(known: Known) -> str:
     return known.state if known.state in PASSING else BUILDING if known.commit_oid else STARTING
 
 
-def _given_up(state: str) -> Verdict:
+def _given_up(state: str) -> Evaluation:
     if state == BUILDING:
-        return Verdict(BUILD_ERROR, BY_TIMEOUT, code="build_timeout")
+        return Evaluation(BUILD_ERROR, BY_TIMEOUT, code="build_timeout")
     if state == STARTING:
-        return Verdict(RUNTIME_ERROR, BY_TIMEOUT, code="start_timeout")
-    return Verdict(UNKNOWN, BY_TIMEOUT, code="build_timeout")
+        return Evaluation(RUNTIME_ERROR, BY_TIMEOUT, code="start_timeout")
+    return Evaluation(UNKNOWN, BY_TIMEOUT, code="build_timeout")
 
 
 def needs_log(state: str) -> str | None:

@@ -14,7 +14,7 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict
 from assembler_runner.core.redaction import Redactor
 from assembler_runner.runtime.causes.diagnosis import BUILD, RUN
-from assembler_runner.runtime.models import Following, KeptLog
+from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.runtime.probe import place_of, redactor_of
 from assembler_runner.services import Services
 from assembler_runner.spaces.event_feed import TooManyReaders
@@ -159,8 +159,8 @@ def _source(services: Services, space: Space) -> _Source | None:
         db.session.rollback()
         return None
     target = services.targets.find(realm_id, target_name)
-    followed = db.session.get(Following, space_id)
-    redactor = redactor_of(services, realm_id, followed.sealed_marks if followed else None)
+    followed = db.session.get(AppWatch, space_id)
+    redactor = redactor_of(services, realm_id, followed.encrypted_fingerprints if followed else None)
     # Nothing is kept open while the target is asked.
     db.session.rollback()
     if target is None:

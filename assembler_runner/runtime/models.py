@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from assembler_runner.core.database import Base, JsonText, UtcDateTime, utcnow
 
 
-class Following(Base):
+class AppWatch(Base):
     """One Space whose runtime is followed on its target."""
 
     __tablename__ = "followings"
@@ -32,7 +32,7 @@ class Following(Base):
     # Looks in a row that failed.
     errors: Mapped[int] = mapped_column(default=0)
     # Marks of the secrets the Space has or had, by which they are known in logs; see redaction.py.
-    sealed_marks: Mapped[str | None] = mapped_column(JsonText)
+    encrypted_fingerprints: Mapped[str | None] = mapped_column("sealed_marks", JsonText, key="encrypted_fingerprints")
 
     __table_args__ = (
         sa.Index("ix_followings_due_at", "due_at"),

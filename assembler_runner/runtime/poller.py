@@ -19,7 +19,7 @@ LANES = 8
 """Accounts that are looked at side by side: one whose target hangs must not hold up the others."""
 
 
-class Follower(threading.Thread):
+class Poller(threading.Thread):
     """Looks at what is due, one Space of an account after the other, as often as the account's rate limit allows.
 
     Args:
@@ -64,9 +64,9 @@ class Follower(threading.Thread):
                 if account in self._busy or len(self._busy) >= LANES:
                     continue
                 self._busy.add(account)
-            threading.Thread(target=self._look_at_all, args=[account], name="looks", daemon=True).start()
+            threading.Thread(target=self._probe_all, args=[account], name="looks", daemon=True).start()
 
-    def _look_at_all(self, account: str) -> None:
+    def _probe_all(self, account: str) -> None:
         try:
             while not self._stopped.is_set():
                 started = time.monotonic()

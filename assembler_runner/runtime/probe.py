@@ -15,8 +15,8 @@ from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.causes import Problem, diagnose
-from assembler_runner.runtime.evaluate import Known, Verdict, judge, needs_log
-from assembler_runner.runtime.models import Following, KeptLog
+from assembler_runner.runtime.evaluate import Evaluation, Known, judge, needs_log
+from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
 from assembler_runner.spaces.models import SUCCEEDED, RequestFile, Space, SpaceRequest
@@ -51,7 +51,7 @@ GIVEN_UP = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Probe:
     """A claimed Space, read once; no row is kept open while the target is asked."""
 
     services: Services
@@ -64,21 +64,21 @@ class Look:
     known: Known
     errors: int
     has_problem: bool
-    sealed_marks: str | None
+    encrypted_fingerprints: str | None
 
 
 @dataclass(frozen=True)
 class Found:
     """What a look has brought."""
 
-    verdict: Verdict
+    verdict: Evaluation
     stage: str | None = None
     problem: dict[str, Any] | None = None
     lines: tuple[str, list[LogLine]] | None = None
 
 
 @dataclass(frozen=True)
-class Looked:
+class ProbeResult:
     """How a look went.
 
     Args:
@@ -90,7 +90,7 @@ class Looked:
     gap: float = 0.0
 
 
-def look(services: Services, space_id: str, owner: str) -> Looked:
+def look(services: Services, space_id: str, owner: str) -> ProbeResult:
     """Looks at a claimed Space and writes what is found; the claim is over then.
 
     Args:
@@ -102,7 +102,7 @@ def look(services: Services, space_id: str, owner: str) -> Looked:
     if this.space is None:
         watches.release(space_id, owner, None, is_open=False)
         db.session.commit()
-        return Looked()
+        return ProbeResult()
     try:
         if this.target is None:
             raise Conflict(
@@ -114,9 +114,9 @@ def look(services: Services, space_id: str, owner: str) -> Looked:
         found = _ask(this, this.target, this.space)
     except AssemblerError as problem:
         _write_failure(this, problem)
-        return Looked(problem, _gap_of(this))
+        return ProbeResult(problem, _gap_of(this))
     _write(this, found)
-    return Looked(gap=_gap_of(this))
+    return ProbeResult(gap=_gap_of(this))
 
 
 def refresh(services: Services, space_id: str) -> None:
@@ -146,7 +146,7 @@ def place_of(space: Space) -> PublishedSpace | None:
     return None
 
 
-def redactor_of(services: Services, realm_id: str, sealed_marks: str | None) -> Redactor:
+def redactor_of(services: Services, realm_id: str, encrypted_fingerprints: str | None) -> Redactor:
     """Returns what takes known secrets out of the logs of a Space.
 
     Raises:
@@ -155,18 +155,18 @@ def redactor_of(services: Services, realm_id: str, sealed_marks: str | None) -> 
     settings = services.settings
     own = [*settings.secret_keys, settings.JWT_SECRET_KEY, settings.ADMIN_PASSWORD, settings.HF_TOKEN]
     token = services.targets.token(realm_id)
-    return redactor(services.vault, sealed_marks, [secret for secret in (*own, token) if secret])
+    return redactor(services.vault, encrypted_fingerprints, [secret for secret in (*own, token) if secret])
 
 
-def _gap_of(this: Look) -> float:
+def _gap_of(this: Probe) -> float:
     return this.target.allowance().gap if this.target else 0.0
 
 
-def _read(services: Services, space_id: str, owner: str) -> Look:
+def _read(services: Services, space_id: str, owner: str) -> Probe:
     row, space, age = db.session.execute(
-        sa.select(Following, Space, database_now() - Following.since)
-        .join(Space, Space.id == Following.space_id)
-        .where(Following.space_id == space_id)
+        sa.select(AppWatch, Space, database_now() - AppWatch.since)
+        .join(Space, Space.id == AppWatch.space_id)
+        .where(AppWatch.space_id == space_id)
     ).one()
     try:
         target = services.targets.find(space.realm_id, space.target)
@@ -183,7 +183,7 @@ def _read(services: Services, space_id: str, owner: str) -> Look:
         static=(sdk or space.space_type) == "static",
         state=space.state,
     )
-    found = Look(
+    found = Probe(
         services,
         space_id,
         owner,
@@ -194,20 +194,20 @@ def _read(services: Services, space_id: str, owner: str) -> Look:
         known,
         row.errors,
         space.problem is not None,
-        row.sealed_marks,
+        row.encrypted_fingerprints,
     )
     db.session.rollback()
     return found
 
 
-def _ask(this: Look, target: Target, space: PublishedSpace) -> Found:
+def _ask(this: Probe, target: Target, space: PublishedSpace) -> Found:
     settings = this.services.settings
     try:
         runtime = target.runtime(space)
     except TargetNotFound:
         if this.errors + 1 < GONE_TRIES or target.find(space.namespace, space.name) is not None:
             raise TargetUnavailable("The target does not find the Space.") from None
-        return Found(Verdict(DELETED))
+        return Found(Evaluation(DELETED))
     settle = watches.SETTLE * settings.FOLLOW_SECONDS
     verdict = judge(this.known, runtime, settle, settings.BUILD_TIMEOUT)
     if verdict.doubtful and target.head(space).oid == runtime.commit:
@@ -224,17 +224,17 @@ def _ask(this: Look, target: Target, space: PublishedSpace) -> Found:
     return _diagnosed(this, target, space, verdict, runtime)
 
 
-def _unchanged(this: Look, verdict: Verdict, runtime: Runtime) -> Found:
+def _unchanged(this: Probe, verdict: Evaluation, runtime: Runtime) -> Found:
     problem = db.session.scalar(sa.select(Space.problem).where(Space.id == this.space_id))
     db.session.rollback()
     return Found(verdict, runtime.stage, problem)
 
 
-def _diagnosed(this: Look, target: Target, space: PublishedSpace, verdict: Verdict, runtime: Runtime) -> Found:
+def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Evaluation, runtime: Runtime) -> Found:
     kind = needs_log(verdict.state)
     lines: list[LogLine] = []
     try:
-        redact = redactor_of(this.services, this.realm_id, this.sealed_marks).redact
+        redact = redactor_of(this.services, this.realm_id, this.encrypted_fingerprints).redact
         if kind:
             lines = [replace(line, text=redact(line.text)) for line in _last_lines(this, target, space, kind)]
         said = redact(runtime.message) if runtime.message else None
@@ -250,7 +250,7 @@ def _diagnosed(this: Look, target: Target, space: PublishedSpace, verdict: Verdi
     return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None)
 
 
-def _last_lines(this: Look, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
+def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
     """Reads the end of a log; after several failures the verdict does without."""
     watches.renew(this.space_id, this.owner, this.services.leases.seconds)
     lines: list[LogLine] = []
@@ -273,7 +273,7 @@ def _last_lines(this: Look, target: Target, space: PublishedSpace, kind: str) ->
     return kept
 
 
-def _write(this: Look, found: Found) -> None:
+def _write(this: Probe, found: Found) -> None:
     verdict = found.verdict
     values: dict[str, Any] = {"errors": 0, "is_open": verdict.is_open, "account": this.account}
     values |= {"has_moved": verdict.has_moved, "first_stage": this.known.first_stage or found.stage}
@@ -281,7 +281,7 @@ def _write(this: Look, found: Found) -> None:
         # A change that was made elsewhere begins now.
         values |= {"since": database_now(), "commit_oid": None, "first_stage": found.stage}
     age = this.known.age if this.known.is_open else 0.0
-    seconds = watches.seconds_until_next_look(this.services, this.account, verdict.is_open, age, _gap_of(this))
+    seconds = watches.seconds_until_next_probe(this.services, this.account, verdict.is_open, age, _gap_of(this))
     if not _hold(this, seconds, values):
         return
     if found.lines:
@@ -296,7 +296,7 @@ def _write(this: Look, found: Found) -> None:
         log.info("Space %s is %s (%s)", this.space_id, verdict.state, found.stage)
 
 
-def _write_failure(this: Look, problem: AssemblerError) -> None:
+def _write_failure(this: Probe, problem: AssemblerError) -> None:
     """Comes again later; gives the verdict up where that cannot help or has not helped for long."""
     known, settings = this.known, this.services.settings
     hopeless = not problem.retryable or (known.is_open and known.age > settings.BUILD_TIMEOUT)
@@ -316,7 +316,7 @@ def _write_failure(this: Look, problem: AssemblerError) -> None:
     log.info("Space %s could not be looked at: %s", this.space_id, problem.code)
 
 
-def _hold(this: Look, seconds: float | None, values: dict[str, Any]) -> bool:
+def _hold(this: Probe, seconds: float | None, values: dict[str, Any]) -> bool:
     """Ends the claim in a transaction that goes on with what was found; not if it does not hold any more."""
     # The Space first, as in all other transactions that write both.
     db.session.execute(sa.select(Space.id).where(Space.id == this.space_id).with_for_update())

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import database_now, db, new_id
-from assembler_runner.core.redaction import add_marks
+from assembler_runner.core.redaction import add_fingerprints
 from assembler_runner.core.upsert import insert_rows
 from assembler_runner.core.vault import UnreadableSecret
-from assembler_runner.runtime.models import Following
+from assembler_runner.runtime.models import AppWatch
 from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import set_state
 from assembler_runner.targets import Target
@@ -28,7 +28,7 @@ LONGEST_GAP, SETTLE = 30, 30
 
 AT_ONCE = 20
 
-_TABLE: Any = Following.__table__
+_TABLE: Any = AppWatch.__table__
 _ROW = _TABLE.c
 
 
@@ -57,7 +57,7 @@ def start(
     """
     set_state(session, space_id, state)
     insert_rows(
-        session, Following, [{"space_id": space_id, "since": 0.0, "is_open": False, "has_moved": False, "errors": 0}]
+        session, AppWatch, [{"space_id": space_id, "since": 0.0, "is_open": False, "has_moved": False, "errors": 0}]
     )
     followed = target.name != LOCAL
     values: dict[str, Any] = {"since": database_now(), "commit_oid": commit_oid, "first_stage": None, "owner": None}
@@ -65,8 +65,8 @@ def start(
     values |= {"due_at": database_now() + services.settings.FOLLOW_SECONDS if followed else None}
     values |= {"account": target.account or ""}
     if secrets:
-        sealed = session.scalar(sa.select(_ROW.sealed_marks).where(_ROW.space_id == space_id))
-        values["sealed_marks"] = _marks(services, sealed, secrets)
+        sealed = session.scalar(sa.select(_ROW.encrypted_fingerprints).where(_ROW.space_id == space_id))
+        values["encrypted_fingerprints"] = _fingerprints(services, sealed, secrets)
     _update(session, _ROW.space_id == space_id, **values)
 
 
@@ -143,7 +143,7 @@ def postpone(account: str, seconds: float) -> None:
     db.session.commit()
 
 
-def hand_back() -> int:
+def release_claims() -> int:
     """Ends all claims at the start of a process that knows that no other lives; returns how many."""
     held = sa.update(_TABLE).where(_ROW.owner.is_not(None)).values(owner=None, due_at=database_now())
     ended = db.session.execute(held)
@@ -151,7 +151,7 @@ def hand_back() -> int:
     return int(ended.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 
-def seconds_until_next_look(services: Services, account: str, is_open: bool, age: float, gap: float) -> float | None:
+def seconds_until_next_probe(services: Services, account: str, is_open: bool, age: float, gap: float) -> float | None:
     """Returns when a Space is looked at next, spread a little; None: only when somebody asks.
 
     Args:
@@ -197,9 +197,9 @@ def _update(session: Session, condition: Any, **values: Any) -> bool:
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 
-def _marks(services: Services, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
+def _fingerprints(services: Services, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
     try:
-        return add_marks(services.vault, sealed, secrets)
+        return add_fingerprints(services.vault, sealed, secrets)
     except UnreadableSecret:
         # The key of the old marks is gone; the new ones are known at least.
-        return add_marks(services.vault, None, secrets)
+        return add_fingerprints(services.vault, None, secrets)

@@ -52,7 +52,7 @@ class _Topic:
             self.since = self.events.popleft().id
 
 
-class Watch:
+class Subscription:
     """One reader's view of a Space.
 
     Args:
@@ -121,7 +121,7 @@ class EventFeed:
         return sum(topic.readers for topic in self._topics.values())
 
     @contextmanager
-    def watch(self, space_id: str) -> Iterator[Watch]:
+    def watch(self, space_id: str) -> Iterator[Subscription]:
         """Reads along while the body runs.
 
         Raises:
@@ -134,11 +134,11 @@ class EventFeed:
             topic.readers += 1
             # Started late and again after a fork: a thread does not survive one.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._look_for_ever, name="event feed", daemon=True)
+                self._thread = threading.Thread(target=self._poll_forever, name="event feed", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         try:
-            yield Watch(self._changed, topic, self)
+            yield Subscription(self._changed, topic, self)
         finally:
             with self._changed:
                 topic.readers -= 1
@@ -151,7 +151,7 @@ class EventFeed:
             self.closed = True
             self._changed.notify_all()
 
-    def _look_for_ever(self) -> None:
+    def _poll_forever(self) -> None:
         seen = 0
         while not self.closed:
             with self._changed:
@@ -161,7 +161,7 @@ class EventFeed:
                 self._look(watched)
             except Exception as problem:  # noqa: BLE001 - all readers depend on this thread, also while the database is away
                 log.warning("the event feed could not look for events: %s", type(problem).__name__)
-            seen = changes.wait(seen, changes.look_again)
+            seen = changes.wait(seen, changes.poll_seconds)
 
     def _look(self, watched: dict[str, _Topic]) -> None:
         names = list(watched)

@@ -42,7 +42,7 @@ class Leases:
             self._held[owner] = request_id
             # Started late and again after a fork: a thread does not survive one.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
+                self._thread = threading.Thread(target=self._renew_forever, name="leases", daemon=True)
                 self._thread.start()
         try:
             yield
@@ -72,7 +72,7 @@ class Leases:
                 self._changed.wait(min(left, _HEARD_WITHIN))
             return list(self._held)
 
-    def _renew_for_ever(self) -> None:
+    def _renew_forever(self) -> None:
         stop = threading.Event()
         while not stop.wait(self.seconds / 4):
             owners = list(self._held)

@@ -82,11 +82,11 @@ class Space(Timestamps, Base):
     def latest_request(self) -> SpaceRequest:
         """The request made last."""
         if (known := self.__dict__.get("_latest_request")) is not None:
-            return known  # type: ignore[no-any-return]  # put there by know_latest
+            return known  # type: ignore[no-any-return]  # put there by remember_latest
         query = sa.select(SpaceRequest).where(SpaceRequest.space_id == self.id)
         return db.session.scalars(query.order_by(SpaceRequest.number.desc()).limit(1)).one()
 
-    def know_latest(self, request: SpaceRequest) -> None:
+    def remember_latest(self, request: SpaceRequest) -> None:
         """Spares a query where the request made last is at hand."""
         self.__dict__["_latest_request"] = request
 
@@ -133,7 +133,7 @@ class SpaceRequest(Timestamps, Base):
     change: Mapped[Any] = mapped_column(JsonText, nullable=True, default=dict)
     # Hardware, sleep time, visibility and variables; in an update a variable that is null is removed.
     environment: Mapped[Any] = mapped_column(JsonText, default=dict)
-    sealed_secrets: Mapped[str | None] = mapped_column(JsonText)
+    encrypted_secrets: Mapped[str | None] = mapped_column("sealed_secrets", JsonText, key="encrypted_secrets")
     tree_digest: Mapped[str] = mapped_column(sa.String(64), doc="Digest over paths and contents of all files.")
     commit_oid: Mapped[str | None] = mapped_column(sa.String(64))
     commit_url: Mapped[str | None] = mapped_column(sa.String(512))
@@ -161,7 +161,7 @@ class SpaceRequest(Timestamps, Base):
     cleanup_due_at: Mapped[float | None] = mapped_column(sa.Double, index=True)
     cleanup_owner: Mapped[str | None] = mapped_column(sa.String(36))
     # Its turn among those that wait.
-    turn_round: Mapped[int] = mapped_column(default=0)
+    fair_round: Mapped[int] = mapped_column("turn_round", default=0, key="fair_round")
     turn_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
 
     space: Mapped[Space] = relationship(back_populates="requests")
@@ -227,7 +227,7 @@ class Event(Base):
     __table_args__ = (sa.Index("ix_events_space_id_id", "space_id", "id"), Base.__table_args__)
 
 
-class CreationTurn(Base):
+class CreationLock(Base):
     """Who may send a create call for an account of a target: the Hub refuses creations of one account that overlap."""
 
     __tablename__ = "creation_turns"

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.core.commit_signals import endings, tell_when_committed
+from assembler_runner.core.commit_signals import endings, notify_after_commit
 from assembler_runner.core.database import utcnow
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import (
@@ -70,7 +70,7 @@ def move_to(
         where.append(condition)
     if status in FINISHED:
         values.setdefault("finished_at", utcnow())
-        tell_when_committed(session, endings)
+        notify_after_commit(session, endings)
     changed = sa.update(REQUESTS).where(*where).values(status=status, **values)
     if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]  # it is a CursorResult
         return False

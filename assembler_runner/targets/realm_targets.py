@@ -123,7 +123,7 @@ class RealmTargets:
         """
         credential, shares_default = self._looked_up(realm_id)
         if credential is not None:
-            return self._vault.open(credential.sealed_token)["token"]
+            return self._vault.decrypt(credential.encrypted_token)["token"]
         return self._settings.HF_TOKEN if shares_default else None
 
     def _looked_up(self, realm_id: str) -> tuple[HubCredential | None, bool]:

@@ -28,7 +28,7 @@ from assembler_runner.webhooks.webhooks import SECRET_PREFIX, secrets_of
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 LEASE_SECONDS = 60.0
 AT_ONCE, AT_ONCE_FOR_ONE = 8, 2
 LONGEST_WAIT = 24 * 3600.0
@@ -63,8 +63,8 @@ class WebhookSender(threading.Thread):
                 except Exception as problem:  # noqa: BLE001 - a database that is away must not end it
                     log.warning("webhooks: could not look for deliveries: %s", type(problem).__name__)
                 looked = time.monotonic()
-                while not self._stopped.is_set() and time.monotonic() - looked < LOOK_SECONDS:
-                    before, seen = seen, deliveries.wait(seen, LOOK_SECONDS)
+                while not self._stopped.is_set() and time.monotonic() - looked < POLL_SECONDS:
+                    before, seen = seen, deliveries.wait(seen, POLL_SECONDS)
                     if seen != before:
                         break
 

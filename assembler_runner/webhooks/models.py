@@ -35,9 +35,9 @@ class Webhook(Timestamps, Base):
         index=True,
         doc="Only events of this request, and of its Space until the next one; null: of all.",
     )
-    sealed_secret: Mapped[str] = mapped_column(sa.Text)
+    encrypted_secret: Mapped[str] = mapped_column("sealed_secret", sa.Text, key="encrypted_secret")
     # The secret before: signs, too, until the moment beside it.
-    sealed_old_secret: Mapped[str | None] = mapped_column(sa.Text)
+    encrypted_old_secret: Mapped[str | None] = mapped_column("sealed_old_secret", sa.Text, key="encrypted_old_secret")
     old_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

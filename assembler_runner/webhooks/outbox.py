@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.core.commit_signals import deliveries, tell_when_committed
+from assembler_runner.core.commit_signals import deliveries, notify_after_commit
 from assembler_runner.spaces.events import listen
 from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
 from assembler_runner.webhooks.models import PENDING, Webhook, WebhookDelivery
@@ -25,7 +25,7 @@ def _write_deliveries(
     about = {"space_id": space_id, "request_id": request_id}
     for webhook_id, event_types in session.execute(_SUBSCRIBED, about).all():
         if not event_types or type in event_types:
-            tell_when_committed(session, deliveries)
+            notify_after_commit(session, deliveries)
             session.add(WebhookDelivery(webhook_id=webhook_id, event_id=event_id, status=PENDING, created_at=now))
 
 

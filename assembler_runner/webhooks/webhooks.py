@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.core.commit_signals import deliveries, tell_when_committed
+from assembler_runner.core.commit_signals import deliveries, notify_after_commit
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.safe_http import problem_of
@@ -76,7 +76,7 @@ def create(services: Services, account: Account, values: Mapping[str, Any]) -> t
     secret = values.get("secret") or new_secret()
     row = Webhook(realm_id=space.realm_id if space else account.realm_id, owner_id=account.id)
     row.space_id = space.id if space else None
-    row.sealed_secret = _seal(services, secret)
+    row.encrypted_secret = _encrypt(services, secret)
     for name in _OPEN:
         if name in values:
             setattr(row, name, values[name])
@@ -97,7 +97,7 @@ def add_callback(services: Services, request: SpaceRequest, url: str, secret: st
         secret: its `callback_secret`, if it has one.
     """
     row = Webhook(url=url, realm_id=request.realm_id, owner_id=request.owner_id, space_id=request.space_id)
-    row.request_id, row.sealed_secret = request.id, _seal(services, secret or new_secret())
+    row.request_id, row.encrypted_secret = request.id, _encrypt(services, secret or new_secret())
     db.session.add(row)
     db.session.flush()
 
@@ -145,7 +145,7 @@ def rotate_secret(services: Services, account: Account, webhook_id: str, secret:
     if findings := check(services, None, secret):
         raise InvalidRequest(issues=findings)
     secret = secret or new_secret()
-    row.sealed_old_secret, row.sealed_secret = row.sealed_secret, _seal(services, secret)
+    row.encrypted_old_secret, row.encrypted_secret = row.encrypted_secret, _encrypt(services, secret)
     row.old_secret_until = utcnow() + timedelta(seconds=OLD_SECRET_SECONDS)
     audit.record(account, "rotate_secret", "webhook", row.id, None, row.realm_id)
     db.session.commit()
@@ -160,7 +160,7 @@ def send_test(account: Account, webhook_id: str) -> WebhookDelivery:
     """
     row = WebhookDelivery(webhook_id=find(account, webhook_id).id, created_at=utcnow(), status=PENDING)
     db.session.add(row)
-    tell_when_committed(db.session(), deliveries)
+    notify_after_commit(db.session(), deliveries)
     db.session.commit()
     return row
 
@@ -185,7 +185,7 @@ def replay(account: Account, webhook_id: str, delivery_id: str | None = None) ->
     values = {"status": PENDING, "attempts": 0, "due_at": 0.0, "owner": None, "finished_at": None}
     done = db.session.execute(again.values(**values), execution_options={"synchronize_session": False})
     audit.record(account, "replay", "webhook", webhook.id, None, webhook.realm_id)
-    tell_when_committed(db.session(), deliveries)
+    notify_after_commit(db.session(), deliveries)
     db.session.commit()
     return int(done.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
@@ -221,14 +221,14 @@ def secrets_of(services: Services, webhook: Webhook) -> list[str]:
     Raises:
         UnreadableSecret: they were sealed with another key.
     """
-    sealed = [webhook.sealed_secret]
-    if webhook.sealed_old_secret and webhook.old_secret_until and utcnow() < webhook.old_secret_until:
-        sealed.append(webhook.sealed_old_secret)
-    return [services.vault.open(each)["secret"] for each in sealed]
+    sealed = [webhook.encrypted_secret]
+    if webhook.encrypted_old_secret and webhook.old_secret_until and utcnow() < webhook.old_secret_until:
+        sealed.append(webhook.encrypted_old_secret)
+    return [services.vault.decrypt(each)["secret"] for each in sealed]
 
 
-def _seal(services: Services, secret: str) -> str:
-    return services.vault.seal({"secret": secret})
+def _encrypt(services: Services, secret: str) -> str:
+    return services.vault.encrypt({"secret": secret})
 
 
 def _usable(secret: str) -> bool:

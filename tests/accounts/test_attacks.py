@@ -110,7 +110,7 @@ def test_a_deleted_users_name_gives_nothing_back(service: Service) -> None:
 
 
 def test_other_ways_to_say_who_one_is_are_refused(service: Service) -> None:
-    token = service.log_in()["access_token"]
+    token = service.login()["access_token"]
     for headers in (
         {"Authorization": f"bearer  {token} x"},
         {"Authorization": f"Token {token}"},

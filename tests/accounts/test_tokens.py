@@ -14,11 +14,11 @@ from assembler_runner.accounts.models import LoginSession, RefreshToken, User
 from assembler_runner.api import event_stream
 from assembler_runner.core.database import db, utcnow
 from tests.conftest import PASSWORD, SECRETS, MakeService, Service
-from tests.support.people import WORD, Person, log_in, made, make_realm, make_user
+from tests.support.people import WORD, Person, login, made, make_realm, make_user
 
 
 def renew(service: Service, token: str) -> Any:
-    return log_in(service, grant_type="refresh_token", refresh_token=token)
+    return login(service, grant_type="refresh_token", refresh_token=token)
 
 
 def works(service: Service, access_token: str) -> bool:
@@ -53,13 +53,13 @@ def test_the_four_grants(service: Service) -> None:
         ("client", {"grant_type": "client_credentials", "client_id": robot["id"], "client_secret": robot["secret"]}),
     ]
     for kind, grant in grants:
-        answer = made(log_in(service, **grant), 200)
+        answer = made(login(service, **grant), 200)
         claims = claims_of(answer["access_token"])
         assert set(claims) >= {"kind", "jti", "iss", "aud", "sub", "realm_id", "exp", "iat", "scope"}
         assert (claims["sub_kind"], claims["realm_name"], claims["kind"]) == (kind, "master", "access_token")
         assert works(service, answer["access_token"])
         assert ("refresh_token" in answer) == (kind == "user")
-    assert made(renew(service, service.log_in()["refresh_token"]), 200)["expires_in"] == 3600
+    assert made(renew(service, service.login()["refresh_token"]), 200)["expires_in"] == 3600
 
 
 @pytest.mark.parametrize("grant", [
@@ -71,9 +71,9 @@ def test_the_four_grants(service: Service) -> None:
     {"grant_type": "password", "username": "admin", "password": PASSWORD, "realm": "nowhere"},
 ])  # fmt: skip
 def test_what_does_not_fit_gives_one_answer(service: Service, grant: dict[str, str]) -> None:
-    answer = log_in(service, **grant)
+    answer = login(service, **grant)
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_credentials")
-    assert answer.json == log_in(service, grant_type="password", username="nobody", password="wrong").json
+    assert answer.json == login(service, grant_type="password", username="nobody", password="wrong").json
 
 
 def test_users_of_a_realm_log_in_with_its_name_or_id(service: Service) -> None:
@@ -81,12 +81,12 @@ def test_users_of_a_realm_log_in_with_its_name_or_id(service: Service) -> None:
     make_user(service, "ann", realm_id)
     for realm in ("ours", realm_id):
         grant = {"grant_type": "password", "username": "ann", "password": WORD, "realm": realm}
-        assert log_in(service, **grant).status_code == 200
-    assert log_in(service, grant_type="password", username="ann", password=WORD).status_code == 400
+        assert login(service, **grant).status_code == 200
+    assert login(service, grant_type="password", username="ann", password=WORD).status_code == 400
 
 
 def test_a_refresh_token_works_once_and_a_little_longer(service: Service) -> None:
-    first = service.log_in()
+    first = service.login()
     second = made(renew(service, first["refresh_token"]), 200)
     assert second["refresh_token"] != first["refresh_token"]
     # Programs with several threads renew at the same moment.
@@ -99,11 +99,11 @@ def test_a_refresh_token_works_once_and_a_little_longer(service: Service) -> Non
     for tokens in (first, second, third):
         assert not works(service, tokens["access_token"])
         assert renew(service, tokens["refresh_token"]).json["code"] == "invalid_token"
-    assert works(service, service.log_in()["access_token"])
+    assert works(service, service.login()["access_token"])
 
 
 def test_many_threads_renew_at_once(service: Service) -> None:
-    token = service.log_in()["refresh_token"]
+    token = service.login()["refresh_token"]
     answers: list[Any] = []
 
     def send() -> None:
@@ -121,7 +121,7 @@ def test_many_threads_renew_at_once(service: Service) -> None:
 
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
 def test_logging_out_ends_everything_of_that_log_in(service: Service, which: str) -> None:
-    gone, stays = service.log_in(), service.log_in()
+    gone, stays = service.login(), service.login()
     newer = made(renew(service, gone["refresh_token"]), 200)
     answer = service.client.post("/auth/token/revoke", data={"token": newer[which], "token_type_hint": which})
     assert (answer.status_code, answer.json) == (200, {})
@@ -153,8 +153,8 @@ def test_a_new_password_ends_older_tokens(service: Service) -> None:
     made(service.post(f"/auth/users/{person.id}", {"password": "quite another one"}), 202)
     assert not works(service, person.tokens["access_token"])
     assert renew(service, person.tokens["refresh_token"]).json["code"] == "invalid_token"
-    assert log_in(service, grant_type="password", username="ann", password=WORD).status_code == 400
-    assert log_in(service, grant_type="password", username="ann", password="quite another one").status_code == 200
+    assert login(service, grant_type="password", username="ann", password=WORD).status_code == 400
+    assert login(service, grant_type="password", username="ann", password="quite another one").status_code == 200
 
 
 def test_users_change_their_own_password(service: Service) -> None:
@@ -177,7 +177,7 @@ def test_an_account_that_is_gone_is_out_at_once(service: Service, kind: str, end
     else:
         robot = made(service.post("/auth/robots", {"name": "bot"}))
         grant = {"grant_type": "robot_credentials", "id": robot["id"], "secret": robot["secret"]}
-        person = Person(service, robot["id"], made(log_in(service, **grant), 200))
+        person = Person(service, robot["id"], made(login(service, **grant), 200))
     assert works(service, person.tokens["access_token"])
     path = f"/auth/{kind}/{person.id}"
     if end == "disable":
@@ -192,17 +192,17 @@ def test_an_account_that_is_gone_is_out_at_once(service: Service, kind: str, end
 def test_a_new_secret_ends_older_tokens_of_a_robot(service: Service) -> None:
     robot = made(service.post("/auth/robots", {"name": "bot"}))
     grant = {"grant_type": "robot_credentials", "id": robot["id"], "secret": robot["secret"]}
-    token = made(log_in(service, **grant), 200)["access_token"]
+    token = made(login(service, **grant), 200)["access_token"]
     changed = made(service.post(f"/auth/robots/{robot['id']}", {"secret": None}), 202)
     assert changed["secret"] != robot["secret"]
     assert not works(service, token)
-    assert log_in(service, **grant).status_code == 400
-    assert log_in(service, **grant | {"secret": changed["secret"]}).status_code == 200
+    assert login(service, **grant).status_code == 400
+    assert login(service, **grant | {"secret": changed["secret"]}).status_code == 200
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key is")
 def test_forged_and_swapped_tokens(service: Service) -> None:
-    tokens = service.log_in()
+    tokens = service.login()
     ann = make_user(service, "ann", make_realm(service, "ours"))
     claims, hers = claims_of(tokens["access_token"]), claims_of(ann.tokens["access_token"])
     now = int(utcnow().timestamp())
@@ -231,7 +231,7 @@ def test_forged_and_swapped_tokens(service: Service) -> None:
 
 
 def test_an_expired_refresh_token(service: Service) -> None:
-    token = service.log_in()["refresh_token"]
+    token = service.login()["refresh_token"]
     with service.app.app_context():
         db.session.execute(sa.update(RefreshToken).values(expires_at=utcnow() - timedelta(seconds=1)))
         db.session.commit()
@@ -242,7 +242,7 @@ def test_neither_tokens_nor_secrets_stand_in_the_database(service: Service) -> N
     robot = made(service.post("/auth/robots", {"name": "bot"}))
     chosen = made(service.post("/auth/robots", {"name": "other", "secret": "a secret of my own"}))
     assert "secret" not in chosen
-    words = [service.log_in()["refresh_token"], robot["secret"], "a secret of my own", PASSWORD]
+    words = [service.login()["refresh_token"], robot["secret"], "a secret of my own", PASSWORD]
     with service.app.app_context():
         for table in db.metadata.sorted_tables:
             text = str(db.session.execute(sa.select(table)).all())
@@ -257,7 +257,7 @@ def test_old_sessions_are_forgotten(service: Service) -> None:
         db.session.execute(sa.update(LoginSession).values(expires_at=utcnow() - timedelta(seconds=1)))
         db.session.commit()
     assert service.get("/spaces").status_code == 401
-    service.log_in()
+    service.login()
     with service.app.app_context():
         assert db.session.scalar(sa.select(sa.func.count()).select_from(LoginSession)) == 1
         assert db.session.scalar(sa.select(sa.func.count()).select_from(RefreshToken)) == 1

@@ -49,7 +49,7 @@ def test_public_pages_answer_without_a_token(service: Service, path: str) -> Non
 
 
 def test_tokens_by_password_and_by_refresh_token(service: Service) -> None:
-    tokens = service.log_in()
+    tokens = service.login()
     assert set(tokens) == {"access_token", "expires_in", "token_type", "scope", "refresh_token"}
     assert (tokens["expires_in"], tokens["token_type"], tokens["scope"]) == (3600, "Bearer", "global")
     again = service.client.post(
@@ -89,7 +89,7 @@ def test_the_answer_does_not_tell_whether_a_user_exists(service: Service) -> Non
 
 
 def test_tokens_that_are_not_valid(service: Service) -> None:
-    tokens = service.log_in()
+    tokens = service.login()
     with service.app.app_context():
         user_id = db.session.query(User.id).scalar()
         expired = create_access_token(user_id, expires_delta=timedelta(seconds=-1))
@@ -286,7 +286,7 @@ def test_plugins_and_a_broken_one(make_service: MakeService, tmp_path: Any) -> N
     for name, code in {"bad": "1/0", "empty": ""}.items():
         (tmp_path / "more" / name).mkdir(parents=True)
         (tmp_path / "more" / name / "__init__.py").write_text(code)
-    bundled = make_service().host.settings.PLUGIN_FOLDERS
+    bundled = make_service().services.settings.PLUGIN_FOLDERS
     service = make_service(PLUGIN_FOLDERS=f"{bundled}:{tmp_path / 'more'}:{tmp_path / 'none'}")
     records = {record["name"]: record for record in service.get("/plugins").json["data"]}
     assert [name for name, record in records.items() if record["state"] == "loaded"] == [

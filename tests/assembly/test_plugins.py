@@ -164,7 +164,7 @@ def test_a_retry_uses_the_same_version_and_tree(make_service: MakeService, tmp_p
     # The plugin is gone from the service that goes on with the same database.
     later = make_service(
         PLUGIN_FOLDERS=str(write(tmp_path / "new", "note", plugin(name="note", version='"2.0"'))),
-        SQLALCHEMY_DATABASE_URI=f"sqlite:///{service.host.instance / 'assembler.db'}",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{service.services.instance / 'assembler.db'}",
     )
     assert later.post(f"/requests/{request['id']}/command", {"command": "retry"}).status_code == 202
     done = later.work(request["id"])

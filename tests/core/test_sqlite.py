@@ -175,7 +175,7 @@ def test_a_light_commit_does_not_wait(path: Path, monkeypatch: pytest.MonkeyPatc
     for light, waits in ((True, 0), (False, 1)):
         connection.begin_writing(1)
         connection.execute("INSERT INTO t VALUES (0, 0)")
-        connection.may_lose_next = light
+        connection.skip_next_fsync = light
         connection.commit()
         assert len(synced) == waits
     assert connect(path).execute("SELECT count(*) FROM t").fetchone() == (2,)

@@ -77,7 +77,7 @@ def test_a_bucket_is_filled_read_and_emptied(service: Service) -> None:
     made(service.client.delete(where, headers=service.headers), 202)
     assert service.get(where).status_code == service.get(f"/storage/bucket-files/{first['id']}").status_code == 404
     with service.app.app_context():
-        assert collect(service.host, AT_ONCE) == 3
+        assert collect(service.services, AT_ONCE) == 3
     actions = [(row["action"], row["object_type"]) for row in service.get("/auth/audit-log").json["data"]]
     assert actions.count(("create", "bucket file")) == 3 and ("delete", "bucket") in actions
 
@@ -105,7 +105,7 @@ def test_bad_uploads_leave_nothing(make_service: MakeService, parts: dict[str, A
         answer = send(service, f"/storage/buckets/{bucket['id']}/upload", **parts)
     assert answer.status_code == status and code in codes(answer), answer.json
     assert service.get("/storage/bucket-files").json["data"] == []
-    assert list((service.host.instance / "incoming").glob("*")) == []
+    assert list((service.services.instance / "incoming").glob("*")) == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(service: Service) -> None:
@@ -120,7 +120,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(service: Service) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_form")
     assert service.get("/storage/bucket-files").json["data"] == []
     with service.app.app_context():
-        assert collect(service.host, AT_ONCE) == 0
+        assert collect(service.services, AT_ONCE) == 0
 
 
 def test_buckets_of_another_realm_are_not_there(service: Service) -> None:
@@ -138,7 +138,7 @@ def test_buckets_of_another_realm_are_not_there(service: Service) -> None:
     maker = make_user(service, "bob", None, None)
     made(service.post("/auth/user-roles", {"user_id": maker.id, "role_id": role["id"]}))
     assert codes(maker.post("/spaces/preview", body)) == {"unknown_bucket_file"}
-    assert Person(service, "", service.log_in()).post("/spaces/preview", body).status_code == 200
+    assert Person(service, "", service.login()).post("/spaces/preview", body).status_code == 200
 
 
 def test_bytes_in_buckets_count(make_service: MakeService) -> None:
@@ -153,7 +153,7 @@ def test_bytes_in_buckets_count(make_service: MakeService) -> None:
     assert answer.status_code == 429
     assert as_form(service, "/spaces", {"index.html": PAGE, "big": BINARY}).status_code == 429
     with service.app.app_context():
-        assert collect(service.host, AT_ONCE) == 0
+        assert collect(service.services, AT_ONCE) == 0
 
 
 FILES = {"index.html": PAGE, "assets/größe ✓.bin": BINARY}
@@ -311,7 +311,7 @@ def test_large_files_reach_the_hub_as_large_ones_once(hub_service: Service, hub:
     assert hub_service.work(again.json["latest_request"]["id"])["status"] == "succeeded"
     assert hub.tree("alice/more")["c.bin"] == BINARY
     assert sum(record.method == "PUT" for record in hub.requests) == 2
-    assert list((hub_service.host.instance / "outgoing").iterdir()) == []
+    assert list((hub_service.services.instance / "outgoing").iterdir()) == []
 
 
 def test_what_the_hub_does_not_take_is_refused_before_anything_is_made(

@@ -133,7 +133,7 @@ def shows(node: ast.AST, caught: str) -> bool:
     return False
 
 
-def told_texts(tree: ast.Module) -> list[int]:
+def leaked_texts(tree: ast.Module) -> list[int]:
     """Lines where the text of a caught exception goes into an error for callers."""
     lines = []
     for handler in ast.walk(tree):
@@ -158,7 +158,7 @@ MAY_TELL = ("targets", "registry")
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) not in MAY_TELL], ids=name_of)
 def test_no_text_of_an_exception_goes_to_callers(path: Path) -> None:
-    assert told_texts(parse(path)) == []
+    assert leaked_texts(parse(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_no_text_of_an_exception_goes_to_callers(path: Path) -> None:
 )
 def test_that_check_finds_what_it_looks_for(body: str) -> None:
     source = f"def f():\n  try:\n    g()\n  except ValueError as e:\n    {body}\n"
-    assert told_texts(ast.parse(source))
+    assert leaked_texts(ast.parse(source))
 
 
 def test_that_check_lets_single_facts_through() -> None:
     source = 'try:\n  g()\nexcept ValueError as e:\n  raise InvalidJson(f"line {e.lineno}, {type(e).__name__}")\n'
-    assert told_texts(ast.parse(source)) == []
+    assert leaked_texts(ast.parse(source)) == []

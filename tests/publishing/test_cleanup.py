@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.publishing import claims, pipeline
-from assembler_runner.publishing.creation_lock import creation_turn
-from assembler_runner.spaces.models import CreationTurn, SpaceRequest
+from assembler_runner.publishing.creation_lock import creation_lock
+from assembler_runner.spaces.models import CreationLock, SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from tests.conftest import MakeService, Service
 from tests.support.services import wait_until
@@ -164,9 +164,9 @@ def test_a_clean_up_leaves_alone_what_another_request_has_made(
 
 def test_turns_to_create_end_with_their_process(service: Service) -> None:
     with service.app.app_context():
-        creation_turn("account", 600).__enter__()
-        claims.hand_back()
-        assert db.session.get_one(CreationTurn, "account").owner is None
+        creation_lock("account", 600).__enter__()
+        claims.release_claims()
+        assert db.session.get_one(CreationLock, "account").owner is None
 
 
 def test_a_lost_connection_to_the_store_of_large_files_is_tried_again(

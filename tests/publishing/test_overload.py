@@ -24,7 +24,7 @@ from assembler_runner.core.database import db
 from assembler_runner.files.content import FileStoreUnavailable
 from assembler_runner.files.models import Blob
 from assembler_runner.publishing.sweeper import Sweeper
-from assembler_runner.publishing.tasks import _Ear
+from assembler_runner.publishing.tasks import LastMessage
 from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.chaos.stage import forget_queue
@@ -63,7 +63,7 @@ def ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) ->
 TOKENS: dict[str, str] = {}
 
 
-def log_in(url: str) -> None:
+def login(url: str) -> None:
     body = {"grant_type": "password", "username": "admin", "password": PASSWORD}
     TOKENS[url] = httpx.post(f"{url}/auth/token", json=body, timeout=30).json()["access_token"]
 
@@ -78,7 +78,7 @@ def assert_clear_503(answer: httpx.Response, seconds: float, *codes: str) -> Non
 def test_a_locked_database_is_told_and_waited_for(tmp_path: Path, hub: StandInHub) -> None:
     hub.settings.latency = 0.3
     with served(tmp_path, **hub_settings(hub)) as (url, client):
-        log_in(url)
+        login(url)
         ids = client.submit_all(["before-gradio", "before-static"])
         wait_until(hub.spaces, "work is under way")
         with closing(sqlite3.connect(tmp_path / "assembler.db", isolation_level=None)) as other:
@@ -133,7 +133,7 @@ def test_a_full_disk_is_told_and_left_as_it_was(small_disk: Path, hub: StandInHu
     hub.settings.latency = 0.3
     big = {"name": "big", "space_type": "static", "files": {"index.html": "x" * 300_000}}
     with served(small_disk, DEFAULT_FILE_STORE=store, **hub_settings(hub)) as (url, client):
-        log_in(url)
+        login(url)
         ids = client.submit_all(["before-gradio"])
         wait_until(hub.spaces, "work is under way")
         filler = fill(small_disk)
@@ -160,7 +160,7 @@ def test_a_file_store_that_cannot_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     service = make_service(DEFAULT_FILE_STORE="local_filesystem")
-    monkeypatch.setattr("assembler_runner.files.store.os.fsync", full)
+    monkeypatch.setattr("assembler_runner.files.folder_store.os.fsync", full)
     answer = service.post("/spaces", body_of("static"))
     assert (answer.status_code, answer.json["code"]) == (503, FileStoreUnavailable.code)
     assert answer.headers["Retry-After"] == "5"
@@ -215,7 +215,7 @@ def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, sch
         gunicorn = ("gunicorn", "--worker-class=gthread", "--threads=4", f"--bind={address}")
         api = stack.enter_context(Process("-m", *gunicorn, "assembler_runner.wsgi:app", **settings))
         api.wait_for_http(f"{url}/health/live")
-        log_in(url)
+        login(url)
         ids = {}
         for name in ("one-static", "two-static", "three-static"):
             answer, seconds = ask(url, "POST", "/spaces", body_of(name))
@@ -236,7 +236,7 @@ def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, sch
 
 def test_a_broker_that_delivers_nothing_is_done_without(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assembler_runner.publishing.tasks.wakeups.send", lambda request_id: None)
-    monkeypatch.setattr("assembler_runner.publishing.tasks._ear", _Ear())
+    monkeypatch.setattr("assembler_runner.publishing.tasks.last_message", LastMessage())
     ids = [service.submit()["latest_request"]["id"] for _ in range(3)]
     with service.app.app_context():
         db.session.execute(sa.update(SpaceRequest).values(due_at=0.0))
@@ -253,9 +253,9 @@ LIMIT = 100_000
 
 def post_too_much(url: str, announced: int) -> tuple[int, dict[str, Any], float]:
     """Announces a body, sends a little of it, and reads the answer."""
-    services, _, port = url.removeprefix("http://").partition(":")
+    host, _, port = url.removeprefix("http://").partition(":")
     begun = time.monotonic()
-    with socket.create_connection((services, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
         head = f"POST /spaces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKENS[url]}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {announced}\r\n\r\n"
         connection.sendall(head.encode() + b"{" * 1000)
@@ -273,7 +273,7 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize("announced", [LIMIT + 1, 2**33])
 def test_too_large_a_body_is_refused_before_it_is_sent(tmp_path: Path, announced: int) -> None:
     with served(tmp_path, MAX_REQUEST_BYTES=str(LIMIT)) as (url, _):
-        log_in(url)
+        login(url)
         status, body, seconds = post_too_much(url, announced)
         assert (status, body["status_code"], body["code"]) == (413, 413, "too_large")
         assert seconds < 1

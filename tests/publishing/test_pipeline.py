@@ -85,8 +85,8 @@ def test_secrets_are_sealed_in_the_database_and_in_no_answer(hub_service: Servic
     secret = "a-very-secret-value"
     space = hub_service.submit(**gradio(secrets={"API_KEY": secret}))
     request_id = space["latest_request"]["id"]
-    database = (hub_service.host.instance / "assembler.db").read_bytes()
-    wal = (hub_service.host.instance / "assembler.db-wal").read_bytes()
+    database = (hub_service.services.instance / "assembler.db").read_bytes()
+    wal = (hub_service.services.instance / "assembler.db-wal").read_bytes()
     assert secret.encode() not in database + wal
     hub_service.work(request_id)
     for path in (f"/spaces/{space['id']}", f"/requests/{request_id}", f"/requests/{request_id}/events"):
@@ -273,7 +273,7 @@ def test_a_silent_worker_that_wakes_up_changes_nothing(hub_service: Service, hub
         first.join(0.01)
     hub_service.let_lease_run_out(request_id)
     with hub_service.app.app_context():
-        pipeline.run(hub_service.host, request_id)
+        pipeline.run(hub_service.services, request_id)
     first.join()
     request = hub_service.request(request_id)
     assert (request["status"], request["attempts"]) == ("succeeded", 2)

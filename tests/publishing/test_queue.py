@@ -16,7 +16,7 @@ from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
 from assembler_runner.publishing import claims, pipeline
-from assembler_runner.publishing.creation_lock import creation_turn
+from assembler_runner.publishing.creation_lock import creation_lock
 from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service
@@ -230,14 +230,14 @@ def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, mon
     with service.app.app_context():
         claim = claims.claim(request_id, 60)
         assert claim is not None
-        silent = creation_turn("account", claim)
+        silent = creation_lock("account", claim)
         silent.__enter__()
         # As another process sees it: its own lock is free.
         monkeypatch.setattr("assembler_runner.publishing.creation_lock._locks", {})
-        with pytest.raises(RateLimited), creation_turn("account", "another"):
+        with pytest.raises(RateLimited), creation_lock("account", "another"):
             pass
-        claims.hand_back([claim])
-        with creation_turn("account", "another"):
+        claims.release_claims([claim])
+        with creation_lock("account", "another"):
             pass
         silent.__exit__(None, None, None)
 

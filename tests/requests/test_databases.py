@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.publishing import pipeline
-from assembler_runner.requests.expiry import look_after_expiry
+from assembler_runner.requests.expiry import apply_expiry
 from assembler_runner.spaces.models import QUEUED, RUNNING, Event, Space, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.services import expected_tree, mariadb_database, postgres_database
@@ -99,7 +99,7 @@ def test_an_expired_space_is_deleted_once(service: Service) -> None:
 
     def sweep(number: int) -> None:
         with service.app.app_context():
-            look_after_expiry()
+            apply_expiry()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(sweep, range(8)))

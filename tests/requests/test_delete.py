@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
-from assembler_runner.requests.expiry import look_after_expiry
+from assembler_runner.requests.expiry import apply_expiry
 from assembler_runner.spaces.models import Event, Space, SpaceRequest
 from tests.conftest import Service
 from tests.requests.test_update import gradio
@@ -145,7 +145,7 @@ def test_pages_of_a_deleted_local_space(service: Service) -> None:
 
 def sweep(service: Service) -> None:
     with service.app.app_context():
-        look_after_expiry()
+        apply_expiry()
 
 
 def set_expiry(service: Service, space_id: str, hours: float) -> None:

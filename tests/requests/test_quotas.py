@@ -41,7 +41,7 @@ def test_requests_of_an_hour_by_realm_and_account(service: Service) -> None:
     refused(submit(bob), "realm has used its 3")
     refused(bob.post("/create-space", STATIC), "realm")
     assert ann.post("/spaces/preview", STATIC).status_code == 200
-    assert "RateLimit" not in submit(Person(service, "", service.log_in())).headers
+    assert "RateLimit" not in submit(Person(service, "", service.login())).headers
 
 
 def test_spaces_and_bytes(make_service: MakeService) -> None:

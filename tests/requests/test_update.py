@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from assembler_runner.core.database import db
-from assembler_runner.runtime.models import Following
+from assembler_runner.runtime.models import AppWatch
 from assembler_runner.targets.local.target import LocalTarget
 from tests.conftest import Service
 from tests.support.services import digest, expected_tree
@@ -271,7 +271,7 @@ def test_the_app_is_followed_again_after_each_change(hub_service: Service) -> No
     def followed() -> tuple[str | None, bool]:
         """For which commit, and whether it goes on; forgets both."""
         with hub_service.app.app_context():
-            row = db.session.get_one(Following, space_id)
+            row = db.session.get_one(AppWatch, space_id)
             found = (row.commit_oid, row.is_open)
             row.commit_oid, row.is_open = "none", False
             db.session.commit()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assembler_runner.core.redaction import REPLACEMENT, add_marks, redactor
+from assembler_runner.core.redaction import REPLACEMENT, add_fingerprints, redactor
 from assembler_runner.core.vault import Vault
 from assembler_runner.ops import key_rotation
 from assembler_runner.runtime.logs import streams
@@ -215,7 +215,7 @@ SECRET = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]
     st.lists(SECRET, min_size=1, max_size=3), st.lists(st.text(string.printable, max_size=20), min_size=1, max_size=4)
 )
 def test_no_secret_survives(secrets: list[str], around: list[str]) -> None:
-    sealed = add_marks(VAULT, None, {str(number): secret for number, secret in enumerate(secrets)})
+    sealed = add_fingerprints(VAULT, None, {str(number): secret for number, secret in enumerate(secrets)})
     by_mark, by_value = redactor(VAULT, sealed), redactor(VAULT, None, secrets)
     text = secrets[0].join([*around, ""])
     for found in (by_mark.redact(text), by_value.redact(text)):
@@ -224,5 +224,5 @@ def test_no_secret_survives(secrets: list[str], around: list[str]) -> None:
 
 @given(st.text(max_size=60))
 def test_other_texts_stay_as_they_are(text: str) -> None:
-    sealed = add_marks(VAULT, None, {"KEY": "a secret that is nowhere in there"})
+    sealed = add_fingerprints(VAULT, None, {"KEY": "a secret that is nowhere in there"})
     assert redactor(VAULT, sealed).redact(text) == text

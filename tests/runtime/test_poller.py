@@ -14,7 +14,7 @@ import pytest
 
 from assembler_runner.core.database import db
 from assembler_runner.runtime import watches
-from assembler_runner.runtime.poller import Follower
+from assembler_runner.runtime.poller import Poller
 from tests.conftest import MakeService, Service
 from tests.ops.test_serve import served
 from tests.publishing.test_workers import deployed
@@ -27,9 +27,9 @@ QUICK = {"FOLLOW_SECONDS": "0.1"}
 
 
 @contextmanager
-def followed(service: Service) -> Iterator[Follower]:
+def followed(service: Service) -> Iterator[Poller]:
     """A worker's thread in this process."""
-    thread = Follower(service.app, service.services)
+    thread = Poller(service.app, service.services)
     thread.start()
     yield thread
     thread.stop()
@@ -142,7 +142,7 @@ def test_of_many_who_claim_one_gets_it(make_service: MakeService, hub: StandInHu
 
         with service.app.app_context():
             assert watches.due_accounts() == []
-            watches._update(db.session(), watches.Following.space_id.in_(ids), due_at=0.0)
+            watches._update(db.session(), watches.AppWatch.space_id.in_(ids), due_at=0.0)
             db.session.commit()
             (account,) = watches.due_accounts()
         threads = [threading.Thread(target=claim_all) for _ in range(8)]
@@ -152,7 +152,7 @@ def test_of_many_who_claim_one_gets_it(make_service: MakeService, hub: StandInHu
             thread.join(30)
         assert sorted(space_id for space_id, _ in claims) == sorted(ids)
         with service.app.app_context():
-            assert watches.hand_back() == 3
+            assert watches.release_claims() == 3
             assert watches.claim_next(account, 60) is not None
             db.session.remove()
             db.engine.dispose()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import database_now, db
 from assembler_runner.runtime import watches
-from assembler_runner.runtime.models import Following, KeptLog
+from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.runtime.probe import look
 from assembler_runner.spaces.app_state import STATES
 from assembler_runner.spaces.models import Space
@@ -36,9 +36,9 @@ def published(service: Service, **more: Any) -> str:
     return str(request["space_id"])
 
 
-def row(service: Service, space_id: str) -> Following:
+def row(service: Service, space_id: str) -> AppWatch:
     with service.app.app_context():
-        found = db.session.get_one(Following, space_id)
+        found = db.session.get_one(AppWatch, space_id)
         db.session.expunge(found)
         return found
 
@@ -46,7 +46,7 @@ def row(service: Service, space_id: str) -> Following:
 def age(service: Service, space_id: str, seconds: float) -> None:
     """Makes the last change look as if it had been made so long ago."""
     with service.app.app_context():
-        change = sa.update(Following).where(Following.space_id == space_id)
+        change = sa.update(AppWatch).where(AppWatch.space_id == space_id)
         db.session.execute(change.values(since=database_now() - seconds))
         db.session.commit()
 
@@ -56,7 +56,7 @@ def look_once(service: Service, space_id: str) -> dict[str, Any]:
     with service.app.app_context():
         owner = watches.claim(space_id, 60)
         assert owner is not None
-        look(service.host, space_id, owner)
+        look(service.services, space_id, owner)
     return service.space(space_id)
 
 
@@ -202,9 +202,9 @@ def test_an_error_has_a_cause_a_hint_and_its_log(hub_service: Service, hub: Stan
 
 def test_no_secret_is_kept_where_it_is_known_by_its_mark(hub_service: Service, hub: StandInHub) -> None:
     space_id = published(hub_service, secrets={"KEY": "hush-hush-123"})
-    files = b"".join(path.read_bytes() for path in hub_service.host.instance.glob("assembler.db*"))
+    files = b"".join(path.read_bytes() for path in hub_service.services.instance.glob("assembler.db*"))
     assert b"hush-hush" not in files
-    assert "hush" not in str(hub_service.host.vault.open(str(row(hub_service, space_id).sealed_marks)))
+    assert "hush" not in str(hub_service.services.vault.decrypt(str(row(hub_service, space_id).encrypted_fingerprints)))
 
 
 def test_an_error_that_stays_is_told_once(hub_service: Service, hub: StandInHub) -> None:
@@ -251,7 +251,7 @@ def test_a_rate_limit_is_waited_for(hub_service: Service, hub: StandInHub) -> No
     space_id = published(hub_service)
     look_once(hub_service, space_id)
     with hub_service.app.app_context():
-        wait = db.session.scalar(sa.select(Following.due_at - database_now()).where(Following.space_id == space_id))
+        wait = db.session.scalar(sa.select(AppWatch.due_at - database_now()).where(AppWatch.space_id == space_id))
         assert 690 < wait <= 700
     assert row(hub_service, space_id).errors == 0
 
@@ -268,7 +268,7 @@ def test_publishing_has_the_last_quarter_of_the_rate_limit(make_service: MakeSer
     assert 20 <= asked <= 30
     assert len(hub.requests) <= 31
     with service.app.app_context():
-        wait = db.session.scalar(sa.select(Following.due_at - database_now()).where(Following.space_id == space_id))
+        wait = db.session.scalar(sa.select(AppWatch.due_at - database_now()).where(AppWatch.space_id == space_id))
         assert wait > 200, "it waits until the limit is reset"
     assert service.publish(name="other")["status"] == "succeeded"
 
@@ -338,7 +338,7 @@ def test_a_new_commit_ends_a_look_at_the_old_one(hub_service: Service, hub: Stan
     space_id = published(hub_service)
     with hub_service.app.app_context():
         owner = watches.claim(space_id, 60)
-        host = hub_service.host
+        host = hub_service.services
         target = host.targets.hub("hf_alice")
         watches.start(host, db.session(), space_id, "f" * 40, target=target, state="building")
         db.session.commit()
@@ -353,7 +353,7 @@ def test_a_restart_is_followed(hub_service: Service, hub: StandInHub) -> None:
     follow(hub_service, space_id)
     hub.script(NAME, [("RUNNING", 1), ("APP_STARTING", 1), "RUNNING"], now=True)
     with hub_service.app.app_context():
-        host = hub_service.host
+        host = hub_service.services
         watches.start(host, db.session(), space_id, None, target=host.targets.hub("hf_alice"), state="starting")
         db.session.commit()
     assert follow(hub_service, space_id)["state"] == "running"

@@ -158,6 +158,6 @@ def test_what_a_dead_process_left_is_handed_back(service: Service) -> None:
     with service.app.app_context():
         assert claims.claim(request_id, 60) is not None
         assert claims.claim(request_id, 60) is None
-        assert claims.hand_back() == 1
+        assert claims.release_claims() == 1
     request = service.work(request_id)
     assert (request["status"], request["attempts"]) == ("succeeded", 2)

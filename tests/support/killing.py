@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing import checkpoints
 from assembler_runner.targets import Target
 from assembler_runner.targets.realm_targets import RealmTargets
 from tests.conftest import Service
@@ -65,7 +65,7 @@ def killed_at(number: int) -> Iterator[Executioner]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RealmTargets, "find", lambda *arguments: _Watched(find(*arguments), executioner))  # type: ignore[arg-type]
         for name in ("write", "finish"):
-            patch.setattr(jobs, name, executioner.around(name, getattr(jobs, name)))
+            patch.setattr(checkpoints, name, executioner.around(name, getattr(checkpoints, name)))
         yield executioner
 
 

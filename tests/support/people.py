@@ -37,7 +37,7 @@ class Person:
         return self.open("DELETE", path)
 
 
-def log_in(service: Service, **grant: str) -> Any:
+def login(service: Service, **grant: str) -> Any:
     return service.client.post("/auth/token", json=grant)
 
 
@@ -55,7 +55,7 @@ def make_user(service: Service, name: str, realm_id: str | None = None, role: st
     body: dict[str, Any] = {"name": name, "password": WORD} | ({"realm_id": realm_id} if realm_id else {})
     user = made(service.post("/auth/users", body))
     set_role(service, user["id"], role)
-    answer = log_in(service, grant_type="password", username=name, password=WORD, realm=user["realm_id"])
+    answer = login(service, grant_type="password", username=name, password=WORD, realm=user["realm_id"])
     return Person(service, user["id"], made(answer, 200))
 
 

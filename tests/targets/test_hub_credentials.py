@@ -137,8 +137,8 @@ def test_keys_are_rotated(hub_service: Service, hub: StandInHub, ann: Person, ma
         db.session.rollback()
         assert key_rotation.rotate(Vault(new, old)) == 2
         assert db.session.scalars(sa.select(HubCredential.key_id)).one() == Vault(new).key_id != before
-        sealed = db.session.get_one(SpaceRequest, request_id).sealed_secrets
+        sealed = db.session.get_one(SpaceRequest, request_id).encrypted_secrets
         assert sealed is not None
-        assert Vault(new).open(sealed) == {"KEY": "v"}
+        assert Vault(new).decrypt(sealed) == {"KEY": "v"}
     # The old key alone opens nothing any more, and the request says so.
     assert hub_service.work(request_id)["status"] == "failed"

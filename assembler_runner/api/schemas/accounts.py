@@ -16,7 +16,7 @@ from assembler_runner.api.schemas.base import AutoSchema
 from assembler_runner.api.schemas.space_input import check_name
 from assembler_runner.core.listing import snake
 
-MOMENTS = ("created_at", "updated_at")
+TIMESTAMPS = ("created_at", "updated_at")
 QUOTAS = ("max_spaces", "max_requests_per_hour", "max_bytes")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -245,7 +245,7 @@ class RealmSchema(AutoSchema):
         """From the model."""
 
         model = Realm
-        fields = ("id", "name", "display_name", "description", "built_in", "share_default_hub", *QUOTAS, *MOMENTS)
+        fields = ("id", "name", "display_name", "description", "built_in", "share_default_hub", *QUOTAS, *TIMESTAMPS)
 
 
 class _InRealm(AutoSchema):
@@ -262,7 +262,7 @@ class UserSchema(_InRealm):
         include_fk = True
         fields: tuple[str, ...] = (
             *("id", "name", "display_name", "first_name", "last_name", "active", "name_locked", "avatar", "cover"),
-            *("realm_id", *QUOTAS, *MOMENTS, "email", "realm"),
+            *("realm_id", *QUOTAS, *TIMESTAMPS, "email", "realm"),
         )
 
 
@@ -286,7 +286,7 @@ class RobotSchema(_InRealm):
         model = Robot
         include_fk = True
         fields: tuple[str, ...] = (
-            *("id", "name", "display_name", "description", "active", "user_id", "realm_id", *QUOTAS, *MOMENTS),
+            *("id", "name", "display_name", "description", "active", "user_id", "realm_id", *QUOTAS, *TIMESTAMPS),
             *("secret", "realm"),
         )
 
@@ -324,7 +324,7 @@ class RoleSchema(_InRealm):
 
         model = Role
         include_fk = True
-        fields = ("id", "name", "display_name", "description", "target", "built_in", "realm_id", *MOMENTS, "realm")
+        fields = ("id", "name", "display_name", "description", "target", "built_in", "realm_id", *TIMESTAMPS, "realm")
 
 
 class PermissionSchema(_InRealm):
@@ -337,7 +337,7 @@ class PermissionSchema(_InRealm):
         include_fk = True
         fields = (
             *("id", "name", "display_name", "description", "built_in", "client_id", "realm_id", "policy_id"),
-            *(*MOMENTS, "realm"),
+            *(*TIMESTAMPS, "realm"),
         )
 
 
@@ -351,7 +351,7 @@ class HubCredentialSchema(AutoSchema):
         include_fk = True
         fields = (
             *("realm_id", "account_name", "plan", "role", "orgs", "namespaces", "default_namespace", "key_id"),
-            *("checked_at", *MOMENTS),
+            *("checked_at", *TIMESTAMPS),
         )
 
     orgs = ma.fields.List(ma.fields.Dict(), metadata={"description": "Organisations of the account: name and role."})

@@ -13,7 +13,7 @@ from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 from assembler_runner.core.database import JsonText, UtcDateTime
 
 
-class Moment(ma.fields.DateTime):
+class Timestamp(ma.fields.DateTime):
     """A moment as ISO 8601 with microseconds and Z."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
@@ -26,7 +26,7 @@ def as_text(moment: datetime) -> str:
 
 
 class _Converter(ModelConverter):
-    SQLA_TYPE_MAPPING = {**ModelConverter.SQLA_TYPE_MAPPING, UtcDateTime: Moment, JsonText: ma.fields.Raw}
+    SQLA_TYPE_MAPPING = {**ModelConverter.SQLA_TYPE_MAPPING, UtcDateTime: Timestamp, JsonText: ma.fields.Raw}
 
 
 class AutoSchema(SQLAlchemyAutoSchema[Any]):

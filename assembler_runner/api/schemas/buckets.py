@@ -8,7 +8,7 @@ from assembler_runner.api.schemas.accounts import Id, Input, Text, text
 from assembler_runner.api.schemas.base import AutoSchema
 from assembler_runner.files.models import Bucket, BucketFile
 
-_MOMENTS = ("created_at", "updated_at")
+_TIMESTAMPS = ("created_at", "updated_at")
 _ACTOR = ("actor_type", "actor_id", "realm_id")
 
 
@@ -28,7 +28,7 @@ class BucketSchema(AutoSchema):
 
         model = Bucket
         include_fk = True
-        fields: tuple[str, ...] = ("id", "name", "region", *_ACTOR, *_MOMENTS)
+        fields: tuple[str, ...] = ("id", "name", "region", *_ACTOR, *_TIMESTAMPS)
 
 
 class BucketFileSchema(AutoSchema):
@@ -39,6 +39,6 @@ class BucketFileSchema(AutoSchema):
 
         model = BucketFile
         include_fk = True
-        fields = ("id", "name", "path", "hash", "directory", "size", *_ACTOR, "bucket_id", "bucket", *_MOMENTS)
+        fields = ("id", "name", "path", "hash", "directory", "size", *_ACTOR, "bucket_id", "bucket", *_TIMESTAMPS)
 
     bucket = ma.fields.Nested(BucketSchema, metadata={"description": "The bucket; with `include=bucket`."})

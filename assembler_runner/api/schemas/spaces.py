@@ -6,7 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Moment, Url, absolute_url, as_text
+from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, absolute_url, as_text
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import PLACE, expected_start, position
 from assembler_runner.spaces.models import QUEUED, Event, RequestFile, Space, SpaceRequest
@@ -53,7 +53,7 @@ class FailureCauseSchema(ma.Schema):
     count = ma.fields.Integer(metadata={"description": "How many requests failed for it."})
     message = ma.fields.String(metadata={"description": "Message of the newest one."})
     hint = ma.fields.String(allow_none=True)
-    newest = Moment(metadata={"description": "When the newest one failed, UTC."})
+    newest = Timestamp(metadata={"description": "When the newest one failed, UTC."})
 
 
 class RefusedSchema(ma.Schema):
@@ -153,7 +153,7 @@ class ProblemSchema(ma.Schema):
 class LogLineSchema(ma.Schema):
     """One line of a log."""
 
-    timestamp = Moment(allow_none=True, metadata={"description": "When it was written, UTC; null if not known."})
+    timestamp = Timestamp(allow_none=True, metadata={"description": "When it was written, UTC; null if not known."})
     text = ma.fields.String()
 
 

@@ -101,7 +101,7 @@ def plugin_check(path: Path) -> None:
     sys.exit(3 if errors else 0)
 
 
-def _telling(command: click.Command) -> click.Command:
+def _with_error_messages(command: click.Command) -> click.Command:
     """Makes of the service's errors one message and exit code 1, whichever group the command is in."""
     work = command.invoke
 
@@ -122,18 +122,18 @@ def _telling(command: click.Command) -> click.Command:
 def _account_command(name: str) -> click.Command:
     from assembler_runner.ops.cli.accounts import GROUPS
 
-    return _telling(next(group for group in GROUPS if group.name == name))
+    return _with_error_messages(next(group for group in GROUPS if group.name == name))
 
 
 @cache
 def _operator_command(name: str) -> click.Command:
     from assembler_runner.ops.cli.operator import COMMANDS as OF_OPERATORS
 
-    return _telling(next(command for command in OF_OPERATORS if command.name == name))
+    return _with_error_messages(next(command for command in OF_OPERATORS if command.name == name))
 
 
-_telling(serve)
-_telling(plugin)
+_with_error_messages(serve)
+_with_error_messages(plugin)
 
 COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "serve": ("Run API, web pages and worker together.", lambda: serve),

@@ -42,7 +42,7 @@ def own_commit(job: Job, target: Target, space: PublishedSpace) -> CommitInfo | 
     return next((commit for commit in target.commits(space) if job.marker in commit.message), None)
 
 
-def is_ours(job: Job, target: Target, space: PublishedSpace, head: Head) -> bool:
+def is_own_commit(job: Job, target: Target, space: PublishedSpace, head: Head) -> bool:
     """Returns whether the Space that has the name is the one that was made, not one that others made later."""
     if job.made_at is not None and head.created_at is not None:
         return head.created_at == job.made_at

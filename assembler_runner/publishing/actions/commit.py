@@ -40,7 +40,7 @@ def publish(job: Job) -> Done:
     return Done(
         space=published(space, commit) | _kind(job),
         state=target.state_after_commit(job.spec.sdk),
-        request={"commit_oid": commit.oid, "commit_url": commit.url, "sealed_secrets": None},
+        request={"commit_oid": commit.oid, "commit_url": commit.url, "encrypted_secrets": None},
         told=f"committed to {space.namespace}/{space.name}",
     )
 
@@ -74,7 +74,7 @@ def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, Publi
 
 def _commit(job: Job, target: Target, planned: Planned) -> CommitInfo:
     tree: Tree = manifests.read_files(job, planned.write)
-    job = checkpoints.will_send(job)
+    job = checkpoints.mark_sent(job)
     return target.commit(planned.space, tree, frozenset(planned.delete), TITLES[job.action], job.marker, planned.parent)
 
 
@@ -88,7 +88,7 @@ def _unchanged(job: Job, target: Target, space: PublishedSpace) -> Done:
     return Done(
         space={"url": space.url, **_kind(job)},
         state=STARTING if variables.restarts(job, target) else None,
-        request={"commit_oid": oid, "commit_url": url, "sealed_secrets": None, "unchanged": True},
+        request={"commit_oid": oid, "commit_url": url, "encrypted_secrets": None, "unchanged": True},
         event=("unchanged", "All files are so already; no commit was made."),
         told=f"left the files of {space.namespace}/{space.name} as they are",
     )

@@ -10,7 +10,7 @@ from assembler_runner.files.tree import Tree
 from assembler_runner.publishing import checkpoints, manifests
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
-from assembler_runner.publishing.creation_lock import creation_turn
+from assembler_runner.publishing.creation_lock import creation_lock
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
 
@@ -26,7 +26,7 @@ def create(job: Job) -> Done:
     return Done(
         space=published(space, commit),
         state=target.state_after_commit(job.spec.sdk),
-        request={"commit_oid": commit.oid, "commit_url": commit.url, "sealed_secrets": None},
+        request={"commit_oid": commit.oid, "commit_url": commit.url, "encrypted_secrets": None},
         told=f"published {space.namespace}/{space.name}",
     )
 
@@ -34,7 +34,7 @@ def create(job: Job) -> Done:
 def _first_time(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
     space = _make(job, target)
     with target.first_commit(space, tree) as begun:
-        checkpoints.remember_space(job, space)
+        checkpoints.record_space(job, space)
         return space, _commit(job, target, space, tree, begun)
 
 
@@ -48,7 +48,7 @@ def _again(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, Commit
             job, space = checkpoints.forget_space(job), None
     if space is None:
         space = _make(job, target)
-        checkpoints.remember_space(job, space)
+        checkpoints.record_space(job, space)
         commit = own_commit(job, target, space)
     begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
     return space, commit or _commit(job, target, space, tree, begun)
@@ -60,7 +60,7 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: 
         surplus = head.paths - set(tree) - target.own_files
         if head.created_at is not None and head.created_at != job.made_at:
             # Lost with the power it is learnt again.
-            checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, lightly=True)
+            checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, without_fsync=True)
         else:
             checkpoints.check_cancelled(job)
         try:
@@ -86,7 +86,7 @@ def _make(job: Job, target: Target) -> PublishedSpace:
 def _send(job: Job, target: Target) -> PublishedSpace:
     spec = job.spec_with_secrets()
     try:
-        with creation_turn(target.account, job.owner):
+        with creation_lock(target.account, job.owner):
             return target.create(spec)
     except TargetUnavailable:
         raise

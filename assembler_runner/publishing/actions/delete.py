@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assembler_runner.core.errors import TargetNotFound, TargetUnavailable
 from assembler_runner.publishing import checkpoints
-from assembler_runner.publishing.actions.base import Done, is_ours
+from assembler_runner.publishing.actions.base import Done, is_own_commit
 from assembler_runner.publishing.job import Job
 from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.targets import Target
@@ -20,7 +20,7 @@ def delete(job: Job) -> Done:
     shown = f"{space.namespace}/{space.name}"
     try:
         head = target.head(space)
-        ours = is_ours(job, target, space, head)
+        ours = is_own_commit(job, target, space, head)
     except TargetNotFound:
         # A clean-up after the request that made it may be at it, too.
         return _done(job, f"The Space {shown} was not there any more.")
@@ -29,7 +29,7 @@ def delete(job: Job) -> Done:
     # Somebody may have renamed it on the target.
     there = head.space or space
     checkpoints.check_cancelled(job)
-    job = checkpoints.will_send(job)
+    job = checkpoints.mark_sent(job)
     target.delete(there)
     if target.find(there.namespace, there.name) is not None:
         # Something between the target and us has answered in its place.

@@ -21,7 +21,7 @@ def restart(job: Job) -> Done:
     if job.action == "wake" and stage in ("RUNNING", *ON_ITS_WAY):
         return Done(event=("unchanged", "The app was awake already."), request={"unchanged": True})
     checkpoints.check_cancelled(job)
-    checkpoints.will_send(job)
+    checkpoints.mark_sent(job)
     target.restart(space, factory=job.action == "factory_rebuild")
     return Done(state=STATES[job.action], told=f"did {job.action}")
 
@@ -30,7 +30,7 @@ def pause(job: Job) -> Done:
     """Stops the app until it is started again."""
     target, space = job.usable_target(), job.published()
     checkpoints.check_cancelled(job)
-    checkpoints.will_send(job)
+    checkpoints.mark_sent(job)
     target.pause(space)
     return Done(state=PAUSED, told="paused")
 

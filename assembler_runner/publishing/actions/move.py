@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.publishing import checkpoints
-from assembler_runner.publishing.actions.base import Done, is_ours
+from assembler_runner.publishing.actions.base import Done, is_own_commit
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import PublishedSpace, Target
 
@@ -21,7 +21,7 @@ def move(job: Job) -> Done:
     if moved is None:
         checkpoints.check_cancelled(job)
         _hold(job, held["new"])
-        job = checkpoints.will_send(job)
+        job = checkpoints.mark_sent(job)
         try:
             moved = target.move(space, namespace, name)
         except TargetUnavailable:
@@ -50,7 +50,7 @@ def _moved(job: Job, target: Target, space: PublishedSpace) -> PublishedSpace | 
         return None
     try:
         head = target.head(found)
-        ours = is_ours(job, target, found, head)
+        ours = is_own_commit(job, target, found, head)
     except TargetNotFound:
         return None
     # Where names differ in upper and lower case only, the old one is found, too.

@@ -51,7 +51,7 @@ def translated(action: str, token: str) -> Iterator[None]:
         raise RateLimited("The Hub is making another repository for this account.", retry_after=2) from None
     except httpx2.TransportError as problem:
         log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
-        metrics.not_answered(problem.request)
+        metrics.record_no_answer(problem.request)
         raise TargetUnavailable("The Hub did not answer.") from None
     except (OSError, RuntimeError) as problem:
         # What the upload of large files raises; it has a transport of its own.

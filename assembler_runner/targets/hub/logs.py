@@ -51,7 +51,7 @@ class HubLog(LogReader):
         self._socket: socket.socket | None = None
         self._seen = _Seen()
         self._ended = False
-        self._thread = threading.Thread(target=self._read_for_ever, name="hub log", daemon=True)
+        self._thread = threading.Thread(target=self._read_forever, name="hub log", daemon=True)
         self._thread.start()
 
     @property
@@ -86,7 +86,7 @@ class HubLog(LogReader):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
-    def _read_for_ever(self) -> None:
+    def _read_forever(self) -> None:
         failures = 0
         while not self._closed.is_set():
             try:

@@ -25,12 +25,12 @@ def hooks(*more: Callable[[httpx2.Response], None]) -> dict[str, list[Callable[.
     return {"request": [_begin], "response": [_answered, *more]}
 
 
-def not_answered(request: httpx2.Request) -> None:
+def record_no_answer(request: httpx2.Request) -> None:
     """Measures a call to which no answer came."""
     _observe(request, "none")
 
 
-def tell_budget(token: str, remaining: int | None) -> None:
+def set_budget_metric(token: str, remaining: int | None) -> None:
     """Shows what is left of a token's rate limit, if that is known, under a digest of the token."""
     if remaining is not None:
         metrics.HUB_BUDGET.labels(hashlib.sha256(token.encode()).hexdigest()[:8]).set(remaining)

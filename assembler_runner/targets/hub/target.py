@@ -306,7 +306,7 @@ def _set_client(timeout: float) -> None:
         return httpx2.Client(
             follow_redirects=True,
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
-            event_hooks=metrics.hooks(_learn_budget, _stop_spinning),
+            event_hooks=metrics.hooks(_update_budget, _stop_spinning),
         )
 
     disable_progress_bars()
@@ -324,13 +324,13 @@ def _budget_of(endpoint: str, token: str) -> Budget:
         return _budgets.setdefault((endpoint, token), Budget())
 
 
-def _learn_budget(response: httpx2.Response) -> None:
+def _update_budget(response: httpx2.Response) -> None:
     token = response.request.headers.get("authorization", "").removeprefix("Bearer ")
     if token and "RateLimit" in response.headers:
         url = response.request.url
         budget = _budget_of(f"{url.scheme}://{url.netloc.decode()}", token)
         budget.learn(response.headers["RateLimit"], response.headers.get("RateLimit-Policy", ""))
-        metrics.tell_budget(token, budget.remaining)
+        metrics.set_budget_metric(token, budget.remaining)
 
 
 def _stop_spinning(response: httpx2.Response) -> None:

@@ -14,7 +14,7 @@ import httpx
 from .counting import Counts, Problem, count
 from .model import Result
 from .monkey import Monkey
-from .stage import BROKERS, DATABASES, Hub, Stage, log_in, set_up
+from .stage import BROKERS, DATABASES, Hub, Stage, login, set_up
 from .traffic import Traffic
 from .weather import Weather
 
@@ -40,7 +40,7 @@ def run_chaos(database: str, broker: str, kills: int, seed: int, *, pause: float
     begun = time.monotonic()
     with set_up(database, broker, random.Random(f"{seed}/stage").randint(1, 2)) as stage:
         stage.start_all()
-        token = log_in(stage.url)
+        token = login(stage.url)
         theirs = _make_theirs(stage.hub)
         deadline = time.monotonic() + SECONDS_MORE + SECONDS_PER_KILL * kills
         with Weather(stage.hub, seed) as weather, Traffic(stage.url, token, stage.hub, seed, pause) as traffic:

@@ -195,7 +195,7 @@ def set_up(database: str, broker: str, gunicorn_workers: int) -> Iterator[Stage]
         yield stage
 
 
-def log_in(url: str) -> str:
+def login(url: str) -> str:
     """An access token; it stays valid over restarts."""
     body = {"grant_type": "password", "username": "admin", "password": PASSWORD}
 

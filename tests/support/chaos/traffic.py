@@ -42,7 +42,7 @@ class Traffic:
         self._room = threading.Event()
         self._room.set()
         self._later: list[tuple[float, str, str, Sent]] = []
-        self._threads = [threading.Thread(target=self._send_for_ever, args=[number]) for number in range(SENDERS)]
+        self._threads = [threading.Thread(target=self._send_forever, args=[number]) for number in range(SENDERS)]
         self._threads.append(threading.Thread(target=self._command_for_ever))
         self._threads.append(threading.Thread(target=self._change_for_ever))
 
@@ -61,7 +61,7 @@ class Traffic:
         headers = {"Authorization": f"Bearer {self._token}"}
         return httpx.Client(base_url=self._url, headers=headers, timeout=ANSWER_SECONDS)
 
-    def _send_for_ever(self, number: int) -> None:
+    def _send_forever(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/sender {number}")
         with self._client() as client, ThreadPoolExecutor(2) as pool:
             for turn in range(1_000_000):

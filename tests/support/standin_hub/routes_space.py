@@ -19,21 +19,21 @@ _LOOK_SECONDS = 0.02
 def runtime(call: Call, repo: str) -> Answer:
     """GET the runtime; only this counts as a poll."""
     found = call.read("space", repo)
-    return _told(call, found, found.runtime.poll())
+    return _reason(call, found, found.runtime.poll())
 
 
 def pause(call: Call, repo: str) -> Answer:
     """POST a pause."""
     found = _running_kind(call, repo)
     found.runtime.play([Stage("PAUSED")])
-    return _told(call, found)
+    return _reason(call, found)
 
 
 def restart(call: Call, repo: str) -> Answer:
     """POST a restart, with `factory` a build from scratch; here both play the same stages."""
     found = _running_kind(call, repo)
     call.state.rebuild(found)
-    return _told(call, found)
+    return _reason(call, found)
 
 
 def hardware(call: Call, repo: str) -> Answer:
@@ -44,21 +44,21 @@ def hardware(call: Call, repo: str) -> Answer:
     found.hardware = body["flavor"]
     found.sleep_time = body.get("sleepTimeSeconds", found.sleep_time)
     call.state.rebuild(found)
-    return _told(call, found)
+    return _reason(call, found)
 
 
 def sleep_time(call: Call, repo: str) -> Answer:
     """POST the seconds after which it falls asleep."""
     found = call.write("space", repo)
     found.sleep_time = call.request.json().get("seconds")
-    return _told(call, found)
+    return _reason(call, found)
 
 
 def dev_mode(call: Call, repo: str) -> Answer:
     """POST dev mode on or off."""
     found = call.write("space", repo)
     found.dev_mode = bool(call.request.json().get("enabled"))
-    return _told(call, found)
+    return _reason(call, found)
 
 
 def set_volumes(call: Call, repo: str) -> Answer:
@@ -162,7 +162,7 @@ def runtime_body(repo: Repo, stage: Stage, *, with_sha: bool = False) -> Json:
     return body
 
 
-def _told(call: Call, repo: Repo, stage: Stage | None = None) -> Answer:
+def _reason(call: Call, repo: Repo, stage: Stage | None = None) -> Answer:
     return json_answer(runtime_body(repo, stage or repo.runtime.peek(), with_sha=call.settings.runtime_sha))
 
 
