@@ -18,6 +18,7 @@ from assembler_runner.accounts.permissions import PERMISSIONS, Account
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
+from assembler_runner.core.validation import Fields
 from assembler_runner.requests import prepare, submit
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import SpaceRequest
@@ -95,7 +96,7 @@ class _Filler:
                 account = self.accounts[number % len(self.accounts)]
                 files = {path: text.encode() for path, text in stage.files(2).items()}
                 data = {"space_type": "static", "files": files, "target": "huggingface"}
-                prepared = prepare.prepare(self.services, account, data, [])
+                prepared = prepare.prepare(self.services, account, Fields(data, [], frozenset()))
                 answer = submit.submit(self.services, account, prepared, lambda space: {"id": space.latest_request.id})
                 found.append(answer["id"])
                 db.session.remove()

@@ -71,7 +71,7 @@ def update_space(space_id: str) -> Response:
         caller = _caller(body.canonical())
         answer = _known(caller)
         if answer is None:
-            answer = update.update(current_services(), caller, space, body.data, body.findings, _render_space)
+            answer = update.update(current_services(), caller, space, body.fields, _render_space)
     return _accepted(answer, answer["latest_request"]["id"])
 
 
@@ -100,7 +100,7 @@ def preview_change(space_id: str) -> dict[str, Any]:
 
 def _preview(services: Services, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
     live = newest_release(space, published=True)
-    planned = update.plan_update(services, caller, space, body.data, body.findings)
+    planned = update.plan_update(services, caller, space, body.fields)
     base = {"request_id": live.id, "commit_oid": space.commit_oid}
     if planned.prepared is None:
         rows = planned.base.files if planned.base else live.files

@@ -123,7 +123,7 @@ class _Failed(AssemblerError):
 
 def _submit(body: SpaceBody) -> tuple[str, str]:
     services, account = current_services(), current_account()
-    prepared = prepare.prepare(services, account, body.data, body.findings)
+    prepared = prepare.prepare(services, account, body.fields)
     answer = submit.submit(services, account, prepared, _space.dump)
     return answer["id"], answer["latest_request"]["id"]
 

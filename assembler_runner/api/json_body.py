@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import marshmallow as ma
 from flask import request
 
-from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
-from assembler_runner.core.validation import flatten_messages
+from assembler_runner.core.errors import InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.validation import Fields, flatten_messages
 from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
@@ -90,24 +90,28 @@ def load(schema: ma.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidRequest: with one finding per problem.
     """
-    data, findings = load_partly(schema, body)
-    if findings:
-        raise InvalidRequest(issues=findings)
-    return data
+    fields = load_partly(schema, body)
+    if fields.findings:
+        raise InvalidRequest(issues=fields.findings)
+    return dict(fields.data)
 
 
-def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
-    """Checks a body as far as it goes.
+def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> Fields:
+    """Checks a body as far as possible.
 
+    Args:
+        schema: what is taken.
+        body: the body, a JSON object.
     Returns:
-        The fields that are right, and one finding per problem.
+        The valid fields, and one finding per problem.
     """
     try:
-        return dict(schema.load(body)), []
+        return Fields(dict(schema.load(body)), [], frozenset())
     except ma.ValidationError as problem:
         valid = problem.valid_data if isinstance(problem.valid_data, dict) else {}
         findings = flatten_messages(problem.messages, "", sorted(schema.fields))
-        return dict(valid), findings
+        invalid = problem.messages.keys() if isinstance(problem.messages, dict) else ()
+        return Fields(dict(valid), findings, frozenset(map(str, invalid)))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

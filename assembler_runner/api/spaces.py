@@ -59,7 +59,7 @@ def submit_space() -> Response:
     """
     services, account = current_services(), current_account()
     with space_body(_input) as body:
-        prepared = prepare.prepare(services, account, body.data, body.findings)
+        prepared = prepare.prepare(services, account, body.fields)
         answer = submit.submit(services, account, prepared, _space.dump, idempotency_of(body.canonical()))
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
@@ -87,7 +87,7 @@ def preview_space() -> dict[str, Any]:
     Takes the same body as POST /spaces and shows the tree it would publish; nothing is stored or published.
     """
     with space_body(_input) as body:
-        assembly = prepare.prepare(current_services(), current_account(), body.data, body.findings).assembly
+        assembly = prepare.prepare(current_services(), current_account(), body.fields).assembly
         shown = preview_files(assembly.tree)
     return {"files": shown, "findings": assembly.findings, "tree_digest": assembly.tree.digest}
 

@@ -20,6 +20,7 @@ from assembler_runner.api.json_body import load_partly, parse_json
 from assembler_runner.api.json_stream import LongText, in_memory, read_light
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.validation import Fields
 from assembler_runner.files.archives import FIELD
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
@@ -108,13 +109,11 @@ class SpaceBody:
 
     Args:
         raw: as it came; large files are contents by now.
-        data: the fields that are right.
-        findings: what is wrong with the others.
+        fields: the same, checked; files are bytes or contents now.
     """
 
     raw: dict[str, Any]
-    data: dict[str, Any]
-    findings: list[Finding]
+    fields: Fields
 
     def canonical(self) -> str:
         """Returns a text that is the same for the same body."""
@@ -194,9 +193,8 @@ def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None
             raw["files"] = {path: _file(entry, spool) for path, entry in files.items()}
         elif files is not None:
             raw["files"] = in_memory(files)
-        data, findings = load_partly(schema, raw)
-        data, problems = gather(current_services(), current_account(), data, spool)
-        yield SpaceBody(raw, data, findings + problems)
+        fields = gather(current_services(), current_account(), load_partly(schema, raw), spool)
+        yield SpaceBody(raw, fields)
 
 
 def _read_form(schema: ma.Schema, spool: Spool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,13 @@ class Assembly:
 
     Args:
         tree: all files as they are published.
-        findings: everything noticed; one of severity `error` means that it must not be published.
+        findings: all problems; one of severity `error` means that it must not be published.
+        invalid_input: paths, parameters or options are invalid, so the tree is only what was given.
     """
 
     tree: Tree
     findings: list[Finding]
+    invalid_input: bool = False
 
     @property
     def errors(self) -> list[Finding]:
@@ -75,21 +77,20 @@ def assemble(
     Raises:
         PluginError: the plugin broke its word.
     """
-    findings = [finding for path in files for finding in check_path(path)]
-    findings += check_parameters(parameters)
-    starter, problems = find_template(plugin, template)
-    findings += problems
-    own = {file.path: file for file in starter.files} if starter else {}
-    own |= {path: SpaceFile(path, content, "given") for path, content in files.items()}
-    card, problems = read_given_card(own.get(README))
-    findings += problems
+    findings = check_input(files, parameters)
+    starter, template_problems = find_template(plugin, template)
+    given = {path: SpaceFile(path, content, "given") for path, content in files.items()}
+    own = {file.path: file for file in starter.files} | given if starter else given
+    card, card_problems = read_given_card(own.get(README))
     checked, problems = check_options(plugin, options or {}, card)
     findings += problems
+    invalid_input = bool(findings)
+    findings += template_problems + card_problems
     if starter is not None:
         parameters, problems = check_template_parameters(starter, parameters)
         findings += problems
     if findings:
-        return Assembly(Tree({path: SpaceFile(path, content, "given") for path, content in files.items()}), findings)
+        return Assembly(Tree(given), findings, invalid_input)
 
     tree: dict[str, SpaceFile] = {}
     for file in own.values():
@@ -104,6 +105,21 @@ def assemble(
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
     return Assembly(whole, findings)
+
+
+def check_input(files: Iterable[str], parameters: Any) -> list[Finding]:
+    """Finds invalid paths and parameters: what makes a tree impossible, whatever the type.
+
+    Args:
+        files: the paths of the given files.
+        parameters: the parameters as given.
+    """
+    problems = {path: check_path(path) for path in files}
+    return [
+        *(finding for found in problems.values() for finding in found),
+        *check_collisions(path for path, found in problems.items() if not found),
+        *check_parameters(parameters),
+    ]
 
 
 def read_given_card(file: SpaceFile | None) -> tuple[GivenCard, list[Finding]]:

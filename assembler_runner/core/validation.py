@@ -1,10 +1,27 @@
-"""Messages of marshmallow as findings."""
+"""What a schema makes of a body: its valid fields, and findings for the others."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from assembler_runner.core.errors import Finding
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of a body after they were checked.
+
+    Args:
+        data: name → value of the valid fields.
+        findings: the problems of the others.
+        invalid: names of the fields that have a problem; they are missing in `data`, or hold only a part.
+    """
+
+    data: Mapping[str, Any]
+    findings: list[Finding]
+    invalid: frozenset[str]
 
 
 def flatten_messages(messages: Any, prefix: str, allowed: list[str] | None = None) -> list[Finding]:

@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.assembly.assemble import Assembly, assemble, check_options, check_parameters, read_given_card
-from assembler_runner.assembly.card import README
+from assembler_runner.assembly.assemble import Assembly, assemble, check_input
 from assembler_runner.core.database import reading
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
+from assembler_runner.core.validation import Fields
 from assembler_runner.files.content import Content
-from assembler_runner.files.paths import MAX_PATH_BYTES, check_collisions, check_path, field_of
+from assembler_runner.files.paths import MAX_PATH_BYTES, field_of
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
 from assembler_runner.targets.hub.files import check_hub_limits
 from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
+
+TREE_FIELDS = frozenset({"files", "archive", "parameters", "options", "space_type", "name", "template", "_schema"})
+"""Fields that the tree is made from; `_schema` stands for the body as a whole."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +43,36 @@ class Prepared:
 
 
 @reading()
-def prepare(services: Services, account: Account, data: Mapping[str, Any], noticed: list[Finding]) -> Prepared:
+def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     """Checks a request and assembles its tree, without storing anything.
+
+    :func:`assemble` checks what concerns the tree; limits, target, machine and callback are checked here.
 
     Args:
         services: what the process holds.
         account: who is calling.
-        data: the fields that were understood; wrong ones are missing.
-        noticed: what is wrong with the others.
+        fields: the checked fields of the request.
     Returns:
         The request; its tree may still have findings.
     Raises:
-        InvalidRequest: with everything that is wrong at once.
-        PluginError: the plugin broke its word.
+        InvalidRequest: with all problems at once.
+        PluginError: the plugin broke its contract.
     """
-    findings = list(noticed)
+    data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
     given = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    findings += _check_files(services, given) if "files" in data else []
-    findings += check_parameters(data.get("parameters"))
+    too_much = _check_limits(services.settings, given)
+    findings = [*fields.findings, *too_much]
     findings += check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     plugin = services.registry.get(data["space_type"]) if "space_type" in data else None
     if plugin is None:
         findings += _unknown_type(services, data["space_type"]) if "space_type" in data else []
-        raise InvalidRequest(issues=findings)
+        raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     findings += check_machine(plugin.sdk, data)
-    card = read_given_card(given.get(README))[0]
-    findings += check_options(plugin, data.get("options") or {}, card)[1] if "options" in data else []
-    usable = not any(_concerns_tree(finding) for finding in findings)
-    if findings and not usable:
-        raise InvalidRequest(issues=findings)
+    if too_much or fields.invalid & TREE_FIELDS:
+        # What a part of the fields would make of the tree says nothing about the request.
+        raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     assembly = assemble(
         plugin,
         files,
@@ -79,17 +81,15 @@ def prepare(services: Services, account: Account, data: Mapping[str, Any], notic
         name=data.get("name"),
         template=data.get("template"),
     )
-    if findings:
+    if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
     if (data.get("target") or services.targets.default(account.realm_id)) == HUB:
         assembly = replace(assembly, findings=[*assembly.findings, *check_hub_limits(assembly.tree)])
     return Prepared(plugin, assembly, given, data)
 
 
-def _check_files(services: Services, files: Mapping[str, SpaceFile]) -> list[Finding]:
-    settings = services.settings
-    findings = [finding for path in files for finding in check_path(path)]
-    findings += check_collisions(files)
+def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:
+    findings = []
     if len(files) > settings.MAX_FILES:
         message = f"There are {len(files)} files; at most {settings.MAX_FILES} are taken."
         findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
@@ -167,15 +167,3 @@ def check_machine(sdk: str, data: Mapping[str, Any]) -> list[Finding]:
             Finding("duplicate_variable", message, path=f"variables.{key}", hint="Keep it in one of the two.")
         )
     return findings
-
-
-def _concerns_tree(finding: Finding) -> bool:
-    return (finding.path or "").split(".")[0].split("[")[0] in (
-        "",
-        "files",
-        "options",
-        "parameters",
-        "space_type",
-        "name",
-        "template",
-    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.errors import Finding, NotFound
 from assembler_runner.core.settings import Settings
+from assembler_runner.core.validation import Fields
 from assembler_runner.files.archives import FIELD, Budget, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
@@ -31,9 +30,7 @@ Given = bytes | Content | BucketReference | None
 """What may stand for a file in a request; in a change None removes one."""
 
 
-def gather(
-    services: Services, account: Account, data: Mapping[str, Any], spool: Spool
-) -> tuple[dict[str, Any], list[Finding]]:
+def gather(services: Services, account: Account, fields: Fields, spool: Spool) -> Fields:
     """Puts bytes, or where they are, in the place of everything that stands for a file.
 
     If everything in the archive lies in one folder, that folder is taken for the Space's top, unless other files or a
@@ -42,15 +39,15 @@ def gather(
     Args:
         services: what the process holds.
         account: who is calling.
-        data: the fields of the request that were understood.
+        fields: the checked fields of the request.
         spool: where an archive is unpacked.
     Returns:
-        The fields with `files` as path → bytes or content, without `archive`; and what is wrong.
+        The fields with `files` as path → bytes or content, without `archive`, and with further findings.
     Raises:
         InvalidRequest: the archive cannot be taken.
         TooLarge: the archive is over its budget.
     """
-    gathered = dict(data)
+    data, gathered = fields.data, dict(fields.data)
     findings: list[Finding] = []
     files: dict[str, bytes | Content | None] = {}
     for path, given in data.get("files", {}).items():
@@ -68,7 +65,8 @@ def gather(
         files = {**(without_top_folder(unpacked) if alone else unpacked), **files}
     if "files" in data or "archive" in data:
         gathered["files"] = files
-    return gathered, findings
+    invalid = fields.invalid | {"files"} if findings else fields.invalid
+    return Fields(gathered, [*fields.findings, *findings], invalid)
 
 
 def budget_of(settings: Settings) -> Budget:

@@ -13,6 +13,7 @@ from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.core.validation import Fields
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import field_of
 from assembler_runner.publishing.queue import refuse_if_full
@@ -35,17 +36,14 @@ class _BaseMoved(Exception):  # no error: it is tried again
     """Another change was accepted meanwhile."""
 
 
-def update(
-    services: Services, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding], render: Render
-) -> Any:
+def update(services: Services, caller: Caller, space: Space, fields: Fields, render: Render) -> Any:
     """Accepts a change of files, parameters, options or settings.
 
     Args:
         services: what the process holds.
         caller: who asks for it.
         space: the Space.
-        data: the fields that were understood.
-        noticed: what is wrong with the others.
+        fields: the checked fields.
         render: makes the answer from the new request, or from the latest one where nothing changes on the target.
     Returns:
         The answer; for a repeated key the one given first.
@@ -61,13 +59,15 @@ def update(
             db.session.rollback()
             hold_space(db.session(), space.id)
             db.session.refresh(space)
-        planned = plan_update(services, caller, space, data, noticed)
+        planned = plan_update(services, caller, space, fields)
         if planned.prepared is not None and planned.prepared.assembly.errors:
             raise InvalidRequest(issues=planned.prepared.assembly.findings)
         if planned.prepared is not None and not held:
             stage_large(services, caller.account, planned.prepared, spaces=0)
         try:
-            return accept(caller.account, partial(_store, services, caller, planned, data, render), caller.idempotency)
+            return accept(
+                caller.account, partial(_store, services, caller, planned, fields.data, render), caller.idempotency
+            )
         except _BaseMoved:
             continue
     raise AssertionError("another change was accepted although the Space was held")
@@ -90,13 +90,12 @@ class PlannedUpdate:
     change: Mapping[str, Any]
 
 
-def plan_update(
-    services: Services, caller: Caller, space: Space, data: Mapping[str, Any], noticed: list[Finding]
-) -> PlannedUpdate:
+def plan_update(services: Services, caller: Caller, space: Space, fields: Fields) -> PlannedUpdate:
     """Checks an update and assembles its tree, without storing anything; see :func:`update`."""
+    data = fields.data
     refuse_deleted(space)
     releases.check_if_match(space, caller.if_match)
-    findings = [*noticed, *_check_place(space, data)]
+    findings = [*fields.findings, *_check_place(space, data)]
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     if not any(name in data for name in (*TREE_FIELDS, *SETTING_FIELDS)):
         if findings:
@@ -124,7 +123,8 @@ def plan_update(
     files, problems = _files(services, base, data, merge)
     # What may be published where is a matter of the Space's realm.
     at_home = replace(caller.account, realm_id=space.realm_id)
-    prepared = prepare(services, at_home, {**effective, "files": files}, [*findings, *problems])
+    invalid = fields.invalid | {"files"} if problems else fields.invalid
+    prepared = prepare(services, at_home, Fields({**effective, "files": files}, [*findings, *problems], invalid))
     if prepared.plugin.sdk != base.sdk:
         message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} one."
         raise InvalidRequest(

@@ -15,7 +15,7 @@ from babel.messages.pofile import read_po
 from assembler_runner.core.settings import PROJECT
 from tests.conftest import Service
 
-FOLDER = PROJECT / "assembler_runner" / "translations" / "de" / "LC_MESSAGES"
+FOLDER = PROJECT / "assembler_runner" / "api" / "translations" / "de" / "LC_MESSAGES"
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.1"}
 
 
