@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from apispec import APISpec
-from flask import Flask, g, has_app_context, has_request_context, request
+from flask import Flask, has_request_context, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -27,7 +27,7 @@ from assembler_runner.api.openapi import DocumentedApi
 from assembler_runner.assembly.plugin_contract import json_schema
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core import sqlite, tracing
-from assembler_runner.core.database import configure_engine, db, limit_idle_transactions
+from assembler_runner.core.database import configure_engine, db, limit_idle_transactions, only_reads
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
 from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
 from assembler_runner.core.vault import Vault
@@ -183,9 +183,7 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
 
 
 def _reads_only() -> bool:
-    if has_app_context() and g.get("read_only"):
-        return True
-    return has_request_context() and request.method in ("GET", "HEAD") and not g.get("writes")
+    return only_reads(default=has_request_context() and request.method in ("GET", "HEAD"))
 
 
 def _end_transaction(problem: BaseException | None) -> None:

@@ -22,7 +22,7 @@ from assembler_runner.accounts.permissions import (
     ensure_built_in,
     grant_role,
 )
-from assembler_runner.core.database import db, reading
+from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
 from assembler_runner.core.settings import Settings
 
@@ -153,7 +153,7 @@ def _guard() -> None:
     needed = getattr(view, "requires", None)
     if needed == "metrics_read" and _is_metrics_token():
         return
-    with reading():
+    with read_transaction(keep_open=True):
         g.account = account_from_header()
     held = current_account().permissions
     if needed is None or (needed != ANY_ACCOUNT and needed not in held):

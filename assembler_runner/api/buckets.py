@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, current_app, g, jsonify, make_response, request
+from flask import Response, current_app, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.blueprint import Blueprint, fails, takes
@@ -14,7 +14,7 @@ from assembler_runner.api.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.buckets import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
-from assembler_runner.core.database import db
+from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.listing import Listing, read_added, read_page
 from assembler_runner.files.content import pieces_of
 from assembler_runner.files.models import Bucket, BucketFile
@@ -197,8 +197,7 @@ def _in_context(pieces: Iterable[bytes]) -> Iterator[bytes]:
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
 
     def generate() -> Iterator[bytes]:
-        with app.app_context():
-            g.read_only = True
+        with app.app_context(), read_transaction():
             yield from pieces
 
     return generate()

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, current_app, g, request, stream_with_context
+from flask import Response, current_app, request, stream_with_context
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.schemas.spaces import EventSchema
-from assembler_runner.core.database import db
+from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
 from assembler_runner.services import current_services
@@ -109,8 +109,7 @@ def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[
 
     def stored(last: int) -> tuple[list[Any], bool]:
         """Reads the database: events after one, and whether none will follow."""
-        with app.app_context():
-            g.read_only = True
+        with app.app_context(), read_transaction():
             # Asked before the events are read: none comes between the two unseen.
             over = ended()
             query = sa.select(*Event.__table__.columns).where(chosen, Event.id > last).order_by(Event.id)
@@ -118,8 +117,7 @@ def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[
             return rows, over and len(rows) < BATCH
 
     def allowed() -> bool:
-        with app.app_context():
-            g.read_only = True
+        with app.app_context(), read_transaction():
             return session_id is None or tokens.lives(session_id)
 
     def generate() -> Iterator[str]:

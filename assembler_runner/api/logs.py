@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from flask import Response, current_app, g, jsonify, request
+from flask import Response, current_app, jsonify, request
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.blueprint import Blueprint, fails
 from assembler_runner.api.error_handlers import error_body
 from assembler_runner.api.schemas.spaces import LogLineSchema, LogSchema
+from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
 from assembler_runner.requests import queries
@@ -107,8 +108,7 @@ def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
 
     def allowed() -> bool:
-        with app.app_context():
-            g.read_only = True
+        with app.app_context(), read_transaction():
             return session_id is None or tokens.lives(session_id)
 
     def generate() -> Iterator[str]:

@@ -9,6 +9,7 @@ from flask_cors import CORS
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from assembler_runner.core.database import read_transaction
 from assembler_runner.core.settings import Settings
 from assembler_runner.requests import quotas
 from assembler_runner.services import current_services
@@ -72,10 +73,10 @@ def _add_rate_limits(response: Response) -> Response:
     account = g.get("account")
     if account is None or response.status_code >= 500 or getattr(view, "requires", None) not in _LIMITED:
         return response
-    # Only reads, and must not wait for those who write.
-    g.read_only = True
     try:
-        found = quotas.standings(current_services().settings, account)
+        # Must not wait for writers.
+        with read_transaction():
+            found = quotas.standings(current_services().settings, account)
     except SQLAlchemyError as problem:
         # What was done is done, and has to be told.
         log.warning("the hourly quotas could not be read: %s", type(problem).__name__)

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, g, jsonify, make_response, request
+from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.blueprint import Blueprint, fails, takes
@@ -16,7 +16,7 @@ from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.uploads import SPACE_FORM, space_body
-from assembler_runner.core.database import db
+from assembler_runner.core.database import db, write_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.requests import prepare, queries, submit
@@ -128,9 +128,9 @@ def get_space(space_id: str) -> Response:
     """
     space = queries.find_space(current_account(), space_id)
     if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
-        g.writes = True
         db.session.rollback()
-        probe.refresh(current_services(), space_id)
+        with write_transaction():
+            probe.refresh(current_services(), space_id)
         space = queries.find_space(current_account(), space_id)
     response: Response = jsonify(_space.dump(space))
     if space.commit_oid is not None:

@@ -9,11 +9,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask import g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
@@ -223,28 +223,62 @@ def _ping_idle_connections(engine: sa.Engine) -> None:
             raise InvalidatePoolError from None
 
 
-def commit_without_fsync() -> None:
-    """Commits what may be lost when the power fails, not with a killed process: SQLite does not wait for the disk."""
-    opened = db.session.connection().connection.driver_connection
-    if isinstance(opened, sqlite.Connection):
-        opened.skip_next_fsync = True
-    db.session.commit()
+_only_reads: ContextVar[bool | None] = ContextVar("assembler_only_reads", default=None)
+
+
+def only_reads(default: bool) -> bool:
+    """Returns whether the current work only reads.
+
+    Args:
+        default: what holds outside of :func:`read_transaction` and :func:`write_transaction`.
+    """
+    declared = _only_reads.get()
+    return default if declared is None else declared
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """What is done inside only reads, and takes no write lock on SQLite; a transaction that is open goes on."""
-    if g.get("read_only") or db.session().in_transaction():
+def read_transaction(*, keep_open: bool = False) -> Iterator[None]:
+    """Reads without the write lock of SQLite, and ends the transaction; a transaction that is already open goes on.
+
+    Args:
+        keep_open: leave the transaction open where a reader can go on as a writer, which SQLite does not allow; saves
+            two round trips.
+    """
+    if _only_reads.get() or db.session().in_transaction():
         yield
         return
-    g.read_only = True
+    token = _only_reads.set(True)
     try:
         yield
     finally:
-        g.read_only = False
-        if db.session().get_bind().dialect.name == "sqlite":
-            # One that began as a reader cannot become a writer.
+        _only_reads.reset(token)
+        if not keep_open or db.session().get_bind().dialect.name == "sqlite":
             db.session.rollback()
+
+
+@contextmanager
+def write_transaction(*, durable: bool = True) -> Iterator[None]:
+    """Commits at the end, and rolls back if the block raises.
+
+    Args:
+        durable: False for what may be lost when the power fails, though never with a killed process: SQLite does not
+            wait for the disk then.
+    """
+    token = _only_reads.set(False)
+    try:
+        yield
+        # The block may have rolled back, and found nothing to write.
+        if db.session().in_transaction():
+            if not durable:
+                opened = db.session.connection().connection.driver_connection
+                if isinstance(opened, sqlite.Connection):
+                    opened.skip_next_fsync = True
+            db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        _only_reads.reset(token)
 
 
 def limit_idle_transactions(engine: sa.Engine, seconds: float) -> None:

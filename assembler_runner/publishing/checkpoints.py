@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import commit_without_fsync, database_now, db, reading, utcnow
+from assembler_runner.core.database import database_now, db, read_transaction, utcnow, write_transaction
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import REQUESTS, RUNNING, SPACES, SpaceRequest
@@ -23,7 +23,7 @@ def write(
     space: dict[str, Any] | None = None,
     event: tuple[str, str] | None = None,
     unless_cancelled: bool = False,
-    without_fsync: bool = False,
+    durable: bool = True,
 ) -> None:
     """Writes what an attempt has learnt, only while the claim holds.
 
@@ -33,40 +33,36 @@ def write(
         space: columns of its Space to set.
         event: type and message of an event to append.
         unless_cancelled: write nothing if the request was cancelled.
-        lightly: it may be lost when the power fails.
+        durable: False for what may be lost when the power fails.
     Raises:
         LeaseLost: it does not hold any more.
         Cancelled: it was cancelled, and that was asked about.
     """
-    if space or event:
-        hold_space(db.session(), job.space_id)
-    claim = {"claimed": job.request_id, "claimant": job.owner, "lease": job.services.leases.seconds}
-    written = db.session.execute(_HELD_AND_WANTED if unless_cancelled else _HELD, claim | values)
-    if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-        db.session.rollback()
-        if unless_cancelled:
-            check_cancelled(job)
-        raise LeaseLost
-    write_space(job, space)
-    if event:
-        type, message = event
-        record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    if without_fsync:
-        commit_without_fsync()
-    else:
-        db.session.commit()
+    with write_transaction(durable=durable):
+        if space or event:
+            hold_space(db.session(), job.space_id)
+        claim = {"claimed": job.request_id, "claimant": job.owner, "lease": job.services.leases.seconds}
+        written = db.session.execute(_HELD_AND_WANTED if unless_cancelled else _HELD, claim | values)
+        if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+            db.session.rollback()
+            if unless_cancelled:
+                check_cancelled(job)
+            raise LeaseLost
+        write_space(job, space)
+        if event:
+            type, message = event
+            record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
 
 
-@reading()
+@read_transaction()
 def is_cleaned_up_after(job: Job) -> bool:
     """Returns whether what another request of the Space half made is still to be dealt with."""
     due = (SpaceRequest.space_id == job.space_id) & SpaceRequest.cleanup_due_at.is_not(None)
     found = db.session.scalar(sa.select(sa.func.count()).select_from(SpaceRequest).where(due))
-    db.session.rollback()
     return bool(found)
 
 
-@reading()
+@read_transaction()
 def check_cancelled(job: Job) -> None:
     """Ends the work where that was asked for.
 
@@ -74,7 +70,6 @@ def check_cancelled(job: Job) -> None:
         Cancelled: it was.
     """
     asked = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
-    db.session.rollback()
     if asked:
         raise Cancelled
 
@@ -124,7 +119,7 @@ def record_space(job: Job, space: PublishedSpace) -> Job:
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
     told = ("created", f"The Space {space.namespace}/{space.name} was created.")
     # Lost with the power it is found again: that the call was sent is on the disk.
-    write(job, {}, space=names, event=told, without_fsync=True)
+    write(job, {}, space=names, event=told, durable=False)
     return replace(job, space=space)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import commit_without_fsync, database_now, db, new_id, plain, utcnow
+from assembler_runner.core.database import database_now, db, new_id, plain, read_transaction, utcnow, write_transaction
 from assembler_runner.publishing.queue import is_first
 from assembler_runner.spaces.models import QUEUED, REQUESTS, RUNNING, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space_of, move_to
@@ -32,8 +32,8 @@ _SUCCESSOR = (
 
 def successor(request_id: str) -> str | None:
     """Returns the next waiting request of the same Space, None if there is none."""
-    found = db.session.scalar(_SUCCESSOR, {"request_id": request_id})
-    db.session.rollback()
+    with read_transaction():
+        found = db.session.scalar(_SUCCESSOR, {"request_id": request_id})
     return None if found == request_id else found
 
 
@@ -47,24 +47,24 @@ def claim(request_id: str, seconds: float) -> str | None:
         The claim's id, or None if it is not to be had.
     """
     owner = new_id()
-    # Under the lock of the Space: of its requests only the first one is taken up.
-    space_id = hold_space_of(db.session(), request_id)
-    if space_id is None or not is_first(db.session(), request_id):
-        db.session.rollback()
-        return None
-    claimed = move_to(
-        db.session(),
-        request_id,
-        RUNNING,
-        space_id=space_id,
-        condition=_CLAIMABLE,
-        lease_owner=owner,
-        attempts=REQUESTS.c.attempts + 1,
-        due_at=database_now() + seconds,
-        started_at=sa.func.coalesce(REQUESTS.c.started_at, utcnow()),
-    )
-    # Lost with the power the request waits again, and nothing was done for it: what is done is written down first.
-    commit_without_fsync()
+    # Not durable: a claim lost with the power leaves the request waiting, and nothing was done for it yet.
+    with write_transaction(durable=False):
+        # Under the lock of the Space: of its requests only the first one is claimed.
+        space_id = hold_space_of(db.session(), request_id)
+        if space_id is None or not is_first(db.session(), request_id):
+            db.session.rollback()
+            return None
+        claimed = move_to(
+            db.session(),
+            request_id,
+            RUNNING,
+            space_id=space_id,
+            condition=_CLAIMABLE,
+            lease_owner=owner,
+            attempts=REQUESTS.c.attempts + 1,
+            due_at=database_now() + seconds,
+            started_at=sa.func.coalesce(REQUESTS.c.started_at, utcnow()),
+        )
     return owner if claimed else None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import commit_without_fsync, database_now, db
+from assembler_runner.core.database import database_now, db, write_transaction
 from assembler_runner.core.errors import RateLimited
 from assembler_runner.core.upsert import insert_rows
 from assembler_runner.spaces.models import REQUESTS, RUNNING, CreationLock
@@ -63,12 +63,12 @@ def _take(account: str, claim: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     known = False
     while True:
-        taken = db.session.execute(_TAKEN, {"of": account, "owner": claim})
-        got_it = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-        if not got_it and not known:
-            insert_rows(db.session(), CreationLock, [{"account": account, "owner": None}])
-        # Whose power fails creates nothing any more.
-        commit_without_fsync()
+        # Not durable: after a power failure no process of this claim goes on creating.
+        with write_transaction(durable=False):
+            taken = db.session.execute(_TAKEN, {"of": account, "owner": claim})
+            got_it = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+            if not got_it and not known:
+                insert_rows(db.session(), CreationLock, [{"account": account, "owner": None}])
         if got_it:
             return
         if not known:
@@ -83,8 +83,8 @@ def _take(account: str, claim: str) -> None:
 def _give_back(account: str, claim: str) -> None:
     # What the body had begun is its own; it must not be committed here.
     db.session.rollback()
-    db.session.execute(_GIVEN_BACK, {"of": account, "holder": claim})
-    commit_without_fsync()
+    with write_transaction(durable=False):
+        db.session.execute(_GIVEN_BACK, {"of": account, "holder": claim})
 
 
 def _busy() -> RateLimited:

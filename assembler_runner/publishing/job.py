@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import db, reading
+from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import Conflict, NameTaken
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.services import Services
+from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
 
@@ -53,7 +54,7 @@ class Job:
         on_failure: what becomes of an empty Space: `keep`, `private` or `delete`.
         action: what is asked for.
         number: its number among the requests of the Space.
-        change: what else is asked for; see `changing`.
+        change: what else is asked for.
         environment: what is asked for beside the files.
         published_oid: the newest commit of ours, as far as is known.
         made_at: when the target made the Space, by its clock; None if not known.
@@ -78,7 +79,7 @@ class Job:
     on_failure: str
     action: str
     number: int
-    change: Mapping[str, Any]
+    change: Change
     environment: Mapping[str, Any]
     published_oid: str | None
     made_at: datetime | None
@@ -132,7 +133,7 @@ class Job:
         return self.target
 
 
-@reading()
+@read_transaction()
 def load(services: Services, request_id: str, owner: str) -> Job:
     """Reads a claimed request."""
     request, space = db.session.execute(_BOTH, {"request_id": request_id}).one()
@@ -165,7 +166,7 @@ def load(services: Services, request_id: str, owner: str) -> Job:
         on_failure=request.on_failure,
         action=request.action,
         number=request.number,
-        change=request.change or {},
+        change=request.change,
         environment=environment,
         published_oid=space.published_oid,
         made_at=space.made_at,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import db, reading
+from assembler_runner.core.database import db, read_transaction
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import CHUNK_BYTES
 from assembler_runner.files.tree import SpaceFile, Tree
@@ -20,21 +20,19 @@ SMALL_BYTES = 4 * 2**20
 """Up to here all files of a request are read at once, into memory."""
 
 
-@reading()
+@read_transaction()
 def read_tree(job: Job) -> Tree:
     """Returns the files the request publishes; small ones with their contents, see :func:`read_files`."""
     return read_files(job, _rows(job.request_id))
 
 
-@reading()
+@read_transaction()
 def manifest(request_id: str) -> dict[str, RequestFile]:
     """Returns the files of a request by path, without their contents."""
-    found = _rows(request_id)
-    db.session.rollback()
-    return found
+    return _rows(request_id)
 
 
-@reading()
+@read_transaction()
 def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
     """Returns files with their contents: in memory where all together are small, else by reference."""
     sizes = {row.sha256: row.size for row in rows.values()}
@@ -46,7 +44,6 @@ def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
         path: SpaceFile(path, sources[row.sha256], row.origin)  # type: ignore[arg-type]  # written from an Origin
         for path, row in rows.items()
     }
-    db.session.rollback()
     return Tree(files)
 
 

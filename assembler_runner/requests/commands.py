@@ -1,14 +1,9 @@
-"""Changes of a Space, before the queue: rollback, delete and the commands for what it runs on; see also `updating`.
-
-What a request asks for beside files and settings stands in its column `change`: `mode`, `force`, `if_match`, `touched`
-(paths the caller named), `tree` (whether files are concerned), `base` (a request it builds on that had not ended yet),
-`name`, `template` and `with_parameters` (how its tree was assembled), `namespace` and `name` of a move.
-"""
+"""Changes of a Space, before the queue: rollback, delete and the commands for what it runs on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,6 +39,11 @@ class Caller:
     if_match: Collection[str] | None = None
     idempotency: Idempotency | None = None
 
+    @property
+    def expected_commits(self) -> tuple[str, ...] | None:
+        """The commits named in If-Match, in order; None for any."""
+        return None if self.if_match is None else tuple(sorted(self.if_match))
+
 
 def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
     """Accepts the return to an earlier release: the same tree, files that came later deleted.
@@ -60,16 +60,16 @@ def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str
         raise Conflict(
             "The request is no release of this Space.", hint="Name a succeeded create, update or rollback of it."
         )
-    change: dict[str, Any] = {
-        **(release.change or {}),
-        "mode": "replace",
-        "force": data.get("force", False),
-        "if_match": sorted(caller.if_match) if caller.if_match is not None else None,
-        "tree": True,
-        "base": None,
-        "release": release.id,
-        "space_type": release.space_type,
-    }
+    change = replace(
+        release.change,
+        mode="replace",
+        force=data.get("force", False),
+        if_match=caller.expected_commits,
+        tree=True,
+        base=None,
+        release=release.id,
+        space_type=release.space_type,
+    )
 
     def store() -> tuple[SpaceRequest, Any]:
         values = same_tree(release)

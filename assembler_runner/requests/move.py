@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from assembler_runner.requests.prepare import check_machine, check_target
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, accept_new, add_request, sealed
 from assembler_runner.services import Services
+from assembler_runner.spaces.change import Change, Slots
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.spaces.names import generated_name, slot_beside
 
@@ -49,7 +51,7 @@ def move(services: Services, caller: Caller, space: Space, data: Mapping[str, An
 
     def store() -> tuple[SpaceRequest, Any]:
         quotas.check(services.settings, caller.account, spaces=0, size=0)
-        change = {"name": name, "namespace": namespace, "slots": {"old": space.slot, "new": slot}}
+        change = Change(name=name, namespace=namespace, slots=Slots(space.slot, slot))
         request = add_request(services, caller.account, space, "move", callback=data, **same_kind(base), change=change)
         return request, render(request)
 
@@ -109,7 +111,7 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             **files,
             environment={name: value for name, value in given.items() if name != "secrets"},
             encrypted_secrets=sealed(services, given.get("secrets")),
-            change={**(release.change or {}), "release": release.id, "base": None},
+            change=replace(release.change, release=release.id, base=None),
         )
         return request, render(request)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.assembly.assemble import Assembly, assemble, check_input
-from assembler_runner.core.database import reading
+from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.validation import Fields
@@ -42,7 +42,7 @@ class Prepared:
     data: Mapping[str, Any]
 
 
-@reading()
+@read_transaction(keep_open=True)
 def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     """Checks a request and assembles its tree, without storing anything.
 

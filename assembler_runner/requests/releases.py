@@ -92,8 +92,8 @@ def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
 
 def had_parameters(base: SpaceRequest) -> bool:
     """Returns whether parameters were given for a release; an empty object counts."""
-    told = (base.change or {}).get("with_parameters")
-    return bool(base.parameters) if told is None else bool(told)
+    recorded = base.change.with_parameters
+    return bool(base.parameters) if recorded is None else recorded
 
 
 def settings_of(space: Space) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from assembler_runner.requests import quotas
 from assembler_runner.requests.idempotency import Idempotency, known_answer
 from assembler_runner.requests.prepare import Prepared
 from assembler_runner.services import Services
+from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import generated_name, slot_of
@@ -161,11 +162,11 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         },
         encrypted_secrets=sealed(services, data.get("secrets")),
         on_failure=data.get("on_failure", "delete"),
-        change={
-            "name": data.get("name"),
-            "template": data.get("template"),
-            "with_parameters": data.get("parameters") is not None,
-        },
+        change=Change(
+            name=data.get("name"),
+            template=data.get("template"),
+            with_parameters=data.get("parameters") is not None,
+        ),
     )
     keep_contents(services, prepared)
     return space, request

@@ -23,6 +23,7 @@ from assembler_runner.requests.prepare import Prepared, check_machine, prepare
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, keep_contents, sealed, stage_large, values_of
 from assembler_runner.services import Services
+from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.webhooks import webhooks
@@ -81,13 +82,13 @@ class PlannedUpdate:
         space: the Space.
         base: the release it builds on; None where only labels and the like change.
         prepared: the tree; None where the files stay as they are.
-        change: what goes into the column of that name.
+        change: how the Space changes.
     """
 
     space: Space
     base: SpaceRequest | None
     prepared: Prepared | None
-    change: Mapping[str, Any]
+    change: Change
 
 
 def plan_update(services: Services, caller: Caller, space: Space, fields: Fields) -> PlannedUpdate:
@@ -100,23 +101,31 @@ def plan_update(services: Services, caller: Caller, space: Space, fields: Fields
     if not any(name in data for name in (*TREE_FIELDS, *SETTING_FIELDS)):
         if findings:
             raise InvalidRequest(issues=findings)
-        return PlannedUpdate(space, None, None, {})
+        return PlannedUpdate(space, None, None, Change())
     base = newest_release(space)
-    change: dict[str, Any] = {
-        "name": (base.change or {}).get("name"),
-        "force": data.get("force", False),
-        "if_match": sorted(caller.if_match) if caller.if_match is not None else None,
-        "tree": any(name in data for name in TREE_FIELDS),
-    }
-    if base.status != SUCCEEDED and (base.action in MAKING or _inherits(data, base)):
-        change["base"] = base.id
-    if not change["tree"]:
+    builds_on = base.status != SUCCEEDED and (base.action in MAKING or _inherits(data, base))
+    change = Change(
+        name=base.change.name,
+        force=data.get("force", False),
+        if_match=caller.expected_commits,
+        tree=any(name in data for name in TREE_FIELDS),
+        base=base.id if builds_on else None,
+    )
+    if not change.tree:
         findings += check_machine(base.sdk, {name: data.get(name) for name in SETTING_FIELDS})
         if findings:
             raise InvalidRequest(issues=findings)
-        return PlannedUpdate(space, base, None, {**(base.change or {}), **change, "mode": "merge"})
+        kept = replace(
+            base.change,
+            mode="merge",
+            force=change.force,
+            if_match=change.if_match,
+            tree=False,
+            base=change.base or base.change.base,
+        )
+        return PlannedUpdate(space, base, None, kept)
     merge = data.get("mode", "replace" if "files" in data else "merge") == "merge"
-    template = data["template"] if "template" in data else (base.change or {}).get("template")
+    template = data.get("template", base.change.template)
     if not merge and "template" not in data:
         template = None
     effective = _effective(services, space, base, data, template)
@@ -130,14 +139,15 @@ def plan_update(services: Services, caller: Caller, space: Space, fields: Fields
         raise InvalidRequest(
             issues=[Finding("sdk_changed", message, path="space_type", hint="Send a new Space request.")]
         )
-    change |= {
-        "mode": "merge" if merge else "replace",
-        "template": template,
-        "with_parameters": effective.get("parameters") is not None,
-        "touched": sorted(data.get("files") or ()),
-    }
-    if prepared.plugin.space_type != space.space_type:
-        change["space_type"] = prepared.plugin.space_type
+    new_type = prepared.plugin.space_type
+    change = replace(
+        change,
+        mode="merge" if merge else "replace",
+        template=template,
+        with_parameters=effective.get("parameters") is not None,
+        touched=tuple(sorted(data.get("files") or ())),
+        space_type=new_type if new_type != space.space_type else None,
+    )
     return PlannedUpdate(space, base, prepared, change)
 
 
@@ -174,7 +184,7 @@ def _effective(
         "space_type": space_type,
         "options": options,
         "parameters": data.get("parameters", last_parameters),
-        "name": (base.change or {}).get("name"),
+        "name": base.change.name,
         "template": template,
         "target": space.target,
         "namespace": space.namespace,
@@ -226,7 +236,7 @@ def _store(
         **values,
         environment=environment,
         encrypted_secrets=sealed(services, data.get("secrets")),
-        change=dict(planned.change),
+        change=planned.change,
     )
     if prepared:
         keep_contents(services, prepared)

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, g
+from flask import Flask
 
 from assembler_runner.core.commit_signals import changes
-from assembler_runner.core.database import db
+from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.spaces.models import Event, Space
 
@@ -165,8 +165,7 @@ class EventFeed:
 
     def _look(self, watched: dict[str, _Topic]) -> None:
         names = list(watched)
-        with self._app.app_context():
-            g.read_only = True
+        with self._app.app_context(), read_transaction():
             for start in range(0, len(names), AT_ONCE):
                 query = sa.select(Space.id, Space.event_count).where(Space.id.in_(names[start : start + AT_ONCE]))
                 for space_id, count in db.session.execute(query).all():

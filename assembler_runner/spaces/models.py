@@ -13,6 +13,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
+from assembler_runner.spaces.change import Change, ChangeJson
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 
@@ -129,8 +130,7 @@ class SpaceRequest(Timestamps, Base):
     sdk: Mapped[str] = mapped_column(sa.String(16))
     parameters: Mapped[Any] = mapped_column(JsonText, doc="The parameters, as given.")
     options: Mapped[Any] = mapped_column(JsonText, doc="The options of the type, as given.")
-    # What else is asked for; see changing.py.
-    change: Mapped[Any] = mapped_column(JsonText, nullable=True, default=dict)
+    change: Mapped[Change] = mapped_column(ChangeJson, nullable=True, default=Change)
     # Hardware, sleep time, visibility and variables; in an update a variable that is null is removed.
     environment: Mapped[Any] = mapped_column(JsonText, default=dict)
     encrypted_secrets: Mapped[str | None] = mapped_column("sealed_secrets", JsonText, key="encrypted_secrets")

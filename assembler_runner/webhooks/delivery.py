@@ -18,7 +18,7 @@ from flask import Flask
 
 from assembler_runner.core import metrics
 from assembler_runner.core.commit_signals import deliveries
-from assembler_runner.core.database import database_now, db, new_id, reading, utcnow
+from assembler_runner.core.database import database_now, db, new_id, read_transaction, utcnow
 from assembler_runner.core.safe_http import Answer, CallFailed, post
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.services import Services, current_services
@@ -72,7 +72,7 @@ class WebhookSender(threading.Thread):
         """Ends the thread soon; what is not sent is sent by another worker or after the next start."""
         self._stopped.set()
 
-    @reading()
+    @read_transaction()
     def _due(self) -> list[tuple[str, str]]:
         with self._lock:
             busy, held = set(self._busy), Counter(self._busy.values())
@@ -89,7 +89,6 @@ class WebhookSender(threading.Thread):
                 continue
             held[webhook_id] += 1
             chosen.append((delivery_id, webhook_id))
-        db.session.rollback()
         return chosen
 
     def _send(self, delivery_id: str) -> None:

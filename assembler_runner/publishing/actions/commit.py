@@ -52,7 +52,7 @@ def happened(job: Job, target: Target) -> bool:
 
 def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, PublishedSpace, CommitInfo | None]:
     """Settings, then the commit; None where all files are so already."""
-    if not job.change.get("tree", True) and not job.change.get("if_match"):
+    if not job.change.tree and not job.change.if_match:
         return variables.apply_first(job, target, space), space, None
     live = live_manifest(job)
     for _ in range(HEAD_TRIES):
@@ -95,7 +95,7 @@ def _unchanged(job: Job, target: Target, space: PublishedSpace) -> Done:
 
 
 def _kind(job: Job) -> dict[str, str]:
-    space_type = job.change.get("space_type")
+    space_type = job.change.space_type
     return {"space_type": space_type} if space_type else {}
 
 
@@ -112,7 +112,7 @@ def live_manifest(job: Job) -> Mapping[str, RequestFile]:
 
 
 def _check_base(job: Job) -> None:
-    base = job.change.get("base")
+    base = job.change.base
     status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == base)) if base else SUCCEEDED
     db.session.rollback()
     if status != SUCCEEDED:

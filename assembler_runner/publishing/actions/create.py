@@ -60,7 +60,7 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: 
         surplus = head.paths - set(tree) - target.own_files
         if head.created_at is not None and head.created_at != job.made_at:
             # Lost with the power it is learnt again.
-            checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, without_fsync=True)
+            checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, durable=False)
         else:
             checkpoints.check_cancelled(job)
         try:

@@ -80,11 +80,11 @@ def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, Req
         # A commit of ours that came late: what it holds is not what the newest release says.
         return Planned(space, head.oid, wanted, _surplus(target, head, wanted, live))
     drift = compare(target, space, job.published_oid, head.oid, live)
-    if not (job.change.get("force") or head.oid in (job.change.get("if_match") or ())):
+    if not (job.change.force or head.oid in (job.change.if_match or ())):
         checkpoints.write(job, {}, space={"foreign_oid": head.oid})
         details = {"commit_oid": head.oid, "known_oid": job.published_oid, "diff": drift.to_json()}
         raise ForeignCommit(details=details)
-    if job.change.get("mode") == "merge":
+    if job.change.mode == "merge":
         wanted = _adopt(job, target, space, head, drift, wanted, live)
     return Planned(space, head.oid, wanted, _surplus(target, head, wanted, live))
 
@@ -126,7 +126,7 @@ def _adopt(
     """Keeps what they changed and the request does not, and writes that down as the request's tree."""
     assert head.oid is not None
     touched = {path for path in wanted.keys() | live.keys() if not _same(wanted.get(path), live.get(path))}
-    touched |= set(job.change.get("touched") or ())
+    touched |= set(job.change.touched)
     tree = {path: row for path, row in wanted.items() if path not in drift.deleted - touched}
     theirs = (drift.added | drift.changed) - touched - target.own_files
     sizes = target.files_at(space, head.oid) if theirs else {}
@@ -156,7 +156,7 @@ def _same(one: RequestFile | None, other: RequestFile | None) -> bool:
 
 
 def _check_expected(job: Job, head: Head) -> None:
-    expected = job.change.get("if_match")
+    expected = job.change.if_match
     if expected and head.oid not in expected:
         raise ForeignCommit(
             "The Space is not at the commit named in If-Match any more; nothing was overwritten.",

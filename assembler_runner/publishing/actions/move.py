@@ -9,18 +9,18 @@ from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFou
 from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.actions.base import Done, is_own_commit
 from assembler_runner.publishing.job import Job
+from assembler_runner.spaces.change import Slots
 from assembler_runner.targets import PublishedSpace, Target
 
 
 def move(job: Job) -> Done:
     """Moves the Space to its new name."""
     target, space = job.usable_target(), job.published()
-    namespace, name = job.change["namespace"], job.change["name"]
-    held = job.change["slots"]
+    namespace, name, slots = _place(job)
     moved = _moved(job, target, space) if job.sent_at else None
     if moved is None:
         checkpoints.check_cancelled(job)
-        _hold(job, held["new"])
+        _hold(job, slots.new)
         job = checkpoints.mark_sent(job)
         try:
             moved = target.move(space, namespace, name)
@@ -28,7 +28,7 @@ def move(job: Job) -> Done:
             raise
         except AssemblerError:
             if (moved := _moved(job, target, space)) is None:
-                _hold(job, held["old"])
+                _hold(job, slots.old)
                 raise
     shown = f"{moved.namespace}/{moved.name}"
     return Done(
@@ -43,9 +43,17 @@ def happened(job: Job, target: Target) -> bool:
     return job.space is not None and _moved(job, target, job.space) is not None
 
 
+def _place(job: Job) -> tuple[str, str, Slots]:
+    change = job.change
+    assert change.namespace is not None
+    assert change.name is not None
+    assert change.slots is not None
+    return change.namespace, change.name, change.slots
+
+
 def _moved(job: Job, target: Target, space: PublishedSpace) -> PublishedSpace | None:
     """Looks under the new name; None if our Space is not there."""
-    found = target.find(job.change["namespace"], job.change["name"])
+    found = target.find(*_place(job)[:2])
     if found is None:
         return None
     try:
@@ -58,7 +66,7 @@ def _moved(job: Job, target: Target, space: PublishedSpace) -> PublishedSpace | 
     return found if moved and ours else None
 
 
-def _hold(job: Job, slot: str) -> None:
+def _hold(job: Job, slot: str | None) -> None:
     try:
         checkpoints.write(job, {}, space={"slot": slot})
     except IntegrityError:
