@@ -8,19 +8,19 @@ from uuid import UUID
 
 import httpx
 
+from assembler_client.archive import guess_type
 from assembler_client.auth import PasswordAuth, StaticAuth
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import NotFound, invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
 from assembler_client.models import Event, Finding, Log, Preview, Request, Space, Thing
-from assembler_client.packing import guess_type
-from assembler_client.steps import Flow, Item, Step, method, stream
+from assembler_client.sansio.steps import Flow, Item, Step, method, stream
 from assembler_client.storage_client import StorageCalls
 from assembler_client.transport import PATIENCE, TIMEOUT, AsyncClient, SyncClient
 from assembler_client.types import Ref
-from assembler_client.uploading import Source, UploadListener, gather, upload
-from assembler_client.waiting import WAIT_SECONDS, Listener, waiting_for
+from assembler_client.upload import Source, UploadListener, gather, upload
+from assembler_client.wait import WAIT_SECONDS, Listener, waiting_for
 
 Named: TypeAlias = Ref
 """A Space, its id, its name, or namespace/name."""

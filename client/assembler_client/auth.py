@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 import httpx
 from pydantic import ValidationError
 
-from assembler_client.account_models import Token
 from assembler_client.errors import InvalidAnswer, RateLimited, TransportError, error_of
+from assembler_client.models.accounts import Token
 from assembler_client.transport import TIMEOUT, retry_after, service_address
 from assembler_client.types import Ref, id_of
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from assembler_client.account_models import (
+from assembler_client.inputs import (
+    ClientFields,
+    HubCredentialFields,
+    PermissionFields,
+    RealmFields,
+    RobotFields,
+    RoleFields,
+    SelfFields,
+    UserFields,
+    body_of,
+)
+from assembler_client.models.accounts import (
     Audit,
     Client,
     ClientPermission,
@@ -22,19 +33,18 @@ from assembler_client.account_models import (
     UserPermission,
     UserRole,
 )
-from assembler_client.calls import changed, deleted, finding, finding_one, getting, iterating, listing, made, parsed
-from assembler_client.inputs import (
-    ClientFields,
-    HubCredentialFields,
-    PermissionFields,
-    RealmFields,
-    RobotFields,
-    RoleFields,
-    SelfFields,
-    UserFields,
-    body_of,
+from assembler_client.sansio.calls import (
+    changed,
+    deleted,
+    finding,
+    finding_one,
+    getting,
+    iterating,
+    listing,
+    made,
+    parsed,
 )
-from assembler_client.steps import Ask, Call, Flow, Send, method
+from assembler_client.sansio.steps import Ask, Call, Flow, Send, method
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Ref, id_of
 

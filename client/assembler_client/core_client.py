@@ -6,8 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Literal, Unpack
 from uuid import uuid4
 
-from assembler_client.calls import changed, finding, finding_one, getting, iterating, listing, made, one, parsed
-from assembler_client.following import Follower, log_lines
+from assembler_client.archive import with_contents
 from assembler_client.inputs import (
     CommandFields,
     NewWebhook,
@@ -33,11 +32,12 @@ from assembler_client.models import (
     Webhook,
     WebhookCommandAnswer,
 )
-from assembler_client.packing import with_contents
-from assembler_client.steps import Ask, Call, Flow, Item, Send, Step, method, stream
+from assembler_client.sansio.calls import changed, finding, finding_one, getting, iterating, listing, made, one, parsed
+from assembler_client.sansio.steps import Ask, Call, Flow, Item, Send, Step, method, stream
+from assembler_client.streams import Follower, log_lines
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Filter, Ref, id_of, query
-from assembler_client.waiting import WAIT_SECONDS, Listener, deadline_in, waiting
+from assembler_client.wait import WAIT_SECONDS, Listener, deadline_in, waiting
 
 
 class CoreCalls:

@@ -11,11 +11,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack, cast
 
-from assembler_client.calls import changed, deleted, finding, finding_one, getting, iterating, listing, made, parsed
 from assembler_client.errors import InvalidAnswer, NotFound
 from assembler_client.inputs import BucketFields
 from assembler_client.models import Bucket, BucketFile
-from assembler_client.steps import Ask, Call, Close, Flow, Parts, Read, Send, method
+from assembler_client.sansio.calls import (
+    changed,
+    deleted,
+    finding,
+    finding_one,
+    getting,
+    iterating,
+    listing,
+    made,
+    parsed,
+)
+from assembler_client.sansio.steps import Ask, Call, Close, Flow, Parts, Read, Send, method
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Ref, id_of
 

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from assembler_client.errors import HubAPIError, RateLimited, TransportError, Unavailable, error_of
-from assembler_client.steps import NOTHING, Ask, Close, Flow, Item, Once, Parts, Read, Send, Sleep, Steps, Tell
+from assembler_client.sansio.steps import NOTHING, Ask, Close, Flow, Item, Once, Parts, Read, Send, Sleep, Steps, Tell
 from assembler_client.version import __version__
 
 T = TypeVar("T")

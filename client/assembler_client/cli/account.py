@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from assembler_client.account_models import Token
 from assembler_client.assembler import Assembler
 from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
 from assembler_client.cli.output import Shell, common
 from assembler_client.cli.profiles import DEFAULT, checked_address, read_profiles, write_profile
+from assembler_client.models.accounts import Token
 
 
 class _Remembered(PasswordAuth):

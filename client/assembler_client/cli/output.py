@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assembler_client.assembler import Assembler
-    from assembler_client.uploading import Sending
+    from assembler_client.upload import Sending
 
 _LIMITS = ("payment_required", "too_large", "target_too_large", "quota_exceeded", "rate_limited", "too_many_requests")
 # Sequences of ECMA-48 first, then single control characters but tab and newline.

@@ -15,10 +15,10 @@ from typing import Any
 import click
 import httpx
 
-from assembler_client.account_models import Token
 from assembler_client.assembler import Assembler
 from assembler_client.auth import RobotAuth, StaticAuth, TokenAuth
 from assembler_client.errors import AuthError
+from assembler_client.models.accounts import Token
 from assembler_client.transport import PATIENCE, service_address
 
 DEFAULT = "default"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from assembler_client.errors import InvalidAnswer, NotFound
 from assembler_client.inputs import body_of
 from assembler_client.models import Model
-from assembler_client.steps import Ask, Async, Call, Flow, Item, Send, Steps, Sync, method, stream
+from assembler_client.sansio.steps import Ask, Async, Call, Flow, Item, Send, Steps, Sync, method, stream
 from assembler_client.types import Filter, Order, Page, Ref, id_of, query
 
 M = TypeVar("M", bound=Model)

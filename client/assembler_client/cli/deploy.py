@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
+from assembler_client.archive import guess_type
 from assembler_client.cli.output import Shell, Watching, common, printable
 from assembler_client.models import Preview, Space
-from assembler_client.packing import guess_type
-from assembler_client.uploading import gather
-from assembler_client.waiting import WAIT_SECONDS
+from assembler_client.upload import gather
+from assembler_client.wait import WAIT_SECONDS
 
 _SOURCES = click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[DIR|FILE]...")
 

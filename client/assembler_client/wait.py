@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from assembler_client.calls import one, parsed
 from assembler_client.errors import AppFailed, RequestFailed, WaitTimeout
-from assembler_client.following import FINISHED, Follower
 from assembler_client.models import Event, Request, Space
-from assembler_client.steps import Ask, Call, Flow, Tell
+from assembler_client.sansio.calls import one, parsed
+from assembler_client.sansio.steps import Ask, Call, Flow, Tell
+from assembler_client.streams import FINISHED, Follower
 
 Listener = Callable[[Event], Any]
 """Is called with each event; on an asynchronous client it may be a coroutine function."""

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from assembler_client.calls import parsed
 from assembler_client.errors import HubAPIError, InvalidAnswer, TransportError, Unavailable, WaitTimeout
 from assembler_client.models import ErrorResponse, Event, LogLine, Model
-from assembler_client.steps import Ask, Close, Flow, Item, Read, Send, Sleep
+from assembler_client.sansio.calls import parsed
+from assembler_client.sansio.steps import Ask, Close, Flow, Item, Read, Send, Sleep
 
 M = TypeVar("M", bound=Model)
 

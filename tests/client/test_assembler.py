@@ -23,7 +23,7 @@ from assembler_client import (
     WaitTimeout,
 )
 from assembler_client.models import Event
-from assembler_client.uploading import LARGE_BYTES, Sending
+from assembler_client.upload import LARGE_BYTES, Sending
 from tests.client.conftest import Running
 from tests.services import PASSWORD
 from tests.standin_hub import StandInHub

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from assembler_client.archive import collect, in_json, is_archive
 from assembler_client.errors import Conflict, invalid_input
 from assembler_client.models import Bucket, Finding
-from assembler_client.packing import collect, in_json, is_archive
-from assembler_client.steps import Flow
+from assembler_client.sansio.steps import Flow
 from assembler_client.storage_client import StorageCalls
 from assembler_client.types import FileContent
 
