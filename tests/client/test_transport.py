@@ -129,7 +129,7 @@ def test_the_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(transport_module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     script = Script(*[httpx.ConnectError("x")] * 1000)
-    with pytest.raises(TransportError, match="ConnectError"):
+    with pytest.raises(TransportError, match="Cannot reach http://service"):
         script.core(patience=20).get_spaces()
     assert 5 < len(script.asked) < 20
     assert 10 < now[0] <= 20
@@ -173,7 +173,7 @@ def test_errors_of_proxies_are_errors_too(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["<html>", "{}", "[]", '{"data": [{"id": 1}]}', '{"data": {}}'])
 def test_answers_that_are_none_are_told(text: str) -> None:
-    with pytest.raises(InvalidAnswer, match="/spaces did not answer with"):
+    with pytest.raises(InvalidAnswer, match="/spaces did not return"):
         Script(httpx.Response(200, text=text)).core().get_spaces()
 
 
@@ -291,6 +291,6 @@ def test_help_shows_arguments_and_text() -> None:
 
     client = Script().core()
     assert list(inspect.signature(client.get_space).parameters) == ["space", "refresh"]
-    assert "None if it is not there" in (client.get_space.__doc__ or "")
+    assert "None if it does not exist" in (client.get_space.__doc__ or "")
     listing: Callable[..., Any] = client.find_spaces
     assert list(inspect.signature(listing).parameters) == ["filter", "page", "sort", "fields", "include"]

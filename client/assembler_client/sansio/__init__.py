@@ -1,1 +1,1 @@
-"""The client without input and output: what each method sends and reads, as steps that a transport carries out."""
+"""The client without I/O: each method as a sequence of steps, which a transport executes."""
