@@ -81,7 +81,7 @@ def test_a_login_is_kept_where_only_its_owner_reads(logged_in: Run, running: Run
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     logged_in("logout")
     assert "default" not in kept.read_text()
-    assert "Which service?" in logged_in("whoami", code=2).stderr
+    assert "No service configured" in logged_in("whoami", code=2).stderr
     ended = logged_in("list", "--json", code=4, ASSEMBLER_URL=running.url, ASSEMBLER_TOKEN=new["access_token"])
     assert json.loads(ended.stdout)["error"]["status_code"] == 401
 
@@ -137,19 +137,19 @@ def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
     written = logged_in("init", "static", "new").stdout.split()
     assert {"new/index.html", "new/params.js"} <= set(written), "its page shows what the parameters say"
     assert all((tmp_path / "work" / path).is_file() for path in written)
-    assert "there already" in logged_in("init", "static", "new", code=3).stderr
+    assert "already exists" in logged_in("init", "static", "new", code=3).stderr
     logged_in("init", "static", "new", "--force")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("create",), "Which files?"),
+        (("create",), "No files given"),
         (("create", "nowhere"), "does not exist"),
         (("update", "x"), "Nothing to change"),
         (("create", "site", "-p", "x"), "NAME=VALUE"),
-        (("create", "site", "-s", "NOT_THERE"), "no environment variable"),
-        (("list", "--profile", "nobody"), "There is no profile nobody"),
+        (("create", "site", "-s", "NOT_THERE"), "NOT_THERE is not set"),
+        (("list", "--profile", "nobody"), "Profile nobody does not exist"),
         (("lits",), "No such command"),
         (("list", "--url", "127.0.0.1"), "must be the address"),
     ],
@@ -173,7 +173,7 @@ def test_help_is_fast_and_imports_neither_server_nor_client(run: Run) -> None:
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
     modules = set(eval(shown.stdout.splitlines()[-1]))
     assert not modules & {"httpx", "pydantic", "rich", "flask", "sqlalchemy", "celery"}
-    assert "create" in shown.stdout and "Make a Space" in shown.stdout
+    assert "create" in shown.stdout and "Create a Space" in shown.stdout
 
 
 def test_client_commands_import_nothing_of_the_server() -> None:

@@ -74,7 +74,7 @@ from pathlib import Path
 
 from assembler_client import Assembler, AsyncAssembler, AuthClient, CoreClient, PasswordAuth, StorageClient
 from assembler_client.models import BucketFile, Event, Preview, Request, Space
-from assembler_client.account_models import Realm, Robot, User
+from assembler_client.models.accounts import Realm, Robot, User
 
 
 def sync() -> None:

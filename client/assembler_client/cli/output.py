@@ -1,4 +1,4 @@
-"""What all commands share: options, JSON, tables, errors as a good compiler tells them, exit codes."""
+"""Common parts of all commands: options, JSON, tables, compiler-style errors, exit codes."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assembler_client.assembler import Assembler
-    from assembler_client.uploading import Sending
+    from assembler_client.upload import UploadProgress
 
 _LIMITS = ("payment_required", "too_large", "target_too_large", "quota_exceeded", "rate_limited", "too_many_requests")
-# Sequences of ECMA-48 first, then single control characters but tab and newline.
+# ECMA-48 sequences first, then single control characters except tab and newline.
 _STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 
 
 class Shell:
-    """How a command talks to the one who called it.
+    """Input and output of a command.
 
     Args:
-        as_json: whether results and errors are JSON.
+        as_json: whether results and errors are written as JSON.
         profile: name of a profile.
-        url: address of a service.
+        url: URL of a service.
     """
 
     def __init__(self, as_json: bool, profile: str | None, url: str | None) -> None:
@@ -53,21 +53,21 @@ class Shell:
         self.files: Mapping[str, Any] = {}
 
     def connect(self) -> Assembler:
-        """Opens the service."""
+        """Returns a client of the chosen service."""
         from assembler_client.cli.profiles import connect
 
         return connect(self._profile, self._url)
 
     @functools.cached_property
     def console(self) -> Console:
-        """Standard error, for people."""
+        """Standard error: progress and messages for people."""
         from rich.console import Console
 
         return Console(stderr=True, highlight=False, soft_wrap=True)
 
     @functools.cached_property
     def paper(self) -> Console:
-        """Standard output."""
+        """Standard output: results."""
         from rich.console import Console
 
         return Console(highlight=False, soft_wrap=True)
@@ -77,16 +77,16 @@ class Shell:
         click.echo(json.dumps(_jsonable(value), ensure_ascii=False, indent=None if sys.stdout.isatty() else 1))
 
     def line(self, value: Any) -> None:
-        """Writes one of many results as a line of JSON."""
+        """Writes one of several results as a line of JSON."""
         click.echo(json.dumps(_jsonable(value), ensure_ascii=False))
 
     def say(self, text: str, style: str = "") -> None:
-        """Tells people how it goes, on standard error; not with JSON."""
+        """Writes a message to standard error; omitted with --json."""
         if not self.as_json:
             self.console.print(text, style=style or None, markup=False)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Writes a table; separated by tabs where nobody looks."""
+        """Writes a table; tab-separated if standard output is not a terminal."""
         texts = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in texts:
@@ -97,20 +97,20 @@ class Shell:
 
         table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(head))
         for title in head:
-            # Whole addresses, so that they can be opened.
+            # Fold instead of cut: URLs stay complete.
             table.add_column(title, overflow="fold")
         for row in texts:
             table.add_row(*(Text(cell) for cell in row))
         self.paper.print(table, soft_wrap=False)
 
     def event(self, event: Event) -> None:
-        """Tells of an event."""
-        moment = event.created_at.astimezone().strftime("%H:%M:%S") if event.created_at else ""
+        """Writes an event with its time."""
+        clock = event.created_at.astimezone().strftime("%H:%M:%S") if event.created_at else ""
         text = event.message or event.type.replace("_", " ").capitalize()
-        self.say(f"{moment}  {printable(text)}")
+        self.say(f"{clock}  {printable(text)}")
 
     def findings(self, findings: Iterable[Finding]) -> None:
-        """Tells findings, each with its file, line, and what to do."""
+        """Writes findings, each with file, line and what to do."""
         for finding in findings:
             self._finding(finding)
 
@@ -135,7 +135,7 @@ class Shell:
         self.console.print()
 
     def _source(self, finding: Finding) -> str | None:
-        """Returns the line of the file that a finding is about."""
+        """Returns the source line of a finding."""
         content = self.files.get(finding.path or "")
         if finding.line is None or not isinstance(content, Path):
             return None
@@ -146,14 +146,14 @@ class Shell:
         return lines[finding.line - 1].rstrip()[:200] if 0 < finding.line <= len(lines) else None
 
     def fail(self, problem: HubAPIError) -> NoReturn:
-        """Tells an error and ends with its exit code."""
+        """Writes an error and exits with its code."""
         if self.as_json:
             self.result({"error": error_json(problem)})
         else:
-            self._tell(problem)
+            self._error(problem)
         raise click.exceptions.Exit(exit_code(problem))
 
-    def _tell(self, problem: HubAPIError) -> None:
+    def _error(self, problem: HubAPIError) -> None:
         from rich.text import Text
 
         issues = problem.issues
@@ -162,20 +162,20 @@ class Shell:
             return
         if issues:
             count = "1 problem" if len(issues) == 1 else f"{len(issues)} problems"
-            self.console.print(Text("error", "bold red").append(f": {count}; nothing was done.", "bold"))
+            self.console.print(Text("error", "bold red").append(f": {count}; nothing was changed.", "bold"))
             return
         self.console.print(Text("error", "bold red").append(f": {printable(problem.message)}", "bold"))
-        unknown = isinstance(problem, AuthError) and problem.status_code == 401
-        if hint := "Log in: assembler login" if unknown else problem.hint:
+        logged_out = isinstance(problem, AuthError) and problem.status_code == 401
+        if hint := "Log in: assembler login" if logged_out else problem.hint:
             self.console.print(Text(" = ", "blue").append("help", "bold").append(f": {hint}", ""))
 
 
 def common(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that all commands have, and tells their errors; the command gets a :class:`Shell` first."""
+    """Adds the common options and error handling to a command; its first argument becomes a :class:`Shell`."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-    @click.option("--profile", help="Name of the login to use. [env: ASSEMBLER_PROFILE]")
-    @click.option("--url", help="Address of the service. [env: ASSEMBLER_URL]")
+    @click.option("--json", "as_json", is_flag=True, help="Write results and errors as JSON.")
+    @click.option("--profile", help="Name of the stored login to use. [env: ASSEMBLER_PROFILE]")
+    @click.option("--url", help="URL of the service. [env: ASSEMBLER_URL]")
     @functools.wraps(work)
     def run(as_json: bool, profile: str | None, url: str | None, **arguments: Any) -> Any:
         shell = Shell(as_json, profile, url)
@@ -188,7 +188,7 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def printable(text: str) -> str:
-    """Returns a text without what would steer a terminal; it may come from an app or from somebody else."""
+    """Returns a text without terminal control sequences; use it for everything that comes from outside."""
     return _STEERING.sub("", text)
 
 
@@ -228,11 +228,11 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
-class Watching:
-    """Shows uploads and events while something is waited for: bars on a terminal, lines elsewhere.
+class ProgressDisplay:
+    """Shows uploads and events during a wait: progress bars on a terminal, lines elsewhere.
 
     Args:
-        shell: of the command.
+        shell: the shell of the command.
     """
 
     def __init__(self, shell: Shell) -> None:
@@ -241,7 +241,7 @@ class Watching:
         self._progress: Any = None
         self._upload: Any = None
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> ProgressDisplay:
         if self._live:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -260,16 +260,16 @@ class Watching:
         if self._progress is not None:
             self._progress.stop()
 
-    def uploaded(self, sending: Sending) -> None:
-        """Takes news of an upload."""
+    def uploaded(self, progress: UploadProgress) -> None:
+        """Updates the progress of an upload."""
         if self._progress is None:
             return
         if self._upload is None:
-            self._upload = self._progress.add_task("Uploading", total=sending.total)
-        self._progress.update(self._upload, completed=sending.sent, description=f"Uploading {sending.path}")
+            self._upload = self._progress.add_task("Uploading", total=progress.total)
+        self._progress.update(self._upload, completed=progress.sent, description=f"Uploading {progress.path}")
 
     def happened(self, event: Event) -> None:
-        """Takes an event."""
+        """Shows an event."""
         self._shell.event(event)
         if self._progress is not None:
             text = (event.message or event.type).splitlines()[0][:60]

@@ -1,4 +1,4 @@
-"""Waiting until a request has ended and its app has come to rest."""
+"""Waiting for a request to end and its app to reach a final state."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from assembler_client.calls import one, parsed
 from assembler_client.errors import AppFailed, RequestFailed, WaitTimeout
-from assembler_client.following import FINISHED, Follower
 from assembler_client.models import Event, Request, Space
-from assembler_client.steps import Ask, Call, Flow, Tell
+from assembler_client.sansio.calls import one, parsed
+from assembler_client.sansio.steps import Ask, Call, Flow, Notify
+from assembler_client.streams import FINISHED, Follower
 
 Listener = Callable[[Event], Any]
-"""Is called with each event; on an asynchronous client it may be a coroutine function."""
+"""Called with each event; on an asynchronous client it may be a coroutine function."""
 
 RUNS = frozenset({"running", "sleeping", "paused", "stored"})
 FAILS = frozenset({"build_error", "runtime_error", "config_error", "no_app_file", "failed", "cancelled", "deleted"})
@@ -21,12 +21,12 @@ WAIT_SECONDS = 1800.0
 
 
 def deadline_in(timeout: float | None) -> float | None:
-    """Returns the moment of time.monotonic() at which a time is over, or None."""
+    """Returns the time.monotonic() deadline of a timeout, or None."""
     return None if timeout is None else time.monotonic() + timeout
 
 
 def waiting(request: Request, app: bool, deadline: float | None, on_event: Listener | None) -> Flow[Space | None]:
-    """Follows the events of a Space until a request has ended and its app has come to rest."""
+    """Follows the events of a Space until a request has ended and its app has reached a final state."""
     first = yield from _first_event(request)
     follower = Follower(f"/spaces/{request.space_id}", first, deadline)
     events: list[Event] = []
@@ -38,7 +38,7 @@ def waiting(request: Request, app: bool, deadline: float | None, on_event: Liste
             ours = event.request_id == request.id
             events += [event] if ours else []
             if on_event is not None and (ours or event.request_id is None):
-                yield Tell(on_event, event)
+                yield Notify(on_event, event)
             if ours and event.type in FINISHED:
                 yield from _succeeded(request, events)
                 break
@@ -48,21 +48,19 @@ def waiting(request: Request, app: bool, deadline: float | None, on_event: Liste
                 return space
             event = yield from follower.next()
             if event is not None and on_event is not None and event.request_id in (None, request.id):
-                yield Tell(on_event, event)
+                yield Notify(on_event, event)
     except WaitTimeout:
-        raise WaitTimeout(
-            f"The request {request.id} has not come to its end in time; it goes on at the service."
-        ) from None
+        raise WaitTimeout(f"Timed out waiting for request {request.id}; it continues on the service.") from None
 
 
 def waiting_for(space: Space, wait: bool, timeout: float, on_event: Listener | None) -> Flow[Space]:
-    """Waits for the newest request of a Space, if that is wanted.
+    """Waits for the latest request of a Space.
 
     Args:
-        space: as the service has answered.
-        wait: whether to wait.
-        timeout: seconds.
-        on_event: is told of events.
+        space: the Space as returned by the service.
+        wait: False to return at once.
+        timeout: maximum wait in seconds.
+        on_event: called with each event.
     """
     if not wait or space.latest_request is None:
         return space
@@ -73,24 +71,24 @@ def _succeeded(request: Request, events: list[Event]) -> Flow[None]:
     ended = (yield from one("/requests", request, Request)) or request
     if ended.status in ("failed", "cancelled"):
         space = yield from one("/spaces", request.space_id, Space)
-        told = ended.error.message if ended.error else f"The request was {ended.status}."
-        raise RequestFailed(told, space, ended, events)
+        message = ended.error.message if ended.error else f"The request was {ended.status}."
+        raise RequestFailed(message, space, ended, events)
 
 
 def _at_rest(space: Space) -> bool:
-    """Whether the app runs.
+    """Whether the app has reached a working state.
 
     Raises:
-        AppFailed: it does not, and will not.
+        AppFailed: the app has failed.
     """
     if space.state in FAILS or (space.state == "unknown" and space.state_source == "timeout"):
-        told = space.problem.message if space.problem else f"The app is in state {space.state}."
-        raise AppFailed(told, space)
+        message = space.problem.message if space.problem else f"The app is in state {space.state}."
+        raise AppFailed(message, space)
     return space.state in RUNS
 
 
 def _first_event(request: Request) -> Flow[int]:
-    """Returns the number before the first event of a request."""
+    """Returns the event id just before the first event of a request."""
     ask = Ask("GET", f"/requests/{request.id}/events", (("page[limit]", "1"),))
     found = yield from Call(ask, parsed(Event).many)
     return found[0].id - 1 if found else 0

@@ -1,4 +1,4 @@
-"""Events as they happen: streams taken up again where they broke off, or lists that wait."""
+"""Live events: streams resumed after a disconnect, with long polling as a fallback."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from assembler_client.calls import parsed
 from assembler_client.errors import HubAPIError, InvalidAnswer, TransportError, Unavailable, WaitTimeout
 from assembler_client.models import ErrorResponse, Event, LogLine, Model
-from assembler_client.steps import Ask, Close, Flow, Item, Read, Send, Sleep
+from assembler_client.sansio.calls import parsed
+from assembler_client.sansio.steps import Ask, Close, Flow, Item, Read, Send, Sleep
 
 M = TypeVar("M", bound=Model)
 
 SILENT_SECONDS = 45.0
-"""After so much silence a stream is taken for dead; the service breaks it every 15 seconds."""
+"""A stream silent for this long is considered dead; the service sends a heartbeat every 15 seconds."""
 LONG_POLL_SECONDS = 25.0
 FINISHED = ("succeeded", "failed", "cancelled")
 _LONGEST_LINE = 16 * 2**20
@@ -27,12 +27,12 @@ _LOG_BREAKS = 3
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a stream.
+    """A message of a stream.
 
     Args:
-        id: number of the event; empty if it has none.
-        event: its type.
-        data: its data.
+        id: event id; may be empty.
+        event: event type.
+        data: event data.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Message:
 
 
 class EventStream:
-    """Reads server-sent events (WHATWG HTML, 9.2.6) from pieces of bytes, wherever they are cut."""
+    """Incremental parser of server-sent events (WHATWG HTML, 9.2.6); chunks may be split anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -51,12 +51,12 @@ class EventStream:
         self.retry_seconds = 1.0
 
     def feed(self, piece: bytes) -> list[Message]:
-        """Takes the next piece.
+        """Parses the next chunk.
 
         Returns:
-            The messages that are complete now.
+            The messages completed by it.
         Raises:
-            InvalidAnswer: a line without end.
+            InvalidAnswer: a line exceeds the length limit.
         """
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
@@ -65,7 +65,7 @@ class EventStream:
         lines = whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > _LONGEST_LINE:
-            raise InvalidAnswer("A line of the stream of events has no end.")
+            raise InvalidAnswer("A line of the event stream is too long.")
         found = (self._line(line.decode("utf-8", "replace")) for line in lines)
         return [message for message in found if message]
 
@@ -86,16 +86,16 @@ class EventStream:
 
 
 class Follower:
-    """Gives the events of a Space or a request, one by one, none missing and none twice.
+    """Follows the events of a Space or a request; each event is delivered exactly once.
 
-    It reads a stream; where that breaks off, it goes on after the last event, also with the next process of the
-    service. Where streams do not get through, it asks for lists that wait.
+    It reads a stream and resumes it after the last event when it breaks, even across a restart of the service. If
+    streams are blocked on the way, it falls back to long polling.
 
     Args:
-        path: of the Space or the request.
-        after: number of the last event that is known.
-        deadline: moment of time.monotonic() when to give up, or None.
-        patience: seconds without any answer after which to give up.
+        path: path of the Space or the request.
+        after: id of the last known event.
+        deadline: time.monotonic() at which to give up, or None.
+        patience: seconds without any response until giving up.
     """
 
     def __init__(self, path: str, after: int = 0, deadline: float | None = None, patience: float = 60.0) -> None:
@@ -115,10 +115,10 @@ class Follower:
         """Waits for the next event.
 
         Returns:
-            The event, or None if none will follow.
+            The event, or None after the last one.
         Raises:
-            WaitTimeout: the deadline has come.
-            HubAPIError: the service refuses, or has not answered for too long.
+            WaitTimeout: the deadline has passed.
+            HubAPIError: the service returned an error, or did not answer for too long.
         """
         while not self._waiting:
             if self._over:
@@ -144,7 +144,7 @@ class Follower:
             return SILENT_SECONDS
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise WaitTimeout("It has not ended in time; it goes on at the service.")
+            raise WaitTimeout("Timed out; the request continues on the service.")
         return left
 
     def _open(self, left: float) -> Flow[None]:
@@ -155,7 +155,7 @@ class Follower:
         try:
             response = yield Send(ask, stream=True, patience=left)
         except Unavailable:
-            # Perhaps only too many read live.
+            # The limit of live streams may be reached; polling still works.
             self._streams = False
             raise
         self._response, self._parser = response, EventStream()
@@ -167,14 +167,14 @@ class Follower:
         try:
             piece = yield Read(response)
         except TransportError:
-            # Some proxies hold streams back: after two that stayed silent lists are asked for.
+            # Some proxies buffer streams: after two silent ones, use long polling.
             self._silent_streams += 1
             self._streams = self._silent_streams < 2
             raise
         if piece is not None:
             self._silent_streams = 0
             self._take([_event(message.data) for message in self._parser.feed(piece)])
-            # Close to the end a list waits more exactly than a stream.
+            # Near the deadline, long polling keeps to it more precisely.
             if self._deadline is not None and self._left() < LONG_POLL_SECONDS and not self._waiting:
                 yield from self._drop()
             return
@@ -197,7 +197,7 @@ class Follower:
                 self._waiting.append(event)
 
     def _has_ended(self) -> Flow[bool]:
-        """Asks whether no event will follow; reads what came in between."""
+        """Checks whether the last event has been sent, and reads events that arrived meanwhile."""
         response = yield Send(Ask("GET", self._path))
         found = response.json()
         if found.get("status") not in FINISHED and found.get("state") != "deleted":
@@ -214,12 +214,12 @@ class Follower:
 
 
 def log_lines(path: str, kind: str, tail: int) -> Any:
-    """Gives the lines of a log, as they are written, until it ends; goes on where the connection broke.
+    """Yields log lines as they are written, until the log ends; resumes after a disconnect.
 
     Args:
-        path: of the Space.
+        path: path of the Space.
         kind: `run` or `build`.
-        tail: how many of the lines that are there already.
+        tail: number of existing lines to start with.
     """
     last, breaks, parser = "", 0, EventStream()
     while True:
@@ -248,7 +248,7 @@ def _log_error(text: str) -> HubAPIError:
     try:
         found = ErrorResponse.model_validate_json(text)
     except ValidationError:
-        return InvalidAnswer("The log broke off with an error that cannot be read.")
+        return InvalidAnswer("The log stream ended with an unreadable error.")
     return HubAPIError(found.message, found)
 
 
@@ -260,4 +260,4 @@ def _model(model: type[M], text: str) -> M:
     try:
         return model.model_validate(json.loads(text))
     except (ValueError, ValidationError):
-        raise InvalidAnswer(f"The stream holds something that is no {model.__name__}.") from None
+        raise InvalidAnswer(f"The stream contains an invalid {model.__name__}.") from None

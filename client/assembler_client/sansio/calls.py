@@ -1,4 +1,4 @@
-"""The calls that most resources have: one, many, find, iterate, make, change, delete."""
+"""Calls common to most resources: get, list, find, iterate, create, update, delete."""
 
 from __future__ import annotations
 
@@ -12,94 +12,96 @@ from pydantic import ValidationError
 from assembler_client.errors import InvalidAnswer, NotFound
 from assembler_client.inputs import body_of
 from assembler_client.models import Model
-from assembler_client.steps import Ask, Async, Call, Flow, Item, Send, Steps, Sync, method, stream
+from assembler_client.sansio.steps import Ask, Async, Call, Flow, Item, Send, Steps, Sync, method, stream
 from assembler_client.types import Filter, Order, Page, Ref, id_of, query
 
 M = TypeVar("M", bound=Model)
 M_co = TypeVar("M_co", covariant=True)
 PAGE_SIZE = 200
-"""The largest page that the service gives."""
+"""Maximum page size of the service."""
 
 Names = str | Collection[str] | None
 
 
-class parsed(Generic[M]):  # noqa: N801 - it stands where a function does
-    """Reads an answer as a model.
+class parsed(Generic[M]):  # noqa: N801 - used like a function
+    """Parses responses into a model.
 
     Args:
-        model: the class.
+        model: the model class.
     """
 
     def __init__(self, model: type[M]) -> None:
         self.model = model
 
     def __call__(self, response: httpx.Response) -> M:
-        """Reads one object.
+        """Parses one object.
 
         Raises:
-            InvalidAnswer: it is something else.
+            InvalidAnswer: the response is not such an object.
         """
-        return self._made(_json(response), response)
+        return self._validated(_json(response), response)
 
     def many(self, response: httpx.Response) -> list[M]:
-        """Reads a list.
+        """Parses a list of objects.
 
         Raises:
-            InvalidAnswer: it is something else.
+            InvalidAnswer: the response is not such a list.
         """
         body = _json(response)
         rows = body.get("data") if isinstance(body, dict) else None
         if not isinstance(rows, list):
-            raise InvalidAnswer(f"{response.request.url.path} did not answer with a list; is it an Assembler?")
-        return [self._made(row, response) for row in rows]
+            raise InvalidAnswer(f"{response.request.url.path} did not return a list. Is this an Assembler service?")
+        return [self._validated(row, response) for row in rows]
 
-    def _made(self, value: Any, response: httpx.Response) -> M:
+    def _validated(self, value: Any, response: httpx.Response) -> M:
         try:
             return self.model.model_validate(value)
         except ValidationError as problem:
             wrong = ", ".join(".".join(map(str, error["loc"])) or "all" for error in problem.errors()[:3])
             name = self.model.__name__
-            raise InvalidAnswer(f"{response.request.url.path} did not answer with a {name}: {wrong}.") from None
+            raise InvalidAnswer(
+                f"{response.request.url.path} did not return a valid {name}; invalid fields: {wrong}."
+            ) from None
 
 
 def _json(response: httpx.Response) -> Any:
     try:
         return response.json()
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InvalidAnswer(f"{response.request.url.path} did not answer with JSON; is it an Assembler?") from None
+        raise InvalidAnswer(f"{response.request.url.path} did not return JSON. Is this an Assembler service?") from None
 
 
 def one(path: str, ref: Ref, model: type[M], params: tuple[tuple[str, str], ...] = ()) -> Call[M | None]:
-    """Asks for one thing; None if it is not there."""
+    """Gets one object, or None if it does not exist."""
     read: Callable[[httpx.Response], M | None] = parsed(model)
     return Call(Ask("GET", f"{path}/{id_of(ref)}", params), read, (None,))
 
 
-def made(path: str, kind: Any, fields: Mapping[str, Any], model: type[M]) -> Call[M]:
-    """Makes a thing."""
+def create(path: str, kind: Any, fields: Mapping[str, Any], model: type[M]) -> Call[M]:
+    """Creates an object."""
     return Call(Ask("POST", path, json=body_of(kind, fields), repeatable=False), parsed(model))
 
 
-def changed(path: str, ref: Ref, kind: Any, fields: Mapping[str, Any], model: type[M]) -> Call[M]:
-    """Changes the given fields of a thing; twice the same is the same."""
+def update(path: str, ref: Ref, kind: Any, fields: Mapping[str, Any], model: type[M]) -> Call[M]:
+    """Updates the given fields of an object; idempotent."""
     return Call(Ask("POST", f"{path}/{id_of(ref)}", json=body_of(kind, fields)), parsed(model))
 
 
-def deleted(path: str, ref: Ref) -> Flow[None]:
-    """Deletes a thing."""
+def delete(path: str, ref: Ref) -> Flow[None]:
+    """Deletes an object."""
     try:
         yield Send(Ask("DELETE", f"{path}/{id_of(ref)}"))
     except NotFound as problem:
-        # It is gone because an earlier attempt has done it.
+        # Not found after a retry: an earlier attempt has deleted it.
         if not problem.repeated:
             raise
 
 
 def pages(ask: Ask, model: type[M], sort: str | None = None) -> Any:
-    """Gives all things of a list, page by page.
+    """Yields all objects of a list, page by page.
 
-    A page is asked for by its number of things so far, so of a list that changes meanwhile one may be missing or come
-    twice; in the order of creation, oldest first, only deletions do that.
+    Pages are requested by offset: if the list changes meanwhile, an object may be skipped or repeated. Sorted by
+    creation, oldest first, only deletions have this effect.
     """
     read, offset = parsed(model), 0
     while True:
@@ -123,7 +125,7 @@ class _Finds(Protocol[M_co]):
         fields: Names = None,
         include: Names = None,
     ) -> M_co:
-        """Finds what matches."""
+        """Finds matching objects."""
         ...
 
 
@@ -136,22 +138,22 @@ class _Iterates(Protocol[M_co]):
         fields: Names = None,
         include: Names = None,
     ) -> M_co:
-        """Finds everything that matches."""
+        """Finds all matching objects."""
         ...
 
 
 class _Gets(Protocol[M_co]):
     def __call__(self, ref: Ref, *, fields: Names = None, include: Names = None) -> M_co:
-        """Gets one."""
+        """Gets one object."""
         ...
 
 
 class _OfList(Generic[M]):
-    """Base of the methods below: descriptors, as :class:`method` is one.
+    """Base of the descriptors below, which work like :class:`method`.
 
     Args:
-        path: of the list.
-        model: what is in it.
+        path: path of the list.
+        model: class of its objects.
     """
 
     text = ""
@@ -162,10 +164,10 @@ class _OfList(Generic[M]):
         self.__doc__ = self.text.format(model.__name__)
 
 
-class getting(_OfList[M]):  # noqa: N801 - it stands where a decorator does
+class getting(_OfList[M]):  # noqa: N801 - used like a decorator
     """The method `get_<one>`."""
 
-    text = "Gets one {}; None if it is not there."
+    text = "Gets one {}, or None if it does not exist."
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[[Any, Ref], Steps[M | None]]: ...
@@ -183,10 +185,10 @@ class getting(_OfList[M]):  # noqa: N801 - it stands where a decorator does
         return method(build).__get__(instance, owner)
 
 
-class listing(_OfList[M]):  # noqa: N801 - read like a function
-    """The method `get_<plural>`: the first 50."""
+class listing(_OfList[M]):  # noqa: N801 - used like a function
+    """The method `get_<plural>`: the first 50 objects."""
 
-    text = "Gets the first 50 of the type {}."
+    text = "Gets the first 50 objects of type {}."
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[..., Steps[list[M]]]: ...
@@ -213,16 +215,16 @@ class listing(_OfList[M]):  # noqa: N801 - read like a function
         return method(build).__get__(instance, owner)
 
 
-class finding(listing[M]):  # noqa: N801 - read like a function
-    """The method `find_<plural>`: a filter, a page, an order."""
+class finding(listing[M]):  # noqa: N801 - used like a function
+    """The method `find_<plural>`: filter, page and sort order."""
 
-    text = "Finds those of the type {} that match the filter, in an order, a page of them."
+    text = "Finds objects of type {} by filter, page and sort order."
 
 
-class finding_one(_OfList[M]):  # noqa: N801 - read like a function
-    """The method `find_one_<one>`: the first that matches."""
+class finding_one(_OfList[M]):  # noqa: N801 - used like a function
+    """The method `find_one_<one>`: the first match."""
 
-    text = "Finds the first {} that matches; None if none does."
+    text = "Finds the first {} that matches, or None."
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[..., Steps[M | None]]: ...
@@ -249,10 +251,10 @@ class finding_one(_OfList[M]):  # noqa: N801 - read like a function
         return method(build).__get__(instance, owner)
 
 
-class iterating(_OfList[M]):  # noqa: N801 - read like a function
-    """The method `iter_<plural>`: all that match, page by page."""
+class iterating(_OfList[M]):  # noqa: N801 - used like a function
+    """The method `iter_<plural>`: all matches, page by page."""
 
-    text = "Gives all of the type {} that match, page by page, oldest first if no order is given."
+    text = "Iterates over all matching objects of type {}, page by page, oldest first by default."
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[..., Generator[Any, Any, None]]: ...

@@ -1,8 +1,8 @@
-"""The core without input and output: what a client does, as steps that a transport carries out.
+"""Steps: what a client method does, without I/O. A transport executes them.
 
-A method is written once, as a function that returns a :class:`Call` or is a generator of steps. :class:`method` and
-:class:`stream` make of it a method that returns its result on a client of :class:`Sync`, and an awaitable of it on one
-of :class:`Async`.
+A method is written once, as a function that returns a :class:`Call` or as a generator of steps. :class:`method` and
+:class:`stream` turn it into a method that returns its result on a :class:`Sync` client and an awaitable on an
+:class:`Async` client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class _Nothing:
-    """No body at all; None is the JSON null."""
+    """No body; None is the JSON null."""
 
 
 NOTHING = _Nothing()
@@ -30,17 +30,17 @@ Parts: TypeAlias = list[tuple[str, BinaryIO]]
 
 @dataclass(frozen=True)
 class Ask:
-    """One request.
+    """An HTTP request.
 
     Args:
-        method: of HTTP.
-        path: below the address of the service, with a slash in front.
-        params: of the query.
-        json: the body.
-        headers: beside the usual ones.
-        form: opens the files of a form anew for each attempt; file name and content of each.
-        repeatable: whether it may be sent again although an earlier one may have arrived.
-        read_timeout: seconds of silence; None for the client's own.
+        method: HTTP method.
+        path: path below the service URL, with a leading slash.
+        params: query parameters.
+        json: JSON body.
+        headers: additional headers.
+        form: opens the files of a multipart form, once per attempt; file name and content of each.
+        repeatable: whether a retry is safe even if an earlier attempt may have arrived.
+        read_timeout: read timeout in seconds; None for the client's default.
     """
 
     method: str
@@ -55,12 +55,12 @@ class Ask:
 
 @dataclass(frozen=True)
 class Send:
-    """Step: send, repeat what may be repeated, and give the answer; errors are raised.
+    """Step: send with retries and return the response; errors are raised.
 
     Args:
         ask: the request.
-        stream: whether the answer is read piece by piece.
-        patience: most seconds of repeating; None for the client's own.
+        stream: whether the response body is streamed.
+        patience: maximum seconds of retrying; None for the client's default.
     """
 
     ask: Ask
@@ -70,7 +70,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Once:
-    """Step: send once; gives the answer, whatever its status is."""
+    """Step: send once and return the response, whatever its status."""
 
     ask: Ask
     stream: bool = False
@@ -78,28 +78,28 @@ class Once:
 
 @dataclass(frozen=True)
 class Read:
-    """Step: gives the next bytes of a streamed answer, or None at its end."""
+    """Step: return the next bytes of a streamed response, or None at its end."""
 
     response: httpx.Response
 
 
 @dataclass(frozen=True)
 class Close:
-    """Step: closes a streamed answer."""
+    """Step: close a streamed response."""
 
     response: httpx.Response
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """Step: wait some seconds."""
+    """Step: sleep."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Tell:
-    """Step: call a function of the caller; on an asynchronous client it may be a coroutine function."""
+class Notify:
+    """Step: call a listener; on an asynchronous client it may be a coroutine function."""
 
     listener: Callable[[Any], Any]
     value: Any
@@ -107,32 +107,32 @@ class Tell:
 
 @dataclass(frozen=True)
 class Item(Generic[T_co]):
-    """Step: give one item to who iterates."""
+    """Step: yield an item to the caller."""
 
     value: T_co
 
 
-Step: TypeAlias = Send | Once | Read | Close | Sleep | Tell
+Step: TypeAlias = Send | Once | Read | Close | Sleep | Notify
 Flow: TypeAlias = Generator[Any, Any, T]
-"""Steps that end with a result."""
+"""Steps that return a result."""
 
 
 class Steps(Protocol[T_co]):
-    """What can be carried out: a call or a flow."""
+    """Anything a transport can execute: a call or a flow."""
 
     def __iter__(self) -> Generator[Any, Any, T_co]:
-        """Returns the steps."""
+        """Returns an iterator over the steps."""
         ...
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request and what is made of its answer.
+    """A request and the parser of its response.
 
     Args:
         ask: the request.
-        parse: reads the answer.
-        gone_is: what a missing thing gives instead of an error, as a tuple of one; empty for the error.
+        parse: parses the response.
+        gone_is: result for a missing object, as a tuple of one; empty to raise the error.
     """
 
     ask: Ask
@@ -140,7 +140,7 @@ class Call(Generic[T]):
     gone_is: tuple[T, ...] = ()
 
     def __iter__(self) -> Generator[Any, Any, T]:
-        """Sends it."""
+        """Sends the request and parses the response."""
         from assembler_client.errors import NotFound
 
         try:
@@ -153,34 +153,34 @@ class Call(Generic[T]):
 
 
 class Sync(Protocol):
-    """A client whose methods return results."""
+    """A synchronous client: methods return results."""
 
     def run(self, steps: Steps[T]) -> T:
-        """Carries out steps."""
+        """Executes steps and returns their result."""
         ...
 
     def iterate(self, steps: Generator[Any, Any, None]) -> Iterator[Any]:
-        """Carries out steps, and gives the items among them."""
+        """Executes steps and yields their items."""
         ...
 
 
 class Async(Protocol):
-    """A client whose methods return awaitables."""
+    """An asynchronous client: methods return awaitables."""
 
     async def arun(self, steps: Steps[T]) -> T:
-        """Carries out steps."""
+        """Executes steps and returns their result."""
         ...
 
     def aiterate(self, steps: Generator[Any, Any, None]) -> AsyncIterator[Any]:
-        """Carries out steps, and gives the items among them."""
+        """Executes steps and yields their items."""
         ...
 
 
-class method(Generic[P, T]):  # noqa: N801 - it is used as a decorator
-    """A method of both kinds of clients.
+class method(Generic[P, T]):  # noqa: N801 - used as a decorator
+    """A method for synchronous and asynchronous clients.
 
     Args:
-        build: gives the steps.
+        build: returns the steps.
     """
 
     def __init__(self, build: Callable[Concatenate[Any, P], Steps[T]]) -> None:
@@ -194,18 +194,18 @@ class method(Generic[P, T]):  # noqa: N801 - it is used as a decorator
     @overload
     def __get__(self, instance: Async, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, instance: Any, owner: type) -> Any:
-        """Returns the steps' maker of the class, or the method of a client."""
+        """Returns the step function on a class, or the bound method on a client."""
         if instance is None:
             return self.build
         run = instance.run if hasattr(instance, "run") else instance.arun
         return _bound(self.build, lambda *args, **kwargs: run(self.build(instance, *args, **kwargs)))
 
 
-class stream(Generic[P, T]):  # noqa: N801 - it is used as a decorator
-    """A method that gives items one by one, on both kinds of clients.
+class stream(Generic[P, T]):  # noqa: N801 - used as a decorator
+    """A generator method for synchronous and asynchronous clients.
 
     Args:
-        build: gives the steps, and :class:`Item` among them.
+        build: returns the steps, including :class:`Item` steps.
     """
 
     def __init__(self, build: Callable[Concatenate[Any, P], Generator[Step | Item[T], Any, None]]) -> None:
@@ -221,7 +221,7 @@ class stream(Generic[P, T]):  # noqa: N801 - it is used as a decorator
     @overload
     def __get__(self, instance: Async, owner: type) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, instance: Any, owner: type) -> Any:
-        """Returns the steps' maker of the class, or the method of a client."""
+        """Returns the step function on a class, or the bound method on a client."""
         if instance is None:
             return self.build
         iterate = instance.iterate if hasattr(instance, "iterate") else instance.aiterate
@@ -229,10 +229,10 @@ class stream(Generic[P, T]):  # noqa: N801 - it is used as a decorator
 
 
 def _bound(build: Callable[..., Any], made: Callable[..., Any]) -> Callable[..., Any]:
-    # So that help() and inspect show the method's own text and arguments, without self.
+    # help() and inspect shall show the docstring and arguments of the method, without self.
     functools.update_wrapper(made, build)
     del made.__dict__["__wrapped__"]
-    made.__signature__ = _signature(build)  # type: ignore[attr-defined]  # what inspect looks for
+    made.__signature__ = _signature(build)  # type: ignore[attr-defined]  # read by inspect
     return made
 
 

@@ -1,4 +1,4 @@
-"""Files of this machine: which of a folder belong to a Space, and how their contents go into JSON."""
+"""Local files: which files of a folder belong to a Space, and their contents as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from assembler_client.models import Finding
 from assembler_client.types import FileContent
 
 IGNORE_FILES = (".gitignore", ".assemblerignore")
-"""Read in this order in every folder; what a later line says counts."""
+"""Read in this order in every folder; later lines take precedence."""
 ALWAYS_IGNORED = (
     ".git/",
     ".env",
@@ -28,32 +28,31 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst")
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is taken for an archive, by its name."""
+    """Whether the name of a file is that of an archive."""
     return path.name.lower().endswith(ARCHIVES)
 
 
 def collect(folder: Path) -> dict[str, Path]:
     """Finds the files of a folder that belong to a Space.
 
-    Never part of one: repositories, environments, caches and `.env`, unless a line such as `!.env` takes it back.
-    What `.gitignore` and `.assemblerignore` name is left out, in every folder, as git reads them; a line of
-    `.assemblerignore` that begins with `!` takes back in what `.gitignore` leaves out. Links that lead out of the
-    folder are refused.
+    Repositories, environments, caches and `.env` are ignored unless a line such as `!.env` includes them again.
+    `.gitignore` and `.assemblerignore` apply in every folder, with the rules of git; a line of `.assemblerignore` that
+    starts with `!` includes what `.gitignore` excludes. Links out of the folder are rejected.
 
     Args:
         folder: the folder.
     Returns:
         Path in the Space → file, sorted.
     Raises:
-        InvalidRequest: there is no such folder, nothing is in it, or a link leads out of it.
+        InvalidRequest: the folder does not exist, contains no files, or contains a link that leads out of it.
     """
     if not folder.is_dir():
-        raise _refused("not_a_folder", str(folder), "There is no such folder.", "Check the path.")
+        raise _refused("not_a_folder", str(folder), "This folder does not exist.", "Check the path.")
     root = folder.resolve()
     found = dict(sorted(_walk(root, root, [])))
     if not found:
-        hint = "Put at least one file into it; perhaps .gitignore or .assemblerignore leave all out."
-        raise _refused("no_files", str(folder), "There is no file to publish in this folder.", hint)
+        hint = "Add at least one file. Check whether .gitignore or .assemblerignore exclude all files."
+        raise _refused("no_files", str(folder), "This folder contains no file to publish.", hint)
     return found
 
 
@@ -66,12 +65,12 @@ def _walk(root: Path, folder: Path, outer: list[tuple[str, Any]]) -> Iterator[tu
         if _ignored(specs, f"{name}/" if is_folder else name):
             continue
         if path.is_symlink() and not path.resolve().is_relative_to(root):
-            hint = "Replace it by the file itself, or name it in .assemblerignore."
+            hint = "Replace it with the file itself, or add it to .assemblerignore."
             raise _refused("link_outside", name, "This link leads out of the folder.", hint)
         if is_folder:
             if path.is_symlink():
-                hint = "Name it in .assemblerignore, or replace it by the folder itself."
-                raise _refused("link_to_folder", name, "This is a link to a folder.", hint)
+                hint = "Add it to .assemblerignore, or replace it with the folder itself."
+                raise _refused("link_to_folder", name, "This is a link to a folder, which is not supported.", hint)
             yield from _walk(root, path, specs)
         elif path.is_file():
             yield name, path
@@ -92,16 +91,16 @@ def _specs(folder: Path, prefix: str) -> list[tuple[str, Any]]:
 def _ignored(specs: list[tuple[str, Any]], name: str) -> bool:
     ignored = False
     for prefix, spec in specs:
-        said = spec.check_file(name.removeprefix(prefix)).include
-        ignored = ignored if said is None else bool(said)
+        included = spec.check_file(name.removeprefix(prefix)).include
+        ignored = ignored if included is None else bool(included)
     return ignored
 
 
 def with_contents(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Puts the contents of files into the field `files`, as the service takes them.
+    """Replaces local files in the field `files` by their contents as JSON.
 
     Args:
-        fields: of a Space; a file may be a text, bytes or a path of this machine.
+        fields: fields of a Space; a file is text, bytes or a local path.
     """
     files = fields.get("files")
     if not isinstance(files, Mapping):
@@ -110,7 +109,7 @@ def with_contents(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_json(content: FileContent | None) -> Any:
-    """Returns the content of a file as the service takes it: a text, or an object with base64."""
+    """Returns the content of a file as JSON: text, or an object with base64."""
     if isinstance(content, Path):
         content = content.read_bytes()
     if isinstance(content, (bytes, bytearray)):
@@ -125,12 +124,12 @@ def in_json(content: FileContent | None) -> Any:
 
 
 def guess_type(files: Mapping[str, Any]) -> str | None:
-    """Guesses the space type of a set of files from their names and the head of README.md.
+    """Guesses the space type of a set of files from their names and the start of README.md and app.py.
 
     Args:
-        files: path → text, bytes or a path of this machine.
+        files: path → text, bytes or a local path.
     Returns:
-        Its name, or None where it is not clear.
+        Name of the space type, or None if it cannot be guessed.
     """
     readme = _head(files.get("README.md"))
     if readme.startswith("---"):
@@ -143,7 +142,7 @@ def guess_type(files: Mapping[str, Any]) -> str | None:
     if "Dockerfile" in files:
         return "docker"
     if "app.py" in files:
-        # Only imports tell: the word may stand anywhere.
+        # Only imports count: the word may occur anywhere.
         lines = [line.split() for line in _head(files["app.py"]).splitlines()]
         imported = {words[1].split(".")[0] for words in lines if len(words) > 1 and words[0] in ("import", "from")}
         return "streamlit" if "streamlit" in imported and "gradio" not in imported else "gradio"

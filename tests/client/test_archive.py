@@ -8,7 +8,7 @@ import pytest
 
 import assembler_client
 from assembler_client import InvalidRequest
-from assembler_client.packing import collect, guess_type, in_json
+from assembler_client.archive import collect, guess_type, in_json
 
 
 def write(folder: Path, **files: str) -> None:

@@ -23,7 +23,7 @@ from assembler_client import (
     WaitTimeout,
 )
 from assembler_client.models import Event
-from assembler_client.uploading import LARGE_BYTES, Sending
+from assembler_client.upload import LARGE_BYTES, UploadProgress
 from tests.client.conftest import Running
 from tests.support.services import PASSWORD
 from tests.support.standin_hub import StandInHub
@@ -65,7 +65,7 @@ def test_a_folder_becomes_a_space(assembler: Assembler, folder: Path, name: str)
 def test_large_files_are_uploaded_once(assembler: Assembler, folder: Path, name: str) -> None:
     large = bytes(range(256)) * (LARGE_BYTES // 256) + name.encode()
     (folder / "large.bin").write_bytes(large)
-    told: list[Sending] = []
+    told: list[UploadProgress] = []
     space = assembler.deploy(folder, name=name, on_upload=told.append)
     assert given(space)["large.bin"] == len(large)
     assert (told[-1].path, told[-1].sent, told[-1].total) == ("large.bin", len(large), len(large))
@@ -125,7 +125,7 @@ def test_all_findings_come_at_once(assembler: Assembler) -> None:
 def test_what_is_not_there(assembler: Assembler, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no-such-space"):
         assembler.find("no-such-space")
-    with pytest.raises(InvalidRequest, match="There is no such file"):
+    with pytest.raises(InvalidRequest, match="This file does not exist"):
         assembler.deploy(tmp_path / "nowhere")
     with pytest.raises(InvalidRequest, match="no file to publish"):
         assembler.deploy(tmp_path)

@@ -14,11 +14,18 @@ _PARTS = 200
 
 @click.command("list")
 @click.option(
-    "--filter", "-f", "filters", multiple=True, metavar="FIELD=VALUE", help="Such as name=~demo or state=running."
+    "--filter",
+    "-f",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Filter, such as name=~demo or state=running.",
 )
-@click.option("--sort", default="-created_at", show_default=True, help="Field; with - in front the other way round.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
-@click.option("--all", "everything", is_flag=True, help="Also those that were deleted.")
+@click.option(
+    "--sort", default="-created_at", show_default=True, help="Field to sort by; a leading - sorts in descending order."
+)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Maximum number of Spaces.")
+@click.option("--all", "everything", is_flag=True, help="Include deleted Spaces.")
 @common
 def list_spaces(shell: Shell, filters: tuple[str, ...], sort: str, limit: int, everything: bool) -> None:
     """List Spaces, newest first."""
@@ -34,13 +41,13 @@ def list_spaces(shell: Shell, filters: tuple[str, ...], sort: str, limit: int, e
     if shell.as_json:
         shell.result(found)
         return
-    rows = [(space.name, space.space_type, space.state, space.url or "", _moment(space.updated_at)) for space in found]
+    rows = [(space.name, space.space_type, space.state, space.url or "", _time(space.updated_at)) for space in found]
     shell.table(("NAME", "TYPE", "STATE", "URL", "CHANGED"), rows)
 
 
 @click.command()
 @click.argument("space")
-@click.option("--refresh", is_flag=True, help="Ask the target for the present state first.")
+@click.option("--refresh", is_flag=True, help="Query the target for the current state first.")
 @common
 def show(shell: Shell, space: str, refresh: bool) -> None:
     """Show the Space SPACE: state, problem, files."""
@@ -58,18 +65,19 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
         ("type", found.space_type),
         ("target", found.target),
         ("visibility", found.visibility),
-        ("state", f"{found.state} since {_moment(found.state_since)}" if found.state_since else found.state),
+        ("state", f"{found.state} since {_time(found.state_since)}" if found.state_since else found.state),
         ("labels", ", ".join(found.labels)),
         ("commit", found.commit_oid),
-        ("expires", _moment(found.expires_at)),
+        ("expires", _time(found.expires_at)),
     ]
     if request is not None:
         rows += [("request", f"{request.action} {request.status} ({request.id})")]
         rows += [("files", ", ".join(file.path for file in request.files[:_PARTS]))]
     shell.table(("", ""), [row for row in rows if row[1]])
     if found.problem is not None:
-        told = found.problem
-        shell.findings([Finding(code=told.code, message=told.message, path=told.path, line=told.line, hint=told.hint)])
+        cause = found.problem
+        finding = Finding(code=cause.code, message=cause.message, path=cause.path, line=cause.line, hint=cause.hint)
+        shell.findings([finding])
     if request is not None and request.error is not None:
         failed = request.error
         shell.findings([Finding(code=failed.code, message=failed.message, hint=failed.hint)])
@@ -77,10 +85,10 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
 
 @click.command()
 @click.argument("space")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
-@click.option("--build", "kind", flag_value="build", help="The log of the build.")
-@click.option("--run", "kind", flag_value="run", default="run", help="The log of the app; this is the default.")
-@click.option("--tail", default=200, show_default=True, type=click.IntRange(1), help="How many lines.")
+@click.option("--follow", "-f", is_flag=True, help="Follow new lines as they are written.")
+@click.option("--build", "kind", flag_value="build", help="Show the log of the build.")
+@click.option("--run", "kind", flag_value="run", default="run", help="Show the log of the app (default).")
+@click.option("--tail", default=200, show_default=True, type=click.IntRange(1), help="Number of lines.")
 @common
 def logs(shell: Shell, space: str, follow: bool, kind: Literal["run", "build"] | None, tail: int) -> None:
     """Show the log of the app of SPACE."""
@@ -102,29 +110,29 @@ def logs(shell: Shell, space: str, follow: bool, kind: Literal["run", "build"] |
 
 @click.command()
 @click.argument("space")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens from now on.")
-@click.option("--after", default=0, help="Number of the last event that is known.")
+@click.option("--follow", "-f", is_flag=True, help="Follow new events as they happen.")
+@click.option("--after", default=0, help="Id of the last known event.")
 @common
 def events(shell: Shell, space: str, follow: bool, after: int) -> None:
-    """Show what happened to SPACE, oldest first."""
+    """Show the events of SPACE, oldest first."""
     with shell.connect() as assembler:
         for event in assembler.events(space, after=after, follow=follow):
             if shell.as_json:
                 shell.line(event)
             else:
-                click.echo("\t".join((_moment(event.created_at), event.type, _told(event))).rstrip())
+                click.echo("\t".join((_time(event.created_at), event.type, _message(event))).rstrip())
 
 
-def _told(event: Event) -> str:
+def _message(event: Event) -> str:
     return printable(event.message or "").replace("\n", " ")
 
 
 def _filter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.UsageError(f"--filter {text!r} must be FIELD=VALUE, such as name=~demo.")
+        raise click.UsageError(f"--filter {text!r} must have the form FIELD=VALUE, such as name=~demo.")
     return name, value
 
 
-def _moment(moment: Any) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+def _time(timestamp: Any) -> str:
+    return timestamp.astimezone().strftime("%Y-%m-%d %H:%M:%S") if timestamp else ""

@@ -1,4 +1,4 @@
-"""Accounts and rights as the service answers them."""
+"""Accounts, roles and permissions as the service returns them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from assembler_client.models import Model, Thing
 
 
 class Token(Model):
-    """Tokens; `expires_in` is in seconds."""
+    """An access token and its refresh token; `expires_in` is in seconds."""
 
     access_token: str
     expires_in: int
-    token_type: str = "Bearer"  # noqa: S105 - a kind, not a token
+    token_type: str = "Bearer"  # noqa: S105 - a token type, not a token
     scope: str = ""
     refresh_token: str | None = None
 
@@ -26,7 +26,7 @@ class _Limited(Thing):
 
 
 class Realm(_Limited):
-    """A realm: what belongs to one does not exist for the others."""
+    """A realm: an isolated tenant; its objects are invisible to other realms."""
 
     name: str
     display_name: str | None = None
@@ -36,7 +36,7 @@ class Realm(_Limited):
 
 
 class User(_Limited):
-    """A user; `email` comes only with `fields="email"`, `realm` with `include="realm"`."""
+    """A user; `email` is returned with `fields="email"`, `realm` with `include="realm"`."""
 
     name: str
     display_name: str | None = None
@@ -52,13 +52,13 @@ class User(_Limited):
 
 
 class Me(User):
-    """The account that calls, with its permissions."""
+    """The calling account, with its permissions."""
 
     permissions: list[str] = []
 
 
 class Robot(_Limited):
-    """A machine account; `secret` is shown only when it is made or changed."""
+    """A machine account; `secret` is shown only on creation or change."""
 
     name: str
     display_name: str | None = None
@@ -71,7 +71,7 @@ class Robot(_Limited):
 
 
 class Client(Robot):
-    """A machine account under its other name, with the fields of OAuth 2."""
+    """A machine account as an OAuth 2 client."""
 
     built_in: bool = False
     redirect_uri: str | None = None
@@ -98,7 +98,7 @@ class Role(Thing):
 
 
 class Permission(Thing):
-    """The right to do something."""
+    """A permission."""
 
     name: str
     display_name: str | None = None
@@ -189,7 +189,7 @@ class ClientPermission(_HasPermission):
 
 
 class Audit(Model):
-    """One line of the audit log."""
+    """An entry of the audit log."""
 
     id: int
     created_at: datetime | None = None
@@ -207,7 +207,7 @@ class Audit(Model):
 
 
 class HubCredential(Model):
-    """With whose token a realm publishes; the token itself is never shown."""
+    """The Hub account a realm publishes with; the token itself is never returned."""
 
     realm_id: UUID
     account_name: str = ""

@@ -24,12 +24,12 @@ def types(shell: Shell, name: str | None) -> None:
                 shell.result(found)
                 return
             shell.table(
-                ("TYPE", "VERSION", "WHAT IT IS"), [(kind.name, kind.version, kind.description) for kind in found]
+                ("TYPE", "VERSION", "DESCRIPTION"), [(kind.name, kind.version, kind.description) for kind in found]
             )
             return
         kind = assembler.get_space_type(name)
     if kind is None:
-        raise NotFound(f"There is no space type {name}. See: assembler types")
+        raise NotFound(f"Space type {name} does not exist. List all: assembler types")
     if shell.as_json:
         shell.result(kind)
         return
@@ -40,40 +40,43 @@ def _describe(shell: Shell, kind: SpaceType) -> None:
     click.echo(f"{kind.name} {kind.version}: {kind.description}")
     if kind.templates:
         click.echo("\nTemplates, for assembler init:")
-        shell.table(("NAME", "WHAT IT IS"), [(template.name, template.description) for template in kind.templates])
+        shell.table(("NAME", "DESCRIPTION"), [(template.name, template.description) for template in kind.templates])
     click.echo("\nOptions, for --option NAME=VALUE:")
     rows = []
     for name, shown in kind.options.get("properties", {}).items():
         choices = ", ".join(map(str, shown["enum"])) if "enum" in shown else shown.get("type", "")
         rows.append((name, choices if isinstance(choices, str) else "/".join(choices), shown.get("description", "")))
-    shell.table(("NAME", "VALUES", "WHAT IT IS"), rows)
+    shell.table(("NAME", "VALUES", "DESCRIPTION"), rows)
 
 
 @click.command()
 @click.argument("space_type")
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--template", help="Starter app; see assembler types TYPE. The first one if left out.")
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--template", help="Starter app, see assembler types TYPE; defaults to the first one.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @common
 def init(shell: Shell, space_type: str, folder: Path, template: str | None, force: bool) -> None:
     """Write a starter app of SPACE_TYPE into FOLDER."""
     with shell.connect() as assembler:
         kind = assembler.get_space_type(space_type)
         if kind is None:
-            raise NotFound(f"There is no space type {space_type}. See: assembler types")
+            raise NotFound(f"Space type {space_type} does not exist. List all: assembler types")
         chosen = template or (kind.templates[0].name if kind.templates else None)
         if chosen is None:
             raise NotFound(f"The space type {space_type} has no templates.")
         shown = assembler.preview_space(space_type=space_type, template=chosen, content=True)
         listed = next((found.files for found in kind.templates if found.name == chosen), [])
-    # The app reads its parameters from them; without them it would come up empty.
+    # The app reads its parameters from these files.
     wanted = {*listed, "params.js", "params.json"}
     files = [file for file in shown.files if file.path in wanted]
     targets = {folder.joinpath(*_parts(file.path)): file for file in files}
-    if there := [path for path in targets if path.exists() and not force]:
-        hint = "Choose another folder, or give --force."
+    if existing := [path for path in targets if path.exists() and not force]:
+        hint = "Choose another folder, or pass --force."
         raise invalid_input(
-            [Finding(code="exists", path=str(path), message="This file is there already.", hint=hint) for path in there]
+            [
+                Finding(code="exists", path=str(path), message="This file already exists.", hint=hint)
+                for path in existing
+            ]
         )
     for path, file in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,14 +90,14 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    # The service checks paths; what is written here is checked once more.
+    # The service validates paths; check again before writing.
     parts = PurePosixPath(path).parts
     if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or ":" in path:
-        raise click.ClickException(f"The service names a file that cannot be: {path!r}")
+        raise click.ClickException(f"The service returned an invalid path: {path!r}")
     return parts
 
 
 def _content(file: PreviewFile) -> bytes:
     if file.content is None:
-        raise click.ClickException(f"The service did not send the content of {file.path}.")
+        raise click.ClickException(f"The service did not return the content of {file.path}.")
     return base64.b64decode(file.content) if file.encoding == "base64" else file.content.encode()

@@ -1,4 +1,4 @@
-"""What goes along with a deployment: small files in its JSON, large ones into a bucket first, each only once."""
+"""Files of a deployment: small ones are sent in its JSON, large ones are uploaded to a bucket, each only once."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from assembler_client.archive import collect, in_json, is_archive
 from assembler_client.errors import Conflict, invalid_input
 from assembler_client.models import Bucket, Finding
-from assembler_client.packing import collect, in_json, is_archive
-from assembler_client.steps import Flow
+from assembler_client.sansio.steps import Flow
 from assembler_client.storage_client import StorageCalls
 from assembler_client.types import FileContent
 
 Source: TypeAlias = str | Path | Mapping[str, FileContent] | Iterable[str | Path]
-"""A folder, a file, an archive, several files, or path → content."""
+"""A folder, a file, an archive, several files, or a mapping of path → content."""
 
 BUCKET = "deployments"
-"""Name of the bucket of the realm in which large files are kept."""
+"""Name of the realm's bucket for large files."""
 LARGE_BYTES = 256 * 1024
 INLINE_BYTES = 8 * 2**20
 _HASHES_AT_ONCE = 40
 
 
 @dataclass(frozen=True)
-class Sending:
-    """What is being uploaded.
+class UploadProgress:
+    """Progress of an upload.
 
     Args:
-        path: of the file.
-        sent: bytes so far of all files.
-        total: bytes of all files that have to be uploaded.
+        path: path of the current file.
+        sent: bytes sent so far, of all files.
+        total: bytes of all files to upload.
     """
 
     path: str
@@ -40,18 +40,18 @@ class Sending:
     total: int
 
 
-UploadListener: TypeAlias = Callable[[Sending], Any]
+UploadListener: TypeAlias = Callable[[UploadProgress], Any]
 
 
 def gather(source: Source) -> dict[str, Any]:
-    """Finds the files of a source.
+    """Collects the files of a source.
 
     Args:
         source: see :data:`Source`; a single archive becomes the field `archive`.
     Returns:
-        The field `files`, with paths of this machine where they are, or `archive`.
+        The field `files`, with local paths as contents, or the field `archive`.
     Raises:
-        InvalidRequest: there is nothing of that kind.
+        InvalidRequest: a path does not exist, or the combination is not supported.
     """
     if isinstance(source, Mapping):
         return {"files": dict(source)}
@@ -60,27 +60,30 @@ def gather(source: Source) -> dict[str, Any]:
     if missing:
         hint = "Check the path."
         raise invalid_input(
-            [Finding(code="not_there", path=str(path), message="There is no such file.", hint=hint) for path in missing]
+            [
+                Finding(code="not_there", path=str(path), message="This file does not exist.", hint=hint)
+                for path in missing
+            ]
         )
     if len(paths) == 1 and paths[0].is_dir():
         return {"files": collect(paths[0])}
     if len(paths) == 1 and is_archive(paths[0]):
         return {"archive": paths[0]}
     if folders := [path for path in paths if path.is_dir()]:
-        hint = "Give one folder, or files."
+        hint = "Pass either one folder or files."
         raise invalid_input([Finding(code="folder", path=str(folders[0]), message="This is a folder.", hint=hint)])
     return {"files": {path.name: path for path in paths}}
 
 
 def upload(client: Any, fields: Mapping[str, Any], listener: UploadListener | None) -> Flow[dict[str, Any]]:
-    """Uploads what is too large for JSON, unless the service has it already.
+    """Uploads files that are too large for JSON, unless the service already has them.
 
     Args:
-        client: of the calls.
-        fields: `files` and `archive` as found by :func:`gather`.
-        listener: is told of the progress.
+        client: the client.
+        fields: `files` and `archive` as returned by :func:`gather`.
+        listener: called with the progress.
     Returns:
-        The fields as the service takes them.
+        The fields as JSON, with references to uploaded files.
     """
     files, archive = fields.get("files"), fields.get("archive")
     large = {"": archive} if isinstance(archive, Path) else {}
@@ -96,7 +99,7 @@ def upload(client: Any, fields: Mapping[str, Any], listener: UploadListener | No
     made: dict[str, Any] = dict(fields)
     ids = (yield from _in_bucket(client, large, listener)) if large else {}
     if files is not None:
-        # In the order in which they were given.
+        # In the order of the input.
         made["files"] = {path: small[path] if path in small else {"bucket_file_id": ids[path]} for path in files}
     if "" in ids:
         made["archive"] = {"bucket_file_id": ids[""]}
@@ -131,13 +134,13 @@ def _progress(listener: UploadListener, path: str, before: int, total: int) -> C
     def moved(count: int) -> None:
         nonlocal sent
         sent += count
-        listener(Sending(path, sent, total))
+        listener(UploadProgress(path, sent, total))
 
     return moved
 
 
 def _bucket(client: Any) -> Flow[Bucket]:
-    """Finds the bucket of the own realm, or makes it."""
+    """Finds or creates the bucket of the caller's realm."""
     from assembler_client.auth_client import AuthCalls
 
     me = yield from AuthCalls.get_me(client)
@@ -148,7 +151,7 @@ def _bucket(client: Any) -> Flow[Bucket]:
     try:
         return (yield from StorageCalls.create_bucket(client, name=BUCKET))
     except Conflict:
-        # Another one was faster.
+        # Another process has created it meanwhile.
         found = yield from StorageCalls.find_one_bucket(client, filter=wanted)
         if found is None:
             raise

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from assembler_client.cli.output import Shell, Watching, common, printable
+from assembler_client.archive import guess_type
+from assembler_client.cli.output import ProgressDisplay, Shell, common, printable
 from assembler_client.models import Preview, Space
-from assembler_client.packing import guess_type
-from assembler_client.uploading import gather
-from assembler_client.waiting import WAIT_SECONDS
+from assembler_client.upload import gather
+from assembler_client.wait import WAIT_SECONDS
 
 _SOURCES = click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[DIR|FILE]...")
 
@@ -30,109 +30,107 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _FIELDS = _options(
-    click.option("--type", "-t", "space_type", help="Space type, or TYPE@VERSION; guessed from the files if left out."),
-    click.option(
-        "--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; JSON or a text."
-    ),
+    click.option("--type", "-t", "space_type", help="Space type, or TYPE@VERSION; guessed from the files if omitted."),
+    click.option("--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; JSON or text."),
     click.option(
         "--params-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="A JSON file with all parameters.",
     ),
-    click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="An option of the type."),
-    click.option("--template", help="Starter app of the type."),
+    click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="An option of the space type."),
+    click.option("--template", help="Starter app of the space type."),
     click.option(
         "--secret",
         "-s",
         "secrets",
         multiple=True,
         metavar="NAME[=VALUE]",
-        help="A secret; without a value it is taken from the environment.",
+        help="A secret; without a value it is read from the environment.",
     ),
     click.option("--variable", "-v", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable."),
-    click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who sees it."),
-    click.option("--hardware", help="Flavour of the machine, such as cpu-basic."),
-    click.option("--sleep-time", type=int, help="Seconds without use until it sleeps."),
-    click.option("--label", "labels", multiple=True, help="A word to find it by."),
-    click.option("--expires-at", type=click.DateTime(), help="When it deletes itself, in local time."),
+    click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the Space."),
+    click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
+    click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
+    click.option("--label", "labels", multiple=True, help="A label to filter by."),
+    click.option("--expires-at", type=click.DateTime(), help="When the Space is deleted automatically, in local time."),
 )
 _WAIT = _options(
     click.option("--no-wait", is_flag=True, help="Do not wait until the app runs."),
-    click.option("--timeout", default=WAIT_SECONDS, show_default=True, help="Seconds to wait."),
+    click.option("--timeout", default=WAIT_SECONDS, show_default=True, help="Maximum wait in seconds."),
 )
 
 
 @click.command()
 @_SOURCES
-@click.option("--name", "-n", help="Name of the Space; made if left out.")
-@click.option("--namespace", help="User or organisation it belongs to.")
-@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where it is published.")
-@click.option("--idempotency-key", help="The same key and input give the same Space.")
+@click.option("--name", "-n", help="Name of the Space; generated if omitted.")
+@click.option("--namespace", help="User or organization that owns the Space.")
+@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
+@click.option("--idempotency-key", help="The same key and input return the same Space.")
 @_FIELDS
 @_WAIT
 @common
 def create(
     shell: Shell, sources: tuple[Path, ...], no_wait: bool, timeout: float, idempotency_key: str | None, **given: Any
 ) -> None:
-    """Make a Space of a folder, files or an archive (zip, tar, tar.gz, tar.zst).
+    """Create a Space from a folder, files or an archive (zip, tar, tar.gz, tar.zst).
 
-    Of a folder everything is taken but what .gitignore and .assemblerignore name, and .env. The exit code is 0 when the
-    app runs, 3 if the input is not valid, 4 if it fails, 5 at a limit, 6 if it takes too long.
+    From a folder all files are sent, except .env and those ignored by .gitignore and .assemblerignore. Exit codes:
+    0 the app runs, 3 invalid input, 4 failed, 5 limit exceeded, 6 timed out.
     """
-    fields, source = _asked(shell, sources, given, new=True)
-    with shell.connect() as assembler, Watching(shell) as watching:
+    fields, source = _fields_and_source(shell, sources, given, new=True)
+    with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         space = assembler.deploy(
             source,
             wait=not no_wait,
             timeout=timeout,
-            on_event=watching.happened,
-            on_upload=watching.uploaded,
+            on_event=progress.happened,
+            on_upload=progress.uploaded,
             idempotency_key=idempotency_key,
             **fields,
         )
-    _published(shell, space)
+    _show_result(shell, space)
 
 
 @click.command()
 @click.argument("space")
 @_SOURCES
-@click.option("--merge", is_flag=True, help="Change only these files; without it they are all there are.")
-@click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; with --merge.")
-@click.option("--force", is_flag=True, help="Go on although somebody else has changed the Space.")
+@click.option("--merge", is_flag=True, help="Change only these files; otherwise they replace all files.")
+@click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
+@click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @_FIELDS
 @_WAIT
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
-    """Change the Space SPACE: its files, if a folder, files or an archive are given, and what the options say."""
-    fields, source = _asked(shell, sources, given, new=False)
+    """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings."""
+    fields, source = _fields_and_source(shell, sources, given, new=False)
     if source is None and not fields:
-        raise click.UsageError("Nothing to change: give files or options.")
-    with shell.connect() as assembler, Watching(shell) as watching:
+        raise click.UsageError("Nothing to change. Pass files or options.")
+    with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         changed = assembler.update(
             space,
             source,
             wait=not no_wait,
             timeout=timeout,
-            on_event=watching.happened,
-            on_upload=watching.uploaded,
+            on_event=progress.happened,
+            on_upload=progress.uploaded,
             **fields,
         )
     if changed.latest_request is not None and changed.latest_request.unchanged:
-        shell.say("Nothing has changed.")
-    _published(shell, changed)
+        shell.say("Nothing changed; no commit was made.")
+    _show_result(shell, changed)
 
 
 @click.command()
 @_SOURCES
-@click.option("--space", help="A Space that would be changed: shows the difference.")
-@click.option("--merge", is_flag=True, help="Only these files would change.")
-@click.option("--remove", multiple=True, metavar="PATH", help="A file that would be deleted; with --merge.")
+@click.option("--space", help="An existing Space to compare with.")
+@click.option("--merge", is_flag=True, help="Change only these files.")
+@click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--name", "-n", help="Name of the Space.")
 @_FIELDS
 @common
 def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given: Any) -> None:
-    """Show the tree that would be published, all findings and, with --space, the difference; publishes nothing."""
-    fields, source = _asked(shell, sources, given, new=space is None)
+    """Show the tree that would be published, all findings and, with --space, the differences. Publishes nothing."""
+    fields, source = _fields_and_source(shell, sources, given, new=space is None)
     with shell.connect() as assembler:
         if source is None and space is not None:
             shown = assembler.preview_update(assembler.find(space), **fields)
@@ -149,42 +147,42 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 
 @click.command()
 @click.argument("space")
-@click.option("--to", help="Id of the request that published the release; the one before if left out.")
-@click.option("--force", is_flag=True, help="Go on although somebody else has changed the Space.")
+@click.option("--to", help="Id of the request that published the release; defaults to the previous release.")
+@click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @_WAIT
 @common
 def rollback(shell: Shell, space: str, to: str | None, force: bool, no_wait: bool, timeout: float) -> None:
-    """Return the Space SPACE to an earlier release: the same files, in one new commit."""
-    with shell.connect() as assembler, Watching(shell) as watching:
+    """Roll the Space SPACE back to an earlier release: the same files, in one new commit."""
+    with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         found = assembler.rollback(
-            space, to, force=force, wait=not no_wait, timeout=timeout, on_event=watching.happened
+            space, to, force=force, wait=not no_wait, timeout=timeout, on_event=progress.happened
         )
-    _published(shell, found)
+    _show_result(shell, found)
 
 
 @click.command()
 @click.argument("spaces", nargs=-1, required=True)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @_WAIT
 @common
 def delete(shell: Shell, spaces: tuple[str, ...], yes: bool, no_wait: bool, timeout: float) -> None:
-    """Delete the Spaces SPACES, on their targets, too."""
+    """Delete SPACES, including their repositories on the target."""
     with shell.connect() as assembler:
         found = [assembler.find(space) for space in spaces]
         if not yes:
             names = ", ".join(f"{space.name} ({space.url or space.id})" for space in found)
             click.confirm(f"Delete {names}?", abort=True, err=True)
-        with Watching(shell) as watching:
+        with ProgressDisplay(shell) as progress:
             for space in found:
-                assembler.delete(space, wait=not no_wait, timeout=timeout, on_event=watching.happened)
+                assembler.delete(space, wait=not no_wait, timeout=timeout, on_event=progress.happened)
     if shell.as_json:
         shell.result([{"id": str(space.id), "name": space.name} for space in found])
     else:
         shell.say(f"Deleted: {', '.join(space.name for space in found)}.")
 
 
-def _asked(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
-    """Makes fields and a source of the options."""
+def _fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
+    """Converts options to the fields and the source of a request."""
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())
     for name in ("parameters", "options", "variables"):
@@ -202,24 +200,24 @@ def _asked(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: 
     if merge:
         fields["mode"] = "merge"
     elif remove:
-        raise click.UsageError("--remove goes with --merge.")
+        raise click.UsageError("--remove requires --merge.")
     return fields, _source(shell, sources, fields, remove, new)
 
 
 def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], remove: Iterable[str], new: bool) -> Any:
     if not sources and not remove:
         if new and "template" not in fields:
-            raise click.UsageError("Which files? Give a folder, files, an archive, or --template.")
+            raise click.UsageError("No files given. Pass a folder, files, an archive, or --template.")
         return {} if new else None
     gathered = gather(sources) if sources else {"files": {}}
     if "files" not in gathered:
         if remove:
-            raise click.UsageError("--remove does not go with an archive.")
+            raise click.UsageError("--remove cannot be combined with an archive.")
         return sources[0]
     shell.files = gathered["files"]
     if new and "space_type" not in fields and guess_type(shell.files) is None:
-        told = "What type of Space is it? Give --type; there is no app.py, index.html or Dockerfile to guess from."
-        raise click.UsageError(told)
+        message = "Cannot guess the space type without app.py, index.html or Dockerfile. Pass --type."
+        raise click.UsageError(message)
     return {**shell.files, **dict.fromkeys(remove)}
 
 
@@ -228,13 +226,13 @@ def _pairs(pairs: Iterable[str], what: str, as_text: bool) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"{pair!r} must be NAME=VALUE ({what}).")
+            raise click.UsageError(f"{what}: {pair!r} must have the form NAME=VALUE.")
         found[name] = value if as_text else _value(value)
     return found
 
 
 def _value(text: str) -> Any:
-    """Reads JSON, else takes the text as it is: 3, true, [1, 2] and plain words work without quotes."""
+    """Parses JSON, or returns the text itself: 3, true, [1, 2] and plain words need no quotes."""
     try:
         return json.loads(text)
     except ValueError:
@@ -246,7 +244,7 @@ def _secrets(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals and name not in os.environ:
-            raise click.UsageError(f"--secret {name}: there is no environment variable of this name.")
+            raise click.UsageError(f"--secret {name}: the environment variable {name} is not set.")
         found[name] = value if equals else os.environ[name]
     return found
 
@@ -255,13 +253,13 @@ def _json_file(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as problem:
-        raise click.UsageError(f"--params-file {path} cannot be read as JSON: {problem}") from None
+        raise click.UsageError(f"--params-file {path} is not valid JSON: {problem}") from None
     if not isinstance(found, dict):
-        raise click.UsageError(f"--params-file {path} must hold a JSON object.")
+        raise click.UsageError(f"--params-file {path} must contain a JSON object.")
     return found
 
 
-def _published(shell: Shell, space: Space) -> None:
+def _show_result(shell: Shell, space: Space) -> None:
     if shell.as_json:
         shell.result(space)
         return
@@ -285,7 +283,7 @@ def _diff(shell: Shell, shown: Preview) -> None:
     for title, files in (("added", diff.added), ("changed", diff.changed), ("deleted", diff.deleted)):
         for file in files:
             shell.paper.print(Text(f"{title}: {file.path}", "bold"))
-            for line in (file.diff or "(not a text)").splitlines():
+            for line in (file.diff or "(binary file)").splitlines():
                 shell.paper.print(Text(printable(line), styles.get(line[:1], "")))
 
 

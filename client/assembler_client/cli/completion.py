@@ -8,9 +8,9 @@ import click
 @click.command()
 @click.argument("shell_name", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell_name: str) -> None:
-    """Print the completion for a SHELL: bash, zsh or fish.
+    """Print the completion script of a SHELL: bash, zsh or fish.
 
-    Such as: eval "$(assembler completion bash)"
+    Example: eval "$(assembler completion bash)"
     """
     from click.shell_completion import get_completion_class
 
@@ -18,5 +18,5 @@ def completion(shell_name: str) -> None:
 
     kind = get_completion_class(shell_name)
     if kind is None:
-        raise click.UsageError(f"There is no completion for {shell_name}.")
+        raise click.UsageError(f"Completion for {shell_name} is not supported.")
     click.echo(kind(cli, {}, "assembler", "_ASSEMBLER_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""What the service answers, as Pydantic models: lenient, so that a newer service never breaks an older client."""
+"""Responses of the service as Pydantic models: lenient, so that a newer service never breaks an older client."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Model(BaseModel):
-    """Base of all models; fields that are not known here are kept, see `model_extra`."""
+    """Base of all models; unknown fields are kept in `model_extra`."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
 class Thing(Model):
-    """Something with an id of its own."""
+    """An object with an id."""
 
     id: UUID
     created_at: datetime | None = None
@@ -24,7 +24,7 @@ class Thing(Model):
 
 
 class Finding(Model):
-    """One thing that was noticed: file or field, line, what, and what to do."""
+    """A problem or remark: file or field, line, message, and what to do."""
 
     code: str = "unknown"
     severity: str = "error"
@@ -40,7 +40,7 @@ class Finding(Model):
 
 
 class ErrorResponse(Model):
-    """The body of an error."""
+    """Body of an error response."""
 
     status_code: int
     code: str
@@ -50,7 +50,7 @@ class ErrorResponse(Model):
 
 
 class Meta(Model):
-    """What stands beside the data of a list."""
+    """Metadata of a list."""
 
     total: int = 0
     limit: int = 0
@@ -79,14 +79,14 @@ class Failure(Model):
 
 
 class PluginReference(Model):
-    """The plugin that assembled a tree."""
+    """Name and version of the plugin that assembled a tree."""
 
     name: str
     version: str | None = None
 
 
 class File(Model):
-    """One file of a published tree; `origin` is given, default, generated or adopted."""
+    """A file of a published tree; `origin` is given, default, generated or adopted."""
 
     path: str
     size: int
@@ -102,7 +102,7 @@ class Commit(Model):
 
 
 class Request(Thing):
-    """One asked-for change of a Space; `status` is queued, running, succeeded, failed or cancelled."""
+    """A requested change of a Space; `status` is queued, running, succeeded, failed or cancelled."""
 
     space_id: UUID
     number: int | None = None
@@ -126,7 +126,7 @@ class Request(Thing):
 
 
 class Space(Thing):
-    """A Space; `state` says what its app does, `problem` why it does not run."""
+    """A Space; `state` is the state of its app, `problem` the reason if the app does not run."""
 
     name: str
     namespace: str | None = None
@@ -150,28 +150,28 @@ class Space(Thing):
 
 
 class PreviewFile(File):
-    """One file that would be published, perhaps with its content."""
+    """A file that would be published, with its content if requested."""
 
     content: str | None = None
     encoding: str | None = None
 
 
 class Base(Model):
-    """What a change starts from."""
+    """The release and commit that a change is based on."""
 
     request_id: UUID | None = None
     commit_oid: str | None = None
 
 
 class FileDiff(Model):
-    """One file that a change touches; `diff` is None where it is no text."""
+    """A file that a change touches; `diff` is None for binary files."""
 
     path: str
     diff: str | None = None
 
 
 class Diff(Model):
-    """How a change differs from what is published."""
+    """Differences between a change and the published tree."""
 
     added: list[FileDiff] = []
     changed: list[FileDiff] = []
@@ -179,7 +179,7 @@ class Diff(Model):
 
 
 class Preview(Model):
-    """The tree that would be published; `base` and `diff` are there for a change of a Space."""
+    """The tree that would be published; `base` and `diff` are set for a change of an existing Space."""
 
     files: list[PreviewFile] = []
     findings: list[Finding] = []
@@ -189,7 +189,7 @@ class Preview(Model):
 
 
 class Event(Model):
-    """One thing that happened to a Space or to one of its requests."""
+    """An event of a Space or of one of its requests."""
 
     id: int
     space_id: UUID | None = None
@@ -201,14 +201,14 @@ class Event(Model):
 
 
 class LogLine(Model):
-    """One line of a log."""
+    """A line of a log."""
 
     timestamp: datetime | None = None
     text: str = ""
 
 
 class LogMeta(Model):
-    """Which log it is, and what is to be known of it."""
+    """Metadata of a log: its kind, and a note for the reader."""
 
     total: int = 0
     limit: int = 0
@@ -218,7 +218,7 @@ class LogMeta(Model):
 
 
 class Log(Model):
-    """The end of a log."""
+    """The last lines of a log."""
 
     data: list[LogLine] = []
     meta: LogMeta = LogMeta()
@@ -239,7 +239,7 @@ class Template(Model):
 
 
 class SpaceType(Model):
-    """A kind of Space; `options` is the JSON Schema of its options."""
+    """A space type; `options` is the JSON Schema of its options."""
 
     name: str
     version: str = ""
@@ -253,7 +253,7 @@ class SpaceType(Model):
 
 
 class Plugin(Model):
-    """A plugin as the service found it."""
+    """A plugin found by the service, with its state."""
 
     name: str
     version: str | None = None
@@ -264,7 +264,7 @@ class Plugin(Model):
 
 
 class Bucket(Thing):
-    """A place for files that requests refer to."""
+    """A container for uploaded files that requests can refer to."""
 
     name: str
     region: str | None = None
@@ -274,7 +274,7 @@ class Bucket(Thing):
 
 
 class BucketFile(Thing):
-    """One version of a file in a bucket; `hash` is its SHA-256."""
+    """A version of a file in a bucket; `hash` is its SHA-256."""
 
     name: str = ""
     path: str = ""
@@ -289,7 +289,7 @@ class BucketFile(Thing):
 
 
 class Webhook(Thing):
-    """Who is told of events; `secret` is shown only when it is made."""
+    """A subscription to events; `secret` is shown only on creation."""
 
     url: str
     description: str | None = None
@@ -303,7 +303,7 @@ class Webhook(Thing):
 
 
 class Delivery(Model):
-    """One message of a webhook."""
+    """A delivery of an event to a webhook."""
 
     id: UUID
     webhook_id: UUID
@@ -317,7 +317,7 @@ class Delivery(Model):
 
 
 class WebhookCommandAnswer(Model):
-    """What came of a command to a webhook."""
+    """Result of a webhook command."""
 
     command: str
     secret: str | None = None
@@ -326,7 +326,7 @@ class WebhookCommandAnswer(Model):
 
 
 class FailureCause(Model):
-    """A cause of failed requests, with how often it happened."""
+    """A cause of failed requests and its number of occurrences."""
 
     code: str
     count: int = 0
@@ -336,7 +336,7 @@ class FailureCause(Model):
 
 
 class Refused(Model):
-    """One of many for which a command was refused."""
+    """An object that rejected a bulk command."""
 
     id: UUID
     name: str | None = None
@@ -345,14 +345,14 @@ class Refused(Model):
 
 
 class Retried(Model):
-    """Which failed requests were put back into the queue."""
+    """The failed requests that were queued again."""
 
     retried: list[UUID] = []
     refused: list[Refused] = []
 
 
 class BulkItem(Model):
-    """One of many for which a command was accepted."""
+    """A Space that accepted a bulk command."""
 
     id: UUID
     name: str = ""
@@ -360,7 +360,7 @@ class BulkItem(Model):
 
 
 class Bulk(Model):
-    """What came of a command for many Spaces; `left` of them are still to be done by another call."""
+    """Result of a bulk command; `left` Spaces remain for another call."""
 
     command: str = ""
     dry_run: bool = False
@@ -370,7 +370,7 @@ class Bulk(Model):
 
 
 class Health(Model):
-    """Whether the service can accept requests and publish them; each part is ok or unavailable."""
+    """Readiness of the service; each component is ok or unavailable."""
 
     status: str = ""
     database: str | None = None
