@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sqlite3
 import time
 import uuid
@@ -16,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from sqlalchemy.exc import IntegrityError, InvalidatePoolError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -221,6 +222,23 @@ def _ping_idle_connections(engine: sa.Engine) -> None:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error:
             raise InvalidatePoolError from None
+
+
+def violated_constraint(problem: IntegrityError) -> str | None:
+    """Returns the name of the constraint that a statement has violated, by the naming convention of :class:`Base`.
+
+    Args:
+        problem: what the statement raised.
+    Returns:
+        The name, such as `uq_spaces_slot`; None where the database does not give it.
+    """
+    if (diagnostics := getattr(problem.orig, "diag", None)) is not None:
+        return str(diagnostics.constraint_name)
+    text = str(problem.orig)
+    if found := re.search(r"UNIQUE constraint failed: (\w+)\.(\w+)", text):  # SQLite
+        return f"uq_{found[1]}_{found[2]}"
+    found = re.search(r"for key '(?:\w+\.)?(\w+)'", text)  # MariaDB
+    return found[1] if found else None
 
 
 _only_reads: ContextVar[bool | None] = ContextVar("assembler_only_reads", default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,20 +66,9 @@ REQUESTS = Listing(
 
 def read_spaces(session: Session, query: sa.Select[Any], arguments: Mapping[str, str]) -> Page:
     """Answers a request for a list of Spaces with their latest requests; see :func:`listing.read_page`."""
-    page = read_page(session, query, SPACES, arguments)
-    spaces: Sequence[Space] = page.rows
-    last = (
-        sa.select(SpaceRequest.space_id, sa.func.max(SpaceRequest.number).label("number"))
-        .where(SpaceRequest.space_id.in_([space.id for space in spaces]))
-        .group_by(SpaceRequest.space_id)
-        .subquery()
-    )
-    is_last = (SpaceRequest.space_id == last.c.space_id) & (SpaceRequest.number == last.c.number)
-    latest = sa.select(SpaceRequest).join(last, is_last).options(selectinload(SpaceRequest.files))
-    found = {request.space_id: request for request in session.scalars(latest)} if spaces else {}
-    for space in spaces:
-        space.remember_latest(found[space.id])
-    load_positions(session, found.values())
+    latest = selectinload(Space.latest_request).selectinload(SpaceRequest.files)
+    page = read_page(session, query.options(latest), SPACES, arguments)
+    load_positions(session, [space.latest_request for space in page.rows])
     return page
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.attributes import set_committed_value
 
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.core.database import db, new_id
+from assembler_runner.core.database import db, new_id, violated_constraint
 from assembler_runner.core.errors import InvalidRequest, NameTaken
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
@@ -25,7 +26,7 @@ from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
-from assembler_runner.spaces.names import generated_name, slot_of
+from assembler_runner.spaces.names import SLOT_CONSTRAINT, generated_name, slot_of
 from assembler_runner.spaces.transitions import hold_space
 from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
@@ -91,7 +92,7 @@ def accept_new(
             return accept(account, store, idempotency)
         except IntegrityError as problem:
             # Another caller was faster with this name.
-            if "slot" not in str(problem.orig):
+            if violated_constraint(problem) != SLOT_CONSTRAINT:
                 raise
             if name:
                 raise NameTaken(f"A Space named {name} exists already.") from None
@@ -213,7 +214,7 @@ def add_request(
     )
     db.session.add(request)
     db.session.flush()
-    space.remember_latest(request)
+    set_committed_value(space, "latest_request", request)
     if callback and callback.get("callback_url"):
         webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
     record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id)

@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, query_expression, relationship
 
-from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, db, id_column, utcnow
+from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, id_column, utcnow
 from assembler_runner.spaces.change import Change, ChangeJson
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
@@ -76,20 +76,13 @@ class Space(Timestamps, Base):
     event_count: Mapped[int] = mapped_column(default=0, server_default="0")
 
     requests: Mapped[list[SpaceRequest]] = relationship(back_populates="space", order_by="SpaceRequest.created_at")
+    latest_request: Mapped[SpaceRequest] = relationship(
+        primaryjoin="(Space.id == foreign(SpaceRequest.space_id)) & (Space.request_count == SpaceRequest.number)",
+        viewonly=True,
+        uselist=False,
+    )
 
     __table_args__ = (sa.Index("ix_spaces_realm_id_created_at", "realm_id", "created_at"), Base.__table_args__)
-
-    @property
-    def latest_request(self) -> SpaceRequest:
-        """The request made last."""
-        if (known := self.__dict__.get("_latest_request")) is not None:
-            return known  # type: ignore[no-any-return]  # put there by remember_latest
-        query = sa.select(SpaceRequest).where(SpaceRequest.space_id == self.id)
-        return db.session.scalars(query.order_by(SpaceRequest.number.desc()).limit(1)).one()
-
-    def remember_latest(self, request: SpaceRequest) -> None:
-        """Spares a query where the request made last is at hand."""
-        self.__dict__["_latest_request"] = request
 
     @property
     def commit_oid(self) -> str | None:
@@ -163,6 +156,9 @@ class SpaceRequest(Timestamps, Base):
     # Its turn among those that wait.
     fair_round: Mapped[int] = mapped_column("turn_round", default=0, key="fair_round")
     turn_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
+
+    queue_position: Mapped[int | None] = query_expression()
+    """Its position among the waiting requests, from 1, where a query has loaded it; see `publishing.queue`."""
 
     space: Mapped[Space] = relationship(back_populates="requests")
     files: Mapped[list[RequestFile]] = relationship(order_by="RequestFile.position", cascade="all, delete-orphan")

@@ -7,6 +7,9 @@ import string
 
 from assembler_runner.spaces.models import Space
 
+SLOT_CONSTRAINT = "uq_spaces_slot"
+"""The database constraint that keeps two Spaces from holding one name."""
+
 
 def slot_name(target: str, owner: str, name: str) -> str:
     """Returns what a Space holds so that no other can have its name on its target; case does not count."""

@@ -8,8 +8,8 @@ import marshmallow as ma
 
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, absolute_url, as_text
 from assembler_runner.core.database import db
-from assembler_runner.publishing.queue import PLACE, expected_start, position
-from assembler_runner.spaces.models import QUEUED, Event, RequestFile, Space, SpaceRequest
+from assembler_runner.publishing.queue import expected_start, position
+from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
 
 
 class FileSchema(AutoSchema):
@@ -127,11 +127,7 @@ class RequestSchema(AutoSchema):
 
     def place(self, request: SpaceRequest) -> int | None:
         """Returns the place in the queue."""
-        if request.status != QUEUED:
-            return None
-        if (known := request.__dict__.get(PLACE)) is None:
-            known = request.__dict__[PLACE] = position(db.session(), request)
-        return known
+        return position(db.session(), request)
 
     def start(self, request: SpaceRequest) -> str | None:
         """Returns when it will be taken up."""
