@@ -11,6 +11,7 @@ from pathlib import Path
 from flask import Flask
 
 from assembler_runner.core.database import db
+from assembler_runner.core.loops import Loop
 from assembler_runner.publishing import claims, pipeline, tasks
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.services import current_services
@@ -21,7 +22,7 @@ MISSED_WAKEUPS = 3
 """Periods without a message after which a process works on due requests without the broker."""
 
 
-class Sweeper(threading.Thread):
+class Sweeper(Loop):
     """Finds requests that nobody was told about, or whose worker has gone silent, and wakes a worker for them.
 
     Where wake-ups are sent and none arrives here, the broker is away, or does not deliver to this process any more.
@@ -43,38 +44,28 @@ class Sweeper(threading.Thread):
         chores: Sequence[Callable[[], None]] = (),
         hourly: Sequence[Callable[[], None]] = (),
     ) -> None:
-        super().__init__(name="sweeper", daemon=True)
+        super().__init__("sweeper", resend_seconds / 4)
         self._alive_file = alive_file
         self._chores, self._hourly = chores, hourly
         self._app = app
         self._resend_seconds = resend_seconds
-        self._stopped = threading.Event()
         self._helper: threading.Thread | None = None
         self._next_hour = time.monotonic()
 
-    def run(self) -> None:
-        """Sweeps until it is stopped."""
-        while not self._stopped.is_set():
-            try:
-                with self._app.app_context():
-                    due = claims.take_due(self._resend_seconds)
-                    for chore in self._chores:
-                        chore()
-                    db.session.remove()
-                if self._alive_file:
-                    self._alive_file.touch()
-                for request_id in due:
-                    wakeups.send(request_id)
-                self._do_hourly()
-                if due and tasks.last_message.age > MISSED_WAKEUPS * self._resend_seconds:
-                    self._help(due)
-            except Exception as problem:  # noqa: BLE001 - it finds what was left while the database was away
-                log.warning("the sweeper could not look for due requests: %s", type(problem).__name__)
-            self._stopped.wait(self._resend_seconds / 4)
-
-    def stop(self) -> None:
-        """Ends the thread soon."""
-        self._stopped.set()
+    def work(self) -> None:
+        """Sweeps once."""
+        with self._app.app_context():
+            due = claims.take_due(self._resend_seconds)
+            for chore in self._chores:
+                chore()
+            db.session.remove()
+        if self._alive_file:
+            self._alive_file.touch()
+        for request_id in due:
+            wakeups.send(request_id)
+        self._do_hourly()
+        if due and tasks.last_message.age > MISSED_WAKEUPS * self._resend_seconds:
+            self._help(due)
 
     def _do_hourly(self) -> None:
         if time.monotonic() < self._next_hour:
@@ -94,7 +85,7 @@ class Sweeper(threading.Thread):
 
     def _do(self, due: list[str]) -> None:
         for request_id in due:
-            if self._stopped.is_set():
+            if self.stopped.is_set():
                 return
             try:
                 with self._app.app_context():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 from typing import Any
 
 from celery import shared_task
 
 from assembler_runner.core import tracing
+from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.request_ids import HEADER, call_id, working_on
 from assembler_runner.publishing import pipeline
 from assembler_runner.services import current_services
@@ -57,26 +57,20 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[str, dict[str, str]]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._sending = OnDemand(lambda: Loop("wakeups", 0.0, self._send_next))
 
     def send(self, request_id: str) -> None:
         """Sends one id soon; returns at once. Call it after the commit."""
         call = call_id.get()
         self._waiting.put((request_id, tracing.headers() | ({HEADER: call} if call else {})))
-        with self._lock:
-            # Started late and again after a fork: a thread does not survive one.
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._send_forever, name="wakeups", daemon=True)
-                self._thread.start()
+        self._sending.ensure()
 
-    def _send_forever(self) -> None:
-        while True:
-            request_id, headers = self._waiting.get()
-            try:
-                run_request.apply_async((request_id,), headers=headers)
-            except Exception as problem:  # noqa: BLE001 - each broker raises its own; the sweeper repeats the wake-up
-                log.warning("request %s could not be sent to the broker: %s", request_id, type(problem).__name__)
+    def _send_next(self) -> None:
+        request_id, headers = self._waiting.get()
+        try:
+            run_request.apply_async((request_id,), headers=headers)
+        except Exception as problem:  # noqa: BLE001 - each broker raises its own; the sweeper repeats the wake-up
+            log.warning("request %s could not be sent to the broker: %s", request_id, type(problem).__name__)
 
 
 wakeups = Wakeups()

@@ -9,6 +9,7 @@ import time
 from flask import Flask
 
 from assembler_runner.core.database import db
+from assembler_runner.core.loops import Loop
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.probe import look
 from assembler_runner.services import Services
@@ -19,7 +20,7 @@ LANES = 8
 """Accounts that are looked at side by side: one whose target hangs must not hold up the others."""
 
 
-class Poller(threading.Thread):
+class Poller(Loop):
     """Looks at what is due, one Space of an account after the other, as often as the account's rate limit allows.
 
     Args:
@@ -28,35 +29,23 @@ class Poller(threading.Thread):
     """
 
     def __init__(self, app: Flask, services: Services) -> None:
-        super().__init__(name="follower", daemon=True)
+        super().__init__("poller", min(1.0, services.settings.FOLLOW_SECONDS / 2))
         self._app, self._services = app, services
-        self._idle = min(1.0, services.settings.FOLLOW_SECONDS / 2)
-        self._stopped = threading.Event()
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
-    def run(self) -> None:
-        """Follows until it is stopped."""
-        while not self._stopped.is_set():
-            wait = self._idle
-            try:
-                with self._app.app_context():
-                    self._serve(watches.due_accounts())
-                    wait = max(0.05, watches.seconds_to_next(self._idle))
-                    db.session.remove()
-            except Exception as problem:  # noqa: BLE001 - a database that is away must not end the thread
-                log.warning("what is due could not be found: %s", type(problem).__name__)
-                wait = self._idle
-            self._stopped.wait(wait if not self.busy else self._idle)
+    def work(self) -> float:
+        """Starts the probes that are due; returns the seconds until the next one is."""
+        with self._app.app_context():
+            self._serve(watches.due_accounts())
+            wait = max(0.05, watches.seconds_to_next(self.pause))
+            db.session.remove()
+        return self.pause if self.busy else wait
 
     @property
     def busy(self) -> bool:
-        """Whether a look is under way."""
+        """Whether a probe is running."""
         return bool(self._busy)
-
-    def stop(self) -> None:
-        """Ends the thread soon; claims that are left behind run out."""
-        self._stopped.set()
 
     def _serve(self, accounts: list[str]) -> None:
         for account in accounts:
@@ -64,11 +53,11 @@ class Poller(threading.Thread):
                 if account in self._busy or len(self._busy) >= LANES:
                     continue
                 self._busy.add(account)
-            threading.Thread(target=self._probe_all, args=[account], name="looks", daemon=True).start()
+            threading.Thread(target=self._probe_all, args=[account], name="probes", daemon=True).start()
 
     def _probe_all(self, account: str) -> None:
         try:
-            while not self._stopped.is_set():
+            while not self.stopped.is_set():
                 started = time.monotonic()
                 with self._app.app_context():
                     claimed = watches.claim_next(account, self._services.leases.seconds)
@@ -76,11 +65,11 @@ class Poller(threading.Thread):
                         return
                     space_id, owner = claimed
                     gap = look(self._services, space_id, owner).gap
-                self._stopped.wait(max(0.0, gap - (time.monotonic() - started)))
-        # As above: the claim runs out, and the Space is looked at again.
+                self.stopped.wait(max(0.0, gap - (time.monotonic() - started)))
+        # The claim expires, and the Space is probed again.
         except Exception as problem:
-            log.warning("a look ended with %s", type(problem).__name__, exc_info=problem)
-            self._stopped.wait(self._idle)
+            log.warning("a probe ended with %s", type(problem).__name__, exc_info=problem)
+            self.stopped.wait(self.pause)
         finally:
             with self._lock:
                 self._busy.discard(account)

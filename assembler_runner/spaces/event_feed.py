@@ -15,6 +15,7 @@ from flask import Flask
 from assembler_runner.core.commit_signals import changes
 from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import AssemblerError
+from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.spaces.models import Event, Space
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,9 @@ class EventFeed:
         self._most = most
         self._changed = threading.Condition()
         self._topics: dict[str, _Topic] = {}
-        self._thread: threading.Thread | None = None
+        # The work itself waits for subscribers and for commits.
+        self._polling = OnDemand(lambda: Loop("event feed", 0.0, self._poll))
+        self._seen = 0
         self.closed = False
 
     @property
@@ -132,11 +135,8 @@ class EventFeed:
                 raise TooManyReaders(retry_after=10)
             topic = self._topics.setdefault(space_id, _Topic())
             topic.readers += 1
-            # Started late and again after a fork: a thread does not survive one.
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._poll_forever, name="event feed", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
+        self._polling.ensure()
         try:
             yield Subscription(self._changed, topic, self)
         finally:
@@ -150,18 +150,17 @@ class EventFeed:
         with self._changed:
             self.closed = True
             self._changed.notify_all()
+        self._polling.stop()
 
-    def _poll_forever(self) -> None:
-        seen = 0
-        while not self.closed:
-            with self._changed:
-                self._changed.wait_for(lambda: self._topics or self.closed)
-                watched = dict(self._topics)
-            try:
-                self._look(watched)
-            except Exception as problem:  # noqa: BLE001 - all readers depend on this thread, also while the database is away
-                log.warning("the event feed could not look for events: %s", type(problem).__name__)
-            seen = changes.wait(seen, changes.poll_seconds)
+    def _poll(self) -> float:
+        with self._changed:
+            self._changed.wait_for(lambda: self._topics or self.closed)
+            watched = dict(self._topics)
+        try:
+            self._look(watched)
+        finally:
+            self._seen = changes.wait(self._seen, changes.poll_seconds)
+        return 0.0
 
     def _look(self, watched: dict[str, _Topic]) -> None:
         names = list(watched)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from assembler_runner.core.database import database_now
+from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.spaces.models import RUNNING, SpaceRequest
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Leases:
         self._engine = engine
         self._held: dict[str, str] = {}
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._renewals = OnDemand(lambda: Loop("leases", seconds / 4, self._renew))
         self._draining = False
 
     @contextmanager
@@ -40,10 +41,7 @@ class Leases:
         """Renews the claim while the body runs."""
         with self._changed:
             self._held[owner] = request_id
-            # Started late and again after a fork: a thread does not survive one.
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._renew_forever, name="leases", daemon=True)
-                self._thread.start()
+        self._renewals.ensure()
         try:
             yield
         finally:
@@ -72,20 +70,16 @@ class Leases:
                 self._changed.wait(min(left, _HEARD_WITHIN))
             return list(self._held)
 
-    def _renew_forever(self) -> None:
-        stop = threading.Event()
-        while not stop.wait(self.seconds / 4):
-            owners = list(self._held)
-            if not owners:
-                continue
-            renewed = (
-                sa.update(SpaceRequest)
-                .where(SpaceRequest.lease_owner.in_(owners), SpaceRequest.status == RUNNING)
-                .values(due_at=database_now() + self.seconds)
-            )
-            try:
-                with self._engine().begin() as connection:
-                    connection.execute(renewed)
-            except sa.exc.SQLAlchemyError as problem:
-                # The next beat tries again; a claim that runs out is taken over, and the fence stops this worker.
-                log.warning("leases could not be renewed: %s", type(problem).__name__)
+    def _renew(self) -> None:
+        owners = list(self._held)
+        if not owners:
+            return
+        renewed = (
+            sa.update(SpaceRequest)
+            .where(SpaceRequest.lease_owner.in_(owners), SpaceRequest.status == RUNNING)
+            .values(due_at=database_now() + self.seconds)
+        )
+        # If the database is away the next round tries again. Another worker takes over a claim that has expired, and
+        # this one can commit nothing for it any more.
+        with self._engine().begin() as connection:
+            connection.execute(renewed)

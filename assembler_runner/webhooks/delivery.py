@@ -19,6 +19,7 @@ from flask import Flask
 from assembler_runner.core import metrics
 from assembler_runner.core.commit_signals import deliveries
 from assembler_runner.core.database import database_now, db, new_id, read_transaction, utcnow
+from assembler_runner.core.loops import Loop
 from assembler_runner.core.safe_http import Answer, CallFailed, post
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.services import Services, current_services
@@ -35,7 +36,7 @@ LONGEST_WAIT = 24 * 3600.0
 GONE = 410
 
 
-class WebhookSender(threading.Thread):
+class WebhookSender(Loop):
     """Looks for what is due and sends it, some at the same time, few to the same receiver.
 
     Args:
@@ -43,34 +44,33 @@ class WebhookSender(threading.Thread):
     """
 
     def __init__(self, app: Flask) -> None:
-        super().__init__(name="webhooks", daemon=True)
+        super().__init__("webhooks", POLL_SECONDS)
         self._app = app
-        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(AT_ONCE, "webhook")
+        self._seen = 0
         self._lock = threading.Lock()
         self._busy: dict[str, str] = {}
 
     def run(self) -> None:
-        """Sends until it is stopped."""
-        with ThreadPoolExecutor(AT_ONCE, "webhook") as pool:
-            seen, looked = 0, 0.0
-            while not self._stopped.is_set():
-                try:
-                    with self._app.app_context():
-                        for delivery_id, webhook_id in self._due():
-                            with self._lock:
-                                self._busy[delivery_id] = webhook_id
-                            pool.submit(self._send, delivery_id)
-                except Exception as problem:  # noqa: BLE001 - a database that is away must not end it
-                    log.warning("webhooks: could not look for deliveries: %s", type(problem).__name__)
-                looked = time.monotonic()
-                while not self._stopped.is_set() and time.monotonic() - looked < POLL_SECONDS:
-                    before, seen = seen, deliveries.wait(seen, POLL_SECONDS)
-                    if seen != before:
-                        break
+        """Sends until it is stopped; what is not sent is sent by another worker or after the next start."""
+        with self._pool:
+            super().run()
 
-    def stop(self) -> None:
-        """Ends the thread soon; what is not sent is sent by another worker or after the next start."""
-        self._stopped.set()
+    def work(self) -> None:
+        """Starts the deliveries that are due."""
+        with self._app.app_context():
+            for delivery_id, webhook_id in self._due():
+                with self._lock:
+                    self._busy[delivery_id] = webhook_id
+                self._pool.submit(self._send, delivery_id)
+
+    def rest(self, seconds: float) -> None:
+        """Waits until a delivery was written here, or it is time to poll the database again."""
+        end = time.monotonic() + seconds
+        while not self.stopped.is_set() and (left := end - time.monotonic()) > 0:
+            before, self._seen = self._seen, deliveries.wait(self._seen, left)
+            if self._seen != before:
+                return
 
     @read_transaction()
     def _due(self) -> list[tuple[str, str]]:
