@@ -14,9 +14,11 @@ from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import NotFound, invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
-from assembler_client.models import Event, Finding, Log, Preview, Request, Space, Thing
+from assembler_client.models import ErrorResponse, Event, Finding, Log, Preview, Request, Space, Thing
+from assembler_client.sansio.calls import PAGE_SIZE
 from assembler_client.sansio.steps import Flow, Item, Step, method, stream
 from assembler_client.storage_client import StorageCalls
+from assembler_client.suggest import did_you_mean
 from assembler_client.transport import PATIENCE, TIMEOUT, AsyncClient, SyncClient
 from assembler_client.types import Ref
 from assembler_client.upload import Source, UploadListener, gather, upload
@@ -318,8 +320,22 @@ def _find(client: Any, space: Named) -> Flow[Space]:
             raise invalid_input([Finding(code="ambiguous", path=name, message=message, hint=hint)])
         found = live[0] if live else None
     if found is None:
-        raise NotFound(f"There is no Space {name}.")
+        raise (yield from _not_found(client, name))
     return found
+
+
+def _not_found(client: Any, name: str) -> Flow[NotFound]:
+    """Returns the error for a missing Space; suggests those of the newest Spaces that have a similar name."""
+    message = f"There is no Space {name}."
+    suggestion = None
+    if not _is_id(name):
+        rows = yield from CoreCalls.find_spaces(
+            client, filter={"state": "!deleted"}, page={"limit": PAGE_SIZE}, sort="-created_at"
+        )
+        known = {f"{row.namespace}/{row.name}" if "/" in name else row.name for row in rows}
+        suggestion = did_you_mean(name, sorted(known))
+    hint = suggestion or "List all Spaces to find its name or id."
+    return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
 
 
 def _release_before(client: Any, space: Space) -> Flow[Request]:

@@ -80,7 +80,7 @@ def attempts(ask: Ask, stream: bool, patience: float) -> Flow[httpx.Response]:
             problem.repeated = repeated
             raise problem
         repeated = repeated or maybe_done
-        yield Sleep(pause)
+        yield Sleep(pause, problem)
         wait = min(wait * 2, _LONGEST_WAIT)
 
 
@@ -150,6 +150,12 @@ def service_address(base_url: str) -> str:
         raise ValueError(f"base_url must be the address of a service, such as http://127.0.0.1:5005, not {base_url!r}.")
     for name in _SERVICES:
         address = address.removesuffix(name)
+    try:
+        valid = bool(httpx.URL(address).host)
+    except httpx.InvalidURL:
+        valid = False
+    if not valid:
+        raise ValueError(f"base_url must be the address of a service; {base_url!r} is not a valid URL.")
     return address
 
 
@@ -159,6 +165,12 @@ class _Http:
     def __init__(self, base_url: str, patience: float) -> None:
         self.base_url = service_address(base_url)
         self.patience = patience
+        self.on_retry: Callable[[HubAPIError], Any] | None = None
+        """Called before each retry with the error of the failed attempt."""
+
+    def _report(self, problem: HubAPIError | None) -> None:
+        if problem is not None and self.on_retry is not None:
+            self.on_retry(problem)
 
     def _patience(self, most: float | None) -> float:
         return self.patience if most is None else min(most, self.patience)
@@ -284,7 +296,8 @@ class SyncClient(_Http):
                     raise _translated(problem, None).error from problem
             case Close(response):
                 opened.pop(id(response), (response, None))[0].close()
-            case Sleep(seconds):
+            case Sleep(seconds, reason):
+                self._report(reason)
                 time.sleep(seconds)
             case Notify(listener, value):
                 listener(value)
@@ -401,7 +414,8 @@ class AsyncClient(_Http):
                     raise _translated(problem, None).error from problem
             case Close(response):
                 await opened.pop(id(response), (response, None))[0].aclose()
-            case Sleep(seconds):
+            case Sleep(seconds, reason):
+                self._report(reason)
                 await asyncio.sleep(seconds)
             case Notify(listener, value):
                 answer = listener(value)

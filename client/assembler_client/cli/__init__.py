@@ -8,6 +8,7 @@ from importlib import import_module
 
 import click
 
+from assembler_client.suggest import did_you_mean
 from assembler_client.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -53,6 +54,18 @@ class Commands(click.Group):
             return found
         added = _added().get(cmd_name)
         return added[1]() if added else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds a command by the first argument; suggests similar names if it does not exist."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            suggestion = None if args[0].startswith("-") else did_you_mean(args[0], self.list_commands(ctx))
+            if suggestion is None:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}. {suggestion}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands without importing them."""

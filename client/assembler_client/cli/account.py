@@ -8,12 +8,19 @@ import time
 from typing import Any
 
 import click
+import httpx
 
 from assembler_client.assembler import Assembler
 from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
 from assembler_client.cli.output import Shell, common
-from assembler_client.cli.profiles import DEFAULT, checked_address, read_profiles, write_profile
+from assembler_client.cli.profiles import DEFAULT, checked_address, patience, read_profiles, write_profile
+from assembler_client.errors import HubAPIError, TransportError
 from assembler_client.models.accounts import Token
+from assembler_client.sansio.steps import Ask, Call
+from assembler_client.transport import PATIENCE
+
+HEALTH = Ask("GET", "/health/live")
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
 class _RecordingAuth(PasswordAuth):
@@ -46,6 +53,7 @@ def login(
     stored = read_profiles().get(name, {})
     chosen = shell._url or os.environ.get("ASSEMBLER_URL") or stored.get("url")
     url = checked_address(chosen or _ask("URL of the service", default="http://127.0.0.1:5005"))
+    _reach(url)
     profile: dict[str, Any] = {"url": url}
     auth: Any
     if use_token:
@@ -59,7 +67,7 @@ def login(
         user = username or _ask("User", default=stored.get("username"))
         auth = _RecordingAuth(user, _secret("Password", password_stdin), url, realm=realm)
         profile["username"] = user
-    with Assembler(url, auth=auth) as assembler:
+    with Assembler(url, auth=auth, patience=patience(PATIENCE)) as assembler:
         me = assembler.get_me()
     if isinstance(auth, _RecordingAuth) and auth.tokens is not None:
         profile |= {"tokens": auth.tokens.model_dump(mode="json"), "ends_at": auth.ends_at}
@@ -108,6 +116,22 @@ def whoami(shell: Shell) -> None:
                 ("permissions", ", ".join(me.permissions)),
             ],
         )
+
+
+def _reach(url: str) -> None:
+    """Makes the first contact with a service, before anything is asked: retries only if ASSEMBLER_PATIENCE is set.
+
+    Raises:
+        TransportError: the service cannot be reached.
+    """
+    with Assembler(url, timeout=_TIMEOUT, patience=patience(0.0)) as assembler:
+        try:
+            assembler.run(Call(HEALTH, lambda answer: None))
+        except TransportError:
+            raise
+        except HubAPIError:
+            # Any answer will do: the login itself reports what is wrong.
+            return
 
 
 def _ask(text: str, default: str | None = None) -> str:

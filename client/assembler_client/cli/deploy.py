@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import click
 
+from assembler_client import cli as codes
 from assembler_client.archive import guess_type
-from assembler_client.cli.output import ProgressDisplay, Shell, common, printable
+from assembler_client.cli.output import ProgressDisplay, Shell, common
+from assembler_client.cli.text import printable
 from assembler_client.models import Preview, Space
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
@@ -129,7 +132,10 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 @_FIELDS
 @common
 def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given: Any) -> None:
-    """Show the tree that would be published, all findings and, with --space, the differences. Publishes nothing."""
+    """Show the tree that would be published, all findings and, with --space, the differences. Publishes nothing.
+
+    The exit code is 3 if there is an error among the findings.
+    """
     fields, source = _fields_and_source(shell, sources, given, new=space is None)
     with shell.connect() as assembler:
         if source is None and space is not None:
@@ -138,11 +144,13 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
             shown = assembler.preview(source or {}, space=space, **fields)
     if shell.as_json:
         shell.result(shown)
-        return
-    _tree(shell, shown)
-    shell.findings(shown.findings)
-    if shown.diff is not None:
-        _diff(shell, shown)
+    else:
+        _tree(shell, shown)
+        shell.findings(shown.findings)
+        if shown.diff is not None:
+            _diff(shell, shown)
+    if any(finding.severity == "error" for finding in shown.findings):
+        raise click.exceptions.Exit(codes.INVALID)
 
 
 @click.command()
@@ -167,11 +175,13 @@ def rollback(shell: Shell, space: str, to: str | None, force: bool, no_wait: boo
 @common
 def delete(shell: Shell, spaces: tuple[str, ...], yes: bool, no_wait: bool, timeout: float) -> None:
     """Delete SPACES, including their repositories on the target."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("No terminal to ask for confirmation; use --yes.")
     with shell.connect() as assembler:
         found = [assembler.find(space) for space in spaces]
         if not yes:
             names = ", ".join(f"{space.name} ({space.url or space.id})" for space in found)
-            click.confirm(f"Delete {names}?", abort=True, err=True)
+            click.confirm(f"Delete {printable(names, single_line=True)}?", abort=True, err=True)
         with ProgressDisplay(shell) as progress:
             for space in found:
                 assembler.delete(space, wait=not no_wait, timeout=timeout, on_event=progress.happened)
@@ -264,7 +274,7 @@ def _show_result(shell: Shell, space: Space) -> None:
         shell.result(space)
         return
     shell.say(f"{space.name} is {space.state.replace('_', ' ')}.", "bold green" if space.state == "running" else "")
-    click.echo(space.url or str(space.id))
+    shell.echo(space.url or str(space.id))
 
 
 def _tree(shell: Shell, shown: Preview) -> None:
@@ -282,9 +292,9 @@ def _diff(shell: Shell, shown: Preview) -> None:
     styles = {"+": "green", "-": "red", "@": "cyan"}
     for title, files in (("added", diff.added), ("changed", diff.changed), ("deleted", diff.deleted)):
         for file in files:
-            shell.paper.print(Text(f"{title}: {file.path}", "bold"))
+            shell.paper.print(Text(f"{title}: {printable(file.path, single_line=True)}", "bold"))
             for line in (file.diff or "(binary file)").splitlines():
-                shell.paper.print(Text(printable(line), styles.get(line[:1], "")))
+                shell.paper.print(Text(printable(line, single_line=False), styles.get(line[:1], "")))
 
 
 def _size(size: int) -> str:

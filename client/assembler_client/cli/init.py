@@ -10,6 +10,7 @@ import click
 from assembler_client.cli.output import Shell, common
 from assembler_client.errors import NotFound, invalid_input
 from assembler_client.models import Finding, PreviewFile, SpaceType
+from assembler_client.suggest import did_you_mean
 
 
 @click.command()
@@ -37,7 +38,7 @@ def types(shell: Shell, name: str | None) -> None:
 
 
 def _describe(shell: Shell, kind: SpaceType) -> None:
-    click.echo(f"{kind.name} {kind.version}: {kind.description}")
+    shell.echo(f"{kind.name} {kind.version}: {kind.description}")
     if kind.templates:
         click.echo("\nTemplates, for assembler init:")
         shell.table(("NAME", "DESCRIPTION"), [(template.name, template.description) for template in kind.templates])
@@ -64,8 +65,13 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
         chosen = template or (kind.templates[0].name if kind.templates else None)
         if chosen is None:
             raise NotFound(f"The space type {space_type} has no templates.")
+        names = [found.name for found in kind.templates]
+        if chosen not in names:
+            hint = did_you_mean(chosen, names) or f"Templates of {space_type}: {', '.join(names) or 'none'}."
+            message = f"The space type {space_type} has no template {chosen[:80]!r}."
+            raise invalid_input([Finding(code="unknown_template", path="template", message=message, hint=hint)])
         shown = assembler.preview_space(space_type=space_type, template=chosen, content=True)
-        listed = next((found.files for found in kind.templates if found.name == chosen), [])
+        listed = next(found.files for found in kind.templates if found.name == chosen)
     # The app reads its parameters from these files.
     wanted = {*listed, "params.js", "params.json"}
     files = [file for file in shown.files if file.path in wanted]
@@ -85,7 +91,7 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
         shell.result({"space_type": space_type, "template": chosen, "files": [str(path) for path in targets]})
         return
     for path in targets:
-        click.echo(str(path))
+        shell.echo(str(path))
     shell.say(f"Publish it: assembler create {folder} --type {space_type}")
 
 
@@ -99,5 +105,5 @@ def _parts(path: str) -> tuple[str, ...]:
 
 def _content(file: PreviewFile) -> bytes:
     if file.content is None:
-        raise click.ClickException(f"The service did not return the content of {file.path}.")
+        raise click.ClickException(f"The service did not return the content of {file.path!r}.")
     return base64.b64decode(file.content) if file.encoding == "base64" else file.content.encode()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.text import printable, printable_json
 from assembler_client.errors import (
     AppFailed,
     AuthError,
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from assembler_client.upload import UploadProgress
 
 _LIMITS = ("payment_required", "too_large", "target_too_large", "quota_exceeded", "rate_limited", "too_many_requests")
-# ECMA-48 sequences first, then single control characters except tab and newline.
-_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 
 
@@ -56,7 +53,19 @@ class Shell:
         """Returns a client of the chosen service."""
         from assembler_client.cli.profiles import connect
 
-        return connect(self._profile, self._url)
+        assembler = connect(self._profile, self._url)
+        assembler.on_retry = self._retrying(assembler.patience)
+        return assembler
+
+    def _retrying(self, patience: float) -> Callable[[HubAPIError], None]:
+        reported: set[str] = set()
+
+        def report(problem: HubAPIError) -> None:
+            if problem.message not in reported:
+                reported.add(problem.message)
+                self.say(f"{problem.message} Retrying for up to {patience:.0f} s.")
+
+        return report
 
     @functools.cached_property
     def console(self) -> Console:
@@ -74,23 +83,27 @@ class Shell:
 
     def result(self, value: Any) -> None:
         """Writes a result as JSON."""
-        click.echo(json.dumps(_jsonable(value), ensure_ascii=False, indent=None if sys.stdout.isatty() else 1))
+        click.echo(printable_json(_jsonable(value), indent=None if sys.stdout.isatty() else 1))
 
     def line(self, value: Any) -> None:
         """Writes one of several results as a line of JSON."""
-        click.echo(json.dumps(_jsonable(value), ensure_ascii=False))
+        click.echo(printable_json(_jsonable(value)))
 
     def say(self, text: str, style: str = "") -> None:
         """Writes a message to standard error; omitted with --json."""
         if not self.as_json:
-            self.console.print(text, style=style or None, markup=False)
+            self.console.print(printable(text), style=style or None, markup=False)
+
+    def echo(self, text: str) -> None:
+        """Writes a line of a result to standard output."""
+        click.echo(printable(text, single_line=True))
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Writes a table; tab-separated if standard output is not a terminal."""
-        texts = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+        texts = [["" if cell is None else printable(str(cell), single_line=True) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in texts:
-                click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+                click.echo("\t".join(row))
             return
         from rich.table import Table
         from rich.text import Text
@@ -107,7 +120,7 @@ class Shell:
         """Writes an event with its time."""
         clock = event.created_at.astimezone().strftime("%H:%M:%S") if event.created_at else ""
         text = event.message or event.type.replace("_", " ").capitalize()
-        self.say(f"{clock}  {printable(text)}")
+        self.say(f"{clock}  {text}")
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Writes findings, each with file, line and what to do."""
@@ -119,20 +132,27 @@ class Shell:
 
         style = _STYLES.get(finding.severity, "bold")
         self.console.print(
-            Text(f"{finding.severity}[{finding.code}]", style).append(f": {printable(finding.message)}", "bold")
+            Text(printable(f"{finding.severity}[{finding.code}]", single_line=True), style).append(
+                f": {printable(finding.message)}", "bold"
+            )
         )
         source = self._source(finding)
         width = len(str(finding.line or ""))
         if finding.path:
             place = finding.path if finding.line is None else f"{finding.path}:{finding.line}"
-            self.console.print(Text(" " * width + "--> ", "blue").append(place, ""))
+            self.console.print(Text(" " * width + "--> ", "blue").append(printable(place, single_line=True), ""))
         if source is not None:
             self.console.print(Text(f"{' ' * width} |", "blue"))
-            self.console.print(Text(f"{finding.line} | ", "blue").append(source, ""))
+            self.console.print(Text(f"{finding.line} | ", "blue").append(printable(source, single_line=True), ""))
             self.console.print(Text(f"{' ' * width} |", "blue"))
         if finding.hint:
-            self.console.print(Text(f"{' ' * width} = ", "blue").append("help", "bold").append(f": {finding.hint}", ""))
+            self._help(finding.hint, width)
         self.console.print()
+
+    def _help(self, hint: str, width: int = 0) -> None:
+        from rich.text import Text
+
+        self.console.print(Text(f"{' ' * width} = ", "blue").append("help", "bold").append(f": {printable(hint)}", ""))
 
     def _source(self, finding: Finding) -> str | None:
         """Returns the source line of a finding."""
@@ -167,7 +187,7 @@ class Shell:
         self.console.print(Text("error", "bold red").append(f": {printable(problem.message)}", "bold"))
         logged_out = isinstance(problem, AuthError) and problem.status_code == 401
         if hint := "Log in: assembler login" if logged_out else problem.hint:
-            self.console.print(Text(" = ", "blue").append("help", "bold").append(f": {hint}", ""))
+            self._help(hint)
 
 
 def common(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,11 +205,6 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
             shell.fail(problem)
 
     return run
-
-
-def printable(text: str) -> str:
-    """Returns a text without terminal control sequences; use it for everything that comes from outside."""
-    return _STEERING.sub("", text)
 
 
 def exit_code(problem: HubAPIError) -> int:
@@ -266,11 +281,13 @@ class ProgressDisplay:
             return
         if self._upload is None:
             self._upload = self._progress.add_task("Uploading", total=progress.total)
-        self._progress.update(self._upload, completed=progress.sent, description=f"Uploading {progress.path}")
+        self._progress.update(
+            self._upload, completed=progress.sent, description=f"Uploading {printable(progress.path, single_line=True)}"
+        )
 
     def happened(self, event: Event) -> None:
         """Shows an event."""
         self._shell.event(event)
         if self._progress is not None:
-            text = (event.message or event.type).splitlines()[0][:60]
+            text = printable(event.message or event.type, single_line=True)[:60]
             self._progress.update(self._waiting, description=text)

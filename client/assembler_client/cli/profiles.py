@@ -17,6 +17,7 @@ import httpx
 
 from assembler_client.assembler import Assembler
 from assembler_client.auth import RobotAuth, StaticAuth, TokenAuth
+from assembler_client.cli.text import printable
 from assembler_client.errors import AuthError
 from assembler_client.models.accounts import Token
 from assembler_client.transport import PATIENCE, service_address
@@ -154,11 +155,21 @@ def connect(profile: str | None, url: str | None) -> Assembler:
         hint = "assembler login --url http://127.0.0.1:5005"
         raise click.UsageError(f"No service configured. Pass --url, set ASSEMBLER_URL, or log in: {hint}")
     address = checked_address(address)
+    return Assembler(address, auth=_auth(name, stored, address), patience=patience(PATIENCE))
+
+
+def patience(default: float) -> float:
+    """Returns the seconds to retry while the service is unavailable.
+
+    Args:
+        default: the value if ASSEMBLER_PATIENCE is not set.
+    Raises:
+        click.UsageError: ASSEMBLER_PATIENCE is not a number.
+    """
     try:
-        patience = float(os.environ.get("ASSEMBLER_PATIENCE", PATIENCE))
+        return float(os.environ.get("ASSEMBLER_PATIENCE") or default)
     except ValueError:
         raise click.UsageError("ASSEMBLER_PATIENCE must be a number of seconds.") from None
-    return Assembler(address, auth=_auth(name, stored, address), patience=patience)
 
 
 def _auth(name: str, stored: dict[str, Any] | None, address: str) -> httpx.Auth | None:
@@ -180,5 +191,8 @@ def checked_address(url: str) -> str:
     """
     try:
         return service_address(url)
-    except ValueError as problem:
-        raise click.UsageError(f"--url: {problem}") from None
+    except ValueError:
+        message = f"The URL must be the address of a service, such as http://127.0.0.1:5005, not {url[:80]!r}."
+        if url.strip() and "://" not in url:
+            message += f" Did you mean http://{printable(url[:80], single_line=True)}?"
+        raise click.UsageError(message) from None

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import click
 
-from assembler_client.cli.output import Shell, common, printable
+from assembler_client.cli.output import Shell, common
+from assembler_client.cli.text import printable
 from assembler_client.models import Event, Finding, Space
 
 _PARTS = 200
@@ -120,11 +121,11 @@ def events(shell: Shell, space: str, follow: bool, after: int) -> None:
             if shell.as_json:
                 shell.line(event)
             else:
-                click.echo("\t".join((_time(event.created_at), event.type, _message(event))).rstrip())
+                click.echo("\t".join((_time(event.created_at), *_texts(event))).rstrip())
 
 
-def _message(event: Event) -> str:
-    return printable(event.message or "").replace("\n", " ")
+def _texts(event: Event) -> tuple[str, str]:
+    return printable(event.type, single_line=True), printable(event.message or "", single_line=True)
 
 
 def _filter(text: str) -> tuple[str, str]:

@@ -11,9 +11,12 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 import httpx
+
+if TYPE_CHECKING:
+    from assembler_client.errors import HubAPIError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,9 +95,15 @@ class Close:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Step: sleep."""
+    """Step: sleep.
+
+    Args:
+        seconds: how long.
+        problem: the error that the next attempt may not have, if this is the pause before a retry.
+    """
 
     seconds: float
+    problem: HubAPIError | None = None
 
 
 @dataclass(frozen=True)

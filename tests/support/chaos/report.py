@@ -47,31 +47,31 @@ def page(results: Sequence[Result], seed: int, servers: Sequence[str]) -> str:
 
 INTRODUCTION = """# Fault tests
 
-What [durability.md](durability.md) promises is tried out on the real service: `invoke chaos` starts it on each database
-and broker, with a stand-in for the Hub as a process of its own. A short run is part of the tests.
+The guarantees of [durability.md](durability.md) are tested with the real service: `invoke chaos` starts it on each database
+and broker, with a stand-in Hub in a process of its own. A short run is part of the test suite.
 
-While callers send requests of all types, some twice with an `Idempotency-Key`, cancel some and retry some, update
-Spaces, roll them back and delete them, and somebody else commits to a few,
+While callers submit requests of all types, repeat some with an `Idempotency-Key`, cancel and retry some, update Spaces, roll
+them back and delete them, and foreign commits are made to a few,
 
-- **processes are killed** with `kill -9` at random moments, while a call is on its way to the Hub, and while they
-  start: workers, API, a process of the API, everything at once. Each killed process counts once.
-- **processes are stopped** past their lease and woken again.
-- **the queue is deleted**, with the messages in it, and messages are **sent again** at random.
+- **processes are killed** with `kill -9` at random times, during calls to the Hub, and while they start: workers, API, one
+  process of the API, all at once. Each killed process counts once.
+- **processes are suspended** past their lease and resumed.
+- **the queue is deleted**, with its messages, and messages are **sent again** at random.
 - **the Hub fails**: connections closed before and after the work was done, 5xx, 409, 412, 429 with and without
-  `Retry-After`, silence, garbage, half answers, and plain refusals.
+  `Retry-After`, timeouts, invalid and truncated responses, and plain rejections.
 
-Then everything runs undisturbed until it is quiet, for two minutes at most, and is counted from outside: what the
-callers were told, what the API shows, and what the Hub holds.
+Then everything runs undisturbed until it is idle, for two minutes at most, and the results are counted from outside: the
+responses to the callers, the API, and the contents of the Hub.
 
 | Word | Means |
 |---|---|
-| lost | accepted, but there is no row; a succeeded request has no commit at the Hub; somebody else's Space is gone |
+| lost | accepted, but the row does not exist; a succeeded request has no commit on the Hub; a Space of another owner was deleted |
 | doubled | two requests, two Spaces or two commits for one accepted request |
 | stuck | still queued or running at the end |
-| orphaned | a Space at the Hub of a request that failed or was cancelled, of one that was deleted, or of nobody |
-| wrong | files, secrets, variables or visibility are not as sent; changes out of order; a foreign commit overwritten |
-| untrue | an end that does not tell what happened, such as failed where the commit is there |
+| orphaned | a Space on the Hub whose request failed or was cancelled, which was deleted, or which has no request |
+| wrong | files, secrets, variables or visibility differ from the input; changes out of order; a foreign commit overwritten |
+| untrue | an inaccurate final status, such as failed although the commit exists |
 
-A request whose caller got no answer counts if there is a row. With the embedded broker no messages can be deleted or
+A request whose caller received no response counts if its row exists. With the embedded broker, messages cannot be deleted or
 sent again from outside.
 """
