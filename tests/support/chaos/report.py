@@ -63,12 +63,14 @@ Spaces, roll them back and delete them, and foreign commits are made to a few,
 Then everything runs undisturbed until it is idle, for two minutes at most, and the results are counted from outside:
 the responses to the callers, the API, and the contents of the Hub.
 
-| Word | Means | |---|---| | lost | accepted, but the row does not exist; a succeeded request has no commit on the
-Hub; a Space of another owner was deleted | | doubled | two requests, two Spaces or two commits for one accepted
-request | | stuck | still queued or running at the end | | orphaned | a Space on the Hub whose request failed or was
-cancelled, which was deleted, or which has no request | | wrong | files, secrets, variables or visibility differ from
-the input; changes out of order; a foreign commit overwritten | | untrue | an inaccurate final status, such as failed
-although the commit exists |
+| Word | Means |
+|---|---|
+| lost | accepted, but the row does not exist; or succeeded without a commit on the Hub; or another owner's Space was deleted |
+| doubled | two requests, two Spaces or two commits for one accepted request |
+| stuck | still queued or running at the end |
+| orphaned | a Space on the Hub whose request failed or was cancelled, which was deleted, or which has no request |
+| wrong | files, secrets, variables or visibility differ from the input; changes out of order; a foreign commit overwritten |
+| untrue | an inaccurate final status, such as failed although the commit exists |
 
 A request whose caller received no response counts if its row exists. With the embedded broker, messages cannot be
 deleted or sent again from outside.
