@@ -34,6 +34,18 @@ class Realm(Quotas, Timestamps, Base):
     )
 
 
+class FlameCompatibility:
+    """Columns that published FLAME Hub clients write and read back; the service itself does not use them."""
+
+    redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+    grant_types: Mapped[str | None] = mapped_column(sa.String(512), doc="Stored, not used.")
+    base_url: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+    auth_method: Mapped[str] = mapped_column(sa.String(16), default="secret", doc="How it logs in: with its secret.")
+    token_binding_method: Mapped[str] = mapped_column(sa.String(16), default="none", doc="Stored, not used.")
+    backchannel_logout_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+    post_logout_redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+
+
 class User(Quotas, Timestamps, Base):
     """A person's account."""
 
@@ -61,7 +73,7 @@ class User(Quotas, Timestamps, Base):
     realm: Mapped[Realm] = relationship(lazy="joined")
 
 
-class Robot(Quotas, Timestamps, Base):
+class Robot(Quotas, FlameCompatibility, Timestamps, Base):
     """A machine's account, shown as a robot and as an OAuth 2 client."""
 
     __tablename__ = "robots"
@@ -77,13 +89,6 @@ class Robot(Quotas, Timestamps, Base):
         sa.ForeignKey("users.id", ondelete="SET NULL"), index=True, doc="The user it works for, if any."
     )
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
-    redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Kept, not used.")
-    grant_types: Mapped[str | None] = mapped_column(sa.String(512), doc="Kept, not used.")
-    base_url: Mapped[str | None] = mapped_column(sa.String(2048), doc="Kept, not used.")
-    auth_method: Mapped[str] = mapped_column(sa.String(16), default="secret", doc="How it logs in: with its secret.")
-    token_binding_method: Mapped[str] = mapped_column(sa.String(16), default="none", doc="Kept, not used.")
-    backchannel_logout_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Kept, not used.")
-    post_logout_redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Kept, not used.")
     # Only on the row that was just made: shown once.
     secret: ClassVar[str | None] = None
     secret_hash: Mapped[str] = mapped_column(sa.String(255))

@@ -17,6 +17,7 @@ from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
 from assembler_runner.services import current_services
+from assembler_runner.spaces.event_feed import Subscription
 from assembler_runner.spaces.models import FINISHED, Event
 
 EVENTS = Listing({"id": Event.id, "type": Event.type, "created_at": Event.created_at}, Event.id, default_sort="id")
@@ -84,10 +85,10 @@ def _number(name: str, default: str) -> float:
 def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ended: Callable[[], bool]) -> None:
     """Returns when there is an event, none will follow, or the time is over."""
     end = time.monotonic() + seconds
-    with current_services().feed.watch(space_id) as watch:
+    with current_services().feed.subscribe(space_id) as subscription:
         last = 0
-        while not watch.over:
-            # Each look is a transaction of its own, or it would see the same again.
+        while not subscription.over:
+            # Each poll is a transaction of its own, or it would see the same snapshot again.
             db.session.rollback()
             if db.session.scalar(sa.select(sa.exists().where(newer))) or ended():
                 return
@@ -96,60 +97,84 @@ def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ende
             left = end - time.monotonic()
             if left <= 0:
                 return
-            watch.read(last, left)
+            subscription.read(last, left)
 
 
 def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Response:
-    chosen = _chosen(space_id, request_id)
-    session_id = current_account().session_id
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
-    watching = current_services().feed.watch(space_id)
-    # Entered here: that too many read is an answer, not the middle of a stream.
-    watch = watching.__enter__()
+    subscribed = current_services().feed.subscribe(space_id)
+    # Entered here: too many subscribers are refused with an error response, not in the middle of a stream.
+    events = _EventStream(space_id, request_id, ended, subscribed.__enter__())
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    # The address of the service is known from the request only.
+    text = stream_with_context(events.text(after))
+    response = Response(text, mimetype="text/event-stream", headers=headers)
+    response.call_on_close(lambda: subscribed.__exit__(None, None, None))
+    return response
 
-    def stored(last: int) -> tuple[list[Any], bool]:
-        """Reads the database: events after one, and whether none will follow."""
-        with app.app_context(), read_transaction():
-            # Asked before the events are read: none comes between the two unseen.
-            over = ended()
-            query = sa.select(*Event.__table__.columns).where(chosen, Event.id > last).order_by(Event.id)
-            rows = list(db.session.execute(query.limit(BATCH)))
-            return rows, over and len(rows) < BATCH
 
-    def allowed() -> bool:
-        with app.app_context(), read_transaction():
-            return session_id is None or tokens.lives(session_id)
+class _EventStream:
+    """The events of a Space or a request as Server-Sent Events, from the database and then from the feed.
 
-    def generate() -> Iterator[str]:
+    Args:
+        space_id: the Space.
+        request_id: the request; None for all events of the Space.
+        ended: whether no event will follow.
+        subscription: the feed's subscription to the Space.
+    """
+
+    def __init__(
+        self, space_id: str, request_id: str | None, ended: Callable[[], bool], subscription: Subscription
+    ) -> None:
+        self._chosen, self._request_id = _chosen(space_id, request_id), request_id
+        self._ended, self._subscription = ended, subscription
+        self._session_id = current_account().session_id
+        self._app = current_app._get_current_object()  # type: ignore[attr-defined]  # it outlives the request's context
+
+    def text(self, after: int) -> Iterator[str]:
+        """Returns the text of the stream.
+
+        Args:
+            after: number of the event before the first one.
+        """
         last, behind, checked = after, True, time.monotonic()
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
-        while not watch.over:
+        while not self._subscription.over:
             over = False
             if behind:
-                rows, over = stored(last)
+                rows, over = self._stored(last)
                 behind = len(rows) == BATCH
             else:
-                news = watch.read(last, KEEP_ALIVE_SECONDS)
-                behind = news is None
-                rows = [row for row in news or [] if request_id in (None, row.request_id)]
-                last = max([last, *(row.id for row in news or [])])
+                rows, last, behind = self._live(last)
             for row in rows:
                 last = max(last, row.id)
                 yield f"id: {row.id}\nevent: {row.type}\ndata: {json.dumps(_event.dump(row))}\n\n"
             if over:
                 return
-            # Something may have ended: the database knows.
+            # A request may have ended: the database knows.
             behind = behind or any(row.type in FINISHED for row in rows)
             if not rows and not behind:
-                yield ": still here\n\n"
+                yield ": keep-alive\n\n"
             if time.monotonic() - checked >= KEEP_ALIVE_SECONDS:
-                # Who is logged out meanwhile sees no more.
+                # A session that was ended meanwhile sees no more.
                 checked, behind = time.monotonic(), True
-                if not allowed():
+                if not self._is_allowed():
                     return
 
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    # The address of the service is known from the request only.
-    response = Response(stream_with_context(generate()), mimetype="text/event-stream", headers=headers)
-    response.call_on_close(lambda: watching.__exit__(None, None, None))
-    return response
+    def _stored(self, last: int) -> tuple[list[Any], bool]:
+        """Reads the events after one from the database, and whether none will follow."""
+        with self._app.app_context(), read_transaction():
+            # Asked before the events are read: none is appended unseen in between.
+            over = self._ended()
+            query = sa.select(*Event.__table__.columns).where(self._chosen, Event.id > last).order_by(Event.id)
+            rows = list(db.session.execute(query.limit(BATCH)))
+            return rows, over and len(rows) < BATCH
+
+    def _live(self, last: int) -> tuple[list[Any], int, bool]:
+        """Waits for events of the feed; returns them, the last number seen, and whether the feed has lost some."""
+        news = self._subscription.read(last, KEEP_ALIVE_SECONDS)
+        rows = [row for row in news or [] if self._request_id in (None, row.request_id)]
+        return rows, max([last, *(row.id for row in news or [])]), news is None
+
+    def _is_allowed(self) -> bool:
+        with self._app.app_context(), read_transaction():
+            return self._session_id is None or tokens.lives(self._session_id)

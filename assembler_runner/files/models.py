@@ -45,7 +45,7 @@ class Bucket(Timestamps, Base):
 
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(sa.String(128), doc="Name, unique in the realm.")
-    region: Mapped[str | None] = mapped_column(sa.String(128), doc="Kept, not used.")
+    region: Mapped[str | None] = mapped_column(sa.String(128), doc="Stored, not used.")
     actor_type: Mapped[str] = mapped_column(sa.String(16), doc="Kind of the account that made it: user or robot.")
     actor_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")

@@ -98,50 +98,40 @@ def plan_update(services: Services, caller: Caller, space: Space, fields: Fields
     releases.check_if_match(space, caller.if_match)
     findings = [*fields.findings, *_check_place(space, data)]
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
-    if not any(name in data for name in (*TREE_FIELDS, *SETTING_FIELDS)):
-        if findings:
-            raise InvalidRequest(issues=findings)
-        return PlannedUpdate(space, None, None, Change())
-    base = newest_release(space)
-    builds_on = base.status != SUCCEEDED and (base.action in MAKING or _inherits(data, base))
-    change = Change(
-        name=base.change.name,
-        force=data.get("force", False),
-        if_match=caller.expected_commits,
-        tree=any(name in data for name in TREE_FIELDS),
-        base=base.id if builds_on else None,
-    )
-    if not change.tree:
+    if any(name in data for name in TREE_FIELDS):
+        return _plan_tree(services, caller, space, Fields(data, findings, fields.invalid))
+    base = newest_release(space) if any(name in data for name in SETTING_FIELDS) else None
+    if base is not None:
         findings += check_machine(base.sdk, {name: data.get(name) for name in SETTING_FIELDS})
-        if findings:
-            raise InvalidRequest(issues=findings)
-        kept = replace(
-            base.change,
-            mode="merge",
-            force=change.force,
-            if_match=change.if_match,
-            tree=False,
-            base=change.base or base.change.base,
-        )
-        return PlannedUpdate(space, base, None, kept)
+    if findings:
+        raise InvalidRequest(issues=findings)
+    if base is None:
+        return PlannedUpdate(space, None, None, Change())
+    change = _change(caller, base, data)
+    kept = replace(base.change, mode="merge", force=change.force, if_match=change.if_match, tree=False)
+    return PlannedUpdate(space, base, None, replace(kept, base=change.base or kept.base))
+
+
+def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields) -> PlannedUpdate:
+    """Plans a change of files, parameters or options."""
+    data, base = fields.data, newest_release(space)
     merge = data.get("mode", "replace" if "files" in data else "merge") == "merge"
-    template = data.get("template", base.change.template)
-    if not merge and "template" not in data:
-        template = None
+    # A tree that replaces the old one does not start from the old one's starter app.
+    template = data.get("template", base.change.template if merge else None)
     effective = _effective(services, space, base, data, template)
     files, problems = _files(services, base, data, merge)
-    # What may be published where is a matter of the Space's realm.
-    at_home = replace(caller.account, realm_id=space.realm_id)
     invalid = fields.invalid | {"files"} if problems else fields.invalid
-    prepared = prepare(services, at_home, Fields({**effective, "files": files}, [*findings, *problems], invalid))
+    # The realm of the Space decides what may be published where.
+    account = replace(caller.account, realm_id=space.realm_id)
+    whole = Fields({**effective, "files": files}, [*fields.findings, *problems], invalid)
+    prepared = prepare(services, account, whole)
     if prepared.plugin.sdk != base.sdk:
         message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} one."
-        raise InvalidRequest(
-            issues=[Finding("sdk_changed", message, path="space_type", hint="Send a new Space request.")]
-        )
+        hint = "Send a new Space request."
+        raise InvalidRequest(issues=[Finding("sdk_changed", message, path="space_type", hint=hint)])
     new_type = prepared.plugin.space_type
     change = replace(
-        change,
+        _change(caller, base, data),
         mode="merge" if merge else "replace",
         template=template,
         with_parameters=effective.get("parameters") is not None,
@@ -149,6 +139,17 @@ def plan_update(services: Services, caller: Caller, space: Space, fields: Fields
         space_type=new_type if new_type != space.space_type else None,
     )
     return PlannedUpdate(space, base, prepared, change)
+
+
+def _change(caller: Caller, base: SpaceRequest, data: Mapping[str, Any]) -> Change:
+    """Returns what all changes of a release have in common."""
+    builds_on = base.status != SUCCEEDED and (base.action in MAKING or _inherits(data, base))
+    return Change(
+        name=base.change.name,
+        force=data.get("force", False),
+        if_match=caller.expected_commits,
+        base=base.id if builds_on else None,
+    )
 
 
 def _inherits(data: Mapping[str, Any], base: SpaceRequest) -> bool:

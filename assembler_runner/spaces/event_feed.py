@@ -124,7 +124,7 @@ class EventFeed:
         return sum(topic.readers for topic in self._topics.values())
 
     @contextmanager
-    def watch(self, space_id: str) -> Iterator[Subscription]:
+    def subscribe(self, space_id: str) -> Iterator[Subscription]:
         """Reads along while the body runs.
 
         Raises:

@@ -65,11 +65,11 @@ the responses to the callers, the API, and the contents of the Hub.
 
 | Word | Means |
 |---|---|
-| lost | accepted, but the row does not exist; or succeeded without a commit on the Hub; or another owner's Space was deleted |
+| lost | accepted without a row; succeeded without a commit on the Hub; a Space of another owner deleted |
 | doubled | two requests, two Spaces or two commits for one accepted request |
 | stuck | still queued or running at the end |
 | orphaned | a Space on the Hub whose request failed or was cancelled, which was deleted, or which has no request |
-| wrong | files, secrets, variables or visibility differ from the input; changes out of order; a foreign commit overwritten |
+| wrong | files, secrets, variables or visibility are not the input; changes out of order; a foreign commit lost |
 | untrue | an inaccurate final status, such as failed although the commit exists |
 
 A request whose caller received no response counts if its row exists. With the embedded broker, messages cannot be
