@@ -28,15 +28,16 @@ from tests.support.chaos.stage import Hub
 from tests.support.services import wait_until
 
 WHAT = (
-    "Jobs a second that workers finish from a full queue, PostgreSQL and Redis, by milliseconds per call of the Hub "
-    "and by jobs at the same time (`CONCURRENCY` over all worker processes). Every job makes a Space of three files. "
-    "The Hub lets an account make one Space at a time, so the jobs belong to {accounts} realms with an account each. "
-    "`floor` is jobs at the same time ÷ ({calls} calls one after the other × their time); `bare script` makes the same "
-    "Spaces with huggingface_hub in as many threads of one process, and writes nothing down."
+    "Jobs per second that workers finish from a full queue, PostgreSQL and Redis, by latency of a Hub call in "
+    "milliseconds and by number of concurrent jobs (`CONCURRENCY` summed over all worker processes). Each job creates"
+    " a Space of three files. The Hub creates one Space at a time per account, so the jobs belong to {accounts} "
+    "realms with an account each. `floor` is the number of concurrent jobs ÷ ({calls} sequential calls × their "
+    "latency); `bare script` creates the same Spaces with huggingface_hub in as many threads of one process, and "
+    "records nothing."
 )
 WHY = (
-    "a job takes about 14 ms of a worker's processor, which all jobs of a process share, 7 of PostgreSQL and 3 of the "
-    "stand-in Hub, and all of them share two"
+    "a job takes about 14 ms of processor time in the worker, 7 in PostgreSQL and 3 in the stand-in Hub, and all jobs"
+    " share two processors"
 )
 CALLS = 3
 ACCOUNTS = 128

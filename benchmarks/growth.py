@@ -26,9 +26,9 @@ from benchmarks import stage
 from benchmarks.measuring import Goal, Result, Runs, timed
 
 WHAT = (
-    "Milliseconds of one call with so many requests (each with its Space with one file and one event) in the database, "
-    "made by bulk SQL; the calls go through the whole application, without a network. `÷` compares with the smallest "
-    "table of the same database."
+    "Milliseconds of one call with the given number of requests (each with its Space, one file and one event) in the "
+    "database, created by bulk SQL; the calls run the complete application, without a network. `÷` compares with the "
+    "smallest table of the same database."
 )
 SPACES_AT_ONCE = 50_000
 
