@@ -8,7 +8,8 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.errors import Finding, NotFound
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.validation import Fields
-from assembler_runner.files.archives import FIELD, Budget, unpack, without_top_folder
+from assembler_runner.files.archive_budget import Budget
+from assembler_runner.files.archives import FIELD, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
 from assembler_runner.requests.buckets import BUCKET_FILES

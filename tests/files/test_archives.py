@@ -12,14 +12,18 @@ import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assembler_runner.core.errors import AssemblerError, InvalidRequest, TooLarge
-from assembler_runner.files.archives import Budget, unpack, without_top_folder
+from assembler_runner.files.archive_budget import Budget
+from assembler_runner.files.archives import unpack, without_top_folder
 from assembler_runner.files.content import Spool, content_of
 
 FILES = {"app.py": b"x = 1\n", "assets/größe ✓.bin": bytes(range(256)) * 3000, "empty": b"", f"{'d' * 120}/f": b"long"}
@@ -205,6 +209,78 @@ def nul_name() -> bytes:
     return zip_of({"a_b.py": b"x"}).replace(b"a_b.py", b"a\0b.py")
 
 
+def raw_header(name: str, kind: bytes, size: int, magic: bytes = b"ustar\x0000") -> bytes:
+    block = bytearray(512)
+    block[: len(name)] = name.encode()
+    block[100:108], block[108:116], block[116:124] = b"0000644\0", b"0000000\0", b"0000000\0"
+    block[124:136], block[136:148], block[148:156] = b"%011o\0" % size, b"%011o\0" % 0, b" " * 8
+    block[156:157], block[257:265] = kind, magic
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % 512)
+
+
+def pax_digits(count: int) -> bytes:
+    """A pax header that is one long row of digits (CVE-2024-6232)."""
+    return raw_header("h", b"x", count) + padded(b"1" * count) + tar_of({"a": b"x"})
+
+
+def pax_value_of_digits() -> bytes:
+    content = b"60010 a=" + b"1" * 60001 + b"\n"
+    assert len(content) == 60010
+    return raw_header("h", b"x", len(content)) + padded(content) + tar_of({"../a": b"x"})
+
+
+def chained_headers(kind: bytes) -> bytes:
+    content = b"30 comment=%018d\n" % 1 if kind != b"L" else b"n" * 30
+    return gzip.compress((raw_header("h", kind, len(content)) + padded(content)) * 20_000 + tar_of({"a": b"x"}))
+
+
+def old_gnu_sparse() -> bytes:
+    """A sparse entry whose map goes on in thousands of further blocks."""
+    block = bytearray(raw_header("a", b"S", 0, b"ustar  \0"))
+    block[482:483] = b"\1"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    further = (b"00000000001\0" * 42 + b"\1").ljust(512, b"\0")
+    return gzip.compress(bytes(block) + further * 40_000)
+
+
+def sparse_map_1_0() -> bytes:
+    records = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n29 GNU.sparse.name=a12345678\n"
+    lines = b"9999999\n" + b"1\n" * 5_000_000
+    data = raw_header("h", b"x", len(records)) + padded(records) + raw_header("a", b"0", len(lines)) + padded(lines)
+    return gzip.compress(data, 1)
+
+
+def path_of_many_folders() -> bytes:
+    name = b"a/" * 32_000 + b"b"
+    return raw_header("l", b"L", len(name)) + padded(name) + raw_header("a", b"0", 0)
+
+
+def zip_directory(count: int, name: bytes, extra: bytes) -> bytes:
+    """A directory of entries with long names or extra fields."""
+    fixed = (b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), len(extra), 0, 0, 0, 0, 0)
+    directory = (struct.pack("<4s6H3L5H2L", *fixed) + name + extra) * count
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), 30, 0)
+    return b"PK\3\4" + bytes(26) + directory + end
+
+
+def empty_gzip_members() -> bytes:
+    return gzip.compress(b"") * 2_000_000
+
+
+def empty_zstd_frames() -> bytes:
+    return zstandard.compress(b"") * 2_000_000
+
+
+def skippable_zstd_frames() -> bytes:
+    return zstandard.compress(b"") + struct.pack("<LL", 0x184D2A50, 0) * 3_000_000
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "gzip bomb": (gzip_bomb, 413, "too_large"),
     "zstd bomb": (zstd_bomb, 413, "too_large"),
@@ -217,6 +293,18 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "lying zip": (lying_zip, 422, "damaged_archive"),
     "pax bomb": (pax_bomb, 422, "damaged_archive"),
     "long name bomb": (long_name_bomb, 422, "damaged_archive"),
+    "pax digits": (lambda: pax_digits(60_000), 422, "damaged_archive"),
+    "more pax digits": (lambda: pax_digits(10_000_000), 422, "damaged_archive"),
+    "pax value of digits": (pax_value_of_digits, 422, "path_traversal"),
+    "chained pax headers": (lambda: chained_headers(b"x"), 422, "damaged_archive"),
+    "chained long names": (lambda: chained_headers(b"L"), 422, "damaged_archive"),
+    "chained global headers": (lambda: chained_headers(b"g"), 422, "damaged_archive"),
+    "old sparse map": (old_gnu_sparse, 422, "special_file_in_archive"),
+    "sparse map 1.0": (sparse_map_1_0, 422, "special_file_in_archive"),
+    "path of many folders": (path_of_many_folders, 422, "path_too_long"),
+    "extra fields": (lambda: zip_directory(400, b"a", bytes(65_000)), 422, ""),
+    "long names": (lambda: zip_directory(400, b"n" * 60_000, b""), 422, "damaged_archive"),
+    "empty members": (empty_gzip_members, 413, "too_large"),
     "nested headers": (nested_headers, 422, "damaged_archive"),
     "wide window": (wide_window, 422, "damaged_archive"),
     "cut tar.gz": (lambda: gzip.compress(tar_of(FILES))[:-12], 422, "damaged_archive"),
@@ -288,6 +376,33 @@ def test_hostile_archives_are_refused(name: str, spool: Spool) -> None:
     codes = {problem.code, *(finding.code for finding in problem.issues)}
     assert code in codes or not code, codes
     assert most < 20 * 2**20 and took < 20, f"{most} bytes, {took} s"
+
+
+@pytest.mark.parametrize("make", [empty_zstd_frames, skippable_zstd_frames])
+def test_frames_of_nothing_cost_nothing(make: Callable[[], bytes], spool: Spool) -> None:
+    begun = time.monotonic()
+    assert read(make(), spool) == {}
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.zst"])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_damaged_ones_are_refused_or_read(data: st.DataObject, kind: str, tmp_path_factory: Any) -> None:
+    packed = {
+        "zip": zip_of(FILES),
+        "tar": tar_of(FILES),
+        "tar.gz": gzip.compress(tar_of(FILES)),
+        "tar.zst": zstandard.compress(tar_of(FILES)),
+    }[kind]
+    broken = bytearray(packed)
+    for position, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(packed) - 1), st.integers(0, 255)), min_size=1, max_size=8)
+    ):
+        broken[position] = value
+    broken = broken[: data.draw(st.integers(1, len(packed)))]
+    with Spool(tmp_path_factory.mktemp("spool"), 2**20) as spool, suppress(InvalidRequest, TooLarge):
+        read(bytes(broken), spool)
 
 
 def test_a_slow_one_is_stopped(spool: Spool) -> None:
