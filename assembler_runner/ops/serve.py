@@ -12,23 +12,18 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 import sqlalchemy as sa
 from flask import Flask
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
-from waitress.server import create_server
-from waitress.task import ThreadedTaskDispatcher
-from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner.api.error_handlers import error_body
 from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
 from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
-from assembler_runner.core.errors import SettingsError, TooLarge
+from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import Settings, load
 from assembler_runner.ops.cli.flask_commands import make_admin
+from assembler_runner.ops.http_server import listen
 from assembler_runner.ops.migration_lock import is_at_newest
 from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import claims
@@ -42,7 +37,6 @@ from assembler_runner.webhooks.delivery import WebhookSender
 
 log = logging.getLogger(__name__)
 
-FIRST_THREADS, MOST_THREADS = 8, 64
 SECRETS_FILE = "secrets.json"
 
 
@@ -66,7 +60,8 @@ def serve(host: str, port: int, instance: Path) -> None:
         if left := claims.release_claims():
             log.info("%d requests of the last run go on", left)
         watches.release_claims()
-    server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
+    streams = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
+    server = listen(app, host, port, streams=streams, behind_proxy=settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
@@ -168,73 +163,6 @@ def settings_of(instance: Path) -> Settings:
             os.fsync(file.fileno())
         temporary.replace(path)
     return load(os.environ, **{name: value for name, value in kept.items() if not getattr(given, name)})
-
-
-def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
-    settings: Settings = app.extensions[EXTENSION].settings
-    readers = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
-    try:
-        server = create_server(
-            app,
-            _dispatcher=_Threads(MOST_THREADS + readers),
-            host=host,
-            port=port,
-            connection_limit=1000 + readers,
-            channel_timeout=300,
-            ident=None,
-            clear_untrusted_proxy_headers=not behind_proxy,
-            max_request_body_size=app.config["MAX_CONTENT_LENGTH"] + 1,
-        )
-    except (OSError, ValueError) as problem:
-        raise SettingsError(
-            f"Cannot listen on {host}:{port}: {str(getattr(problem, 'strerror', None) or problem).rstrip('.')}.",
-            hint="Choose another port with --port; 0 takes a free one.",
-        ) from None
-    server.channel_class = _Channel
-    return server
-
-
-class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # the library is not typed
-    """Threads that answer: as many as are needed at the same time, for each reader of a stream holds one.
-
-    Args:
-        most: how many at most.
-    """
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._most = most
-        self.set_thread_count(FIRST_THREADS)
-
-    def add_task(self, task: Any) -> None:
-        with self.lock:
-            running = len(self.threads) - self.stop_count
-            busy = len(self.queue) >= running - self.active_count
-        if busy and running < self._most:
-            self.set_thread_count(running + 1)
-        super().add_task(task)
-
-
-class _BodyTooLarge(RequestEntityTooLarge):  # type: ignore[misc]  # the library is not typed
-    """The server's own refusal of a body, before anything of it is kept, in the one shape of errors."""
-
-    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        body = json.dumps(error_body(TooLarge("The body of the request is too large."))).encode()
-        return "413 Request Entity Too Large", [("Content-Type", "application/json")], body
-
-
-class _Parser(HTTPRequestParser):  # type: ignore[misc]  # the library is not typed
-    error: Any
-
-    def received(self, data: bytes) -> int:
-        consumed: int = super().received(data)
-        if isinstance(self.error, RequestEntityTooLarge):
-            self.error = _BodyTooLarge(self.error.body)
-        return consumed
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]  # the library is not typed
-    parser_class = _Parser
 
 
 def _stop_on_signals() -> None:
