@@ -47,31 +47,31 @@ def page(results: Sequence[Result], seed: int, servers: Sequence[str]) -> str:
 
 INTRODUCTION = """# Fault tests
 
-The guarantees of [durability.md](durability.md) are tested with the real service: `invoke chaos` starts it on each database
-and broker, with a stand-in Hub in a process of its own. A short run is part of the test suite.
+The guarantees of [durability.md](durability.md) are tested with the real service: `invoke chaos` starts it on each
+database and broker, with a stand-in Hub in a process of its own. A short run is part of the test suite.
 
-While callers submit requests of all types, repeat some with an `Idempotency-Key`, cancel and retry some, update Spaces, roll
-them back and delete them, and foreign commits are made to a few,
+While callers submit requests of all types, repeat some with an `Idempotency-Key`, cancel and retry some, update
+Spaces, roll them back and delete them, and foreign commits are made to a few,
 
-- **processes are killed** with `kill -9` at random times, during calls to the Hub, and while they start: workers, API, one
-  process of the API, all at once. Each killed process counts once.
+- **processes are killed** with `kill -9` at random times, during calls to the Hub, and while they start: workers,
+  API, one process of the API, all at once. Each killed process counts once.
 - **processes are suspended** past their lease and resumed.
 - **the queue is deleted**, with its messages, and messages are **sent again** at random.
 - **the Hub fails**: connections closed before and after the work was done, 5xx, 409, 412, 429 with and without
   `Retry-After`, timeouts, invalid and truncated responses, and plain rejections.
 
-Then everything runs undisturbed until it is idle, for two minutes at most, and the results are counted from outside: the
-responses to the callers, the API, and the contents of the Hub.
+Then everything runs undisturbed until it is idle, for two minutes at most, and the results are counted from outside:
+the responses to the callers, the API, and the contents of the Hub.
 
 | Word | Means |
 |---|---|
-| lost | accepted, but the row does not exist; a succeeded request has no commit on the Hub; a Space of another owner was deleted |
+| lost | accepted, but has no row; a succeeded request has no commit on the Hub; a foreign Space was deleted |
 | doubled | two requests, two Spaces or two commits for one accepted request |
 | stuck | still queued or running at the end |
 | orphaned | a Space on the Hub whose request failed or was cancelled, which was deleted, or which has no request |
-| wrong | files, secrets, variables or visibility differ from the input; changes out of order; a foreign commit overwritten |
+| wrong | files, secrets, variables or visibility differ; changes out of order; foreign commit overwritten |
 | untrue | an inaccurate final status, such as failed although the commit exists |
 
-A request whose caller received no response counts if its row exists. With the embedded broker, messages cannot be deleted or
-sent again from outside.
+A request whose caller received no response counts if its row exists. With the embedded broker, messages cannot be
+deleted or sent again from outside.
 """
