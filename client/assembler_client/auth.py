@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from assembler_client.errors import InvalidAnswer, RateLimited, TransportError, error_of
 from assembler_client.models.accounts import Token
-from assembler_client.transport import TIMEOUT, failure, retry_after, service_address
+from assembler_client.retries import failure, retry_after
+from assembler_client.transport import TIMEOUT, service_address
 from assembler_client.types import Ref, id_of
 
 __all__ = ["ClientAuth", "PasswordAuth", "RobotAuth", "StaticAuth", "TokenAuth"]

@@ -1,4 +1,4 @@
-"""A service that really runs, for tests of the client."""
+"""A running service, for tests of the client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.services import PASSWORD, Process, free_port
 
 
 class Running:
-    """A service in a process of its own, always at the same address."""
+    """A service in its own process, always at the same URL."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One service for all tests that leave it as it is, but for Spaces of names of their own."""
+    """One service shared by all tests that only add Spaces with unique names."""
     service = Running(tmp_path_factory.mktemp("service"))
     service.start()
     service.wait()
@@ -49,6 +49,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def assembler(running: Running) -> Iterator[Assembler]:
-    """A client of it."""
+    """A client of the shared service."""
     with running.assembler() as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Which files of a folder go along, how they go, and what type they make."""
+"""Which files of a folder are sent, how they are encoded, and which space type is guessed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write(folder: Path, **files: str) -> None:
         target.write_text(text)
 
 
-def test_what_is_ignored_stays_at_home(tmp_path: Path) -> None:
+def test_ignored_files_are_not_sent(tmp_path: Path) -> None:
     names = ["app.py", "a.log", "keep.log", "build/x", "sub/build/y", "sub/a.tmp", "sub/b.txt", ".env", ".git/config"]
     names += ["__pycache__/a.pyc", "sub/__pycache__/b.pyc", "node_modules/x/index.js", "docs/secret/a", "docs/b"]
     write(tmp_path, **dict.fromkeys(names, "x"))

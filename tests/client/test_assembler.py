@@ -1,4 +1,4 @@
-"""One call to a running app: folders, large files, findings, failures, and a service that dies in between."""
+"""Deploying with one call: folders, large files, findings, failures, and a service that crashes meanwhile."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def test_a_folder_becomes_a_space(assembler: Assembler, folder: Path, name: str)
 def test_large_files_are_uploaded_once(assembler: Assembler, folder: Path, name: str) -> None:
     large = bytes(range(256)) * (LARGE_BYTES // 256) + name.encode()
     (folder / "large.bin").write_bytes(large)
-    told: list[UploadProgress] = []
-    space = assembler.deploy(folder, name=name, on_upload=told.append)
+    received: list[UploadProgress] = []
+    space = assembler.deploy(folder, name=name, on_upload=received.append)
     assert given(space)["large.bin"] == len(large)
-    assert (told[-1].path, told[-1].sent, told[-1].total) == ("large.bin", len(large), len(large))
-    told.clear()
+    assert (received[-1].path, received[-1].sent, received[-1].total) == ("large.bin", len(large), len(large))
+    received.clear()
     (folder / "index.html").write_text("<h1>Hello again</h1>")
-    changed = assembler.update(name, folder, on_upload=told.append)
+    changed = assembler.update(name, folder, on_upload=received.append)
     assert (given(changed)["large.bin"], given(changed)["index.html"]) == (len(large), 20)
-    assert told == []
+    assert received == []
     found = assembler.find_bucket_files(filter={"name": "large.bin", "size": len(large)})
     assert len(found) == 1
     assert assembler.download_bucket_file(found[0], folder.parent).read_bytes() == large
@@ -112,7 +112,7 @@ def test_a_life(assembler: Assembler, name: str) -> None:
     assert assembler.find(name).id == again.id != space.id
 
 
-def test_all_findings_come_at_once(assembler: Assembler) -> None:
+def test_all_findings_are_reported_at_once(assembler: Assembler) -> None:
     with pytest.raises(InvalidRequest) as refused:
         assembler.deploy({"app.py": "def f(:\n"})
     assert [(issue.path, issue.line) for issue in refused.value.issues] == [("app.py", 1)]
@@ -122,7 +122,7 @@ def test_all_findings_come_at_once(assembler: Assembler) -> None:
     assert [issue.path for issue in refused.value.issues] == ["name", "options.no_such"]
 
 
-def test_what_is_not_there(assembler: Assembler, tmp_path: Path) -> None:
+def test_missing_spaces_files_and_folders(assembler: Assembler, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no-such-space"):
         assembler.find("no-such-space")
     with pytest.raises(InvalidRequest, match="This file does not exist"):
@@ -131,11 +131,11 @@ def test_what_is_not_there(assembler: Assembler, tmp_path: Path) -> None:
         assembler.deploy(tmp_path)
 
 
-def test_the_twin_does_the_same(running: Running, folder: Path, name: str) -> None:
-    told: list[str] = []
+def test_the_asynchronous_client_does_the_same(running: Running, folder: Path, name: str) -> None:
+    received: list[str] = []
 
     async def listener(event: Event) -> None:
-        told.append(event.type)
+        received.append(event.type)
 
     async def work() -> None:
         async with AsyncAssembler(running.url, ("admin", PASSWORD)) as assembler:
@@ -148,7 +148,7 @@ def test_the_twin_does_the_same(running: Running, folder: Path, name: str) -> No
             await assembler.delete(name)
 
     asyncio.run(work())
-    assert told[:2] == ["queued", "running"]
+    assert received[:2] == ["queued", "running"]
 
 
 # With a Hub
@@ -170,7 +170,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, S
 APP = {"app.py": "import gradio as gr\n\ngr.Interface(str, 'text', 'text').launch()\n"}
 
 
-def test_an_app_that_fails_is_told_with_its_cause(stage: tuple[Running, StandInHub]) -> None:
+def test_a_failed_app_is_reported_with_its_cause(stage: tuple[Running, StandInHub]) -> None:
     running, hub = stage
     hub.script("alice/broken", [("BUILDING", 1), "RUNTIME_ERROR"])
 
@@ -187,14 +187,14 @@ def test_an_app_that_fails_is_told_with_its_cause(stage: tuple[Running, StandInH
     assert "opencv-python-headless" in (failed.value.hint or "")
 
 
-def test_a_request_that_fails_is_told_with_its_cause(stage: tuple[Running, StandInHub]) -> None:
+def test_a_failed_request_is_reported_with_its_cause(stage: tuple[Running, StandInHub]) -> None:
     with stage[0].assembler() as assembler, pytest.raises(RequestFailed) as failed:
         assembler.deploy(APP, name="nowhere", namespace="no-such-account", timeout=120)
     assert failed.value.code and failed.value.hint
     assert failed.value.events[-1].type == "failed"
 
 
-def test_what_takes_too_long_is_told(stage: tuple[Running, StandInHub]) -> None:
+def test_a_timeout_is_reported(stage: tuple[Running, StandInHub]) -> None:
     with stage[0].assembler() as assembler, pytest.raises(WaitTimeout):
         assembler.deploy(APP, name="slow", timeout=3)
 
@@ -226,7 +226,7 @@ def test_a_service_that_is_killed_and_restarted_is_survived(tmp_path: Path, fold
 
 
 @pytest.mark.slow
-def test_a_service_that_is_away_when_the_call_begins_is_waited_for(tmp_path: Path, folder: Path) -> None:
+def test_a_call_waits_for_a_service_that_starts_later(tmp_path: Path, folder: Path) -> None:
     service = Running(tmp_path / "own")
     starter = threading.Timer(1.5, service.start)
     starter.start()

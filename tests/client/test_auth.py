@@ -1,4 +1,4 @@
-"""Logging in: one renewal at a time, second chances, both kinds of httpx."""
+"""Authentication: one renewal at a time, one retry after 401, synchronous and asynchronous httpx."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 class Tokens:
-    """A service that only gives tokens, and answers who has a good one."""
+    """A service that only issues tokens, and answers requests with a valid one."""
 
     def __init__(self, expires_in: int = 3600, refresh: bool = True, refuse_refresh: bool = False) -> None:
         self.expires_in = expires_in
@@ -120,7 +120,7 @@ def test_a_refused_refresh_token_falls_back_to_the_password() -> None:
     assert tokens.grants == ["password", "refresh_token", "password"]
 
 
-def test_a_token_that_stays_refused_is_told() -> None:
+def test_a_token_refused_twice_is_an_error() -> None:
     client = CoreClient(
         "http://service", client=httpx.Client(transport=httpx.MockTransport(Tokens()), auth=StaticAuth("x"))
     )
@@ -129,7 +129,7 @@ def test_a_token_that_stays_refused_is_told() -> None:
     assert refused.value.status_code == 401
 
 
-def test_what_is_no_token_is_told() -> None:
+def test_an_invalid_token_response_is_an_error() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>"))
     client = CoreClient("http://service", client=httpx.Client(transport=transport, auth=password_auth()))
     with pytest.raises(InvalidAnswer, match="did not return a token"):
@@ -175,7 +175,7 @@ def test_threads_and_tasks_renew_one_at_a_time() -> None:
 
 @pytest.fixture(scope="module")
 def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service whose access tokens live for two seconds."""
+    """A service whose access tokens expire after two seconds."""
     service = Running(tmp_path_factory.mktemp("short"), ACCESS_TOKEN_SECONDS="2")
     service.start()
     service.wait()
@@ -233,7 +233,7 @@ def test_auth_objects_work_with_httpx_and_httpx2(running: Running) -> None:
 
 
 def test_token_calls_go_the_way_of_the_client() -> None:
-    """The proxy of a client is used for its token calls, too."""
+    """The proxy of a client is also used for its token calls."""
     auth = PasswordAuth("admin", "secret", "http://service.invalid")
     client = CoreClient("http://service.invalid", auth, proxy="http://127.0.0.1:1", patience=0)
     with client, pytest.raises(TransportError, match=r"Cannot reach http://\S+: connection refused"):

@@ -1,4 +1,4 @@
-"""The command line against a service that really runs, in processes of its own."""
+"""The command line against a running service, in separate processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WITHOUT_RETRIES = 20.0
 
 @pytest.fixture
 def run(running: Running, tmp_path: Path) -> Run:
-    """Runs the command in a home and a folder of its own."""
+    """Runs the command with its own home and working directory."""
     folder = tmp_path / "work"
     folder.mkdir()
 
@@ -61,33 +61,33 @@ def name() -> str:
     return f"cli-{time.monotonic_ns()}"
 
 
-def test_a_login_is_kept_where_only_its_owner_reads(logged_in: Run, running: Running, tmp_path: Path) -> None:
-    kept = tmp_path / "config" / "assembler" / "profiles.json"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
-    assert PASSWORD not in kept.read_text()
+def test_a_login_is_stored_for_its_owner_only(logged_in: Run, running: Running, tmp_path: Path) -> None:
+    stored = tmp_path / "config" / "assembler" / "profiles.json"
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+    assert stat.S_IMODE(stored.parent.stat().st_mode) == 0o700
+    assert PASSWORD not in stored.read_text()
     assert json.loads(logged_in("whoami", "--json").stdout)["name"] == "admin"
-    # A login goes to no other service.
+    # A login is not sent to another service.
     other = logged_in("whoami", "--url", running.url.replace("127.0.0.1", "localhost"), code=4)
     assert "assembler login" in other.stderr
-    # A token that has ended is renewed, and the new one is kept.
-    profiles = json.loads(kept.read_text())
+    # An expired token is renewed, and the new one is stored.
+    profiles = json.loads(stored.read_text())
     old = profiles["profiles"]["default"]["tokens"]
     profiles["profiles"]["default"]["ends_at"] = 0
-    kept.write_text(json.dumps(profiles))
+    stored.write_text(json.dumps(profiles))
     logged_in("whoami")
-    new = json.loads(kept.read_text())["profiles"]["default"]["tokens"]
+    new = json.loads(stored.read_text())["profiles"]["default"]["tokens"]
     assert new["access_token"] != old["access_token"]
     assert new["refresh_token"] != old["refresh_token"]
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     logged_in("logout")
-    assert "default" not in kept.read_text()
+    assert "default" not in stored.read_text()
     assert "No service configured" in logged_in("whoami", code=2).stderr
     ended = logged_in("list", "--json", code=4, ASSEMBLER_URL=running.url, ASSEMBLER_TOKEN=new["access_token"])
     assert json.loads(ended.stdout)["error"]["status_code"] == 401
 
 
-def test_a_wrong_password_is_told(run: Run, running: Running) -> None:
+def test_a_wrong_password_is_reported(run: Run, running: Running) -> None:
     done = run("login", "--url", running.url, "-u", "admin", "--password-stdin", stdin="wrong\n", code=4)
     assert "credentials are not valid" in done.stderr
     assert "Traceback" not in done.stderr
@@ -128,8 +128,8 @@ def test_errors_read_like_those_of_a_compiler(logged_in: Run, site: Path) -> Non
     assert lines[1:5] == [" --> app.py:3", "  |", "3 | def f(:", "  |"]
     assert lines[5].startswith("  = help: ")
     assert "\x1b" not in done.stderr
-    told = json.loads(logged_in("create", "site", "--json", code=3).stdout)["error"]
-    assert (told["issues"][0]["path"], told["issues"][0]["line"]) == ("app.py", 3)
+    error = json.loads(logged_in("create", "site", "--json", code=3).stdout)["error"]
+    assert (error["issues"][0]["path"], error["issues"][0]["line"]) == ("app.py", 3)
 
 
 def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("create",), "No files given"),
         (("create", "nowhere"), "does not exist"),
@@ -159,9 +159,9 @@ def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
         (("delete", "no-such-space"), "use --yes"),
     ],
 )
-def test_wrong_use_is_told(logged_in: Run, site: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_reported(logged_in: Run, site: Path, arguments: tuple[str, ...], message: str) -> None:
     done = logged_in(*arguments, code=2)
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -198,7 +198,7 @@ def test_a_login_to_a_wrong_address_fails_at_once(run: Run) -> None:
     assert "Cannot reach http://127.0.0.1:1: connection refused. Is the service running?" in done.stderr
 
 
-def test_a_login_waits_as_long_as_it_is_asked_to(run: Run) -> None:
+def test_a_login_retries_with_an_explicit_patience(run: Run) -> None:
     started = time.monotonic()
     arguments = ("login", "--url", "http://127.0.0.1:1", "-u", "admin", "--password-stdin")
     done = run(*arguments, stdin="x\n", code=4, ASSEMBLER_PATIENCE="3")
@@ -237,7 +237,7 @@ def test_a_template_that_does_not_exist(logged_in: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete(run: Run, shell: str) -> None:
+def test_shell_completion(run: Run, shell: str) -> None:
     assert "_ASSEMBLER_COMPLETE" in run("completion", shell).stdout
     if shell == "bash":
         done = run(_ASSEMBLER_COMPLETE="bash_complete", COMP_WORDS="assembler cre", COMP_CWORD="1")

@@ -99,7 +99,7 @@ NEEDED = {"create_webhook": {"url": "https://example.org"}, "set_hub_credential"
 
 
 def asks(calls: type) -> Iterator[tuple[str, Ask]]:
-    """The first request of every method, and the second of those that look for a Space first."""
+    """The first request of every method, and the second one of methods that find a Space first."""
     for name in sorted(dir(calls)):
         described = inspect.getattr_static(calls, name)
         if name.startswith("_") or not hasattr(described, "__get__") or inspect.isfunction(described):
@@ -217,7 +217,7 @@ def test_both_kinds_of_clients_have_the_same_methods() -> None:
     assert sync ^ twin == {"run", "iterate", "arun", "aiterate"}
 
 
-def test_what_is_no_id_becomes_no_address() -> None:
+def test_an_invalid_id_never_becomes_a_url() -> None:
     for wrong in ("../users", "", "x", "1/command"):
         with pytest.raises(HubAPIError) as refused:
             iter(CoreCalls.get_space(None, wrong))

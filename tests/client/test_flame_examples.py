@@ -1,4 +1,4 @@
-"""The examples that users of the FLAME Hub client know, with our names, against a service that really runs."""
+"""The examples of the FLAME Hub client, with the names of this client, against a running service."""
 
 from __future__ import annotations
 

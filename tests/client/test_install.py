@@ -1,4 +1,4 @@
-"""Both distributions as they are installed: the client alone, and with the server."""
+"""Both distributions as installed: the client alone, and with the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An environment that sees the libraries of this one, but none of its distributions' commands."""
+    """An environment with the libraries of this one, but without the commands of this project."""
     made = tmp_path / "venv"
     venv.create(made, symlinks=True, with_pip=False)
     (site,) = made.glob("lib/python*/site-packages")

@@ -1,4 +1,4 @@
-"""The README of the client: what it shows is run, from the shell and from Python."""
+"""The examples in the README of the client run, in the shell and in Python."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ WRONG = [
 
 @pytest.mark.slow
 def test_types_are_complete_for_users(tmp_path: Path) -> None:
-    """A user's program passes mypy --strict, and the wrong ones do not."""
+    """A correct program passes mypy --strict, wrong ones do not."""
     (tmp_path / "good.py").write_text(USER)
     wrong = ["from assembler_client import Assembler", "", 'a = Assembler("http://x", "t")']
     wrong += [f"a.{call}" for call, _ in WRONG]

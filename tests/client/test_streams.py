@@ -1,4 +1,4 @@
-"""Streams of events: read however they are cut, taken up where they broke, replaced where they fail."""
+"""Event streams: any chunking, resuming after a disconnect, fallback to long polling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MESSAGES = st.lists(st.tuples(st.integers(1, 10**9), st.lists(TEXT, min_size=1, 
 
 
 @given(MESSAGES, st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(0, 400), max_size=8))
-def test_messages_come_out_however_they_are_cut(
+def test_messages_are_parsed_with_any_chunking(
     messages: list[tuple[int, list[str]]], newline: str, cuts: list[int]
 ) -> None:
     lines = ["retry: 2500", "", ": still here", ""]
@@ -62,7 +62,7 @@ def request_is(status: str) -> httpx.Response:
 
 
 class Script:
-    """Answers one after the other, and keeps what was asked."""
+    """Returns scripted responses and records the requests."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self._answers = list(answers)
@@ -89,7 +89,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_module.time, "sleep", lambda seconds: None)
 
 
-def test_a_broken_stream_goes_on_after_the_last_event() -> None:
+def test_a_broken_stream_resumes_after_the_last_event() -> None:
     script = Script(
         streamed(event(1), event(2), broken=True),
         httpx.ConnectError("away"),
@@ -103,7 +103,7 @@ def test_a_broken_stream_goes_on_after_the_last_event() -> None:
     assert script.starts() == ["-", "2", "2", "-", "3", "-", "5"]
 
 
-def test_what_came_between_the_last_look_and_the_end_is_not_lost() -> None:
+def test_events_just_before_the_end_are_not_lost() -> None:
     script = Script(
         streamed(event(1)),
         request_is("succeeded"),
@@ -120,7 +120,7 @@ def test_what_came_between_the_last_look_and_the_end_is_not_lost() -> None:
     [listed(event(1)), httpx.Response(503, json={"code": "too_many_readers", "message": "x"})],
     ids=["proxy", "too many"],
 )
-def test_lists_that_wait_where_streams_do_not_get_through(first: httpx.Response) -> None:
+def test_long_polling_if_streams_are_blocked(first: httpx.Response) -> None:
     answers = [first] * (1 if first.status_code == 200 else 40)
     script = Script(
         *answers, listed(event(1)), listed(event(2, "succeeded")), listed(), request_is("succeeded"), listed()
@@ -133,7 +133,7 @@ def test_lists_that_wait_where_streams_do_not_get_through(first: httpx.Response)
     assert float(script.asked[-3].url.params["wait"]) > 20
 
 
-def test_streams_that_stay_silent_are_given_up() -> None:
+def test_silent_streams_are_abandoned() -> None:
     silent = httpx.ReadTimeout("silent")
 
     def never() -> Iterator[bytes]:

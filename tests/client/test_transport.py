@@ -1,4 +1,4 @@
-"""What is repeated and what is not, and every error in one tree."""
+"""Which requests are retried, and the tree of errors."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ Answer = httpx.Response | Exception
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Keeps what would have been slept."""
+    """Records the pauses instead of sleeping."""
     slept: list[float] = []
     monkeypatch.setattr(transport_module.time, "sleep", slept.append)
     return slept
 
 
 class Script:
-    """Answers one after the other, and keeps what was asked."""
+    """Returns scripted responses and records the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
@@ -80,20 +80,20 @@ def fails(status: int, code: str = "x", headers: dict[str, str] | None = None, *
         fails(504),
     ],
 )
-def test_what_may_be_repeated_is(problem: Answer) -> None:
+def test_safe_requests_are_retried(problem: Answer) -> None:
     script = Script(problem, problem, ok())
     assert script.core().get_spaces() == []
     assert len(script.asked) == 3
 
 
-def test_a_new_space_is_repeated_with_the_same_key() -> None:
+def test_a_new_space_is_retried_with_the_same_key() -> None:
     script = Script(httpx.ReadTimeout("x"), httpx.Response(202, json={"id": ID, "name": "a"}))
     assert script.core().create_space(files={"a": "1"}).name == "a"
     keys = {request.headers["Idempotency-Key"] for request in script.asked}
     assert len(keys) == 1 and keys != {""}
 
 
-def test_what_may_have_been_done_is_not_repeated() -> None:
+def test_unsafe_requests_are_not_retried() -> None:
     script = Script(httpx.ReadTimeout("x"))
     with pytest.raises(TransportError, match="ReadTimeout"):
         script.core().create_webhook(url="https://example.org")
@@ -101,7 +101,7 @@ def test_what_may_have_been_done_is_not_repeated() -> None:
     assert script.core().create_webhook(url="https://example.org").url == "https://example.org"
 
 
-def test_a_deletion_whose_answer_was_lost_is_done() -> None:
+def test_a_deletion_with_a_lost_response_succeeds() -> None:
     http = httpx.Client(transport=httpx.MockTransport(Script(httpx.ReadTimeout("x"), fails(404))))
     StorageClient("http://service", client=http).delete_bucket(ID)
     for answers in ([fails(404)], [httpx.ConnectError("x"), fails(404)]):
@@ -110,13 +110,13 @@ def test_a_deletion_whose_answer_was_lost_is_done() -> None:
             StorageClient("http://service", client=http).delete_bucket(ID)
 
 
-def test_retry_after_is_kept_to(no_pauses: list[float]) -> None:
+def test_retry_after_is_respected(no_pauses: list[float]) -> None:
     script = Script(fails(429, headers={"Retry-After": "7"}), fails(503, headers={"Retry-After": "3"}), ok())
     script.core().get_spaces()
     assert no_pauses == [7.0, 3.0]
 
 
-def test_a_wait_that_is_too_long_is_told_at_once(no_pauses: list[float]) -> None:
+def test_a_too_long_retry_after_is_an_error_at_once(no_pauses: list[float]) -> None:
     with pytest.raises(RateLimited) as limited:
         Script(fails(429, headers={"Retry-After": "600"})).core().get_spaces()
     assert (limited.value.retry_after, no_pauses) == (600.0, [])
@@ -172,7 +172,7 @@ def test_errors_of_proxies_are_errors_too(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["<html>", "{}", "[]", '{"data": [{"id": 1}]}', '{"data": {}}'])
-def test_answers_that_are_none_are_told(text: str) -> None:
+def test_invalid_responses_are_errors(text: str) -> None:
     with pytest.raises(InvalidAnswer, match="/spaces did not return"):
         Script(httpx.Response(200, text=text)).core().get_spaces()
 
@@ -185,7 +185,7 @@ def test_new_fields_never_break_it_and_are_kept() -> None:
     assert found.state == "dancing"
 
 
-def test_a_missing_thing_is_none_but_a_missing_right_is_not() -> None:
+def test_a_missing_object_is_none_but_a_missing_permission_is_an_error() -> None:
     assert Script(fails(404)).core().get_space(ID) is None
     with pytest.raises(Forbidden):
         Script(fails(403)).core().get_space(ID)
@@ -251,7 +251,7 @@ def test_a_download_is_checked_and_leaves_nothing_behind(tmp_path: Path) -> None
 # The asynchronous twin
 
 
-def test_the_twin_repeats_and_translates_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_asynchronous_client_retries_and_translates_errors_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_pause(seconds: float) -> None:
         return None
 
