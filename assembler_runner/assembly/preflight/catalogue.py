@@ -13,6 +13,7 @@ from assembler_runner.assembly.preflight import (  # noqa: F401 - each declares 
     rules_python,
     rules_requirements,
     rules_static,
+    rules_type,
     secrets,
 )
 from assembler_runner.assembly.preflight.declaration import RULES, TOPICS, Rule

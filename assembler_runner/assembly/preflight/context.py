@@ -167,12 +167,14 @@ class Context:
 
     @cached_property
     def app_file(self) -> str | None:
-        """The file that is run or shown first: of the options, else of the card; None where a Dockerfile decides."""
+        """The file that is run or shown first: of the options, of the card, else the default; None where a Dockerfile decides."""
         if self.dockerfile is not None:
             return None
-        named = self.options.get("app_file") or self.card.values.get("app_file")
-        if not isinstance(named, str):
-            named = "index.html" if self.sdk == "static" else "app.py"
+        default = "index.html" if self.sdk == "static" else "app.py"
+        asked, written = self.options.get("app_file"), self.card.values.get("app_file")
+        if isinstance(written, str) and written.strip() and asked in (None, default):
+            asked = written.strip()
+        named = asked if isinstance(asked, str) and asked else default
         return self.resolve(named) or named
 
     def resolve(self, path: str) -> str | None:

@@ -87,7 +87,7 @@ def _parse(line: str, path: str, number: int, written: str) -> RequirementLine:
         kind: Kind = {"r": "include", "c": "constraint"}.get(name, "editable")  # type: ignore[assignment]  # a str
         target = None if _URL.match(value) else _in_space(path, value.partition("#")[0].partition("[")[0])
         return RequirementLine(kind, line, path, number, written, target=target)
-    if line.startswith("-"):
+    if re.match(r"--?[a-zA-Z]", line):
         return RequirementLine("option", line, path, number, written)
     bare = _HASHES.sub("", line)
     if _URL.match(bare):

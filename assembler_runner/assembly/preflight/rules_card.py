@@ -49,7 +49,7 @@ def drop_key(context: Context, key: str, *, safe: bool) -> Fix | None:
     return Fix(f"Take {clean(key)} out", safe, (Edit(README, "delete", line, context.card.texts[key]),))
 
 
-def _at(context: Context, key: str, message: str, hint: str, fix: Fix | None = None, **values: Any) -> Found:
+def _at(context: Context, key: str, message: str, hint: str, fix: Fix | None = None, /, **values: Any) -> Found:
     return Found(message, README, context.card.lines.get(key), hint, values, fix)
 
 

@@ -58,27 +58,6 @@ def _launches(context: Context, path: str) -> bool:
 
 
 @rule(
-    "no_app_file",
-    "error",
-    "entry",
-    explanation="The file that a Space starts with was not sent. It is named by app_file, in the options or in README.md; "
-    "without that it is app.py, or index.html of a static Space.",
-    example="type gradio with main.py only",
-    has_fix=True,
-)
-def no_app_file(context: Context) -> Iterator[Found]:
-    """Finds a missing app file, and what was probably meant."""
-    path = context.app_file
-    if path is None or path in context.files or context.options.get("app_build_command") or "app_build_command" in context.card.values:
-        return
-    if context.sdk == "docker" and not context.dockerfile_is_made:
-        return
-    hint, fix = entry_hint(context)
-    message = f"A {context.space_type} Space starts with {quote(path)}, which is not among the files."
-    yield Found(message, path, None, hint, {"app_file": clean(path)}, fix)
-
-
-@rule(
     "app_file_empty",
     "warning",
     "entry",

@@ -126,7 +126,9 @@ def syntax_needs_newer_python(context: Context) -> Iterator[Found]:
             continue
         needed, what, line = found
         shown, running = f"{needed[0]}.{needed[1]}", f"{version[0]}.{version[1]}"
-        fix = Fix(f"Set python_version to {shown}", False, (), {"python_version": shown}) if "python_version" in context.options else None
+        fix = None
+        if context.dockerfile is None and "python_version" in context.options and "python_version" not in context.card.values:
+            fix = Fix(f"Set python_version to {shown}", False, (), {"python_version": shown})
         hint = f"Set python_version to {shown}." if context.dockerfile is None else f"Use a base image with Python {shown}."
         yield Found(f"{quote(path)} uses {what}, which Python {running} does not have.", path, line, hint,
                     {"needs": shown, "runs": running}, fix, _severity(context, path))  # fmt: skip
@@ -358,7 +360,9 @@ def missing_requirement(context: Context) -> Iterator[Found]:
         return
     # The plug-in's own default counts where nothing was given.
     made = {line.strip().lower() for line in (context.text("requirements.txt") or "").splitlines()} if not lines else set()
-    named = {line.name for line in lines} | made | {"gradio", "spaces"} if context.sdk == "gradio" else {line.name for line in lines} | made
+    # What the type itself installs, whatever requirements.txt says.
+    own = {"gradio": {"gradio", "spaces"}, "streamlit": {"streamlit"}}.get(context.space_type, set())
+    named = {line.name for line in lines} | made | own
     unknown = [name for name in named if name and name not in PROVIDES]
     brought = set(named).union(*(PROVIDES.get(name, ()) for name in named))
     path = context.app_file

@@ -34,8 +34,9 @@ _PIP_FLAGS = re.compile(r"\s(?:-U|--upgrade|-q|--quiet|--user|--no-cache-dir|--b
 _CONDA_LINE = re.compile(r"^([A-Za-z0-9_.-]+)=([0-9][\w.!]*)(?:=[\w.]+)?$")
 _CONDA_TABLE = re.compile(r"^([A-Za-z0-9_.-]+)\s+([0-9][\w.]*)\s+(?:py\S*|h?[0-9a-f_]+\S*|pypi_0)(?:\s+\S+)?$")
 _PIP_TABLE = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_.-]*)[ \t]+([0-9][\w.]*)$")
-_OWN_COMPUTER = re.compile(r"(?i)file:|^/(?!app/)|[a-z]:[\\/]")
+_OWN_COMPUTER = re.compile(r"(?i)\bfile:|^/(?!app/)|(?<![a-z])[a-z]:[\\/]")
 _SSH = re.compile(r"git\+ssh://(?:git@)?([\w.-]+)[:/]([\w./-]+)|git\+git@([\w.-]+):([\w./-]+)")
+_PYTHON = re.compile(r"(?i)^(python3?|python[-_]version)(?![\w-])\s*([=<>~!]{1,3})?\s*v?(3\.\d{1,2})?")
 _CUDA = re.compile(r"\+(cu\d{2,3}|cpu|rocm[\d.]+)$")
 
 
@@ -73,6 +74,8 @@ def _special(line: RequirementLine) -> str:
     """Returns the code that explains a line better than that it cannot be read."""
     if _PIP_COMMAND.match(line.text):
         return "requirement_pip_command"
+    if _PYTHON.match(line.text) and not _CONDA_LINE.match(line.text):
+        return "requirement_python"
     if _CONDA_LINE.match(line.text) or _CONDA_TABLE.match(line.text):
         return "requirement_conda"
     return "requirement_table" if _PIP_TABLE.match(line.text) else ""
@@ -200,10 +203,10 @@ def requirement_stdlib(context: Context) -> Iterator[Found]:
 def requirement_python(context: Context) -> Iterator[Found]:
     """Finds Python as a requirement."""
     for line in _lines(context, "requirement", "wrong"):
-        match = re.match(r"(?i)^(python3?|python[-_]version)\b\s*([=<>~!]{1,3})?\s*v?(3\.\d{1,2})?", line.text)
+        match = _PYTHON.match(line.text)
         if match is None or (line.kind == "requirement" and line.name not in PYTHON_PACKAGE_NAMES) or line.url:
             continue
-        if line.kind == "wrong" and _special(line):
+        if line.kind == "wrong" and _special(line) != "requirement_python":
             continue
         exact = match[3] if match[2] in ("==", "=", "===", "~=") else None
         fix = _drop(line)
@@ -477,7 +480,6 @@ def requirement_ssh(context: Context) -> Iterator[Found]:
     "requirements",
     explanation="`pip freeze > requirements.txt` in PowerShell writes UTF-16, which not every tool reads.",
     example="requirements.txt in UTF-16",
-    has_fix=True,
 )
 def requirement_encoding(context: Context) -> Iterator[Found]:
     """Finds requirement files in UTF-16."""
