@@ -12,7 +12,8 @@ from typing import Any
 from assembler_runner.assembly.preflight.card_lines import read_card_lines
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.dependencies import pyproject_dependencies
-from assembler_runner.assembly.preflight.python_file import PythonFile, called, constant, keyword
+from assembler_runner.assembly.preflight.docker_ports import listening_port
+from assembler_runner.assembly.preflight.python_file import PythonFile, called
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.preflight.rules_card import readme_of
 from assembler_runner.assembly.preflight.rules_docker import COMPOSE, dockerfile_port
@@ -237,16 +238,6 @@ def _by_python(context: Context, card: Mapping[str, Any]) -> Recognised | None:
     if port is not None and port != 7860:
         options["app_port"] = port
     return Recognised("docker", f"{reason} It is run in a container.", options, framework, application_name(parsed))
-
-
-def listening_port(parsed: PythonFile) -> int | None:
-    """Returns the port that a file listens on when it is run and reached from outside; None where it does not say."""
-    for call in parsed.calls_of("run", "launch", "run_server", "serve", "run_app"):
-        port = constant(keyword(call, "port"))
-        host = constant(keyword(call, "host")) or constant(keyword(call, "address"))
-        if isinstance(port, int) and not isinstance(port, bool) and host in ("0.0.0.0", "::", "*"):  # noqa: S104 - read, not used
-            return port
-    return None
 
 
 def _mentions_django(context: Context) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from assembler_runner.assembly.preflight.context import DEFAULT_PORT
 from assembler_runner.assembly.preflight.dockerfile import Dockerfile
+from assembler_runner.assembly.preflight.python_file import PythonFile, constant, keyword
 from assembler_runner.assembly.preflight.tables import COMMAND_PORTS, LOCAL_BY_DEFAULT
 
 _PORT_OPTIONS = ("--port", "-p", "--server.port", "--server-port", "--http-port", "--listen-port", "-P", "--ServerApp.port", "-l")
@@ -152,3 +153,13 @@ def _local(words: list[str], dockerfile: Dockerfile, name: str, options: list[st
     if name == "fastapi" or (name == "jupyter"):
         return False, ""
     return True, ""
+
+
+def listening_port(parsed: PythonFile) -> int | None:
+    """Returns the port that a file listens on when it is run and reached from outside; None where it does not say."""
+    for call in parsed.calls_of("run", "launch", "run_server", "serve", "run_app"):
+        port = constant(keyword(call, "port"))
+        host = constant(keyword(call, "host")) or constant(keyword(call, "address"))
+        if isinstance(port, int) and not isinstance(port, bool) and host in ("0.0.0.0", "::", "*"):  # noqa: S104 - read, not used
+            return port
+    return None

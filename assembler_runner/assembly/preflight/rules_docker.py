@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from assembler_runner.assembly.preflight.context import Context, fold
 from assembler_runner.assembly.preflight.declaration import Found, rule
-from assembler_runner.assembly.preflight.docker_ports import Listener, listener_of
+from assembler_runner.assembly.preflight.docker_ports import Listener, listener_of, listening_port
 from assembler_runner.assembly.preflight.dockerfile import Dockerfile, Instruction, Stage, expand, split_words
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.fixes import Edit, Fix
@@ -238,8 +238,26 @@ def dockerfile_port(context: Context) -> int | None:
     Returns:
         7860 where it is one of several that are exposed.
     """
-    listener: Listener | None = listener_of(context.dockerfile) if context.dockerfile is not None else None
-    return listener.port if listener is not None else None
+    dockerfile = context.dockerfile
+    listener: Listener | None = listener_of(dockerfile) if dockerfile is not None else None
+    if dockerfile is None or (listener is not None and listener.port is not None):
+        return listener.port if listener is not None else None
+    started = started_python(context)
+    parsed = context.python(started) if started is not None else None
+    return listening_port(parsed) if parsed is not None else None
+
+
+def started_python(context: Context) -> str | None:
+    """Returns the Python file that the command of a given Dockerfile runs; None where it runs none that was sent."""
+    words = context.dockerfile.command_words if context.dockerfile is not None else []
+    name = next((word for word in words if word.endswith(".py")), None)
+    if name is None:
+        return None
+    path = name.removeprefix("./").removeprefix("/app/")
+    if path in context.files:
+        return path
+    same = [found for found in context.python_paths if found.rpartition("/")[2] == posixpath.basename(path)]
+    return same[0] if len(same) == 1 else None
 
 
 @rule(
@@ -305,7 +323,9 @@ def executable_bit_lost(context: Context) -> Iterator[Found]:
         return
     text = "\n".join(found.value for stage in dockerfile.lineage for found in stage.instructions if found.name in ("RUN", "COPY", "ADD"))
     for stage in dockerfile.lineage:
-        for found in [*stage.all("ENTRYPOINT")[-1:], *stage.all("CMD")[-1:], *stage.all("RUN")]:
+        # Beside an ENTRYPOINT the words of CMD are its arguments.
+        starts = stage.all("ENTRYPOINT")[-1:] or stage.all("CMD")[-1:]
+        for found in [*starts, *stage.all("RUN")]:
             words = found.words if found.words is not None else split_words(found.rest.split("&&")[-1].split(";")[-1].replace("exec ", "", 1))
             script = words[0] if words else ""
             name = posixpath.basename(script)

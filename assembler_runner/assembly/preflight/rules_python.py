@@ -12,6 +12,7 @@ from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.import_names import PROVIDES, package_of
 from assembler_runner.assembly.preflight.python_file import PythonFile, constant, dotted, keyword
 from assembler_runner.assembly.preflight.quoting import clean, quote
+from assembler_runner.assembly.preflight.rules_docker import started_python
 from assembler_runner.assembly.preflight.tables import STDLIB
 from assembler_runner.errors import Severity
 from assembler_runner.fixes import Edit, Fix
@@ -362,6 +363,8 @@ def missing_requirement(context: Context) -> Iterator[Found]:
     made = {line.strip().lower() for line in (context.text("requirements.txt") or "").splitlines()} if not lines else set()
     # What the type itself installs, whatever requirements.txt says.
     own = {"gradio": {"gradio", "spaces"}, "streamlit": {"streamlit"}}.get(context.space_type, set())
+    if not context.given("requirements.txt"):
+        own |= {"flask", "fastapi", "uvicorn", "dash", "starlette"}
     named = {line.name for line in lines} | made | own
     unknown = [name for name in named if name and name not in PROVIDES]
     brought = set(named).union(*(PROVIDES.get(name, ()) for name in named))
@@ -372,7 +375,9 @@ def missing_requirement(context: Context) -> Iterator[Found]:
         if package is None or package in brought:
             continue
         brought.add(package)
-        fix = Fix(f"Add {package}", False, (Edit("requirements.txt", "append_line", None, None, package),)) if lines or made else None
+        # A file that the sender has not written cannot be meant otherwise.
+        safe = not context.given("requirements.txt")
+        fix = Fix(f"Add {package}", safe, (Edit("requirements.txt", "append_line", None, None, package),))
         yield Found(f"{quote(path)} imports {clean(module)}, and requirements.txt names no package for it.", path, line,
                     f"Add the line {package} to requirements.txt.", {"module": clean(module), "package": package}, fix,
                     "info" if unknown else None)  # fmt: skip
@@ -466,7 +471,7 @@ def debug_mode(context: Context) -> Iterator[Found]:
 )
 def listens_locally(context: Context) -> Iterator[Found]:
     """Finds servers that listen on the local address only."""
-    path = context.app_file or _started(context)
+    path = context.app_file or started_python(context)
     parsed = context.python(path) if path in context.python_paths and path is not None else None
     for call in parsed.calls_of(*_LISTENERS) if parsed is not None and path is not None else ():
         for name in ("server_name", "host", "address"):
@@ -480,12 +485,6 @@ def listens_locally(context: Context) -> Iterator[Found]:
                             f'Write {name}="0.0.0.0".', {"host": str(value)}, fix)  # fmt: skip
 
 
-def _started(context: Context) -> str | None:
-    """The Python file that the CMD of a given Dockerfile runs."""
-    words = context.dockerfile.command_words if context.dockerfile is not None else []
-    return next((word for word in words if word.endswith(".py") and word in context.files), None)
-
-
 @rule(
     "listens_on_other_port",
     "warning",
@@ -496,7 +495,7 @@ def _started(context: Context) -> str | None:
 )
 def listens_on_other_port(context: Context) -> Iterator[Found]:
     """Finds servers on another port than the target asks on."""
-    path = context.app_file or _started(context)
+    path = context.app_file or started_python(context)
     if path is None or path not in context.python_paths or context.space_type == "streamlit":
         return
     parsed = context.python(path)
