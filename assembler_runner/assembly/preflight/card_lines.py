@@ -59,6 +59,8 @@ def read_card_lines(readme: str) -> CardLines:
     if end is None:
         return CardLines(unclosed=start + 1)
     card = read_card(readme.encode("utf-8", "replace"))
+    if card.findings:
+        return CardLines(valid=False)
     lines: dict[str, int] = {}
     raw: dict[str, str] = {}
     texts: dict[str, str] = {}
@@ -74,4 +76,4 @@ def read_card_lines(readme: str) -> CardLines:
         written = (match[2] or "").strip()
         lines[key], texts[key] = number + 1, row
         raw[key] = written if written[:1] in ("'", '"') else _COMMENT.sub("", written).strip()
-    return CardLines(card.values, lines, raw, texts, repeated, None, not card.findings)
+    return CardLines(card.values, lines, raw, texts, repeated)

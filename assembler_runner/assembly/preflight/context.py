@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from assembler_runner.assembly.preflight.card_lines import CardLines, read_card_lines
 from assembler_runner.assembly.preflight.dockerfile import Dockerfile, parse_dockerfile
@@ -27,6 +27,7 @@ HUB_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 14)
 
 README = "README.md"
+_Made = TypeVar("_Made")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NOT_TEXT = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".mp3", ".mp4", ".wav", ".zip", ".gz", ".woff", ".woff2")
@@ -60,6 +61,7 @@ class Context:
     _texts: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
     _read_bytes: list[int] = field(default_factory=lambda: [0], init=False, repr=False, compare=False)
     _heads: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _pythons: dict[str, PythonFile] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def given(self, path: str) -> bool:
@@ -117,6 +119,20 @@ class Context:
                 return None
             self._pythons[path] = parse_python(file.content)
         return self._pythons[path]
+
+    def once(self, what: str, path: str, make: Callable[[str], _Made]) -> _Made:
+        """Returns what is made of the text of a file; several rules share it.
+
+        Args:
+            what: name of what is made.
+            path: the file.
+            make: makes it of the text; called once.
+        """
+        key = (what, path)
+        if key not in self._made:
+            self._made[key] = make(self.text(path) or "")
+        made: _Made = self._made[key]
+        return made
 
     @cached_property
     def python_paths(self) -> list[str]:

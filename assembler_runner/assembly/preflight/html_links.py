@@ -37,12 +37,16 @@ class Link:
         return _ELSEWHERE.search(self.target) is None
 
 
-def links_of(page: str) -> Iterator[Link]:
-    """Yields what a page refers to; the time grows with its length only.
+def links_of(page: str) -> list[Link]:
+    """Returns what a page refers to; the time grows with its length only.
 
     Args:
         page: HTML text.
     """
+    return list(_links(page))
+
+
+def _links(page: str) -> Iterator[Link]:
     line = count = 0
     comment = False
     for piece in page.split("<"):

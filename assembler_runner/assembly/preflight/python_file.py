@@ -6,12 +6,14 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from assembler_runner.python_source import PARSING
 
-_GUARDS = (ast.Try, ast.TryStar)
+MAX_PARSED_BYTES = 256 * 1024
+"""Larger files are not parsed: it takes many times their size in memory, and seconds."""
+MAX_IMPORT_LINES = 5000
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class PythonFile:
     tree: ast.Module | None
     broken: tuple[str, int] | None = None
     compile_error: tuple[str, int] | None = None
-    _lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -107,8 +108,10 @@ def parse_python(source: bytes) -> PythonFile:
     """Parses and compiles a file; never raises for what is in it.
 
     Args:
-        source: the bytes of the file.
+        source: the bytes of the file; a large one is read line by line only.
     """
+    if len(source) > MAX_PARSED_BYTES:
+        return PythonFile(source, None)
     try:
         with PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,7 +179,7 @@ _IMPORT_LINE = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \
 
 def _imports_by_line(lines: list[str]) -> Iterator[Import]:
     """What is imported, as far as single lines tell: for files that only a newer Python parses."""
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines[:MAX_IMPORT_LINES], 1):
         match = _IMPORT_LINE.match(line[:500])
         if match is not None:
             name = match[1] or match[2]

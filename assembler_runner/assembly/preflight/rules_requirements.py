@@ -95,6 +95,9 @@ def requirement_syntax(context: Context) -> Iterator[Found]:
         if _special(line):
             continue
         fix = None
+        bare = line.text.strip("\"'` ,;").removeprefix("- ").strip()
+        if bare != line.text and _is_requirement(bare):
+            fix = _replace(line, bare, f"Write {clean(bare)}", safe=True)
         parts = [part for part in re.split(r"[,;\s]+", line.text) if part]
         if len(parts) > 1 and all(_is_requirement(part) for part in parts) and not re.search(r"[<>=!~]\s|\s[<>=!~]", line.text):
             fix = _replace(line, "\n".join(parts), "One package a line", safe=True)

@@ -72,11 +72,15 @@ def _pages(context: Context) -> Iterator[tuple[str, str]]:
             yield path, text
 
 
+def _links(context: Context, page: str) -> list[Link]:
+    return context.once("links", page, links_of)
+
+
 def _local_links(context: Context) -> Iterator[tuple[str, Link, str]]:
     for page, text in _pages(context):
         if text.startswith("---\n") or "{{" in text:
             continue
-        for link in links_of(text):
+        for link in _links(context, page):
             target = path_of(link.target, page) if link.is_local else None
             if target:
                 yield page, link, target
@@ -102,7 +106,7 @@ def static_not_built(context: Context) -> Iterator[Found]:
         hint = f"Set app_build_command to {build[0]} and app_file to {build[1]}, or send the built site."
     hint = hint or "Build the site, and send what the build makes."
     start = context.app_file or "index.html"
-    for link in links_of(context.text(start) or ""):
+    for link in _links(context, start):
         target = re.split(r"[?#]", link.target)[0].lower()
         if link.tag in ("script", "link") and target.endswith(_SOURCES) and "://" not in target:
             yield Found(f"{quote(start)} loads {quote(link.target)}, which a browser cannot run.", start, link.line, hint,
@@ -191,7 +195,7 @@ def link_case(context: Context) -> Iterator[Found]:
 def link_to_own_computer(context: Context) -> Iterator[Found]:
     """Finds references to the sender's own computer."""
     for page, text in _pages(context):
-        for link in links_of(text):
+        for link in _links(context, page):
             if link.tag != "a" and re.match(r"(?i)file:|[a-z]:[\\/](?!/)|https?://(?:localhost|127\.0\.0\.1)(?::\d+)?(?:/|$)", link.target):
                 yield Found(f"{quote(page)} refers to {quote(link.target)} on your own computer.", page, link.line,
                             "Send the file, and refer to it by its path in the Space.", {"target": clean(link.target)})  # fmt: skip
@@ -208,7 +212,7 @@ def link_to_own_computer(context: Context) -> Iterator[Found]:
 def mixed_content(context: Context) -> Iterator[Found]:
     """Finds scripts and styles that are loaded by http."""
     for page, text in _pages(context):
-        for link in links_of(text):
+        for link in _links(context, page):
             loads = link.tag in ("script", "iframe") or (link.tag == "link" and "stylesheet" in link.tag_text.lower())
             if loads and re.match(r"(?i)http://(?!localhost|127\.0\.0\.1)", link.target):
                 fix = Fix("Load it by https", False, (Edit(page, "replace", link.line, link.target, "https" + link.target[4:]),))
@@ -242,8 +246,12 @@ def static_needs_server(context: Context) -> Iterator[Found]:
 )
 def bare_import(context: Context) -> Iterator[Found]:
     """Finds modules that are imported by the name of a package."""
+    seen: set[str] = set()
     for page, link, target in _local_links(context):
-        if link.tag != "script" or "module" not in link.tag_text or "importmap" in (context.text(page) or ""):
+        if link.tag != "script" or "module" not in link.tag_text or target in seen:
+            continue
+        seen.add(target)
+        if "importmap" in (context.text(page) or ""):
             continue
         for number, row in enumerate((context.text(target) or "").split("\n")[:200], 1):
             match = re.match(r"\s*import\s(?:[^'\"]{0,300}?\sfrom\s)?\s*[\"']([@a-zA-Z][^\"':]*)[\"']", row[:500])

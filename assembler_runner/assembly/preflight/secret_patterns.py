@@ -16,19 +16,19 @@ class Form:
 
     Args:
         kind: what it is, for people.
-        literal: text that occurs in every one.
+        literals: one of these texts occurs in every text that has one: in the secret, or the service's name beside it.
         pattern: the whole secret; group 1, where there is one, is what must not be a placeholder.
         variable: usual name of the environment variable that holds it.
     """
 
     kind: str
-    literal: str
+    literals: tuple[str, ...]
     pattern: re.Pattern[str]
     variable: str = ""
 
 
-def _form(kind: str, literal: str, body: str, variable: str = "") -> Form:
-    return Form(kind, literal, re.compile(rf"(?<![A-Za-z0-9_]){body}"), variable)
+def _form(kind: str, literals: str, body: str, variable: str = "") -> Form:
+    return Form(kind, tuple(literals.split()), re.compile(rf"(?<![A-Za-z0-9_]){body}"), variable)
 
 
 _END = r"(?![A-Za-z0-9_-])"
@@ -54,14 +54,14 @@ FORMS: tuple[Form, ...] = (
     _form("E2B key", "e2b_", rf"e2b_([0-9a-f]{{40}}){_END}", "E2B_API_KEY"),
     _form("Jina key", "jina_", rf"jina_([0-9a-f]{{32}}[\w-]{{20,40}}){_END}", "JINA_API_KEY"),
     _form("Weights & Biases key", "wandb_v1_", rf"wandb_v1_([\w]{{60,90}}){_END}", "WANDB_API_KEY"),
-    _form("GitHub token", "gh", rf"gh[pousr]_([A-Za-z0-9]{{36}}){_END}", "GITHUB_TOKEN"),
+    _form("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"gh[pousr]_([A-Za-z0-9]{{36}}){_END}", "GITHUB_TOKEN"),
     _form("GitHub token", "github_pat_", rf"github_pat_([A-Za-z0-9_]{{82}}){_END}", "GITHUB_TOKEN"),
     _form("GitLab token", "glpat-", r"glpat-([\w.-]{20,60})", "GITLAB_TOKEN"),
     _form("AWS access key", "AKIA", rf"AKIA([A-Z2-7]{{16}}){_END}", "AWS_ACCESS_KEY_ID"),
     _form("AWS access key", "ASIA", rf"ASIA([A-Z2-7]{{16}}){_END}", "AWS_ACCESS_KEY_ID"),
     _form("Google API key", "AIza", rf"AIza([\w-]{{35}}){_END}", "GOOGLE_API_KEY"),
     _form("Google client secret", "GOCSPX-", rf"GOCSPX-([\w-]{{28}}){_END}", "GOOGLE_CLIENT_SECRET"),
-    _form("Slack token", "xox", r"xox[abeoprs]-((?:\d{8,14}-){1,3}[A-Za-z0-9-]{20,80})", "SLACK_TOKEN"),
+    _form("Slack token", "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs-", r"xox[abeoprs]-((?:\d{8,14}-){1,3}[A-Za-z0-9-]{20,80})", "SLACK_TOKEN"),
     _form("Slack token", "xapp-", r"xapp-\d-([A-Z0-9]{8,14}-\d{8,14}-[a-z0-9]{40,80})", "SLACK_APP_TOKEN"),
     _form(
         "Slack webhook",
@@ -75,26 +75,26 @@ FORMS: tuple[Form, ...] = (
         r"discord(?:app)?\.com/api/webhooks/\d{15,21}/([\w-]{60,72})",
         "DISCORD_WEBHOOK_URL",
     ),
-    _form("Discord bot token", ".", r"[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.([\w-]{27,40})(?![\w-])", "DISCORD_TOKEN"),
+    _form("Discord bot token", "discord Discord DISCORD", r"[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.([\w-]{27,40})(?![\w-])", "DISCORD_TOKEN"),
     _form("Telegram bot token", ":AA", rf"\d{{8,10}}:(AA[\w-]{{33}}){_END}", "TELEGRAM_BOT_TOKEN"),
     _form("Stripe key", "k_live_", r"[sr]k_live_([A-Za-z0-9]{20,120})", "STRIPE_API_KEY"),
     _form("SendGrid key", "SG.", r"SG\.([\w-]{20,24}\.[\w-]{39,50})", "SENDGRID_API_KEY"),
     _form("npm token", "npm_", rf"npm_([A-Za-z0-9]{{36}}){_END}", "NPM_TOKEN"),
     _form("PyPI token", "pypi-AgE", r"pypi-(AgE[\w-]{50,400})", "PYPI_TOKEN"),
     _form("Docker Hub token", "dckr_pat_", rf"dckr_pat_([\w-]{{27}}){_END}", "DOCKER_TOKEN"),
-    _form("DigitalOcean token", "do", rf"do[opr]_v1_([0-9a-f]{{64}}){_END}", "DIGITALOCEAN_TOKEN"),
+    _form("DigitalOcean token", "dop_v1_ doo_v1_ dor_v1_", rf"do[opr]_v1_([0-9a-f]{{64}}){_END}", "DIGITALOCEAN_TOKEN"),
     _form("Azure storage key", "AccountKey=", r"AccountKey=([A-Za-z0-9+/]{80,88}={0,2})", "AZURE_STORAGE_KEY"),
-    _form("Supabase key", "sb", rf"sb(?:p|_secret)_([A-Za-z0-9_]{{30,45}}){_END}", "SUPABASE_KEY"),
+    _form("Supabase key", "sbp_ sb_secret_", rf"sb(?:p|_secret)_([A-Za-z0-9_]{{30,45}}){_END}", "SUPABASE_KEY"),
     _form("Notion token", "ntn_", rf"ntn_([A-Za-z0-9]{{40,50}}){_END}", "NOTION_TOKEN"),
-    _form("Airtable token", "pat", rf"pat[A-Za-z0-9]{{14}}\.([0-9a-f]{{64}}){_END}", "AIRTABLE_TOKEN"),
+    _form("Airtable token", "airtable Airtable AIRTABLE", rf"pat[A-Za-z0-9]{{14}}\.([0-9a-f]{{64}}){_END}", "AIRTABLE_TOKEN"),
     _form("Databricks token", "dapi", rf"dapi([0-9a-f]{{32}})(?:-\d)?{_END}", "DATABRICKS_TOKEN"),
-    _form("Shopify token", "shp", rf"shp(?:at|ca|pa|ss)_([0-9a-fA-F]{{32}}){_END}", "SHOPIFY_TOKEN"),
+    _form("Shopify token", "shpat_ shpca_ shppa_ shpss_", rf"shp(?:at|ca|pa|ss)_([0-9a-fA-F]{{32}}){_END}", "SHOPIFY_TOKEN"),
     _form("Linear key", "lin_api_", rf"lin_api_([A-Za-z0-9]{{40}}){_END}", "LINEAR_API_KEY"),
     _form("Grafana token", "glsa_", rf"glsa_([A-Za-z0-9]{{32}}_[0-9a-f]{{8}}){_END}", "GRAFANA_TOKEN"),
-    _form("Sentry token", "sntry", r"sntry[su]_([\w=+/-]{40,200})", "SENTRY_AUTH_TOKEN"),
+    _form("Sentry token", "sntrys_ sntryu_", r"sntry[su]_([\w=+/-]{40,200})", "SENTRY_AUTH_TOKEN"),
     _form("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1([0-9A-Z]{58})", "AGE_KEY"),
     _form("Postman key", "PMAK-", rf"PMAK-([0-9a-f]{{24}}-[0-9a-f]{{34}}){_END}", "POSTMAN_API_KEY"),
-    _form("Mailgun key", "key-", rf"key-([0-9a-f]{{32}}){_END}", "MAILGUN_API_KEY"),
+    _form("Mailgun key", "mailgun Mailgun MAILGUN", rf"key-([0-9a-f]{{32}}){_END}", "MAILGUN_API_KEY"),
     _form("Cloudinary address", "cloudinary://", r"cloudinary://\d{10,20}:([\w-]{20,40})@", "CLOUDINARY_URL"),
 )
 

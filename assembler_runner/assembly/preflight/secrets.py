@@ -72,7 +72,7 @@ def find_secrets(text: str) -> list[Secret]:
     """
     found: dict[int, Secret] = {}
     for form in FORMS:
-        if form.literal not in text:
+        if not any(literal in text for literal in form.literals):
             continue
         for match in form.pattern.finditer(text):
             if not _is_placeholder(match[1]):
@@ -138,7 +138,8 @@ def _assigned(text: str) -> Iterator[Secret]:
         while position >= 0 and tries < MAX_TRIES:
             tries += 1
             match = ASSIGNED.match(text, position + len(name))
-            if match is not None and _is_random(match[1]):
+            quoted = match is not None and text[match.start(1) - 1] in "\"'"
+            if match is not None and (quoted or "." not in match[1]) and _is_random(match[1]):
                 yield Secret("value that looks like a key", match.start(1), certain=False)
             position = lowered.find(name, position + len(name))
 
