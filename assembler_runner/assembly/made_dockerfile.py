@@ -69,7 +69,9 @@ def made_dockerfile(
     return _text(_python(context, python_version, port, command, variables, framework, sdk_version))
 
 
-def made_requirements(files: Mapping[str, SpaceFile], default: Sequence[str], recognised: Recognised | None = None) -> list[str] | None:
+def made_requirements(
+    files: Mapping[str, SpaceFile], default: Sequence[str], recognised: Recognised | None = None
+) -> list[str] | None:
     """Returns the lines of requirements.txt where the app brings none.
 
     Args:
@@ -104,16 +106,38 @@ def start_command(context: Context, framework: str, app_file: str, port: int) ->
     number = str(port)
     at = ["--host", _ANYWHERE, "--port", number]
     commands: dict[str, list[str]] = {
-        "streamlit": ["streamlit", "run", app_file, f"--server.port={number}", f"--server.address={_ANYWHERE}", "--server.headless=true",
-                      # The Hub shows the app inside of a page of another site, where the cookie for uploads is not sent.
-                      "--server.enableXsrfProtection=false", "--browser.gatherUsageStats=false"],
+        "streamlit": [
+            "streamlit",
+            "run",
+            app_file,
+            f"--server.port={number}",
+            f"--server.address={_ANYWHERE}",
+            "--server.headless=true",
+            # The Hub shows the app inside of a page of another site, where the cookie for uploads is not sent.
+            "--server.enableXsrfProtection=false",
+            "--browser.gatherUsageStats=false",
+        ],
         "marimo": ["marimo", "run", app_file, "--headless", *at],
-        "panel": ["panel", "serve", app_file, "--address", _ANYWHERE, "--port", number, "--allow-websocket-origin", "*"],
+        "panel": [
+            "panel",
+            "serve",
+            app_file,
+            "--address",
+            _ANYWHERE,
+            "--port",
+            number,
+            "--allow-websocket-origin",
+            "*",
+        ],
         "shiny": ["shiny", "run", app_file, *at],
         "chainlit": ["chainlit", "run", app_file, "--headless", *at],
         "solara": ["solara", "run", app_file, "--production", *at],
-        "django": ["sh", "-c", f"python manage.py migrate --noinput && python manage.py runserver --noreload {_ANYWHERE}:{number}"],
-    }  # fmt: skip
+        "django": [
+            "sh",
+            "-c",
+            f"python manage.py migrate --noinput && python manage.py runserver --noreload {_ANYWHERE}:{number}",
+        ],
+    }
     if framework in commands:
         return commands[framework], {}
     if framework in ("flask", *_SERVED_BY_UVICORN) and not _listens_itself(context, app_file, port):
@@ -183,7 +207,9 @@ def _extra(context: Context, program: str, sdk_version: str | None) -> str:
         return ""
     text = context.text("requirements.txt") or ""
     lines = [line for found in context.requirements.values() for line in found] or parse_requirements(text)
-    if any(line.name in _BROUGHT_BY[program] for line in lines) or re.search(r"(?im)^\s*fastapi\[(?:standard|all)\]", text):
+    if any(line.name in _BROUGHT_BY[program] for line in lines) or re.search(
+        r"(?im)^\s*fastapi\[(?:standard|all)\]", text
+    ):
         return ""
     if any(line.kind in ("editable", "wrong") for line in lines):
         return ""
@@ -201,7 +227,11 @@ def _tools(lines: list[RequirementLine], context: Context) -> list[str]:
     texts = [line.text for line in lines]
     if not context.given("requirements.txt"):
         texts += pyproject_dependencies(context.text("pyproject.toml") or "")
-    return [tool for mark, tool in (("git+", "git"), ("hg+", "mercurial"), ("svn+", "subversion")) if any(mark in text for text in texts)]
+    return [
+        tool
+        for mark, tool in (("git+", "git"), ("hg+", "mercurial"), ("svn+", "subversion"))
+        if any(mark in text for text in texts)
+    ]
 
 
 def _installed_first(context: Context, lines: list[RequirementLine]) -> list[str] | None:
@@ -232,7 +262,9 @@ def _node(context: Context, port: int) -> list[str]:
         tool, install = "yarn", "yarn install --frozen-lockfile"
     elif "pnpm-lock.yaml" in context.files:
         tool, install = "pnpm", "npm install -g pnpm && pnpm install --frozen-lockfile"
-    names = [name for name in ("package.json", "package-lock.json", "yarn.lock", "pnpm-lock.yaml") if name in context.files]
+    names = [
+        name for name in ("package.json", "package-lock.json", "yarn.lock", "pnpm-lock.yaml") if name in context.files
+    ]
     steps = [f"FROM {NODE_IMAGE}", "WORKDIR /app", "RUN chown node /app"]
     if names:
         steps += [f"COPY --chown=node {' '.join(names)} ./", f"RUN {install}"]
@@ -249,5 +281,3 @@ def _node(context: Context, port: int) -> list[str]:
 
 def _text(lines: list[str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
-
-

@@ -28,8 +28,30 @@ _NAMES = (
     *("app.py", "main.py", "streamlit_app.py", "gradio_app.py", "run.py", "server.py", "demo.py", "webui.py", "web.py"),
     *("application.py", "wsgi.py", "asgi.py", "api.py", "index.py", "start.py", "dashboard.py", "ui.py", "__main__.py"),
 )
-_FRAMEWORKS = ("gradio", "streamlit", "flask", "fastapi", "marimo", "panel", "dash", "shiny", "nicegui", "chainlit", "solara",
-               "starlette", "litestar", "quart", "aiohttp", "sanic", "bottle", "tornado", "django", "taipy", "mesop", "reflex")  # fmt: skip
+_FRAMEWORKS = (
+    "gradio",
+    "streamlit",
+    "flask",
+    "fastapi",
+    "marimo",
+    "panel",
+    "dash",
+    "shiny",
+    "nicegui",
+    "chainlit",
+    "solara",
+    "starlette",
+    "litestar",
+    "quart",
+    "aiohttp",
+    "sanic",
+    "bottle",
+    "tornado",
+    "django",
+    "taipy",
+    "mesop",
+    "reflex",
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,9 @@ def recognise(files: Mapping[str, SpaceFile], types: Iterable[str], hints: Itera
     if "Dockerfile" in files or any("/" not in path and path.lower() == "dockerfile" for path in files):
         port = dockerfile_port(context)
         name = "Dockerfile" if "Dockerfile" in files else next(path for path in files if path.lower() == "dockerfile")
-        return Recognised("docker", f"There is a file {quote(name)}.", {"app_port": port} if port not in (None, 7860) else {})
+        return Recognised(
+            "docker", f"There is a file {quote(name)}.", {"app_port": port} if port not in (None, 7860) else {}
+        )
     for hint in hints:
         reason = _fits(context, hint)
         if reason is not None and hint.space_type in known:
@@ -112,7 +136,12 @@ def _by_card(context: Context, card: Mapping[str, Any], known: set[str]) -> Reco
         start = _start_file(context, card)
         if start is not None and start[1] == "streamlit":
             options = {"app_file": start[0]} if start[0] != "app.py" else {}
-            return Recognised("streamlit", f"README.md says sdk: docker, and {quote(start[0])} imports streamlit.", options, "streamlit")
+            return Recognised(
+                "streamlit",
+                f"README.md says sdk: docker, and {quote(start[0])} imports streamlit.",
+                options,
+                "streamlit",
+            )
     if sdk in ("gradio", "streamlit") and not isinstance(card.get("app_file"), str) and "app.py" not in context.files:
         start = _start_file(context, card)
         if start is not None and start[1] == sdk:
@@ -123,14 +152,18 @@ def _by_card(context: Context, card: Mapping[str, Any], known: set[str]) -> Reco
         options["app_port"] = port
     framework = ""
     if sdk == "docker" and "Dockerfile" not in context.files and (made := _by_python(context, card)) is not None:
-        return Recognised("docker", reason, made.options if made.space_type == "docker" else {}, made.framework, made.app)
+        return Recognised(
+            "docker", reason, made.options if made.space_type == "docker" else {}, made.framework, made.app
+        )
     return Recognised(sdk, reason, options, framework or (sdk if sdk in ("gradio", "streamlit") else ""))
 
 
 def _fits(context: Context, hint: Hint) -> str | None:
     top = [path for path in context.files if "/" not in path]
     for name in hint.files:
-        found = next((path for path in top if path == name or (name.startswith("*.") and path.endswith(name[1:]))), None)
+        found = next(
+            (path for path in top if path == name or (name.startswith("*.") and path.endswith(name[1:]))), None
+        )
         if found is not None or name in context.files:
             return f"There is a file {quote(found or name)}."
     if hint.imports:
@@ -163,9 +196,14 @@ def _starting_order(context: Context) -> list[str]:
 def _is_aside(path: str) -> bool:
     parts = path.split("/")
     name = parts[-1]
-    return name in ("setup.py", "conftest.py", "noxfile.py", "tasks.py", "__init__.py") or name.startswith("test_") or bool(
-        {"tests", "test", "docs", "pages", "examples", "scripts", "migrations", "node_modules", "venv", ".venv"} & set(parts[:-1])
-    )  # fmt: skip
+    return (
+        name in ("setup.py", "conftest.py", "noxfile.py", "tasks.py", "__init__.py")
+        or name.startswith("test_")
+        or bool(
+            {"tests", "test", "docs", "pages", "examples", "scripts", "migrations", "node_modules", "venv", ".venv"}
+            & set(parts[:-1])
+        )
+    )
 
 
 def _start_file(context: Context, card: Mapping[str, Any]) -> tuple[str, str, PythonFile] | None:
@@ -202,14 +240,37 @@ def _framework(parsed: PythonFile) -> str | None:
 def _starts(parsed: PythonFile, framework: str) -> bool:
     if framework in ("streamlit", "panel", "chainlit", "solara"):
         return True
-    constructors = ("Interface", "Blocks", "ChatInterface", "TabbedInterface", "load", "Flask", "FastAPI", "App", "Dash", "Starlette",
-                    "Litestar", "Quart", "Sanic", "Bottle", "Application")  # fmt: skip
+    constructors = (
+        "Interface",
+        "Blocks",
+        "ChatInterface",
+        "TabbedInterface",
+        "load",
+        "Flask",
+        "FastAPI",
+        "App",
+        "Dash",
+        "Starlette",
+        "Litestar",
+        "Quart",
+        "Sanic",
+        "Bottle",
+        "Application",
+    )
     names = {called(call) for call in parsed.calls}
     return bool(names & {"launch", "run", "run_server", "serve", "run_app", *constructors})
 
 
-_MADE_BY = {"Flask": "flask", "FastAPI": "fastapi", "Dash": "dash", "Starlette": "starlette", "Litestar": "litestar", "Quart": "quart",
-            "App": "shiny", "Sanic": "sanic"}  # fmt: skip
+_MADE_BY = {
+    "Flask": "flask",
+    "FastAPI": "fastapi",
+    "Dash": "dash",
+    "Starlette": "starlette",
+    "Litestar": "litestar",
+    "Quart": "quart",
+    "App": "shiny",
+    "Sanic": "sanic",
+}
 
 
 def application_name(parsed: PythonFile) -> str:
@@ -217,7 +278,13 @@ def application_name(parsed: PythonFile) -> str:
     for node in parsed.tree.body if parsed.tree is not None else ():
         value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         if isinstance(value, ast.Call) and called(value) in (*_MADE_BY, "create_app", "make_app", "mount_gradio_app"):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
+            target = (
+                node.targets[0]
+                if isinstance(node, ast.Assign)
+                else node.target
+                if isinstance(node, ast.AnnAssign)
+                else None
+            )
             if isinstance(target, ast.Name):
                 return target.id
     return ""
@@ -225,7 +292,9 @@ def application_name(parsed: PythonFile) -> str:
 
 def _by_python(context: Context, card: Mapping[str, Any]) -> Recognised | None:
     if "manage.py" in context.files and _mentions_django(context):
-        return Recognised("docker", "There is a manage.py: a Django project, run in a container.", _django(context), "django")
+        return Recognised(
+            "docker", "There is a manage.py: a Django project, run in a container.", _django(context), "django"
+        )
     start = _start_file(context, card)
     if start is None:
         return _plain_python(context)
@@ -257,17 +326,32 @@ def _plain_python(context: Context) -> Recognised | None:
     if "app.py" in top:
         # Without an import that tells, app.py is what the Gradio SDK starts.
         return Recognised("gradio", "There is an app.py.", {})
-    if wanted and ("requirements.txt" in context.files or len(top) == 1) and not any("index.html" == path for path in context.files):
+    if (
+        wanted
+        and ("requirements.txt" in context.files or len(top) == 1)
+        and not any(path == "index.html" for path in context.files)
+    ):
         if _has_package(context, "gradio"):
-            return Recognised("gradio", f"There is a {quote(wanted[0])}, and gradio is required.", {"app_file": wanted[0]}, "gradio")
+            return Recognised(
+                "gradio", f"There is a {quote(wanted[0])}, and gradio is required.", {"app_file": wanted[0]}, "gradio"
+            )
         if _has_package(context, "streamlit"):
-            return Recognised("streamlit", f"There is a {quote(wanted[0])}, and streamlit is required.", {"app_file": wanted[0]}, "streamlit")
-        return Recognised("docker", f"There is a {quote(wanted[0])}; it is run in a container.", {"app_file": wanted[0]}, "python")
+            return Recognised(
+                "streamlit",
+                f"There is a {quote(wanted[0])}, and streamlit is required.",
+                {"app_file": wanted[0]},
+                "streamlit",
+            )
+        return Recognised(
+            "docker", f"There is a {quote(wanted[0])}; it is run in a container.", {"app_file": wanted[0]}, "python"
+        )
     return None
 
 
 def _has_package(context: Context, name: str) -> bool:
-    lines = (context.text("requirements.txt") or "").splitlines() + pyproject_dependencies(context.text("pyproject.toml") or "")
+    lines = (context.text("requirements.txt") or "").splitlines() + pyproject_dependencies(
+        context.text("pyproject.toml") or ""
+    )
     return any(re.match(rf"{name}\b(?![-.])", line.strip().lower()) for line in lines)
 
 
@@ -297,7 +381,11 @@ def _by_other_files(context: Context) -> Recognised | None:
     if "Cargo.toml" in top:
         return _needs("Rust", "Cargo.toml", "an image such as rust")
     if "pom.xml" in top or "build.gradle" in top or "build.gradle.kts" in top:
-        return _needs("Java", next(path for path in ("pom.xml", "build.gradle", "build.gradle.kts") if path in top), "an image such as eclipse-temurin")
+        return _needs(
+            "Java",
+            next(path for path in ("pom.xml", "build.gradle", "build.gradle.kts") if path in top),
+            "an image such as eclipse-temurin",
+        )
     if "Gemfile" in top and "_config.yml" not in top:
         return _needs("Ruby", "Gemfile", "an image such as ruby")
     if "index.php" in top or "composer.json" in top:
@@ -310,9 +398,13 @@ def _by_other_files(context: Context) -> Recognised | None:
     page = next((path for path in pages if path in files), None)
     if page is None:
         alone = [path for path in top if path.lower().endswith((".html", ".htm"))]
-        page = alone[0] if len(alone) == 1 else next((path for path in alone if path.lower().startswith("index.")), None)
+        page = (
+            alone[0] if len(alone) == 1 else next((path for path in alone if path.lower().startswith("index.")), None)
+        )
     if page is not None:
-        return Recognised("static", f"There is a page {quote(page)}.", {} if page == "index.html" else {"app_file": page})
+        return Recognised(
+            "static", f"There is a page {quote(page)}.", {} if page == "index.html" else {"app_file": page}
+        )
     return None
 
 
@@ -326,19 +418,44 @@ def _by_node(context: Context) -> Recognised | None:
     scripts = data.get("scripts") if isinstance(data.get("scripts"), dict) else {}
     assert isinstance(scripts, dict)
     build = build_of(context)
-    servers = {"express", "fastify", "koa", "next", "nuxt", "@nestjs/core", "hapi", "@hapi/hapi", "socket.io", "ws", "hono", "@sveltejs/adapter-node"}
+    servers = {
+        "express",
+        "fastify",
+        "koa",
+        "next",
+        "nuxt",
+        "@nestjs/core",
+        "hapi",
+        "@hapi/hapi",
+        "socket.io",
+        "ws",
+        "hono",
+        "@sveltejs/adapter-node",
+    }
     start = str(scripts.get("start") or "")
-    runs_server = bool(servers & _npm_packages(context)) or re.search(r"\bnode\b|\bnext start\b|\btsx?\b|\bnodemon\b", start) is not None
+    runs_server = (
+        bool(servers & _npm_packages(context))
+        or re.search(r"\bnode\b|\bnext start\b|\btsx?\b|\bnodemon\b", start) is not None
+    )
     if build is not None and not runs_server:
         built = build[1] in context.files
         options = {"app_file": build[1]} if built else {"app_build_command": build[0], "app_file": build[1]}
-        return Recognised("static", "package.json builds a site." if not built else f"There is a built page {quote(build[1])}.", options, "node")
-    if runs_server or any(path in context.files for path in ("server.js", "index.js", "app.js", "server.mjs", "index.mjs", "src/index.js")):
+        return Recognised(
+            "static",
+            "package.json builds a site." if not built else f"There is a built page {quote(build[1])}.",
+            options,
+            "node",
+        )
+    if runs_server or any(
+        path in context.files for path in ("server.js", "index.js", "app.js", "server.mjs", "index.mjs", "src/index.js")
+    ):
         if not runs_server and "index.html" in context.files:
             return None
         port = _node_port(context)
         options = {"app_port": port} if port not in (None, 7860) else {}
-        return Recognised("docker", "package.json starts a server with Node.js; it is run in a container.", options, "node")
+        return Recognised(
+            "docker", "package.json starts a server with Node.js; it is run in a container.", options, "node"
+        )
     return None
 
 

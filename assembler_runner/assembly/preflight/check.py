@@ -79,7 +79,9 @@ def allowed(findings: Iterable[Finding], allow: Collection[str]) -> tuple[list[F
         The findings afterwards, and those that passed, for the audit log.
     """
     passed = [finding for finding in findings if _passes(finding, allow)]
-    return [replace(finding, severity="warning") if _passes(finding, allow) else finding for finding in findings], passed
+    return [
+        replace(finding, severity="warning") if _passes(finding, allow) else finding for finding in findings
+    ], passed
 
 
 def _passes(finding: Finding, allow: Collection[str]) -> bool:

@@ -143,7 +143,9 @@ class Context:
     def folders(self) -> frozenset[str]:
         """Paths of all folders."""
         return frozenset(
-            "/".join(parts[:depth]) for parts in (path.split("/") for path in self.files) for depth in range(1, len(parts))
+            "/".join(parts[:depth])
+            for parts in (path.split("/") for path in self.files)
+            for depth in range(1, len(parts))
         )
 
     @cached_property

@@ -10,11 +10,43 @@ from assembler_runner.assembly.preflight.dockerfile import Dockerfile
 from assembler_runner.assembly.preflight.python_file import PythonFile, constant, keyword
 from assembler_runner.assembly.preflight.tables import COMMAND_PORTS, LOCAL_BY_DEFAULT
 
-_PORT_OPTIONS = ("--port", "-p", "--server.port", "--server-port", "--http-port", "--listen-port", "-P", "--ServerApp.port", "-l")
+_PORT_OPTIONS = (
+    "--port",
+    "-p",
+    "--server.port",
+    "--server-port",
+    "--http-port",
+    "--listen-port",
+    "-P",
+    "--ServerApp.port",
+    "-l",
+)
 _HOST_OPTIONS = ("--host", "-h", "--server.address", "--address", "--ip", "-b", "--bind", "--server-name", "--hostname")
 _BIND_OPTIONS = ("--bind", "-b", "--listen")
 _LOCAL = ("127.0.0.1", "localhost")
-_WRAPPERS = frozenset(("exec", "python", "python3", "-m", "uv", "run", "poetry", "pdm", "pipenv", "tini", "--", "dumb-init", "npx", "sh", "-c", "bash", "/bin/sh", "/bin/bash", "-u"))
+_WRAPPERS = frozenset(
+    (
+        "exec",
+        "python",
+        "python3",
+        "-m",
+        "uv",
+        "run",
+        "poetry",
+        "pdm",
+        "pipenv",
+        "tini",
+        "--",
+        "dumb-init",
+        "npx",
+        "sh",
+        "-c",
+        "bash",
+        "/bin/sh",
+        "/bin/bash",
+        "-u",
+    )
+)
 _SETS_PORT = {
     "uvicorn": "UVICORN_PORT",
     "gunicorn": "GUNICORN_CMD_ARGS",
@@ -80,7 +112,12 @@ def listener_of(dockerfile: Dockerfile) -> Listener | None:
 
 def _flat(words: list[str]) -> list[str]:
     """Takes apart `sh -c "uvicorn …"` and leaves the last command of a chain."""
-    if len(words) >= 3 and words[0].rpartition("/")[2] in ("sh", "bash") and words[1].startswith("-") and words[1].endswith("c"):
+    if (
+        len(words) >= 3
+        and words[0].rpartition("/")[2] in ("sh", "bash")
+        and words[1].startswith("-")
+        and words[1].endswith("c")
+    ):
         words = words[2].split()
     flat = [part for word in words for part in (word.split() if " " in word and len(words) == 1 else [word])]
     for mark in ("&&", ";", "||"):
@@ -145,7 +182,11 @@ def _local(words: list[str], dockerfile: Dockerfile, name: str, options: list[st
         named = True
         if not equals:
             value = words[number + 1] if number + 1 < len(words) else ""
-        host = value.rpartition(":")[0] if ":" in value and not value.startswith("[") and option in _BIND_OPTIONS else value
+        host = (
+            value.rpartition(":")[0]
+            if ":" in value and not value.startswith("[") and option in _BIND_OPTIONS
+            else value
+        )
         if host in _LOCAL:
             return True, word if equals else value
     if named or name not in LOCAL_BY_DEFAULT or _configured(dockerfile, name, options, _SETS_HOST):

@@ -58,15 +58,12 @@ _MODULES = {
     "duckduckgo_search": "duckduckgo-search",
     "pydub": "pydub",
 }
-_SAME_NAME = (
-    "accelerate aiohttp altair anthropic bitsandbytes bokeh chainlit chromadb cohere dash datasets diffusers duckdb einops "
-    "emoji evaluate fastai fastapi feedparser flask gensim geopandas gradio graphviz groq gunicorn httpx imageio jax joblib "
-    "kornia langchain langgraph librosa lightgbm loguru markdown matplotlib mediapipe networkx nltk numba numpy onnxruntime "
-    "openai optimum pandas peft pinecone plotly polars pydeck pyvis qdrant_client rembg replicate requests rich scipy "
-    "seaborn sentencepiece shap spaces spacy smolagents soundfile statsmodels streamlit sympy tensorflow tiktoken timm tokenizers "
-    "torch torchaudio torchvision tqdm transformers trimesh tweepy ultralytics uvicorn wandb whisper wikipedia xgboost yfinance"
-).split()
-MODULES = {**{name: name.replace("_", "-") for name in _SAME_NAME if name != "whisper"}, **_MODULES, "whisper": "openai-whisper"}
+_SAME_NAME = ["accelerate", "aiohttp", "altair", "anthropic", "bitsandbytes", "bokeh", "chainlit", "chromadb", "cohere", "dash", "datasets", "diffusers", "duckdb", "einops", "emoji", "evaluate", "fastai", "fastapi", "feedparser", "flask", "gensim", "geopandas", "gradio", "graphviz", "groq", "gunicorn", "httpx", "imageio", "jax", "joblib", "kornia", "langchain", "langgraph", "librosa", "lightgbm", "loguru", "markdown", "matplotlib", "mediapipe", "networkx", "nltk", "numba", "numpy", "onnxruntime", "openai", "optimum", "pandas", "peft", "pinecone", "plotly", "polars", "pydeck", "pyvis", "qdrant_client", "rembg", "replicate", "requests", "rich", "scipy", "seaborn", "sentencepiece", "shap", "spaces", "spacy", "smolagents", "soundfile", "statsmodels", "streamlit", "sympy", "tensorflow", "tiktoken", "timm", "tokenizers", "torch", "torchaudio", "torchvision", "tqdm", "transformers", "trimesh", "tweepy", "ultralytics", "uvicorn", "wandb", "whisper", "wikipedia", "xgboost", "yfinance"]
+MODULES = {
+    **{name: name.replace("_", "-") for name in _SAME_NAME if name != "whisper"},
+    **_MODULES,
+    "whisper": "openai-whisper",
+}
 
 _GRADIO = (
     "aiofiles anyio fastapi ffmpy gradio-client httpx huggingface-hub jinja2 markupsafe numpy orjson packaging pandas pillow "
@@ -162,7 +159,6 @@ PROVIDES: dict[str, frozenset[str]] = {
     }.items()
 }
 """Package → what is installed with it, as far as apps import it (metadata of the packages)."""
-
 
 
 def package_of(module: str) -> str | None:

@@ -170,7 +170,11 @@ def _imports_of(body: list[ast.stmt], *, certain: bool) -> Iterator[Import]:
             yield Import(node.module or "", names, node.lineno, node.level, sure)
         else:
             runs_always = isinstance(node, (ast.With, ast.ClassDef))
-            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case))]
+            inner = [
+                child
+                for child in ast.iter_child_nodes(node)
+                if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case))
+            ]
             waiting += [(child, sure and runs_always) for child in reversed(inner)]  # type: ignore[misc]  # handlers and cases hold statements
 
 

@@ -53,7 +53,9 @@ class RequirementLine:
         """The address that the package comes from; empty for an index."""
         if self.requirement is not None:
             return self.requirement.url or ""
-        return self.text.partition(" ")[2].strip() if self.kind == "editable" else self.text if self.kind == "url" else ""
+        return (
+            self.text.partition(" ")[2].strip() if self.kind == "editable" else self.text if self.kind == "url" else ""
+        )
 
 
 def parse_requirements(text: str, path: str = "requirements.txt") -> list[RequirementLine]:

@@ -19,7 +19,16 @@ MAX_DESCRIPTION = 60
 MAX_OAUTH_MINUTES = 43_200
 _BOOLEANS = ("pinned", "fullWidth", "hf_oauth", "disable_embedding")
 _LISTS = ("models", "datasets", "tags", "hf_oauth_scopes", "preload_from_hub")
-_TRUE = {"true": "true", "yes": "true", "on": "true", "1": "true", "false": "false", "no": "false", "off": "false", "0": "false"}
+_TRUE = {
+    "true": "true",
+    "yes": "true",
+    "on": "true",
+    "1": "true",
+    "false": "false",
+    "no": "false",
+    "off": "false",
+    "0": "false",
+}
 _HEADERS = {
     "cross-origin-embedder-policy": ("unsafe-none", "require-corp", "credentialless"),
     "cross-origin-opener-policy": ("same-origin", "same-origin-allow-popups", "unsafe-none"),
@@ -68,8 +77,19 @@ def card_color(context: Context) -> Iterator[Found]:
         if value is None or value in COLORS:
             continue
         name = str(value).strip().lower()
-        known = {"grey": "gray", "violet": "purple", "orange": "yellow", "teal": "green", "cyan": "blue", "black": "gray"}
-        nearest = name if name in COLORS else known.get(name) or next(iter(difflib.get_close_matches(name, COLORS, 1)), "blue")
+        known = {
+            "grey": "gray",
+            "violet": "purple",
+            "orange": "yellow",
+            "teal": "green",
+            "cyan": "blue",
+            "black": "gray",
+        }
+        nearest = (
+            name
+            if name in COLORS
+            else known.get(name) or next(iter(difflib.get_close_matches(name, COLORS, 1)), "blue")
+        )
         same = name == nearest or (name, nearest) == ("grey", "gray")
         fix = set_key(context, key, nearest, title=f"Write {key}: {nearest}", safe=same)
         message = f"README.md has {key}: {quote(value)}, which is no colour of the Hub."
@@ -91,8 +111,12 @@ def card_emoji(context: Context) -> Iterator[Found]:
         return
     fix = set_key(context, "emoji", "🚀", title="Write emoji: 🚀", safe=False)
     yield _at(
-        context, "emoji", f"README.md has emoji: {quote(value)}, which is not one emoji.", "Put a single emoji there, "
-        "such as 🚀, or leave the line out.", fix, value=clean(value)
+        context,
+        "emoji",
+        f"README.md has emoji: {quote(value)}, which is not one emoji.",
+        "Put a single emoji there, such as 🚀, or leave the line out.",
+        fix,
+        value=clean(value),
     )
 
 
@@ -116,7 +140,11 @@ def _is_one_symbol(text: str) -> bool:
     bases = [
         character
         for character in text
-        if not (0x1F3FB <= ord(character) <= 0x1F3FF or 0xE0020 <= ord(character) <= 0xE007F or character in "\ufe0e\ufe0f\u20e3")
+        if not (
+            0x1F3FB <= ord(character) <= 0x1F3FF
+            or 0xE0020 <= ord(character) <= 0xE007F
+            or character in "\ufe0e\ufe0f\u20e3"
+        )
     ]
     if not bases:
         return bool(text) and 0x1F3FB <= ord(text[0]) <= 0x1F3FF
@@ -159,9 +187,19 @@ def card_text(context: Context) -> Iterator[Found]:
         if value is None or isinstance(value, str) or (key == "license" and isinstance(value, list)):
             continue
         single = not isinstance(value, (dict, list)) and raw
-        fix = set_key(context, key, json.dumps(raw, ensure_ascii=False), title="Put it in quotes", safe=True) if single else None
-        yield _at(context, key, f"README.md has {key}: {quote(raw or value)}, which YAML does not read as text.",
-                  "Put it in quotes.", fix, key=key)  # fmt: skip
+        fix = (
+            set_key(context, key, json.dumps(raw, ensure_ascii=False), title="Put it in quotes", safe=True)
+            if single
+            else None
+        )
+        yield _at(
+            context,
+            key,
+            f"README.md has {key}: {quote(raw or value)}, which YAML does not read as text.",
+            "Put it in quotes.",
+            fix,
+            key=key,
+        )
 
 
 @rule(
@@ -178,8 +216,13 @@ def card_app_port(context: Context) -> Iterator[Found]:
     number = int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 7 else value
     if value is None or (isinstance(number, int) and not isinstance(number, bool) and 0 < number < 65_536):
         return
-    yield _at(context, "app_port", f"README.md has app_port: {quote(value)}, which is no port.",
-              "Write a number from 1 to 65535, such as app_port: 7860.", value=clean(value))  # fmt: skip
+    yield _at(
+        context,
+        "app_port",
+        f"README.md has app_port: {quote(value)}, which is no port.",
+        "Write a number from 1 to 65535, such as app_port: 7860.",
+        value=clean(value),
+    )
 
 
 @rule(
@@ -193,11 +236,23 @@ def card_app_port(context: Context) -> Iterator[Found]:
 def card_app_port_text(context: Context) -> Iterator[Found]:
     """Finds a port in quotes."""
     value = context.card.values.get("app_port")
-    if isinstance(value, str) and value.strip().isdecimal() and value.isascii() and len(value) < 7 and 0 < int(value) < 65_536:
+    if (
+        isinstance(value, str)
+        and value.strip().isdecimal()
+        and value.isascii()
+        and len(value) < 7
+        and 0 < int(value) < 65_536
+    ):
         number = str(int(value))
         fix = set_key(context, "app_port", number, title=f"Write app_port: {number}", safe=True)
-        yield _at(context, "app_port", f"README.md has app_port in quotes; it is taken as {number}.",
-                  "Write the number without quotes.", fix, port=int(number))  # fmt: skip
+        yield _at(
+            context,
+            "app_port",
+            f"README.md has app_port in quotes; it is taken as {number}.",
+            "Write the number without quotes.",
+            fix,
+            port=int(number),
+        )
 
 
 @rule(
@@ -217,8 +272,14 @@ def card_base_path(context: Context) -> Iterator[Found]:
     written = path if re.fullmatch(r"/[\w./-]*", path) else json.dumps(path, ensure_ascii=False)
     is_url = "://" in path
     fix = None if is_url else set_key(context, "base_path", written, title=f"Write base_path: {clean(path)}", safe=True)
-    yield _at(context, "base_path", f"README.md has base_path: {quote(value)}, which does not begin with /.",
-              "Begin the path with /.", fix, value=clean(value))  # fmt: skip
+    yield _at(
+        context,
+        "base_path",
+        f"README.md has base_path: {quote(value)}, which does not begin with /.",
+        "Begin the path with /.",
+        fix,
+        value=clean(value),
+    )
 
 
 @rule(
@@ -237,8 +298,15 @@ def card_boolean(context: Context) -> Iterator[Found]:
             continue
         meant = _TRUE.get(str(value).strip().lower())
         fix = set_key(context, key, meant, title=f"Write {key}: {meant}", safe=True) if meant else None
-        yield _at(context, key, f"README.md has {key}: {quote(value)}, which is neither true nor false.",
-                  f"Write {key}: true or {key}: false, without quotes.", fix, key=key, value=clean(value))  # fmt: skip
+        yield _at(
+            context,
+            key,
+            f"README.md has {key}: {quote(value)}, which is neither true nor false.",
+            f"Write {key}: true or {key}: false, without quotes.",
+            fix,
+            key=key,
+            value=clean(value),
+        )
 
 
 @rule(
@@ -255,8 +323,12 @@ def card_header(context: Context) -> Iterator[Found]:
     if value is not None and value not in ("mini", "default"):
         name = str(value).strip().lower()
         known = name in ("mini", "default")
-        fix = set_key(context, "header", name if known else "mini", title=f"Write header: {name if known else 'mini'}", safe=known)
-        yield _at(context, "header", f"README.md has header: {quote(value)}.", "Use mini or default.", fix, value=clean(value))
+        fix = set_key(
+            context, "header", name if known else "mini", title=f"Write header: {name if known else 'mini'}", safe=known
+        )
+        yield _at(
+            context, "header", f"README.md has header: {quote(value)}.", "Use mini or default.", fix, value=clean(value)
+        )
 
 
 @rule(
@@ -275,8 +347,14 @@ def card_sdk(context: Context) -> Iterator[Found]:
     name = str(value).strip().lower()
     near = name if name in ("gradio", "docker", "static") else ""
     fix = set_key(context, "sdk", near, title=f"Write sdk: {near}", safe=True) if near else None
-    yield _at(context, "sdk", f"README.md has sdk: {quote(value)}, which the Hub does not run.",
-              f"Write sdk: {near or context.sdk}, or leave the line out.", fix, value=clean(value))  # fmt: skip
+    yield _at(
+        context,
+        "sdk",
+        f"README.md has sdk: {quote(value)}, which the Hub does not run.",
+        f"Write sdk: {near or context.sdk}, or leave the line out.",
+        fix,
+        value=clean(value),
+    )
 
 
 @rule(
@@ -290,8 +368,12 @@ def card_sdk(context: Context) -> Iterator[Found]:
 def card_sdk_streamlit(context: Context) -> Iterator[Found]:
     """Says what becomes of `sdk: streamlit`."""
     if str(context.card.values.get("sdk")).strip().lower() == "streamlit" and context.space_type == "streamlit":
-        yield _at(context, "sdk", "README.md has sdk: streamlit; the Space is published with sdk: docker and runs Streamlit.",
-                  "Nothing to do.")  # fmt: skip
+        yield _at(
+            context,
+            "sdk",
+            "README.md has sdk: streamlit; the Space is published with sdk: docker and runs Streamlit.",
+            "Nothing to do.",
+        )
 
 
 @rule(
@@ -308,8 +390,15 @@ def card_number_shortened(context: Context) -> Iterator[Found]:
         value, raw = context.card.values.get(key), context.card.raw.get(key, "")
         if isinstance(value, float) and re.fullmatch(r"\d+\.\d*0", raw) and not re.fullmatch(r"\d+\.0", raw):
             fix = set_key(context, key, f'"{raw}"', title=f'Write {key}: "{raw}"', safe=True)
-            yield _at(context, key, f"README.md has {key}: {clean(raw)} without quotes, which YAML reads as {value}.",
-                      f'Write {key}: "{clean(raw)}".', fix, key=key, written=clean(raw))  # fmt: skip
+            yield _at(
+                context,
+                key,
+                f"README.md has {key}: {clean(raw)} without quotes, which YAML reads as {value}.",
+                f'Write {key}: "{clean(raw)}".',
+                fix,
+                key=key,
+                written=clean(raw),
+            )
 
 
 @rule(
@@ -332,9 +421,17 @@ def card_python_version(context: Context) -> Iterator[Found]:
     named = re.fullmatch(r"(?i)(python|py|>=|==|~=|v|\s|-)*3\.\d{1,2}(\.\d{1,2})?(\.x)?\+?", str(value).strip())
     fix = None
     if match and named:
-        fix = set_key(context, "python_version", f'"{match[0]}"', title=f'Write python_version: "{match[0]}"', safe=True)
-    yield _at(context, "python_version", f"README.md has python_version: {quote(value)}, which is no version of Python 3.",
-              'Write it as python_version: "3.12".', fix, value=clean(value))  # fmt: skip
+        fix = set_key(
+            context, "python_version", f'"{match[0]}"', title=f'Write python_version: "{match[0]}"', safe=True
+        )
+    yield _at(
+        context,
+        "python_version",
+        f"README.md has python_version: {quote(value)}, which is no version of Python 3.",
+        'Write it as python_version: "3.12".',
+        fix,
+        value=clean(value),
+    )
 
 
 @rule(
@@ -350,8 +447,13 @@ def card_sdk_version(context: Context) -> Iterator[Found]:
     value = context.card.values.get("sdk_version")
     if value is None or context.sdk != "gradio" or (text is not None and _SDK_VERSION.fullmatch(text.strip())):
         return
-    yield _at(context, "sdk_version", f"README.md has sdk_version: {quote(value)}, which is no version.",
-              "Write a version such as 5.49.1, or leave the line out.", value=clean(value))  # fmt: skip
+    yield _at(
+        context,
+        "sdk_version",
+        f"README.md has sdk_version: {quote(value)}, which is no version.",
+        "Write a version such as 5.49.1, or leave the line out.",
+        value=clean(value),
+    )
 
 
 @rule(
@@ -369,14 +471,26 @@ def card_app_file_path(context: Context) -> Iterator[Found]:
         return
     text = str(value)
     path = text.replace("\\", "/")
-    wrong = not isinstance(value, str) or path.startswith(("/", "../")) or "/../" in path or "\\" in text or not text.strip()
+    wrong = (
+        not isinstance(value, str)
+        or path.startswith(("/", "../"))
+        or "/../" in path
+        or "\\" in text
+        or not text.strip()
+    )
     if not wrong:
         return
     meant = path.lstrip("/")
     fits = meant in context.files and re.fullmatch(r"[\w./-]+", meant)
     fix = set_key(context, "app_file", meant, title=f"Write app_file: {clean(meant)}", safe=True) if fits else None
-    yield _at(context, "app_file", f"README.md has app_file: {quote(value)}, which is no path in the Space.",
-              "Write the path from the top of the Space, such as app_file: web/app.py.", fix, value=clean(value))  # fmt: skip
+    yield _at(
+        context,
+        "app_file",
+        f"README.md has app_file: {quote(value)}, which is no path in the Space.",
+        "Write the path from the top of the Space, such as app_file: web/app.py.",
+        fix,
+        value=clean(value),
+    )
 
 
 @rule(
@@ -391,8 +505,13 @@ def card_app_file_kind(context: Context) -> Iterator[Found]:
     value = context.card.values.get("app_file")
     endings = {"gradio": (".py",), "static": (".html", ".htm")}.get(context.sdk)
     if isinstance(value, str) and value and endings and not value.lower().endswith(endings):
-        yield _at(context, "app_file", f"README.md has app_file: {quote(value)}, but a {context.sdk} Space needs a {endings[0]} file.",
-                  f"Name a {endings[0]} file.", value=clean(value))  # fmt: skip
+        yield _at(
+            context,
+            "app_file",
+            f"README.md has app_file: {quote(value)}, but a {context.sdk} Space needs a {endings[0]} file.",
+            f"Name a {endings[0]} file.",
+            value=clean(value),
+        )
 
 
 @rule(
@@ -408,8 +527,13 @@ def card_hardware(context: Context) -> Iterator[Found]:
     if value is not None and value not in HARDWARE:
         near = difflib.get_close_matches(str(value).lower(), HARDWARE, 3)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Use one of: {', '.join(HARDWARE)}."
-        yield _at(context, "suggested_hardware", f"README.md has suggested_hardware: {quote(value)}, which the Hub does not have.",
-                  hint, value=clean(value))  # fmt: skip
+        yield _at(
+            context,
+            "suggested_hardware",
+            f"README.md has suggested_hardware: {quote(value)}, which the Hub does not have.",
+            hint,
+            value=clean(value),
+        )
 
 
 @rule(
@@ -424,7 +548,13 @@ def card_storage_ignored(context: Context) -> Iterator[Found]:
     """Finds a key that has no effect any more."""
     if "suggested_storage" in context.card.values:
         fix = drop_key(context, "suggested_storage", safe=True)
-        yield _at(context, "suggested_storage", "README.md has suggested_storage, which the Hub ignores.", "Leave it out.", fix)
+        yield _at(
+            context,
+            "suggested_storage",
+            "README.md has suggested_storage, which the Hub ignores.",
+            "Leave it out.",
+            fix,
+        )
 
 
 @rule(
@@ -441,13 +571,30 @@ def card_license(context: Context) -> Iterator[Found]:
     if not isinstance(value, str) or value in LICENSES or not value.strip():
         return
     name = re.sub(r"[\s_]+", "-", value.strip().lower())
-    other = {"apache": "apache-2.0", "apache2": "apache-2.0", "apache-2": "apache-2.0", "apache-license-2.0": "apache-2.0",
-             "gplv3": "gpl-3.0", "gpl3": "gpl-3.0", "gplv2": "gpl-2.0", "agplv3": "agpl-3.0", "mit-license": "mit",
-             "lgplv3": "lgpl-3.0", "cc0": "cc0-1.0"}.get(name)  # fmt: skip
+    other = {
+        "apache": "apache-2.0",
+        "apache2": "apache-2.0",
+        "apache-2": "apache-2.0",
+        "apache-license-2.0": "apache-2.0",
+        "gplv3": "gpl-3.0",
+        "gpl3": "gpl-3.0",
+        "gplv2": "gpl-2.0",
+        "agplv3": "agpl-3.0",
+        "mit-license": "mit",
+        "lgplv3": "lgpl-3.0",
+        "cc0": "cc0-1.0",
+    }.get(name)
     near = name if name in LICENSES else other
     fix = set_key(context, "license", near, title=f"Write license: {near}", safe=True) if near else None
     hint = f"Write license: {near or 'other'}." if near else "Use an identifier such as mit or apache-2.0, or other."
-    yield _at(context, "license", f"README.md has license: {quote(value)}, which the Hub does not know.", hint, fix, value=clean(value))
+    yield _at(
+        context,
+        "license",
+        f"README.md has license: {quote(value)}, which the Hub does not know.",
+        hint,
+        fix,
+        value=clean(value),
+    )
 
 
 @rule(
@@ -469,9 +616,21 @@ def card_list(context: Context) -> Iterator[Found]:
             items = [item.strip() for item in value.split(",") if item.strip()]
             fix = set_key(context, key, json.dumps(items, ensure_ascii=False), title="Make it a list", safe=True)
         elif isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
-            fix = set_key(context, key, json.dumps([str(item) for item in value], ensure_ascii=False), title="Make all texts", safe=False)
-        yield _at(context, key, f"README.md has {key}: {quote(context.card.raw.get(key) or value)}, which is no list of texts.",
-                  f"Write {key}: [first, second], each as text.", fix, key=key)  # fmt: skip
+            fix = set_key(
+                context,
+                key,
+                json.dumps([str(item) for item in value], ensure_ascii=False),
+                title="Make all texts",
+                safe=False,
+            )
+        yield _at(
+            context,
+            key,
+            f"README.md has {key}: {quote(context.card.raw.get(key) or value)}, which is no list of texts.",
+            f"Write {key}: [first, second], each as text.",
+            fix,
+            key=key,
+        )
 
 
 @rule(
@@ -491,15 +650,29 @@ def card_repository_id(context: Context) -> Iterator[Found]:
                 continue
             match = _HUB_ADDRESS.fullmatch(item)
             line = _line_with(context, key, item)
-            fix = Fix(f"Write {match[1]}", True, (Edit(README, "replace", line, item, match[1]),)) if match and line else None
-            yield Found(f"README.md has {quote(item)} in {key}, which is no id.", README, line or context.card.lines.get(key),
-                        "Write it as owner/name.", {"key": key, "value": clean(item)}, fix)  # fmt: skip
+            fix = (
+                Fix(f"Write {match[1]}", True, (Edit(README, "replace", line, item, match[1]),))
+                if match and line
+                else None
+            )
+            yield Found(
+                f"README.md has {quote(item)} in {key}, which is no id.",
+                README,
+                line or context.card.lines.get(key),
+                "Write it as owner/name.",
+                {"key": key, "value": clean(item)},
+                fix,
+            )
 
 
 def _line_with(context: Context, key: str, item: str) -> int | None:
     start = context.card.lines.get(key)
     rows = (context.text(README) or "").split("\n")
-    return next((number for number in range(start, min(len(rows), start + 200) + 1) if item in rows[number - 1]), None) if start else None
+    return (
+        next((number for number in range(start, min(len(rows), start + 200) + 1) if item in rows[number - 1]), None)
+        if start
+        else None
+    )
 
 
 @rule(
@@ -513,8 +686,13 @@ def card_startup_timeout(context: Context) -> Iterator[Found]:
     """Finds a start timeout that is no length of time."""
     value = context.card.values.get("startup_duration_timeout")
     if value is not None and not (isinstance(value, (str, int)) and _TIMEOUT.fullmatch(str(value).strip())):
-        yield _at(context, "startup_duration_timeout", f"README.md has startup_duration_timeout: {quote(value)}.",
-                  "Write it as 30m or 1h.", value=clean(value))  # fmt: skip
+        yield _at(
+            context,
+            "startup_duration_timeout",
+            f"README.md has startup_duration_timeout: {quote(value)}.",
+            "Write it as 30m or 1h.",
+            value=clean(value),
+        )
 
 
 @rule(
@@ -532,7 +710,14 @@ def card_oauth_expiration(context: Context) -> Iterator[Found]:
         return
     key = "hf_oauth_expiration_minutes"
     fix = set_key(context, key, str(MAX_OAUTH_MINUTES), title=f"Write {MAX_OAUTH_MINUTES}", safe=False)
-    yield _at(context, key, f"README.md has {key}: {quote(value)}.", f"Write a number from 1 to {MAX_OAUTH_MINUTES}.", fix, value=clean(value))
+    yield _at(
+        context,
+        key,
+        f"README.md has {key}: {quote(value)}.",
+        f"Write a number from 1 to {MAX_OAUTH_MINUTES}.",
+        fix,
+        value=clean(value),
+    )
 
 
 @rule(
@@ -547,13 +732,19 @@ def card_custom_headers(context: Context) -> Iterator[Found]:
     value = context.card.values.get("custom_headers")
     if value is None:
         return
-    wrong = value if not isinstance(value, dict) else {
-        key: inner for key, inner in value.items() if key not in _HEADERS or inner not in _HEADERS[key]
-    }  # fmt: skip
+    wrong = (
+        value
+        if not isinstance(value, dict)
+        else {key: inner for key, inner in value.items() if key not in _HEADERS or inner not in _HEADERS[key]}
+    )
     if wrong:
         shown = ", ".join(map(clean, wrong)) if isinstance(wrong, dict) else clean(wrong)
-        yield _at(context, "custom_headers", f"README.md has custom_headers that the Hub does not set: {quote(shown)}.",
-                  f"Only these, in lower case: {', '.join(_HEADERS)}.")  # fmt: skip
+        yield _at(
+            context,
+            "custom_headers",
+            f"README.md has custom_headers that the Hub does not set: {quote(shown)}.",
+            f"Only these, in lower case: {', '.join(_HEADERS)}.",
+        )
 
 
 @rule(
@@ -568,8 +759,13 @@ def card_preload(context: Context) -> Iterator[Found]:
     value = context.card.values.get("preload_from_hub")
     for item in value[:100] if isinstance(value, list) else ():
         if isinstance(item, str) and not _PRELOAD.fullmatch(item.strip()):
-            yield _at(context, "preload_from_hub", f"README.md has {quote(item)} in preload_from_hub.",
-                      'Write "owner/name file1,file2 commit"; files and commit may be left out.', value=clean(item))  # fmt: skip
+            yield _at(
+                context,
+                "preload_from_hub",
+                f"README.md has {quote(item)} in preload_from_hub.",
+                'Write "owner/name file1,file2 commit"; files and commit may be left out.',
+                value=clean(item),
+            )
 
 
 @rule(
@@ -583,8 +779,13 @@ def card_thumbnail(context: Context) -> Iterator[Found]:
     """Finds a thumbnail that is no address."""
     value = context.card.values.get("thumbnail")
     if isinstance(value, str) and value and not value.startswith(("https://", "http://")):
-        yield _at(context, "thumbnail", f"README.md has thumbnail: {quote(value)}, which is no address.",
-                  "Write the whole address, beginning with https://.", value=clean(value))  # fmt: skip
+        yield _at(
+            context,
+            "thumbnail",
+            f"README.md has thumbnail: {quote(value)}, which is no address.",
+            "Write the whole address, beginning with https://.",
+            value=clean(value),
+        )
 
 
 @rule(
@@ -607,7 +808,14 @@ def card_key_misspelt(context: Context) -> Iterator[Found]:
             continue
         line = context.card.lines.get(key)
         fix = Fix(f"Write {near}", same is not None, (Edit(README, "replace", line, key, near),)) if line else None
-        yield _at(context, key, f"README.md has the key {quote(key)}, which the Hub ignores.", f"Write {near}.", fix, key=clean(key))
+        yield _at(
+            context,
+            key,
+            f"README.md has the key {quote(key)}, which the Hub ignores.",
+            f"Write {near}.",
+            fix,
+            key=clean(key),
+        )
 
 
 @rule(
@@ -624,9 +832,19 @@ def card_key_twice(context: Context) -> Iterator[Found]:
     for key, first in context.card.repeated.items():
         written, last = rows[first - 1].rstrip("\r"), context.card.texts[key]
         one_line = bool(written.partition(":")[2].strip()) and bool(last.partition(":")[2].strip())
-        fix = Fix("Take the first one out", written == last, (Edit(README, "delete", first, written),)) if one_line else None
-        yield _at(context, key, f"README.md has the key {quote(key)} twice, in the lines {first} and {context.card.lines[key]}.",
-                  "Keep one of them.", fix, key=clean(key))  # fmt: skip
+        fix = (
+            Fix("Take the first one out", written == last, (Edit(README, "delete", first, written),))
+            if one_line
+            else None
+        )
+        yield _at(
+            context,
+            key,
+            f"README.md has the key {quote(key)} twice, in the lines {first} and {context.card.lines[key]}.",
+            "Keep one of them.",
+            fix,
+            key=clean(key),
+        )
 
 
 @rule(
@@ -642,7 +860,9 @@ def card_not_closed(context: Context) -> Iterator[Found]:
         return
     rows = (context.text(README) or "").split("\n")[context.card.unclosed : context.card.unclosed + 2]
     if rows and re.match(r"[A-Za-z_]\w*:", rows[0]):
-        yield Found("The front matter of README.md has no end.", README, context.card.unclosed, "Put a line of --- below it.")
+        yield Found(
+            "The front matter of README.md has no end.", README, context.card.unclosed, "Put a line of --- below it."
+        )
 
 
 @rule(
@@ -675,8 +895,13 @@ def readme_name(context: Context) -> Iterator[Found]:
         return
     found = readme_of(context.files)
     if found is not None:
-        yield Found(f"The README is named {quote(found)}; the Hub reads README.md.", found, None, "Name it README.md.",
-                    {"path": clean(found)})  # fmt: skip
+        yield Found(
+            f"The README is named {quote(found)}; the Hub reads README.md.",
+            found,
+            None,
+            "Name it README.md.",
+            {"path": clean(found)},
+        )
 
 
 def readme_of(paths: Any) -> str | None:

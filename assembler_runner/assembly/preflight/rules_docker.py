@@ -19,7 +19,9 @@ DOCKERFILE = "Dockerfile"
 COMPOSE = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
 _SCRIPT = re.compile(r"^(?:\./|/)?[\w./-]+\.(?:sh|bash|py|pl)$|^\./[\w./-]+$")
 _SHELLS = ("sh", "bash", "/bin/sh", "/bin/bash", "python", "python3", "ash", "dash", "zsh", "tini", "dumb-init", "node")
-_WITHOUT_COMMAND = re.compile(r"^(?:docker\.io/)?(?:library/)?(?:python|node|ubuntu|debian|alpine|golang|rust|openjdk|eclipse-temurin)(?::|$)")
+_WITHOUT_COMMAND = re.compile(
+    r"^(?:docker\.io/)?(?:library/)?(?:python|node|ubuntu|debian|alpine|golang|rust|openjdk|eclipse-temurin)(?::|$)"
+)
 _UID_TAKEN = re.compile(r"^(?:docker\.io/)?(?:library/)?(?:node(?::|$)|ubuntu:(?:2[4-9]|noble|latest|rolling|devel))")
 
 
@@ -46,12 +48,25 @@ def dockerfile_name(context: Context) -> Iterator[Found]:
     if context.sdk != "docker" or context.given(DOCKERFILE):
         return
     for path in context.files:
-        if "/" not in path and path.lower() in ("dockerfile", "dockerfile.txt", "docker-file", "containerfile") and context.given(path):
+        if (
+            "/" not in path
+            and path.lower() in ("dockerfile", "dockerfile.txt", "docker-file", "containerfile")
+            and context.given(path)
+        ):
             text = context.text(path)
             fix = None
             if text is not None:
-                fix = Fix("Rename it to Dockerfile", True, (Edit(DOCKERFILE, "write", None, None, text), Edit(path, "delete")))
-            yield Found(f"{quote(path)} is not built; only Dockerfile is.", path, None, "rename it to Dockerfile", {"path": clean(path)}, fix)
+                fix = Fix(
+                    "Rename it to Dockerfile", True, (Edit(DOCKERFILE, "write", None, None, text), Edit(path, "delete"))
+                )
+            yield Found(
+                f"{quote(path)} is not built; only Dockerfile is.",
+                path,
+                None,
+                "rename it to Dockerfile",
+                {"path": clean(path)},
+                fix,
+            )
             return
 
 
@@ -65,7 +80,11 @@ def dockerfile_name(context: Context) -> Iterator[Found]:
 )
 def dockerfile_in_folder(context: Context) -> Iterator[Found]:
     """Finds Dockerfiles in folders where the top has none."""
-    if context.given(DOCKERFILE) or context.space_type == "static" or any(path.lower() == "dockerfile" for path in context.files):
+    if (
+        context.given(DOCKERFILE)
+        or context.space_type == "static"
+        or any(path.lower() == "dockerfile" for path in context.files)
+    ):
         return
     inside = [path for path in context.files if path.rpartition("/")[2] == DOCKERFILE and path.count("/") < 3]
     if inside:
@@ -73,8 +92,14 @@ def dockerfile_in_folder(context: Context) -> Iterator[Found]:
         fix = None
         if text is not None and len(inside) == 1:
             fix = Fix("Copy it to the top", False, (Edit(DOCKERFILE, "write", None, None, text),))
-        yield Found(f"{quote(inside[0])} is not built; only a Dockerfile at the top of the Space is.", inside[0], None,
-                    "Move it to the top, and name the paths in it from there; the type is then docker.", {"path": clean(inside[0])}, fix)  # fmt: skip
+        yield Found(
+            f"{quote(inside[0])} is not built; only a Dockerfile at the top of the Space is.",
+            inside[0],
+            None,
+            "Move it to the top, and name the paths in it from there; the type is then docker.",
+            {"path": clean(inside[0])},
+            fix,
+        )
 
 
 @rule(
@@ -90,8 +115,12 @@ def compose_not_run(context: Context) -> Iterator[Found]:
         return
     for path in COMPOSE:
         if context.given(path):
-            yield Found(f"{path} is not run: a Space is one container, built from a Dockerfile at the top.", path, None,
-                        "Put all that has to run into one Dockerfile, or use services outside of the Space.")  # fmt: skip
+            yield Found(
+                f"{path} is not run: a Space is one container, built from a Dockerfile at the top.",
+                path,
+                None,
+                "Put all that has to run into one Dockerfile, or use services outside of the Space.",
+            )
             return
 
 
@@ -109,8 +138,12 @@ def dockerfile_no_base(context: Context) -> Iterator[Found]:
         return
     first = next((found for found in dockerfile.instructions if found.name != "ARG"), None)
     if first is None or first.name != "FROM":
-        yield Found("The Dockerfile does not begin with FROM.", DOCKERFILE, first.line if first else 1,
-                    "Begin with a base image, such as FROM python:3.12-slim.")  # fmt: skip
+        yield Found(
+            "The Dockerfile does not begin with FROM.",
+            DOCKERFILE,
+            first.line if first else 1,
+            "Begin with a base image, such as FROM python:3.12-slim.",
+        )
 
 
 @rule(
@@ -123,8 +156,11 @@ def dockerfile_no_base(context: Context) -> Iterator[Found]:
 def dockerfile_unknown_instruction(context: Context) -> Iterator[Found]:
     """Finds lines that are no instructions."""
     for found in (context.dockerfile.unknown if context.dockerfile is not None else [])[:3]:
-        yield _found(found, f"{quote(found.text)} is no instruction of a Dockerfile.",
-                     "Correct the word, or end the line before with a backslash.")  # fmt: skip
+        yield _found(
+            found,
+            f"{quote(found.text)} is no instruction of a Dockerfile.",
+            "Correct the word, or end the line before with a backslash.",
+        )
 
 
 def _ignored(context: Context) -> list[tuple[str, bool]]:
@@ -142,7 +178,11 @@ def _is_ignored(rules: list[tuple[str, bool]], path: str) -> bool:
     ignored = False
     for pattern, back in rules:
         plain = pattern.replace("**/", "*")
-        if fnmatch.fnmatchcase(path, plain) or path.startswith(pattern + "/") or (plain.startswith("*") and fnmatch.fnmatchcase(path, f"{plain}/*")):
+        if (
+            fnmatch.fnmatchcase(path, plain)
+            or path.startswith(pattern + "/")
+            or (plain.startswith("*") and fnmatch.fnmatchcase(path, f"{plain}/*"))
+        ):
             ignored = not back
     return ignored
 
@@ -172,7 +212,9 @@ def copy_source_missing(context: Context) -> Iterator[Found]:
                 problem = _missing(context, rules, source)
                 if problem is not None:
                     hint = _hint(context, source)
-                    yield _found(found, f"The Dockerfile copies {quote(source)}, which {problem}.", hint, source=clean(source))
+                    yield _found(
+                        found, f"The Dockerfile copies {quote(source)}, which {problem}.", hint, source=clean(source)
+                    )
 
 
 def _missing(context: Context, rules: list[tuple[str, bool]], source: str) -> str | None:
@@ -182,7 +224,11 @@ def _missing(context: Context, rules: list[tuple[str, bool]], source: str) -> st
     if path.startswith("../"):
         return "is outside of the Space"
     if any(character in path for character in "*?["):
-        fits = [name for name in (*context.files, *context.folders) if name.count("/") == path.count("/") and fnmatch.fnmatchcase(name, path)]
+        fits = [
+            name
+            for name in (*context.files, *context.folders)
+            if name.count("/") == path.count("/") and fnmatch.fnmatchcase(name, path)
+        ]
         if not fits and "**" in path:
             return None
     else:
@@ -226,7 +272,11 @@ def port_mismatch(context: Context) -> Iterator[Found]:
     else:
         line, text = context.card.lines.get("app_port"), context.card.texts.get("app_port")
         if line is not None and context.given("README.md"):
-            fix = Fix(f"Write app_port: {listener.port}", False, (Edit("README.md", "replace", line, text, f"app_port: {listener.port}"),))
+            fix = Fix(
+                f"Write app_port: {listener.port}",
+                False,
+                (Edit("README.md", "replace", line, text, f"app_port: {listener.port}"),),
+            )
     yield Found(message, DOCKERFILE, listener.line, hint, {"port": listener.port, "asked": context.port}, fix)
 
 
@@ -282,13 +332,27 @@ def docker_listens_locally(context: Context) -> Iterator[Found]:
         new = listener.host_word.replace("127.0.0.1", anywhere).replace("localhost", anywhere)
         fix = _swap(command, listener.host_word, new, "Listen on all addresses", safe=True)
     elif not listener.host_word and listener.command in ("uvicorn", "hypercorn", "flask") and command.words is not None:
-        option = {"uvicorn": ["--host", anywhere], "flask": ["--host", anywhere], "hypercorn": ["--bind", f"{anywhere}:{listener.port or 8000}"]}
+        option = {
+            "uvicorn": ["--host", anywhere],
+            "flask": ["--host", anywhere],
+            "hypercorn": ["--bind", f"{anywhere}:{listener.port or 8000}"],
+        }
         words = [*command.words, *option[listener.command]]
         one_line = command.line == command.last_line and command.text.lstrip().upper().startswith(command.name)
         if one_line:
-            fix = Fix("Listen on all addresses", True, (Edit(DOCKERFILE, "replace", command.line, command.text, f"{command.name} {json.dumps(words)}"),))
-    yield Found(f"The command starts {quote(listener.command)} on 127.0.0.1, where the target does not reach it.", DOCKERFILE, command.line,
-                f"Add --host {anywhere}.", {"command": clean(listener.command)}, fix)  # fmt: skip
+            fix = Fix(
+                "Listen on all addresses",
+                True,
+                (Edit(DOCKERFILE, "replace", command.line, command.text, f"{command.name} {json.dumps(words)}"),),
+            )
+    yield Found(
+        f"The command starts {quote(listener.command)} on 127.0.0.1, where the target does not reach it.",
+        DOCKERFILE,
+        command.line,
+        f"Add --host {anywhere}.",
+        {"command": clean(listener.command)},
+        fix,
+    )
 
 
 @rule(
@@ -303,8 +367,13 @@ def port_needs_root(context: Context) -> Iterator[Found]:
     dockerfile = context.dockerfile
     listener = listener_of(dockerfile) if dockerfile is not None else None
     if listener is not None and listener.port is not None and listener.port < 1024:
-        yield Found(f"The app listens on port {listener.port}, which uid 1000 may not.", DOCKERFILE, listener.line,
-                    "Listen on a port above 1023, such as 7860.", {"port": listener.port})  # fmt: skip
+        yield Found(
+            f"The app listens on port {listener.port}, which uid 1000 may not.",
+            DOCKERFILE,
+            listener.line,
+            "Listen on a port above 1023, such as 7860.",
+            {"port": listener.port},
+        )
 
 
 @rule(
@@ -321,12 +390,21 @@ def executable_bit_lost(context: Context) -> Iterator[Found]:
     dockerfile = context.dockerfile
     if dockerfile is None or dockerfile.last is None:
         return
-    text = "\n".join(found.value for stage in dockerfile.lineage for found in stage.instructions if found.name in ("RUN", "COPY", "ADD"))
+    text = "\n".join(
+        found.value
+        for stage in dockerfile.lineage
+        for found in stage.instructions
+        if found.name in ("RUN", "COPY", "ADD")
+    )
     for stage in dockerfile.lineage:
         # Beside an ENTRYPOINT the words of CMD are its arguments.
         starts = stage.all("ENTRYPOINT")[-1:] or stage.all("CMD")[-1:]
         for found in [*starts, *stage.all("RUN")]:
-            words = found.words if found.words is not None else split_words(found.rest.split("&&")[-1].split(";")[-1].replace("exec ", "", 1))
+            words = (
+                found.words
+                if found.words is not None
+                else split_words(found.rest.split("&&")[-1].split(";")[-1].replace("exec ", "", 1))
+            )
             script = words[0] if words else ""
             name = posixpath.basename(script)
             path = _sent(context, name) if _SCRIPT.match(script) and script not in _SHELLS else None
@@ -336,12 +414,25 @@ def executable_bit_lost(context: Context) -> Iterator[Found]:
             interpreter = re.search(r"(bash|ash|zsh|python3?|perl|sh)\s*$", head) if head.startswith("#!") else None
             fix = None
             if found.words is not None and interpreter is not None:
-                fix = _swap(found, f'"{script}"', f'"{interpreter[1]}", "{script}"', f"Start it with {interpreter[1]}", safe=True)
+                fix = _swap(
+                    found,
+                    f'"{script}"',
+                    f'"{interpreter[1]}", "{script}"',
+                    f"Start it with {interpreter[1]}",
+                    safe=True,
+                )
             elif found.words is None and interpreter is not None and found.name != "RUN":
-                fix = _swap(found, f" {script}", f" {interpreter[1]} {script}", f"Start it with {interpreter[1]}", safe=True)
+                fix = _swap(
+                    found, f" {script}", f" {interpreter[1]} {script}", f"Start it with {interpreter[1]}", safe=True
+                )
             program = interpreter[1] if interpreter else "sh"
-            yield _found(found, f"The Dockerfile starts {quote(script)}, but executable bits do not arrive.",
-                         f'Put RUN chmod +x {clean(script)} before it, or write ["{program}", "{clean(script)}"].', fix, script=clean(script))  # fmt: skip
+            yield _found(
+                found,
+                f"The Dockerfile starts {quote(script)}, but executable bits do not arrive.",
+                f'Put RUN chmod +x {clean(script)} before it, or write ["{program}", "{clean(script)}"].',
+                fix,
+                script=clean(script),
+            )
 
 
 def _sent(context: Context, name: str) -> str | None:
@@ -384,8 +475,15 @@ def script_line_ends(context: Context) -> Iterator[Found]:
         new = content.removeprefix("\ufeff").replace("\r\n", "\n")
         fix = Fix("Write Unix line ends", True, (Edit(path, "write", None, content, new),))
         what = "line ends of Windows" if "\r\n" in content else "a byte order mark before #!"
-        yield Found(f"{quote(path)} has {what}, so that Linux cannot start it.", path, 1, "Save it with Unix line ends (LF).", {}, fix,
-                    "error" if name in text else "warning")  # fmt: skip
+        yield Found(
+            f"{quote(path)} has {what}, so that Linux cannot start it.",
+            path,
+            1,
+            "Save it with Unix line ends (LF).",
+            {},
+            fix,
+            "error" if name in text else "warning",
+        )
 
 
 @rule(
@@ -398,9 +496,18 @@ def script_line_ends(context: Context) -> Iterator[Found]:
 def docker_no_command(context: Context) -> Iterator[Found]:
     """Finds Dockerfiles that start nothing."""
     dockerfile = context.dockerfile
-    if dockerfile is not None and dockerfile.stages and dockerfile.command is None and _WITHOUT_COMMAND.match(dockerfile.image):
-        yield Found("The Dockerfile has no CMD, so that nothing is started.", DOCKERFILE, dockerfile.instructions[-1].line,
-                    'End it with the command, such as CMD ["python", "app.py"].')  # fmt: skip
+    if (
+        dockerfile is not None
+        and dockerfile.stages
+        and dockerfile.command is None
+        and _WITHOUT_COMMAND.match(dockerfile.image)
+    ):
+        yield Found(
+            "The Dockerfile has no CMD, so that nothing is started.",
+            DOCKERFILE,
+            dockerfile.instructions[-1].line,
+            'End it with the command, such as CMD ["python", "app.py"].',
+        )
 
 
 @rule(
@@ -415,14 +522,26 @@ def docker_command_quotes(context: Context) -> Iterator[Found]:
     """Finds lists of words that are no JSON."""
     dockerfile = context.dockerfile
     for found in dockerfile.instructions if dockerfile is not None else ():
-        if found.name not in ("CMD", "ENTRYPOINT") or found.words is not None or not re.match(r"\[\s*['\"“]", found.rest):
+        if (
+            found.name not in ("CMD", "ENTRYPOINT")
+            or found.words is not None
+            or not re.match(r"\[\s*['\"“]", found.rest)
+        ):
             continue
         words = re.findall(r"'([^']*)'|\"([^\"]*)\"|[“”]([^“”]*)[“”]", found.rest)
         new = json.dumps([next((part for part in word if part), "") for word in words], ensure_ascii=False)
         closed = found.rest.rstrip().endswith("]") and len(words) == found.rest.count(",") + 1
-        fix = _swap(found, found.rest, new, "Write it as JSON", safe=True) if closed and found.line == found.last_line else None
-        yield _found(found, f"{quote(found.rest)} is no JSON list, so that the shell looks for a command of this name.",
-                     "Use double quotes, and a comma between the words.", fix)  # fmt: skip
+        fix = (
+            _swap(found, found.rest, new, "Write it as JSON", safe=True)
+            if closed and found.line == found.last_line
+            else None
+        )
+        yield _found(
+            found,
+            f"{quote(found.rest)} is no JSON list, so that the shell looks for a command of this name.",
+            "Use double quotes, and a comma between the words.",
+            fix,
+        )
 
 
 @rule(
@@ -438,8 +557,11 @@ def docker_several_commands(context: Context) -> Iterator[Found]:
     for name in ("CMD", "ENTRYPOINT"):
         found = last.all(name) if last is not None else []
         if len(found) > 1:
-            yield _found(found[0], f"The Dockerfile has {len(found)} {name}; only the last one counts.",
-                         "Start all of them in one script, or take the others out.")  # fmt: skip
+            yield _found(
+                found[0],
+                f"The Dockerfile has {len(found)} {name}; only the last one counts.",
+                "Start all of them in one script, or take the others out.",
+            )
 
 
 @rule(
@@ -463,11 +585,19 @@ def docker_start_file_missing(context: Context) -> Iterator[Found]:
     whole = [found for found in copied if re.match(r"\.\s|\./\s", found.rest)]
     runs = " ".join(found.value for found in stage.all("RUN"))
     name = posixpath.basename(file)
-    if not whole or name in runs or any(tool in runs for tool in ("git clone", "curl", "wget", "npm run", "tsc", "make")):
+    if (
+        not whole
+        or name in runs
+        or any(tool in runs for tool in ("git clone", "curl", "wget", "npm run", "tsc", "make"))
+    ):
         return
     if not any(path == name or path.endswith(f"/{name}") for path in context.files):
-        yield _found(dockerfile.command, f"The command runs {quote(file)}, which was not sent.", "Correct the name, or send the file.",
-                     file=clean(file))  # fmt: skip
+        yield _found(
+            dockerfile.command,
+            f"The command runs {quote(file)}, which was not sent.",
+            "Correct the name, or send the file.",
+            file=clean(file),
+        )
 
 
 @rule(
@@ -483,10 +613,14 @@ def apt_not_confirmed(context: Context) -> Iterator[Found]:
     for stage, found in _runs(context.dockerfile):
         if stage is None or "APT::Get::Assume-Yes" in found.value or re.search(r"\byes\s*\|", found.value):
             continue
-        for command in re.findall(r"\bapt(?:-get)?\s+(?:-[\w=:-]+\s+)*(?:install|upgrade|dist-upgrade)\b[^&;|\n]*", found.value):
+        for command in re.findall(
+            r"\bapt(?:-get)?\s+(?:-[\w=:-]+\s+)*(?:install|upgrade|dist-upgrade)\b[^&;|\n]*", found.value
+        ):
             if re.search(r"\s-[a-zA-Z]*y|\s--(?:yes|assume-yes)\b|\s-qq|\s-q=2", command):
                 continue
-            fix = _swap(found, "install ", "install -y ", "Answer yes", safe=True) if " install " in found.text else None
+            fix = (
+                _swap(found, "install ", "install -y ", "Answer yes", safe=True) if " install " in found.text else None
+            )
             yield _found(found, "apt-get install stops and asks, as it has no -y.", "Write apt-get install -y.", fix)
             break
 
@@ -504,7 +638,9 @@ def apt_without_update(context: Context) -> Iterator[Found]:
     updated: set[int] = set()
     for stage, found in _runs(context.dockerfile):
         key = id(stage)
-        if stage is None or not re.match(r"(?:docker\.io/)?(?:library/)?(?:python|node|debian|ubuntu|golang|ruby|nginx)(?::|$)", stage.image):
+        if stage is None or not re.match(
+            r"(?:docker\.io/)?(?:library/)?(?:python|node|debian|ubuntu|golang|ruby|nginx)(?::|$)", stage.image
+        ):
             continue
         install = re.search(r"\bapt(?:-get)?\s+(?:-[\w=:-]+\s+)*install\b", found.value)
         update = re.search(r"\bapt(?:-get)?\s+(?:-[\w=:-]+\s+)*update\b|setup_\w+\.x|\.sh\b", found.value)
@@ -513,8 +649,12 @@ def apt_without_update(context: Context) -> Iterator[Found]:
         elif install and key not in updated:
             updated.add(key)
             fix = _swap(found, "RUN apt", "RUN apt-get update && apt", "Read the lists first", safe=True)
-            yield _found(found, "apt-get install finds no package: nothing reads the lists before it.",
-                         "Write RUN apt-get update && apt-get install -y …", fix)  # fmt: skip
+            yield _found(
+                found,
+                "apt-get install finds no package: nothing reads the lists before it.",
+                "Write RUN apt-get update && apt-get install -y …",
+                fix,
+            )
 
 
 def _runs(dockerfile: Dockerfile | None) -> Iterator[tuple[Stage, Instruction]]:
@@ -535,15 +675,22 @@ def _runs(dockerfile: Dockerfile | None) -> Iterator[tuple[Stage, Instruction]]:
 def docker_uid_taken(context: Context) -> Iterator[Found]:
     """Finds users whose uid the base image has already."""
     for stage, found in _runs(context.dockerfile):
-        if not _UID_TAKEN.match(stage.image) or re.search(r"userdel|deluser|usermod", " ".join(run.value for run in stage.all("RUN"))):
+        if not _UID_TAKEN.match(stage.image) or re.search(
+            r"userdel|deluser|usermod", " ".join(run.value for run in stage.all("RUN"))
+        ):
             continue
         match = re.search(r"\b(useradd|adduser)\b[^&;|\n]*(?:\s-u\s*|--uid[= ]\s*|-u=)1000\b[^&;|\n]*", found.value)
         if match is None or re.search(r"\s-\w*o\w*\s|--non-unique|\|\|", found.value):
             continue
         owner = "node" if "node" in stage.image else "ubuntu"
         fix = _swap(found, "useradd ", "useradd -o ", "Allow it twice", safe=False) if match[1] == "useradd" else None
-        yield _found(found, f"The image {quote(stage.image)} has a user with uid 1000 already ({owner}).",
-                     f"Use USER {owner} instead, or write useradd -o.", fix, image=clean(stage.image))  # fmt: skip
+        yield _found(
+            found,
+            f"The image {quote(stage.image)} has a user with uid 1000 already ({owner}).",
+            f"Use USER {owner} instead, or write useradd -o.",
+            fix,
+            image=clean(stage.image),
+        )
 
 
 @rule(
@@ -563,7 +710,9 @@ def docker_platform(context: Context) -> Iterator[Found]:
             arm = re.search(r"arm64|aarch64|arm/v\d|arm32", platform) or re.match(r"(?:arm64v8|arm32v\d)/", found.rest)
             if arm:
                 fix = _swap(found, f"--platform={platform} ", "", "Take it out", safe=True) if platform else None
-                yield _found(found, f"{quote(found.text)} is for another processor than Spaces have.", "Use linux/amd64.", fix)
+                yield _found(
+                    found, f"{quote(found.text)} is for another processor than Spaces have.", "Use linux/amd64.", fix
+                )
 
 
 @rule(
@@ -578,7 +727,11 @@ def dockerfile_sudo(context: Context) -> Iterator[Found]:
     """Finds sudo where it is not installed."""
     for stage, found in _runs(context.dockerfile):
         earlier = " ".join(run.value for run in stage.all("RUN"))
-        if not re.match(r"sudo\s", found.value) or re.search(r"(?:install|add)\b[^&;|]*\bsudo\b", earlier) or not _WITHOUT_COMMAND.match(stage.image):
+        if (
+            not re.match(r"sudo\s", found.value)
+            or re.search(r"(?:install|add)\b[^&;|]*\bsudo\b", earlier)
+            or not _WITHOUT_COMMAND.match(stage.image)
+        ):
             continue
         fix = _swap(found, "sudo ", "", "Take sudo out", safe=not stage.all("USER"))
         yield _found(found, "The Dockerfile uses sudo, which the image does not have.", "Leave sudo out.", fix)

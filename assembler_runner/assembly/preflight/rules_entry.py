@@ -11,7 +11,18 @@ from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.fixes import Edit, Fix
 
 BUILD_FOLDERS = ("dist", "build", "out", "public", "docs", "_site", "site", "www", "html", "dist/browser")
-_PYTHON_NAMES = ("app.py", "main.py", "run.py", "server.py", "demo.py", "web.py", "webui.py", "gradio_app.py", "streamlit_app.py", "index.py")
+_PYTHON_NAMES = (
+    "app.py",
+    "main.py",
+    "run.py",
+    "server.py",
+    "demo.py",
+    "web.py",
+    "webui.py",
+    "gradio_app.py",
+    "streamlit_app.py",
+    "index.py",
+)
 
 
 def entry_hint(context: Context) -> tuple[str, Fix | None]:
@@ -87,7 +98,11 @@ def gradio_not_launched(context: Context) -> Iterator[Found]:
     parsed = context.python(path)
     if parsed is None or parsed.tree is None or "gradio" not in parsed.imported:
         return
-    if any(b"launch" in other.source or b"uvicorn" in other.source for name in context.python_paths if (other := context.python(name))):
+    if any(
+        b"launch" in other.source or b"uvicorn" in other.source
+        for name in context.python_paths
+        if (other := context.python(name))
+    ):
         return
     names = [
         target.id
@@ -97,8 +112,12 @@ def gradio_not_launched(context: Context) -> Iterator[Found]:
     ]
     fix = None
     if len(set(names)) == 1:
-        fix = Fix(f"Call {clean(names[0])}.launch()", True, (Edit(path, "append_line", None, None, f"{names[0]}.launch()"),))
-    yield Found(f"{quote(path)} makes a Gradio app, but never calls launch().", path, None, "Call launch() at the end.", {}, fix)
+        fix = Fix(
+            f"Call {clean(names[0])}.launch()", True, (Edit(path, "append_line", None, None, f"{names[0]}.launch()"),)
+        )
+    yield Found(
+        f"{quote(path)} makes a Gradio app, but never calls launch().", path, None, "Call launch() at the end.", {}, fix
+    )
 
 
 def _assigned(node: object) -> Iterator[tuple[str, object]]:
@@ -137,8 +156,14 @@ def gradio_share(context: Context) -> Iterator[Found]:
             fix = None
             if "share=True" in line:
                 fix = Fix("Turn it off", False, (Edit(path, "replace", call.lineno, "share=True", "share=False"),))
-            yield Found(f"{quote(path)} asks for a tunnel with share=True, which a Space does not need.", path, call.lineno,
-                        "Take share=True out.", {}, fix)  # fmt: skip
+            yield Found(
+                f"{quote(path)} asks for a tunnel with share=True, which a Space does not need.",
+                path,
+                call.lineno,
+                "Take share=True out.",
+                {},
+                fix,
+            )
 
 
 @rule(
@@ -151,8 +176,12 @@ def gradio_share(context: Context) -> Iterator[Found]:
 def zerogpu_not_gradio(context: Context) -> Iterator[Found]:
     """Finds ZeroGPU for other SDKs."""
     if context.hardware == "zero-a10g" and context.sdk != "gradio":
-        yield Found(f"ZeroGPU runs Gradio Spaces only, and this is a {context.sdk} Space.", "hardware", None,
-                    "Choose other hardware, such as cpu-basic or t4-small, or the type gradio.")  # fmt: skip
+        yield Found(
+            f"ZeroGPU runs Gradio Spaces only, and this is a {context.sdk} Space.",
+            "hardware",
+            None,
+            "Choose other hardware, such as cpu-basic or t4-small, or the type gradio.",
+        )
 
 
 @rule(
@@ -166,9 +195,17 @@ def zerogpu_without_function(context: Context) -> Iterator[Found]:
     """Finds apps on ZeroGPU that never ask for it."""
     if context.hardware != "zero-a10g" or context.sdk != "gradio":
         return
-    if not any(b"spaces" in parsed.source and b"GPU" in parsed.source for path in context.python_paths if (parsed := context.python(path))):
-        yield Found("No function of the app has @spaces.GPU, which ZeroGPU requires.", context.app_file, None,
-                    "Put import spaces at the top and @spaces.GPU on the function that computes.")  # fmt: skip
+    if not any(
+        b"spaces" in parsed.source and b"GPU" in parsed.source
+        for path in context.python_paths
+        if (parsed := context.python(path))
+    ):
+        yield Found(
+            "No function of the app has @spaces.GPU, which ZeroGPU requires.",
+            context.app_file,
+            None,
+            "Put import spaces at the top and @spaces.GPU on the function that computes.",
+        )
 
 
 @rule(
@@ -192,4 +229,6 @@ def streamlit_config_broken(context: Context) -> Iterator[Found]:
             continue
         except tomllib.TOMLDecodeError as problem:
             found = re.search(r"at line (\d+)", str(problem))
-            yield Found(f"{quote(path)} is not valid TOML.", path, int(found[1]) if found else None, "Correct the file.")
+            yield Found(
+                f"{quote(path)} is not valid TOML.", path, int(found[1]) if found else None, "Correct the file."
+            )

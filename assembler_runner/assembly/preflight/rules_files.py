@@ -17,8 +17,36 @@ DISK_BYTES = 50 * 10**9
 MAX_DELETED = 200
 _LFS = b"version https://git-lfs.github.com/spec/v1"
 _DEVICES = re.compile(r"(?i)^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:[ .].*)?$")
-_MODEL_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".gguf", ".h5", ".pkl", ".joblib", ".tflite", ".npz", ".npy")
-_BINARY_ENDINGS = (*_MODEL_ENDINGS, ".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp3", ".mp4", ".wav", ".zip", ".gz", ".pdf", ".whl")
+_MODEL_ENDINGS = (
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".safetensors",
+    ".onnx",
+    ".gguf",
+    ".h5",
+    ".pkl",
+    ".joblib",
+    ".tflite",
+    ".npz",
+    ".npy",
+)
+_BINARY_ENDINGS = (
+    *_MODEL_ENDINGS,
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".webp",
+    ".mp3",
+    ".mp4",
+    ".wav",
+    ".zip",
+    ".gz",
+    ".pdf",
+    ".whl",
+)
 _LEFT_OVER = {
     "__pycache__": "compiled Python",
     ".ipynb_checkpoints": "copies of notebooks",
@@ -52,9 +80,14 @@ def lfs_pointer(context: Context) -> Iterator[Found]:
     for path, file in context.files.items():
         if 100 < file.size < 1024 and context.head(path).startswith(_LFS) and b"\noid sha256:" in context.head(path):
             size = re.search(rb"\nsize (\d{1,18})", context.head(path))
-            yield Found(f"{quote(path)} is a pointer of Git LFS, not the file itself.", path, None,
-                        "Run git lfs pull, and send the file itself.", {"size": int(size[1]) if size else None},
-                        severity=None if context.target == "huggingface" else "warning")  # fmt: skip
+            yield Found(
+                f"{quote(path)} is a pointer of Git LFS, not the file itself.",
+                path,
+                None,
+                "Run git lfs pull, and send the file itself.",
+                {"size": int(size[1]) if size else None},
+                severity=None if context.target == "huggingface" else "warning",
+            )
 
 
 @rule(
@@ -68,7 +101,12 @@ def annex_pointer(context: Context) -> Iterator[Found]:
     """Finds pointers of git-annex in place of files."""
     for path, file in context.files.items():
         if file.size < 1024 and re.match(rb"(?:\.\./)*(?:\.git)?/annex/objects/", context.head(path)):
-            yield Found(f"{quote(path)} is a pointer of git-annex, not the file itself.", path, None, "Run git annex get, and send the file.")
+            yield Found(
+                f"{quote(path)} is a pointer of git-annex, not the file itself.",
+                path,
+                None,
+                "Run git annex get, and send the file.",
+            )
 
 
 @rule(
@@ -81,8 +119,12 @@ def annex_pointer(context: Context) -> Iterator[Found]:
 def page_in_place_of_file(context: Context) -> Iterator[Found]:
     """Finds pages where a model or a picture should be."""
     for path in context.files:
-        if path.lower().endswith(_BINARY_ENDINGS) and re.match(rb"\s*<(?:!doctype html|html|\?xml[^>]*>\s*<Error)", context.head(path)[:200], re.I):
-            yield Found(f"{quote(path)} is a page of HTML: its download has failed.", path, None, "Download the file again.")
+        if path.lower().endswith(_BINARY_ENDINGS) and re.match(
+            rb"\s*<(?:!doctype html|html|\?xml[^>]*>\s*<Error)", context.head(path)[:200], re.I
+        ):
+            yield Found(
+                f"{quote(path)} is a page of HTML: its download has failed.", path, None, "Download the file again."
+            )
 
 
 @rule(
@@ -111,7 +153,12 @@ def name_of_device(context: Context) -> Iterator[Found]:
     """Finds names of Windows' devices."""
     for path in context.files:
         if any(_DEVICES.match(part) for part in path.split("/")):
-            yield Found(f"{quote(path)} cannot exist on Windows, where this is the name of a device.", path, None, "Use another name.")
+            yield Found(
+                f"{quote(path)} cannot exist on Windows, where this is the name of a device.",
+                path,
+                None,
+                "Use another name.",
+            )
 
 
 @rule(
@@ -125,7 +172,12 @@ def name_ends_badly(context: Context) -> Iterator[Found]:
     """Finds names that end with a dot or a blank, or begin with a blank."""
     for path in context.files:
         if any(part != part.rstrip(". ") or part.startswith(" ") for part in path.split("/")):
-            yield Found(f"{quote(path)} has a name that begins or ends with a blank, or ends with a dot.", path, None, "Use another name.")
+            yield Found(
+                f"{quote(path)} has a name that begins or ends with a blank, or ends with a dot.",
+                path,
+                None,
+                "Use another name.",
+            )
 
 
 @rule(
@@ -139,7 +191,12 @@ def name_characters(context: Context) -> Iterator[Found]:
     """Finds characters that Windows has no names with."""
     for path in context.files:
         if re.search(r'[<>:"|?*]', path) and not _is_git_stream(path):
-            yield Found(f"{quote(path)} cannot be cloned on Windows, for a character in its name.", path, None, "Use another name.")
+            yield Found(
+                f"{quote(path)} cannot be cloned on Windows, for a character in its name.",
+                path,
+                None,
+                "Use another name.",
+            )
 
 
 def _is_git_stream(path: str) -> bool:
@@ -162,8 +219,12 @@ def reserved_path(context: Context) -> Iterator[Found]:
     """Finds other names of the folder .git."""
     for path in context.files:
         if _is_git_stream(path):
-            yield Found(f"The path {quote(path)} is another name of the folder .git on some systems.", field_of(clean(path)), None,
-                        "Leave it out.")  # fmt: skip
+            yield Found(
+                f"The path {quote(path)} is another name of the folder .git on some systems.",
+                field_of(clean(path)),
+                None,
+                "Leave it out.",
+            )
 
 
 @rule(
@@ -179,8 +240,13 @@ def duplicate_path(context: Context) -> Iterator[Found]:
     for path in sorted(context.files):
         first = seen.setdefault(fold(path), path)
         if first != path and not path.lower() == "readme.md":
-            yield Found(f"The paths {quote(first)} and {quote(path)} differ only in case or Unicode form.", field_of(clean(path)), None,
-                        "Both are published; rename one if the Space is to be cloned on Windows or macOS.", {"first": clean(first)})  # fmt: skip
+            yield Found(
+                f"The paths {quote(first)} and {quote(path)} differ only in case or Unicode form.",
+                field_of(clean(path)),
+                None,
+                "Both are published; rename one if the Space is to be cloned on Windows or macOS.",
+                {"first": clean(first)},
+            )
 
 
 @rule(
@@ -194,9 +260,18 @@ def duplicate_path(context: Context) -> Iterator[Found]:
 def app_file_unicode_form(context: Context) -> Iterator[Found]:
     """Says that the app file was found under another Unicode form."""
     named = context.options.get("app_file") or context.card.values.get("app_file")
-    if isinstance(named, str) and context.app_file in context.files and named.removeprefix("./") not in context.files and not named.isascii():
-        yield Found(f"{quote(named)} is written in another Unicode form than the name of the file; they are taken as the same.",
-                    context.app_file, None, "Nothing to do.")  # fmt: skip
+    if (
+        isinstance(named, str)
+        and context.app_file in context.files
+        and named.removeprefix("./") not in context.files
+        and not named.isascii()
+    ):
+        yield Found(
+            f"{quote(named)} is written in another Unicode form than the name of the file; they are taken as the same.",
+            context.app_file,
+            None,
+            "Nothing to do.",
+        )
 
 
 @rule(
@@ -221,7 +296,14 @@ def left_overs(context: Context) -> Iterator[Found]:
         edits = tuple(Edit(path, "delete") for path in paths)
         fix = Fix(f"Leave {len(paths)} files out", part in _SAFE_TO_DROP, edits) if len(paths) <= MAX_DELETED else None
         what = f"{len(paths)} files" if len(paths) > 1 else "1 file"
-        yield Found(f"{what} of {part}: {_LEFT_OVER[part]}.", paths[0], None, f"Leave {part} out.", {"kind": part, "count": len(paths)}, fix)
+        yield Found(
+            f"{what} of {part}: {_LEFT_OVER[part]}.",
+            paths[0],
+            None,
+            f"Leave {part} out.",
+            {"kind": part, "count": len(paths)},
+            fix,
+        )
 
 
 @rule(
@@ -236,7 +318,13 @@ def environment_sent(context: Context) -> Iterator[Found]:
     for path in context.files:
         if path.rpartition("/")[2] == "pyvenv.cfg":
             folder = path.rpartition("/")[0] or "."
-            yield Found(f"{quote(folder)} is a virtual environment.", path, None, f"Leave {quote(folder)} out.", {"folder": clean(folder)})
+            yield Found(
+                f"{quote(folder)} is a virtual environment.",
+                path,
+                None,
+                f"Leave {quote(folder)} out.",
+                {"folder": clean(folder)},
+            )
 
 
 @rule(
@@ -250,7 +338,12 @@ def archive_of_source(context: Context) -> Iterator[Found]:
     """Finds a single archive where an app should be."""
     given = [path for path in context.files if context.given(path) and path.lower() != "readme.md"]
     if len(given) == 1 and given[0].lower().endswith((".zip", ".tar.gz", ".tgz", ".rar", ".7z")):
-        yield Found(f"{quote(given[0])} is not unpacked.", given[0], None, "Send its content, or send it as the archive of the request.")
+        yield Found(
+            f"{quote(given[0])} is not unpacked.",
+            given[0],
+            None,
+            "Send its content, or send it as the archive of the request.",
+        )
 
 
 @rule(
@@ -264,8 +357,13 @@ def space_too_large(context: Context) -> Iterator[Found]:
     """Finds more files than the disk of a Space holds."""
     total = sum(file.size for file in context.files.values())
     if total > DISK_BYTES and context.target == "huggingface":
-        yield Found(f"The files have {total} bytes in all; the disk of a Space has {DISK_BYTES}.", "files", None,
-                    "Keep models and data in repositories of their own, and load them at the start.", {"bytes": total})  # fmt: skip
+        yield Found(
+            f"The files have {total} bytes in all; the disk of a Space has {DISK_BYTES}.",
+            "files",
+            None,
+            "Keep models and data in repositories of their own, and load them at the start.",
+            {"bytes": total},
+        )
 
 
 @rule(
@@ -280,5 +378,10 @@ def folder_crowded(context: Context) -> Iterator[Found]:
     counts = Counter(path.rpartition("/")[0] for path in context.files)
     for folder, count in counts.items():
         if 8000 < count <= 10_000 and context.target == "huggingface":
-            yield Found(f"The folder {quote(folder or '/')} has {count} files.", folder or "files", None, "Spread them over several folders.",
-                        {"count": count})  # fmt: skip
+            yield Found(
+                f"The folder {quote(folder or '/')} has {count} files.",
+                folder or "files",
+                None,
+                "Spread them over several folders.",
+                {"count": count},
+            )

@@ -25,7 +25,9 @@ _MAGIC = re.compile(r"^[ \t]*(?:[!%]{1,2}[A-Za-z]|!\./)")
 _CONFLICT = re.compile(r"^(?:<{7} |>{7} )", re.MULTILINE)
 _TEXT_ENDINGS = (".py", ".html", ".js", ".css", ".txt", ".md", ".toml", ".yml", ".yaml", ".json", ".sh")
 _WINDOWS_PATH = re.compile(r"^[A-Za-z]:[\\/](?![\\/])|^\\\\[\w.]+\\")
-_HOME_PATH = re.compile(r"^(?:/Users/[^/]+/|/home/(?!user/|app/|runner/|coder/|node/|jovyan/|appuser/|ubuntu/)[^/]+/)\S")
+_HOME_PATH = re.compile(
+    r"^(?:/Users/[^/]+/|/home/(?!user/|app/|runner/|coder/|node/|jovyan/|appuser/|ubuntu/)[^/]+/)\S"
+)
 _LISTENERS = ("run", "launch", "serve", "run_server", "start", "listen")
 
 
@@ -57,8 +59,14 @@ def syntax_error(context: Context) -> Iterator[Found]:
         if parsed.compile_error is None or "__future__" in parsed.compile_error[0]:
             continue
         what, line = parsed.compile_error
-        yield Found(f"{quote(path)} is not valid Python: {clean(what)}.", path, line, "Correct the line.",
-                    {"error": clean(what)}, severity=_severity(context, path))  # fmt: skip
+        yield Found(
+            f"{quote(path)} is not valid Python: {clean(what)}.",
+            path,
+            line,
+            "Correct the line.",
+            {"error": clean(what)},
+            severity=_severity(context, path),
+        )
 
 
 @rule(
@@ -77,13 +85,22 @@ def future_import_misplaced(context: Context) -> Iterator[Found]:
             continue
         line = parsed.compile_error[1]
         fix = _move_up(path, parsed, line)
-        yield Found(f"{quote(path)} imports from __future__ below other statements.", path, line,
-                    "Move the line to the top.", {}, fix, _severity(context, path))  # fmt: skip
+        yield Found(
+            f"{quote(path)} imports from __future__ below other statements.",
+            path,
+            line,
+            "Move the line to the top.",
+            {},
+            fix,
+            _severity(context, path),
+        )
 
 
 def _move_up(path: str, parsed: PythonFile, line: int) -> Fix | None:
     assert parsed.tree is not None
-    statement = next((node for node in parsed.tree.body if isinstance(node, ast.ImportFrom) and node.lineno == line), None)
+    statement = next(
+        (node for node in parsed.tree.body if isinstance(node, ast.ImportFrom) and node.lineno == line), None
+    )
     written = parsed.line(line)
     if statement is None or statement.end_lineno != line or not written.startswith("from __future__"):
         return None
@@ -100,7 +117,9 @@ def _move_up(path: str, parsed: PythonFile, line: int) -> Fix | None:
     return Fix("Move the line to the top", True, edits)
 
 
-_FEATURES = frozenset("annotations division print_function absolute_import unicode_literals generator_stop with_statement".split())
+_FEATURES = frozenset(
+    ["annotations", "division", "print_function", "absolute_import", "unicode_literals", "generator_stop", "with_statement"]
+)
 
 
 @rule(
@@ -128,11 +147,26 @@ def syntax_needs_newer_python(context: Context) -> Iterator[Found]:
         needed, what, line = found
         shown, running = f"{needed[0]}.{needed[1]}", f"{version[0]}.{version[1]}"
         fix = None
-        if context.dockerfile is None and "python_version" in context.options and "python_version" not in context.card.values:
+        if (
+            context.dockerfile is None
+            and "python_version" in context.options
+            and "python_version" not in context.card.values
+        ):
             fix = Fix(f"Set python_version to {shown}", False, (), {"python_version": shown})
-        hint = f"Set python_version to {shown}." if context.dockerfile is None else f"Use a base image with Python {shown}."
-        yield Found(f"{quote(path)} uses {what}, which Python {running} does not have.", path, line, hint,
-                    {"needs": shown, "runs": running}, fix, _severity(context, path))  # fmt: skip
+        hint = (
+            f"Set python_version to {shown}."
+            if context.dockerfile is None
+            else f"Use a base image with Python {shown}."
+        )
+        yield Found(
+            f"{quote(path)} uses {what}, which Python {running} does not have.",
+            path,
+            line,
+            hint,
+            {"needs": shown, "runs": running},
+            fix,
+            _severity(context, path),
+        )
 
 
 def newest_syntax(parsed: PythonFile) -> tuple[tuple[int, int], str, int] | None:
@@ -189,8 +223,15 @@ def notebook_magic(context: Context) -> Iterator[Found]:
                 continue
             indented = line[:1] in " \t"
             fix = None if indented else Fix("Take the line out", False, (Edit(path, "delete", number, line),))
-            yield Found(f"{quote(line)} is a command of notebooks, no Python.", path, number,
-                        "Take the line out; packages belong into requirements.txt.", {}, fix, _severity(context, path))  # fmt: skip
+            yield Found(
+                f"{quote(line)} is a command of notebooks, no Python.",
+                path,
+                number,
+                "Take the line out; packages belong into requirements.txt.",
+                {},
+                fix,
+                _severity(context, path),
+            )
             break
 
 
@@ -209,9 +250,16 @@ def merge_conflict(context: Context) -> Iterator[Found]:
             continue
         match = _CONFLICT.search(text)
         if match is not None:
-            severity: Severity = "error" if path in (context.app_file, "requirements.txt", "Dockerfile", "README.md") else "warning"
-            yield Found(f"{quote(path)} has the markers of an unfinished merge.", path, text.count("\n", 0, match.start()) + 1,
-                        "Finish the merge.", severity=severity)  # fmt: skip
+            severity: Severity = (
+                "error" if path in (context.app_file, "requirements.txt", "Dockerfile", "README.md") else "warning"
+            )
+            yield Found(
+                f"{quote(path)} has the markers of an unfinished merge.",
+                path,
+                text.count("\n", 0, match.start()) + 1,
+                "Finish the merge.",
+                severity=severity,
+            )
 
 
 @rule(
@@ -233,12 +281,20 @@ def relative_import_in_app(context: Context) -> Iterator[Found]:
             continue
         line = parsed.line(found.line)
         beside = _beside(path)
-        exists = found.module and f"{beside}{found.top}.py" in context.files or f"{beside}{found.top}" in context.folders
+        exists = (
+            (found.module and f"{beside}{found.top}.py" in context.files) or f"{beside}{found.top}" in context.folders
+        )
         fix = None
         if exists and found.module and re.match(r"from \.\w", line):
             fix = _swap(path, found.line, "from .", "from ", "Import it without the dot", safe=True)
-        yield Found(f"{quote(line.strip())} fails: {quote(path)} is run by itself, outside of any package.", path, found.line,
-                    "Import it without the dot.", {}, fix)  # fmt: skip
+        yield Found(
+            f"{quote(line.strip())} fails: {quote(path)} is run by itself, outside of any package.",
+            path,
+            found.line,
+            "Import it without the dot.",
+            {},
+            fix,
+        )
 
 
 def _beside(path: str) -> str:
@@ -266,14 +322,26 @@ def module_case(context: Context) -> Iterator[Found]:
             file, folder = context.folded.get(fold(f"{wanted}.py")), context.folded.get(fold(wanted))
             if f"{wanted}.py" in context.files or wanted in context.folders:
                 continue
-            real = file if file is not None and file != f"{wanted}.py" else folder if folder in context.folders else None
-            if real is None or (real in context.folders and not _has_python(context, real)) or _is_package(context, found.top):
+            real = (
+                file if file is not None and file != f"{wanted}.py" else folder if folder in context.folders else None
+            )
+            if (
+                real is None
+                or (real in context.folders and not _has_python(context, real))
+                or _is_package(context, found.top)
+            ):
                 continue
             name = real.rpartition("/")[2].removesuffix(".py")
             fix = _swap(path, found.line, found.top, name, f"Write {clean(name)}", safe=False)
-            yield Found(f"{quote(path)} imports {quote(found.top)}, but the file is {quote(real)}.", path, found.line,
-                        f"Write {clean(name)}, or rename the file.", {"module": clean(found.top), "file": clean(real)}, fix,
-                        _severity(context, path) if found.certain else "warning")  # fmt: skip
+            yield Found(
+                f"{quote(path)} imports {quote(found.top)}, but the file is {quote(real)}.",
+                path,
+                found.line,
+                f"Write {clean(name)}, or rename the file.",
+                {"module": clean(found.top), "file": clean(real)},
+                fix,
+                _severity(context, path) if found.certain else "warning",
+            )
 
 
 def _has_python(context: Context, folder: str) -> bool:
@@ -298,7 +366,13 @@ def local_module_missing(context: Context) -> Iterator[Found]:
         beside = _beside(path)
         for found in parsed.imports:
             parts = found.module.split(".")
-            if found.level or not found.certain or len(parts) < 2 or _is_package(context, parts[0]) or parts[0] in STDLIB:
+            if (
+                found.level
+                or not found.certain
+                or len(parts) < 2
+                or _is_package(context, parts[0])
+                or parts[0] in STDLIB
+            ):
                 continue
             roots = [root for root in dict.fromkeys((beside, "")) if f"{root}{parts[0]}" in context.folders]
             if not roots or not any(_has_python(context, f"{root}{parts[0]}") for root in roots):
@@ -307,10 +381,17 @@ def local_module_missing(context: Context) -> Iterator[Found]:
             if any(f"{place}.py" in context.files or place in context.folders for place in places):
                 continue
             below = [f"{root}{'/'.join(parts[:-1])}/__init__.py" for root in roots]
-            if any(init in context.files and context.files[init].size for init in below) or _has_compiled(context, places):
+            if any(init in context.files and context.files[init].size for init in below) or _has_compiled(
+                context, places
+            ):
                 continue
-            yield Found(f"{quote(path)} imports {quote(found.module)}, which is not among the files.", path, found.line,
-                        f"Send {quote(places[0] + '.py')}, or correct the import.", {"module": clean(found.module)})  # fmt: skip
+            yield Found(
+                f"{quote(path)} imports {quote(found.module)}, which is not among the files.",
+                path,
+                found.line,
+                f"Send {quote(places[0] + '.py')}, or correct the import.",
+                {"module": clean(found.module)},
+            )
 
 
 def _has_compiled(context: Context, places: list[str]) -> bool:
@@ -329,16 +410,56 @@ def module_shadows_package(context: Context) -> Iterator[Found]:
     start = context.app_file or "app.py"
     beside = _beside(start)
     imported = {name for path, parsed in _files(context) for name in parsed.imported if _beside(path) == beside}
-    known = {"gradio", "streamlit", "flask", "fastapi", "torch", "transformers", "numpy", "pandas", "openai", "requests", "PIL"}
-    risky = {"random", "logging", "types", "typing", "queue", "email", "token", "tokenize", "inspect", "socket", "select",
-             "asyncio", "json", "code", "copy", "string", "calendar", "http", "html", "secrets", "statistics", "signal"}  # fmt: skip
+    known = {
+        "gradio",
+        "streamlit",
+        "flask",
+        "fastapi",
+        "torch",
+        "transformers",
+        "numpy",
+        "pandas",
+        "openai",
+        "requests",
+        "PIL",
+    }
+    risky = {
+        "random",
+        "logging",
+        "types",
+        "typing",
+        "queue",
+        "email",
+        "token",
+        "tokenize",
+        "inspect",
+        "socket",
+        "select",
+        "asyncio",
+        "json",
+        "code",
+        "copy",
+        "string",
+        "calendar",
+        "http",
+        "html",
+        "secrets",
+        "statistics",
+        "signal",
+    }
     for path in context.python_paths:
         name = path.rpartition("/")[2].removesuffix(".py")
         if _beside(path) != beside or not context.given(path):
             continue
         if (name in known and name in imported) or (name in risky and path != start and context.sdk != "static"):
             what = "the package" if name in known else "a module of Python"
-            yield Found(f"{quote(path)} hides {what} {clean(name)}.", path, None, "Give the file another name.", {"module": clean(name)})
+            yield Found(
+                f"{quote(path)} hides {what} {clean(name)}.",
+                path,
+                None,
+                "Give the file another name.",
+                {"module": clean(name)},
+            )
 
 
 @rule(
@@ -360,7 +481,9 @@ def missing_requirement(context: Context) -> Iterator[Found]:
     if any(line.kind in ("editable", "path", "url", "wrong") for line in lines):
         return
     # The plug-in's own default counts where nothing was given.
-    made = {line.strip().lower() for line in (context.text("requirements.txt") or "").splitlines()} if not lines else set()
+    made = (
+        {line.strip().lower() for line in (context.text("requirements.txt") or "").splitlines()} if not lines else set()
+    )
     # What the type itself installs, whatever requirements.txt says.
     own = {"gradio": {"gradio", "spaces"}, "streamlit": {"streamlit"}}.get(context.space_type, set())
     if not context.given("requirements.txt"):
@@ -378,9 +501,15 @@ def missing_requirement(context: Context) -> Iterator[Found]:
         # A file that the sender has not written cannot be meant otherwise.
         safe = not context.given("requirements.txt")
         fix = Fix(f"Add {package}", safe, (Edit("requirements.txt", "append_line", None, None, package),))
-        yield Found(f"{quote(path)} imports {clean(module)}, and requirements.txt names no package for it.", path, line,
-                    f"Add the line {package} to requirements.txt.", {"module": clean(module), "package": package}, fix,
-                    "info" if unknown else None)  # fmt: skip
+        yield Found(
+            f"{quote(path)} imports {clean(module)}, and requirements.txt names no package for it.",
+            path,
+            line,
+            f"Add the line {package} to requirements.txt.",
+            {"module": clean(module), "package": package},
+            fix,
+            "info" if unknown else None,
+        )
 
 
 def _outside_modules(context: Context, path: str, parsed: PythonFile) -> Iterator[tuple[str, int]]:
@@ -388,7 +517,10 @@ def _outside_modules(context: Context, path: str, parsed: PythonFile) -> Iterato
     for found in parsed.imports:
         if found.level or not found.certain or found.top in STDLIB:
             continue
-        if any(f"{root}{found.top}.py" in context.files or f"{root}{found.top}" in context.folders for root in (beside, "", "src/")):
+        if any(
+            f"{root}{found.top}.py" in context.files or f"{root}{found.top}" in context.folders
+            for root in (beside, "", "src/")
+        ):
             continue
         yield (found.module if package_of(found.module) else found.top), found.line
 
@@ -407,19 +539,25 @@ def path_case(context: Context) -> Iterator[Found]:
     for path, parsed in _files(context):
         for node in parsed.texts:
             text = str(node.value)
-            if not 3 < len(text) < 200 or "." not in text or " " in text.strip() and "/" not in text:
+            if not 3 < len(text) < 200 or "." not in text or (" " in text.strip() and "/" not in text):
                 continue
             wanted = text.removeprefix("./")
             real = context.folded.get(fold(wanted))
             if real is None or real not in context.files or wanted in context.files or wanted in context.folders:
                 continue
-            if wanted.lower() != real.lower() or "/" not in wanted and "." not in wanted:
+            if wanted.lower() != real.lower() or ("/" not in wanted and "." not in wanted):
                 continue
             fix = _swap(path, node.lineno, wanted, real, f"Write {clean(real)}", safe=True)
             if wanted not in parsed.line(node.lineno):
                 fix = None
-            yield Found(f"{quote(path)} names {quote(text)}, but the file is {quote(real)}.", path, node.lineno,
-                        f"Write {quote(real)}.", {"named": clean(text), "file": clean(real)}, fix)  # fmt: skip
+            yield Found(
+                f"{quote(path)} names {quote(text)}, but the file is {quote(real)}.",
+                path,
+                node.lineno,
+                f"Write {quote(real)}.",
+                {"named": clean(text), "file": clean(real)},
+                fix,
+            )
 
 
 @rule(
@@ -435,8 +573,13 @@ def path_of_own_computer(context: Context) -> Iterator[Found]:
         for node in parsed.texts:
             text = str(node.value)
             if len(text) < 300 and "\n" not in text and (_WINDOWS_PATH.match(text) or _HOME_PATH.match(text)):
-                yield Found(f"{quote(path)} names {quote(text)}, a path of your own computer.", path, node.lineno,
-                            "Send the file, and name it by its path in the Space.", {"path": clean(text)})  # fmt: skip
+                yield Found(
+                    f"{quote(path)} names {quote(text)}, a path of your own computer.",
+                    path,
+                    node.lineno,
+                    "Send the file, and name it by its path in the Space.",
+                    {"path": clean(text)},
+                )
                 break
 
 
@@ -457,8 +600,14 @@ def debug_mode(context: Context) -> Iterator[Found]:
     for call in parsed.calls_of("run", "run_server"):
         if constant(keyword(call, "debug")) is True:
             line = parsed.line(call.lineno)
-            fix = _swap(path, call.lineno, "debug=True", "debug=False", "Turn it off", safe=False) if "debug=True" in line else None
-            yield Found(f"{quote(path)} starts the server with its debugger.", path, call.lineno, "Write debug=False.", {}, fix)
+            fix = (
+                _swap(path, call.lineno, "debug=True", "debug=False", "Turn it off", safe=False)
+                if "debug=True" in line
+                else None
+            )
+            yield Found(
+                f"{quote(path)} starts the server with its debugger.", path, call.lineno, "Write debug=False.", {}, fix
+            )
 
 
 @rule(
@@ -481,8 +630,14 @@ def listens_locally(context: Context) -> Iterator[Found]:
                 fix = None
                 if str(value) in line:
                     fix = _swap(path, call.lineno, str(value), "0.0.0.0", "Listen on all addresses", safe=True)  # noqa: S104 - advice
-                yield Found(f"{quote(path)} listens on {value} only, where the target does not reach it.", path, call.lineno,
-                            f'Write {name}="0.0.0.0".', {"host": str(value)}, fix)  # fmt: skip
+                yield Found(
+                    f"{quote(path)} listens on {value} only, where the target does not reach it.",
+                    path,
+                    call.lineno,
+                    f'Write {name}="0.0.0.0".',
+                    {"host": str(value)},
+                    fix,
+                )
 
 
 @rule(
@@ -499,7 +654,9 @@ def listens_on_other_port(context: Context) -> Iterator[Found]:
     if path is None or path not in context.python_paths or context.space_type == "streamlit":
         return
     parsed = context.python(path)
-    framework = parsed is not None and bool(parsed.imported & {"gradio", "flask", "uvicorn", "dash", "nicegui", "panel"})
+    framework = parsed is not None and bool(
+        parsed.imported & {"gradio", "flask", "uvicorn", "dash", "nicegui", "panel"}
+    )
     if parsed is None or not framework or (context.dockerfile is not None and context.dockerfile.exposed):
         return
     for call in parsed.calls_of("launch", "run", "run_server"):
@@ -509,12 +666,21 @@ def listens_on_other_port(context: Context) -> Iterator[Found]:
         if context.sdk == "docker" and not ("app_port" in context.options or context.dockerfile is not None):
             continue
         options = {"app_port": value} if context.sdk == "docker" else {}
-        fix = Fix(f"Set app_port to {value}", True, (), options) if options and "app_port" not in context.card.values else None
+        fix = (
+            Fix(f"Set app_port to {value}", True, (), options)
+            if options and "app_port" not in context.card.values
+            else None
+        )
         if not options and str(value) in parsed.line(call.lineno):
             fix = _swap(path, call.lineno, str(value), str(context.port), f"Listen on {context.port}", safe=True)
-        yield Found(f"{quote(path)} listens on port {value}, but the Space is asked for on port {context.port}.", path, call.lineno,
-                    f"Listen on port {context.port}" + (f", or set app_port to {value}." if options else "."),
-                    {"port": value, "asked": context.port}, fix)  # fmt: skip
+        yield Found(
+            f"{quote(path)} listens on port {value}, but the Space is asked for on port {context.port}.",
+            path,
+            call.lineno,
+            f"Listen on port {context.port}" + (f", or set app_port to {value}." if options else "."),
+            {"port": value, "asked": context.port},
+            fix,
+        )
 
 
 _GONE_IN_4 = {"gr.inputs": "gr", "gr.outputs": "gr", "gr.Box": "gr.Group", "gr.Variable": "gr.State"}
@@ -540,15 +706,25 @@ def gradio_removed(context: Context) -> Iterator[Found]:
             if not isinstance(node, ast.Attribute):
                 continue
             name = dotted(node).replace("gradio.", "gr.", 1)
-            style = node.attr == "style" and isinstance(node.value, ast.Call) and dotted(node.value.func).startswith(("gr.", "gradio."))
+            style = (
+                node.attr == "style"
+                and isinstance(node.value, ast.Call)
+                and dotted(node.value.func).startswith(("gr.", "gradio."))
+            )
             if name not in _GONE_IN_4 and not style:
                 continue
             shown = name or ".style()"
             fix, line = None, parsed.line(node.lineno)
             if name in ("gr.Box", "gr.Variable", "gr.inputs", "gr.outputs") and dotted(node) in line:
                 fix = _swap(path, node.lineno, dotted(node), _GONE_IN_4[name], f"Write {_GONE_IN_4[name]}", safe=False)
-            yield Found(f"{quote(path)} uses {shown}, which Gradio {clean(version)} does not have.", path, node.lineno,
-                        "Change the code, or set sdk_version to 3.50.2.", {"name": shown, "version": clean(version)}, fix)  # fmt: skip
+            yield Found(
+                f"{quote(path)} uses {shown}, which Gradio {clean(version)} does not have.",
+                path,
+                node.lineno,
+                "Change the code, or set sdk_version to 3.50.2.",
+                {"name": shown, "version": clean(version)},
+                fix,
+            )
             break
 
 
@@ -571,4 +747,6 @@ def notebook_broken(context: Context) -> Iterator[Found]:
             continue
         except ValueError as problem:
             line = problem.lineno if isinstance(problem, json.JSONDecodeError) else 1
-            yield Found(f"{quote(path)} is no JSON, so that no notebook can be opened.", path, line, "Save the notebook again.")
+            yield Found(
+                f"{quote(path)} is no JSON, so that no notebook can be opened.", path, line, "Save the notebook again."
+            )

@@ -30,7 +30,9 @@ from assembler_runner.fixes import Edit, Fix
 
 REQUIREMENTS = "requirements.txt"
 _PIP_COMMAND = re.compile(r"^[!%$>\s]*(?:sudo\s+)?(?:python3?\s+-m\s+)?pip3?\s+install\s+(.+)$", re.I)
-_PIP_FLAGS = re.compile(r"\s(?:-U|--upgrade|-q|--quiet|--user|--no-cache-dir|--break-system-packages|-y|--no-deps)(?=\s)")
+_PIP_FLAGS = re.compile(
+    r"\s(?:-U|--upgrade|-q|--quiet|--user|--no-cache-dir|--break-system-packages|-y|--no-deps)(?=\s)"
+)
 _CONDA_LINE = re.compile(r"^([A-Za-z0-9_.-]+)=([0-9][\w.!]*)(?:=[\w.]+)?$")
 _CONDA_TABLE = re.compile(r"^([A-Za-z0-9_.-]+)\s+([0-9][\w.]*)\s+(?:py\S*|h?[0-9a-f_]+\S*|pypi_0)(?:\s+\S+)?$")
 _PIP_TABLE = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_.-]*)[ \t]+([0-9][\w.]*)$")
@@ -49,9 +51,14 @@ def _lines(context: Context, *kinds: str) -> Iterator[RequirementLine]:
 
 def _is_used(context: Context) -> bool:
     """Whether pip reads requirements.txt: with the Gradio SDK, a made Dockerfile, or one that names it."""
-    return context.sdk == "gradio" or context.dockerfile_is_made or (
-        context.dockerfile is not None and any(REQUIREMENTS in found.value for found in context.dockerfile.instructions)
-    )  # fmt: skip
+    return (
+        context.sdk == "gradio"
+        or context.dockerfile_is_made
+        or (
+            context.dockerfile is not None
+            and any(REQUIREMENTS in found.value for found in context.dockerfile.instructions)
+        )
+    )
 
 
 def _replace(line: RequirementLine, new: str, title: str, *, safe: bool) -> Fix | None:
@@ -66,7 +73,9 @@ def _one_line(line: RequirementLine) -> bool:
     return not line.written.endswith("\\") and "\r" not in line.written
 
 
-def _found(line: RequirementLine, message: str, hint: str, fix: Fix | None = None, severity: str | None = None) -> Found:
+def _found(
+    line: RequirementLine, message: str, hint: str, fix: Fix | None = None, severity: str | None = None
+) -> Found:
     return Found(message, line.path, line.line, hint, {"line": clean(line.text)}, fix, severity)  # type: ignore[arg-type]  # a literal of callers
 
 
@@ -99,9 +108,15 @@ def requirement_syntax(context: Context) -> Iterator[Found]:
         if bare != line.text and _is_requirement(bare):
             fix = _replace(line, bare, f"Write {clean(bare)}", safe=True)
         parts = [part for part in re.split(r"[,;\s]+", line.text) if part]
-        if len(parts) > 1 and all(_is_requirement(part) for part in parts) and not re.search(r"[<>=!~]\s|\s[<>=!~]", line.text):
+        if (
+            len(parts) > 1
+            and all(_is_requirement(part) for part in parts)
+            and not re.search(r"[<>=!~]\s|\s[<>=!~]", line.text)
+        ):
             fix = _replace(line, "\n".join(parts), "One package a line", safe=True)
-        yield _found(line, f"{quote(line.text)} is no requirement.", "Write one package a line, such as numpy==2.1.0.", fix)
+        yield _found(
+            line, f"{quote(line.text)} is no requirement.", "Write one package a line, such as numpy==2.1.0.", fix
+        )
 
 
 def _is_requirement(text: str) -> bool:
@@ -130,8 +145,12 @@ def requirement_pip_command(context: Context) -> Iterator[Found]:
         names = rest.split()
         new = rest if rest.startswith("-") or "+" in rest else "\n".join(name.strip("\"'") for name in names)
         good = all(_is_requirement(name) for name in new.split("\n")) or rest.startswith(("-r ", "-e ", "git+"))
-        yield _found(line, f"{quote(line.text)} is a command, no requirement.", "Write the names of the packages only.",
-                     _replace(line, new, "Keep the packages only", safe=True) if good else None)  # fmt: skip
+        yield _found(
+            line,
+            f"{quote(line.text)} is a command, no requirement.",
+            "Write the names of the packages only.",
+            _replace(line, new, "Keep the packages only", safe=True) if good else None,
+        )
 
 
 @rule(
@@ -148,8 +167,12 @@ def requirement_table(context: Context) -> Iterator[Found]:
         match = _PIP_TABLE.match(line.text) if _special(line) == "requirement_table" else None
         if match is not None:
             new = f"{match[1]}=={match[2]}"
-            yield _found(line, f"{quote(line.text)} is a row of a table, no requirement.", f"Write {clean(new)}.",
-                         _replace(line, new, f"Write {clean(new)}", safe=True))  # fmt: skip
+            yield _found(
+                line,
+                f"{quote(line.text)} is a row of a table, no requirement.",
+                f"Write {clean(new)}.",
+                _replace(line, new, f"Write {clean(new)}", safe=True),
+            )
 
 
 @rule(
@@ -190,9 +213,18 @@ def requirement_stdlib(context: Context) -> Iterator[Found]:
         name = line.name.replace("-", "_")
         if name not in STDLIB or line.url or name in ("this",):
             continue
-        severity = "warning" if line.name in STDLIB_ON_INDEX or (line.requirement is not None and line.requirement.marker) else None
-        yield _found(line, f"{quote(line.requirement.name if line.requirement else name)} is a part of Python, no package.",
-                     "Take the line out.", _drop(line), severity)  # fmt: skip
+        severity = (
+            "warning"
+            if line.name in STDLIB_ON_INDEX or (line.requirement is not None and line.requirement.marker)
+            else None
+        )
+        yield _found(
+            line,
+            f"{quote(line.requirement.name if line.requirement else name)} is a part of Python, no package.",
+            "Take the line out.",
+            _drop(line),
+            severity,
+        )
 
 
 @rule(
@@ -214,7 +246,9 @@ def requirement_python(context: Context) -> Iterator[Found]:
         exact = match[3] if match[2] in ("==", "=", "===", "~=") else None
         fix = _drop(line)
         if fix is not None and exact and "python_version" in context.options and context.dockerfile is None:
-            fix = Fix(f"Take the line out and set python_version to {exact}", True, fix.edits, {"python_version": exact})
+            fix = Fix(
+                f"Take the line out and set python_version to {exact}", True, fix.edits, {"python_version": exact}
+            )
         hint = "Take the line out, and set the option python_version."
         yield _found(line, f"{quote(line.text)} asks pip for Python, which is no package.", hint, fix)
 
@@ -235,7 +269,9 @@ def requirement_own_computer(context: Context) -> Iterator[Found]:
         address = line.url or line.text
         if line.kind == "wrong" and not re.search(r"(?i)@\s*file:", line.text):
             continue
-        if line.kind in ("path", "editable") and not re.search(r"(?i)^(?:-e\s+|--editable[= ])?(?:/|[a-z]:[\\/]|file:///)", line.text):
+        if line.kind in ("path", "editable") and not re.search(
+            r"(?i)^(?:-e\s+|--editable[= ])?(?:/|[a-z]:[\\/]|file:///)", line.text
+        ):
             continue
         if not _OWN_COMPUTER.search(address):
             continue
@@ -246,8 +282,12 @@ def requirement_own_computer(context: Context) -> Iterator[Found]:
             fix = _replace(line, name + marker, f"Write {clean(name)}", safe=True)
         if line.name and line.name in CONDA_ONLY:
             fix = _drop(line)
-        yield _found(line, f"{quote(line.text)} is a path of your own computer.",
-                     "Write the name and the version of the package, such as numpy==2.1.0.", fix)  # fmt: skip
+        yield _found(
+            line,
+            f"{quote(line.text)} is a path of your own computer.",
+            "Write the name and the version of the package, such as numpy==2.1.0.",
+            fix,
+        )
 
 
 @rule(
@@ -267,8 +307,12 @@ def requirement_windows_only(context: Context) -> Iterator[Found]:
         system, platform = ("Windows", "win32") if windows else ("macOS", "darwin")
         new = f'{line.text} ; sys_platform == "{platform}"'
         hint = f'Take the line out, or write {clean(line.requirement.name)} ; sys_platform == "{platform}".'
-        yield _found(line, f"{quote(line.requirement.name)} exists for {system} only; a Space runs Linux.", hint,
-                     _replace(line, new, f"Install it on {system} only", safe=True))  # fmt: skip
+        yield _found(
+            line,
+            f"{quote(line.requirement.name)} exists for {system} only; a Space runs Linux.",
+            hint,
+            _replace(line, new, f"Install it on {system} only", safe=True),
+        )
 
 
 @rule(
@@ -312,10 +356,16 @@ def requirement_path_missing(context: Context) -> Iterator[Found]:
             exists = any(name in context.files for name in ("setup.py", "pyproject.toml", "setup.cfg"))
             if exists:
                 continue
-            yield _found(line, f"{quote(line.text)} installs the Space itself, which has no pyproject.toml.", "Take the line out.")
+            yield _found(
+                line,
+                f"{quote(line.text)} installs the Space itself, which has no pyproject.toml.",
+                "Take the line out.",
+            )
             continue
         if target.startswith("../"):
-            yield _found(line, f"{quote(line.text)} leads out of the Space.", "Send the package below the Space's top folder.")
+            yield _found(
+                line, f"{quote(line.text)} leads out of the Space.", "Send the package below the Space's top folder."
+            )
         elif target not in context.files and target not in context.folders:
             yield _found(line, f"{quote(target)} is not among the files.", "Send it, or name a package of the index.")
 
@@ -334,15 +384,23 @@ def requirement_include_on_sdk(context: Context) -> Iterator[Found]:
     if context.sdk != "gradio":
         return
     for line in _lines(context, "include", "editable", "path", "constraint"):
-        if line.path not in (REQUIREMENTS, "pre-requirements.txt") or line.target is None or line.target.startswith(("/", "../")):
+        if (
+            line.path not in (REQUIREMENTS, "pre-requirements.txt")
+            or line.target is None
+            or line.target.startswith(("/", "../"))
+        ):
             continue
         if line.kind in ("include", "constraint") and line.target not in context.files:
             continue
         fix = None
         if line.kind == "include" and (inlined := _inlined(context, line.target, {line.path})) is not None:
             fix = _replace(line, inlined, f"Write the lines of {clean(line.target)} here", safe=True)
-        yield _found(line, f"{quote(line.text)} refers to another file, which does not exist when the Hub installs.",
-                     "Write the packages into requirements.txt itself.", fix)  # fmt: skip
+        yield _found(
+            line,
+            f"{quote(line.text)} refers to another file, which does not exist when the Hub installs.",
+            "Write the packages into requirements.txt itself.",
+            fix,
+        )
 
 
 def _inlined(context: Context, path: str, seen: set[str]) -> str | None:
@@ -376,7 +434,9 @@ def gradio_version(context: Context) -> str | None:
         if line.name != "gradio" or line.requirement is None or line.url:
             continue
         specifier = line.requirement.specifier
-        pinned = next((spec.version for spec in specifier if spec.operator in ("==", "===") and "*" not in spec.version), None)
+        pinned = next(
+            (spec.version for spec in specifier if spec.operator in ("==", "===") and "*" not in spec.version), None
+        )
         if pinned is not None:
             return pinned
         if len(specifier):
@@ -425,7 +485,9 @@ def requirement_hashes(context: Context) -> Iterator[Found]:
     if context.sdk == "gradio":
         for line in _lines(context, "requirement"):
             if "--hash" in line.text:
-                yield _found(line, "requirements.txt has hashes, and the Hub adds packages without them.", "Take the hashes out.")
+                yield _found(
+                    line, "requirements.txt has hashes, and the Hub adds packages without them.", "Take the hashes out."
+                )
                 return
 
 
@@ -453,8 +515,12 @@ def requirement_twice(context: Context) -> Iterator[Found]:
         except InvalidSpecifier:
             continue
         if contradict:
-            yield _found(line, f"{quote(line.text)} contradicts {quote(first.text)} in line {first.line}.",
-                         "Keep one of the two lines.", _drop(line, safe=False))  # fmt: skip
+            yield _found(
+                line,
+                f"{quote(line.text)} contradicts {quote(first.text)} in line {first.line}.",
+                "Keep one of the two lines.",
+                _drop(line, safe=False),
+            )
         else:
             seen[line.name] = (both, first)
 
@@ -472,9 +538,15 @@ def requirement_ssh(context: Context) -> Iterator[Found]:
     for line in _lines(context, "requirement", "url", "editable", "wrong"):
         match = _SSH.search(line.text)
         if match is not None:
-            new = line.text.replace(match[0], f"git+https://{match[1] or match[3]}/{(match[2] or match[4]).lstrip('/')}", 1)
-            yield _found(line, f"{quote(line.text)} is cloned by SSH, for which a build has no key.",
-                         "Write git+https:// for a public repository.", _replace(line, new, "Clone by HTTPS", safe=False))  # fmt: skip
+            new = line.text.replace(
+                match[0], f"git+https://{match[1] or match[3]}/{(match[2] or match[4]).lstrip('/')}", 1
+            )
+            yield _found(
+                line,
+                f"{quote(line.text)} is cloned by SSH, for which a build has no key.",
+                "Write git+https:// for a public repository.",
+                _replace(line, new, "Clone by HTTPS", safe=False),
+            )
 
 
 @rule(
@@ -506,12 +578,29 @@ def requirements_name(context: Context) -> Iterator[Found]:
         return
     for path in context.files:
         name = re.sub(r"[^a-z.]", "", path.lower())
-        if "/" not in path and name in (REQUIREMENTS, "requirement.txt", "requirements", "requirements.text", "requirments.txt"):
+        if "/" not in path and name in (
+            REQUIREMENTS,
+            "requirement.txt",
+            "requirements",
+            "requirements.text",
+            "requirments.txt",
+        ):
             text = context.text(path)
             fix = None
             if text is not None:
-                fix = Fix("Name it requirements.txt", True, (Edit(REQUIREMENTS, "write", None, None, text), Edit(path, "delete")))
-            yield Found(f"{quote(path)} is not installed; only requirements.txt is.", path, None, "Name it requirements.txt.", {}, fix)
+                fix = Fix(
+                    "Name it requirements.txt",
+                    True,
+                    (Edit(REQUIREMENTS, "write", None, None, text), Edit(path, "delete")),
+                )
+            yield Found(
+                f"{quote(path)} is not installed; only requirements.txt is.",
+                path,
+                None,
+                "Name it requirements.txt.",
+                {},
+                fix,
+            )
 
 
 @rule(
@@ -533,8 +622,13 @@ def requirement_renamed(context: Context) -> Iterator[Found]:
         if not fails and len(line.requirement.specifier):
             continue
         fix = _replace(line, other, f"Write {other}", safe=fails)
-        yield _found(line, f"{quote(line.requirement.name)} is the name of a module; the package is {other}.",
-                     f"Write {other}.", fix, None if fails else "warning")  # fmt: skip
+        yield _found(
+            line,
+            f"{quote(line.requirement.name)} is the name of a module; the package is {other}.",
+            f"Write {other}.",
+            fix,
+            None if fails else "warning",
+        )
 
 
 @rule(
@@ -548,14 +642,20 @@ def requirement_renamed(context: Context) -> Iterator[Found]:
 def requirement_build_tag(context: Context) -> Iterator[Found]:
     """Finds builds of PyTorch that the index does not have."""
     for path, lines in context.requirements.items():
-        if any(line.kind == "option" and re.match(r"--(extra-)?index-url|-f|--find-links|-i", line.text) for line in lines):
+        if any(
+            line.kind == "option" and re.match(r"--(extra-)?index-url|-f|--find-links|-i", line.text) for line in lines
+        ):
             continue
         for line in lines:
             match = _CUDA.search(line.text.partition(";")[0].strip()) if line.kind == "requirement" else None
             if match is not None and line.name.startswith("torch"):
                 index = f"--extra-index-url https://download.pytorch.org/whl/{match[1]}"
-                yield _found(line, f"{quote(line.text)} is not on the index.", f"Add the line {index}.",
-                             Fix("Add the address", False, (Edit(path, "append_line", None, None, index),)))  # fmt: skip
+                yield _found(
+                    line,
+                    f"{quote(line.text)} is not on the index.",
+                    f"Add the line {index}.",
+                    Fix("Add the address", False, (Edit(path, "append_line", None, None, index),)),
+                )
 
 
 @rule(
@@ -581,10 +681,20 @@ def dependencies_elsewhere(context: Context) -> Iterator[Found]:
     if wanted:
         if made is not None and all(entry in made.text().splitlines() for entry in wanted):
             return
-        fix = Fix("Write them into requirements.txt", True, (Edit(REQUIREMENTS, "write", None, None, "\n".join(wanted) + "\n"),))
+        fix = Fix(
+            "Write them into requirements.txt",
+            True,
+            (Edit(REQUIREMENTS, "write", None, None, "\n".join(wanted) + "\n"),),
+        )
     shown = ", ".join(clean(name) for name in named)
-    yield Found(f"The dependencies are named in {shown}; only requirements.txt is installed.", path, None,
-                "Write the packages into requirements.txt, one a line.", {"files": named}, fix)  # fmt: skip
+    yield Found(
+        f"The dependencies are named in {shown}; only requirements.txt is installed.",
+        path,
+        None,
+        "Write the packages into requirements.txt, one a line.",
+        {"files": named},
+        fix,
+    )
 
 
 @rule(
@@ -602,7 +712,12 @@ def requirements_unused(context: Context) -> Iterator[Found]:
     for name in (REQUIREMENTS, "packages.txt", "pre-requirements.txt"):
         scripted = "setup" in text or ".sh" in text or "make " in text
         if context.given(name) and name not in text and not scripted and "requirements" not in text:
-            yield Found(f"The Dockerfile does not use {name}.", name, None, f"Install it in the Dockerfile, or leave {name} out.")
+            yield Found(
+                f"The Dockerfile does not use {name}.",
+                name,
+                None,
+                f"Install it in the Dockerfile, or leave {name} out.",
+            )
 
 
 @rule(
@@ -620,19 +735,35 @@ def packages_line(context: Context) -> Iterator[Found]:
         line = row.rstrip("\r")
         if re.match(r"\s*#", line):
             fix = Fix("Take the comment out", True, (Edit("packages.txt", "delete", number, line),))
-            yield Found(f"{quote(line)} is a comment, which apt-get takes for packages.", "packages.txt", number,
-                        "Take the line out.", {"line": clean(line)}, fix)  # fmt: skip
+            yield Found(
+                f"{quote(line)} is a comment, which apt-get takes for packages.",
+                "packages.txt",
+                number,
+                "Take the line out.",
+                {"line": clean(line)},
+                fix,
+            )
             continue
         command = re.match(r"\s*(?:sudo\s+)?apt(?:-get)?\s+(?:-y\s+)?install\s+(?:-y\s+|--yes\s+)?(.+)$", line)
         if command is not None:
-            fix = Fix("Keep the packages only", True, (Edit("packages.txt", "replace", number, line, command[1].strip()),))
-            yield Found(f"{quote(line)} is a command, no package.", "packages.txt", number, "Write the names only.", {}, fix)
+            fix = Fix(
+                "Keep the packages only", True, (Edit("packages.txt", "replace", number, line, command[1].strip()),)
+            )
+            yield Found(
+                f"{quote(line)} is a command, no package.", "packages.txt", number, "Write the names only.", {}, fix
+            )
             continue
         comment = re.match(r"\s*(\S[^#]*?)\s+#", line)
         if comment is not None:
             fix = Fix("Take the comment out", True, (Edit("packages.txt", "replace", number, line, comment[1]),))
-            yield Found(f"{quote(line)} has a comment, which apt-get takes for packages.", "packages.txt", number,
-                        "Take the comment out.", {}, fix)  # fmt: skip
+            yield Found(
+                f"{quote(line)} has a comment, which apt-get takes for packages.",
+                "packages.txt",
+                number,
+                "Take the comment out.",
+                {},
+                fix,
+            )
 
 
 @rule(
@@ -651,8 +782,14 @@ def packages_gone(context: Context) -> Iterator[Found]:
             other = GONE_DEBIAN_PACKAGES.get(word)
             if other is not None:
                 fix = Fix(f"Write {other}", True, (Edit("packages.txt", "replace", number, word, other),))
-                yield Found(f"The package {word} does not exist in Debian 13; its successor is {other}.", "packages.txt", number,
-                            f"Write {other}.", {"package": word}, fix)  # fmt: skip
+                yield Found(
+                    f"The package {word} does not exist in Debian 13; its successor is {other}.",
+                    "packages.txt",
+                    number,
+                    f"Write {other}.",
+                    {"package": word},
+                    fix,
+                )
 
 
 @rule(
@@ -667,7 +804,9 @@ def packages_line_ends(context: Context) -> Iterator[Found]:
     """Finds Windows line ends in packages.txt."""
     text = context.text("packages.txt") if context.given("packages.txt") and context.sdk == "gradio" else None
     if text and "\r\n" in text:
-        fix = Fix("Write Unix line ends", True, (Edit("packages.txt", "write", None, text, text.replace("\r\n", "\n")),))
-        yield Found("packages.txt has line ends of Windows.", "packages.txt", 1, "Save it with Unix line ends (LF).", {}, fix)
-
-
+        fix = Fix(
+            "Write Unix line ends", True, (Edit("packages.txt", "write", None, text, text.replace("\r\n", "\n")),)
+        )
+        yield Found(
+            "packages.txt has line ends of Windows.", "packages.txt", 1, "Save it with Unix line ends (LF).", {}, fix
+        )

@@ -14,9 +14,23 @@ from assembler_runner.fixes import Edit, Fix
 
 MAX_PAGES = 200
 _SOURCES = (".jsx", ".tsx", ".ts", ".vue", ".svelte", ".scss", ".sass", ".less")
-_BUILD_OUTPUT = {"vite": "dist", "react-scripts": "build", "next": "out", "astro": "dist", "parcel": "dist", "webpack": "dist",
-                 "@angular/cli": "dist", "gatsby": "public", "@vue/cli-service": "dist", "@11ty/eleventy": "_site",
-                 "@sveltejs/kit": "build", "@docusaurus/core": "build", "vitepress": "docs/.vitepress/dist", "rollup": "dist", "nuxt": ".output/public"}  # fmt: skip
+_BUILD_OUTPUT = {
+    "vite": "dist",
+    "react-scripts": "build",
+    "next": "out",
+    "astro": "dist",
+    "parcel": "dist",
+    "webpack": "dist",
+    "@angular/cli": "dist",
+    "gatsby": "public",
+    "@vue/cli-service": "dist",
+    "@11ty/eleventy": "_site",
+    "@sveltejs/kit": "build",
+    "@docusaurus/core": "build",
+    "vitepress": "docs/.vitepress/dist",
+    "rollup": "dist",
+    "nuxt": ".output/public",
+}
 _GENERATORS = {
     "_config.yml": ("Jekyll", ("_layouts/", "_posts/", "_includes/", "index.md")),
     "_config.yaml": ("Jekyll", ("_layouts/", "_posts/", "_includes/", "index.md")),
@@ -54,7 +68,10 @@ def build_of(context: Context) -> tuple[str, str] | None:
     for key in ("dependencies", "devDependencies"):
         table = data.get(key)
         named |= table if isinstance(table, dict) else {}
-    tool = next((tool for tool in _BUILD_OUTPUT if tool in named or re.search(rf"\b{re.escape(tool)}\b", scripts["build"])), None)
+    tool = next(
+        (tool for tool in _BUILD_OUTPUT if tool in named or re.search(rf"\b{re.escape(tool)}\b", scripts["build"])),
+        None,
+    )
     return ("npm run build", f"{_BUILD_OUTPUT[tool]}/index.html") if tool is not None else None
 
 
@@ -109,8 +126,14 @@ def static_not_built(context: Context) -> Iterator[Found]:
     for link in _links(context, start):
         target = re.split(r"[?#]", link.target)[0].lower()
         if link.tag in ("script", "link") and target.endswith(_SOURCES) and "://" not in target:
-            yield Found(f"{quote(start)} loads {quote(link.target)}, which a browser cannot run.", start, link.line, hint,
-                        {"source": clean(link.target)}, fix)  # fmt: skip
+            yield Found(
+                f"{quote(start)} loads {quote(link.target)}, which a browser cannot run.",
+                start,
+                link.line,
+                hint,
+                {"source": clean(link.target)},
+                fix,
+            )
             return
     if start not in context.files and build is not None and build[1] not in context.files:
         yield Found("The files are the sources of a site that has to be built.", "package.json", None, hint, {}, fix)
@@ -130,10 +153,17 @@ def static_generator_source(context: Context) -> Iterator[Found]:
     for config, (name, signs) in _GENERATORS.items():
         if config in context.files and any(path.startswith(sign) for sign in signs for path in context.files):
             start = context.text(context.app_file or "") or ""
-            generated = start.lstrip().lower().startswith(("<!doctype", "<html")) and "{{" not in start and "{%" not in start
+            generated = (
+                start.lstrip().lower().startswith(("<!doctype", "<html")) and "{{" not in start and "{%" not in start
+            )
             if not generated:
-                yield Found(f"The files are the source of a {name} site, which the Hub does not build.", config, None,
-                            f"Build the site with {name}, and send what it makes.", {"generator": name})  # fmt: skip
+                yield Found(
+                    f"The files are the source of a {name} site, which the Hub does not build.",
+                    config,
+                    None,
+                    f"Build the site with {name}, and send what it makes.",
+                    {"generator": name},
+                )
                 return
 
 
@@ -147,7 +177,9 @@ def static_generator_source(context: Context) -> Iterator[Found]:
 def link_missing(context: Context) -> Iterator[Found]:
     """Finds references to files that were not sent."""
     for page, link, target in _local_links(context):
-        loads = link.tag in ("script", "img", "source", "video", "audio", "iframe") or (link.tag == "link" and "stylesheet" in link.tag_text.lower())
+        loads = link.tag in ("script", "img", "source", "video", "audio", "iframe") or (
+            link.tag == "link" and "stylesheet" in link.tag_text.lower()
+        )
         if link.tag == "base" or target in context.files or (not loads and link.tag != "a"):
             continue
         if not loads and (target in context.folders or "." not in target.rpartition("/")[2]):
@@ -155,8 +187,14 @@ def link_missing(context: Context) -> Iterator[Found]:
         real = context.folded.get(fold(target))
         if real in context.files or _made_later(target):
             continue
-        yield Found(f"{quote(page)} refers to {quote(link.target)}, which was not sent.", page, link.line,
-                    "Send the file, or correct the name.", {"target": clean(link.target)}, severity=None if loads else "info")  # fmt: skip
+        yield Found(
+            f"{quote(page)} refers to {quote(link.target)}, which was not sent.",
+            page,
+            link.line,
+            "Send the file, or correct the name.",
+            {"target": clean(link.target)},
+            severity=None if loads else "info",
+        )
 
 
 def _made_later(target: str) -> bool:
@@ -181,8 +219,14 @@ def link_case(context: Context) -> Iterator[Found]:
         fix = None
         if new is not None and new != link.target:
             fix = Fix(f"Write {clean(new)}", True, (Edit(page, "replace", link.line, link.target, new),))
-        yield Found(f"{quote(page)} refers to {quote(link.target)}, but the file is {quote(real)}.", page, link.line,
-                    f"Write {quote(real)}.", {"target": clean(link.target), "file": clean(real)}, fix)  # fmt: skip
+        yield Found(
+            f"{quote(page)} refers to {quote(link.target)}, but the file is {quote(real)}.",
+            page,
+            link.line,
+            f"Write {quote(real)}.",
+            {"target": clean(link.target), "file": clean(real)},
+            fix,
+        )
 
 
 @rule(
@@ -196,9 +240,16 @@ def link_to_own_computer(context: Context) -> Iterator[Found]:
     """Finds references to the sender's own computer."""
     for page, text in _pages(context):
         for link in _links(context, page):
-            if link.tag != "a" and re.match(r"(?i)file:|[a-z]:[\\/](?!/)|https?://(?:localhost|127\.0\.0\.1)(?::\d+)?(?:/|$)", link.target):
-                yield Found(f"{quote(page)} refers to {quote(link.target)} on your own computer.", page, link.line,
-                            "Send the file, and refer to it by its path in the Space.", {"target": clean(link.target)})  # fmt: skip
+            if link.tag != "a" and re.match(
+                r"(?i)file:|[a-z]:[\\/](?!/)|https?://(?:localhost|127\.0\.0\.1)(?::\d+)?(?:/|$)", link.target
+            ):
+                yield Found(
+                    f"{quote(page)} refers to {quote(link.target)} on your own computer.",
+                    page,
+                    link.line,
+                    "Send the file, and refer to it by its path in the Space.",
+                    {"target": clean(link.target)},
+                )
 
 
 @rule(
@@ -215,9 +266,19 @@ def mixed_content(context: Context) -> Iterator[Found]:
         for link in _links(context, page):
             loads = link.tag in ("script", "iframe") or (link.tag == "link" and "stylesheet" in link.tag_text.lower())
             if loads and re.match(r"(?i)http://(?!localhost|127\.0\.0\.1)", link.target):
-                fix = Fix("Load it by https", False, (Edit(page, "replace", link.line, link.target, "https" + link.target[4:]),))
-                yield Found(f"{quote(page)} loads {quote(link.target)} by http, which browsers refuse.", page, link.line,
-                            "Write https.", {"target": clean(link.target)}, fix)  # fmt: skip
+                fix = Fix(
+                    "Load it by https",
+                    False,
+                    (Edit(page, "replace", link.line, link.target, "https" + link.target[4:]),),
+                )
+                yield Found(
+                    f"{quote(page)} loads {quote(link.target)} by http, which browsers refuse.",
+                    page,
+                    link.line,
+                    "Write https.",
+                    {"target": clean(link.target)},
+                    fix,
+                )
 
 
 @rule(
@@ -231,10 +292,16 @@ def static_needs_server(context: Context) -> Iterator[Found]:
     """Finds pages that a server has to run."""
     if context.sdk != "static":
         return
-    path = next((path for path in context.files if path.lower().endswith(_SERVER_ENDINGS) and path.count("/") < 2), None)
+    path = next(
+        (path for path in context.files if path.lower().endswith(_SERVER_ENDINGS) and path.count("/") < 2), None
+    )
     if path is not None:
-        yield Found(f"{quote(path)} has to be run by a server; a static Space has none.", path, None,
-                    "Use the type docker with a Dockerfile.")  # fmt: skip
+        yield Found(
+            f"{quote(path)} has to be run by a server; a static Space has none.",
+            path,
+            None,
+            "Use the type docker with a Dockerfile.",
+        )
 
 
 @rule(
@@ -256,8 +323,13 @@ def bare_import(context: Context) -> Iterator[Found]:
         for number, row in enumerate((context.text(target) or "").split("\n")[:200], 1):
             match = re.match(r"\s*import\s(?:[^'\"]{0,300}?\sfrom\s)?\s*[\"']([@a-zA-Z][^\"':]*)[\"']", row[:500])
             if match is not None:
-                yield Found(f"{quote(target)} imports {quote(match[1])}, which a browser does not find.", target, number,
-                            "Import it by its address, or add an import map.", {"module": clean(match[1])})  # fmt: skip
+                yield Found(
+                    f"{quote(target)} imports {quote(match[1])}, which a browser does not find.",
+                    target,
+                    number,
+                    "Import it by its address, or add an import map.",
+                    {"module": clean(match[1])},
+                )
                 break
 
 
@@ -273,7 +345,10 @@ def package_json_broken(context: Context) -> Iterator[Found]:
     text = context.text("package.json") if context.given("package.json") else None
     if text is None:
         return
-    used = _is_built(context) or (context.dockerfile is not None and any(re.search(r"\b(?:npm|yarn|pnpm)\b", found.value) for found in context.dockerfile.instructions))
+    used = _is_built(context) or (
+        context.dockerfile is not None
+        and any(re.search(r"\b(?:npm|yarn|pnpm)\b", found.value) for found in context.dockerfile.instructions)
+    )
     try:
         broken, line = not isinstance(json.loads(text.removeprefix("\ufeff")), dict), 1
     except RecursionError:
@@ -281,4 +356,10 @@ def package_json_broken(context: Context) -> Iterator[Found]:
     except ValueError as problem:
         broken, line = True, problem.lineno if isinstance(problem, json.JSONDecodeError) else 1
     if broken:
-        yield Found("package.json is no JSON object.", "package.json", line, "Correct the file.", severity="error" if used else "warning")
+        yield Found(
+            "package.json is no JSON object.",
+            "package.json",
+            line,
+            "Correct the file.",
+            severity="error" if used else "warning",
+        )

@@ -34,18 +34,30 @@ def _guess(context: Context) -> Recognised:
 def no_app_file(context: Context) -> Iterator[Found]:
     """Finds a missing app file, and what was probably meant."""
     path = context.app_file
-    if path is None or path in context.files or context.options.get("app_build_command") or "app_build_command" in context.card.values:
+    if (
+        path is None
+        or path in context.files
+        or context.options.get("app_build_command")
+        or "app_build_command" in context.card.values
+    ):
         return
     if context.sdk == "docker" and not context.dockerfile_is_made:
         return
     hint, fix = entry_hint(context)
     if context.space_type == "docker":
         guess = _guess(context)
-        if guess.needs_dockerfile or guess.framework in _STARTED_OTHERWISE or any(path.lower() == "dockerfile" for path in context.files):
+        if (
+            guess.needs_dockerfile
+            or guess.framework in _STARTED_OTHERWISE
+            or any(path.lower() == "dockerfile" for path in context.files)
+        ):
             return
         named = guess.options.get("app_file")
         if guess.space_type == "docker" and isinstance(named, str) and named in context.files:
-            hint, fix = f"Name {quote(named)} in options.app_file.", Fix(f"Start with {clean(named)}", True, (), {"app_file": named})
+            hint, fix = (
+                f"Name {quote(named)} in options.app_file.",
+                Fix(f"Start with {clean(named)}", True, (), {"app_file": named}),
+            )
     message = f"A {context.space_type} Space starts with {quote(path)}, which is not among the files."
     yield Found(message, path, None, hint, {"app_file": clean(path)}, fix)
 
@@ -63,7 +75,13 @@ def dockerfile_needed(context: Context) -> Iterator[Found]:
         return
     guess = _guess(context)
     if guess.needs_dockerfile:
-        yield Found(guess.reason, "Dockerfile", None, "Send a Dockerfile that starts the app on port 7860.", {"framework": guess.framework})
+        yield Found(
+            guess.reason,
+            "Dockerfile",
+            None,
+            "Send a Dockerfile that starts the app on port 7860.",
+            {"framework": guess.framework},
+        )
 
 
 @rule(
@@ -76,14 +94,32 @@ def dockerfile_needed(context: Context) -> Iterator[Found]:
 def other_type_meant(context: Context) -> Iterator[Found]:
     """Finds apps that are sent with another type than they are made for."""
     path = context.app_file
-    if context.space_type not in ("gradio", "streamlit") or path not in context.python_paths or path is None or not context.given(path):
+    if (
+        context.space_type not in ("gradio", "streamlit")
+        or path not in context.python_paths
+        or path is None
+        or not context.given(path)
+    ):
         return
     parsed = context.python(path)
     if parsed is None or context.space_type in parsed.imported or context.dockerfile is not None:
         return
-    if any(context.space_type in other.imported for name in context.python_paths if (other := context.python(name)) is not None):
+    if any(
+        context.space_type in other.imported
+        for name in context.python_paths
+        if (other := context.python(name)) is not None
+    ):
         return
     guess = _guess(context)
-    if guess.space_type in ("docker", "streamlit", "gradio") and guess.space_type != context.space_type and guess.framework not in ("", "python"):
-        yield Found(f"{quote(path)} imports {clean(guess.framework)}, and the type {context.space_type} does not run it.", path, None,
-                    f"Send it with the type {guess.space_type}.", {"framework": guess.framework, "type": guess.space_type})  # fmt: skip
+    if (
+        guess.space_type in ("docker", "streamlit", "gradio")
+        and guess.space_type != context.space_type
+        and guess.framework not in ("", "python")
+    ):
+        yield Found(
+            f"{quote(path)} imports {clean(guess.framework)}, and the type {context.space_type} does not run it.",
+            path,
+            None,
+            f"Send it with the type {guess.space_type}.",
+            {"framework": guess.framework, "type": guess.space_type},
+        )

@@ -61,7 +61,12 @@ FORMS: tuple[Form, ...] = (
     _form("AWS access key", "ASIA", rf"ASIA([A-Z2-7]{{16}}){_END}", "AWS_ACCESS_KEY_ID"),
     _form("Google API key", "AIza", rf"AIza([\w-]{{35}}){_END}", "GOOGLE_API_KEY"),
     _form("Google client secret", "GOCSPX-", rf"GOCSPX-([\w-]{{28}}){_END}", "GOOGLE_CLIENT_SECRET"),
-    _form("Slack token", "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs-", r"xox[abeoprs]-((?:\d{8,14}-){1,3}[A-Za-z0-9-]{20,80})", "SLACK_TOKEN"),
+    _form(
+        "Slack token",
+        "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs-",
+        r"xox[abeoprs]-((?:\d{8,14}-){1,3}[A-Za-z0-9-]{20,80})",
+        "SLACK_TOKEN",
+    ),
     _form("Slack token", "xapp-", r"xapp-\d-([A-Z0-9]{8,14}-\d{8,14}-[a-z0-9]{40,80})", "SLACK_APP_TOKEN"),
     _form(
         "Slack webhook",
@@ -75,7 +80,12 @@ FORMS: tuple[Form, ...] = (
         r"discord(?:app)?\.com/api/webhooks/\d{15,21}/([\w-]{60,72})",
         "DISCORD_WEBHOOK_URL",
     ),
-    _form("Discord bot token", "discord Discord DISCORD", r"[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.([\w-]{27,40})(?![\w-])", "DISCORD_TOKEN"),
+    _form(
+        "Discord bot token",
+        "discord Discord DISCORD",
+        r"[MNO][A-Za-z\d]{23,27}\.[\w-]{6}\.([\w-]{27,40})(?![\w-])",
+        "DISCORD_TOKEN",
+    ),
     _form("Telegram bot token", ":AA", rf"\d{{8,10}}:(AA[\w-]{{33}}){_END}", "TELEGRAM_BOT_TOKEN"),
     _form("Stripe key", "k_live_", r"[sr]k_live_([A-Za-z0-9]{20,120})", "STRIPE_API_KEY"),
     _form("SendGrid key", "SG.", r"SG\.([\w-]{20,24}\.[\w-]{39,50})", "SENDGRID_API_KEY"),
@@ -86,9 +96,19 @@ FORMS: tuple[Form, ...] = (
     _form("Azure storage key", "AccountKey=", r"AccountKey=([A-Za-z0-9+/]{80,88}={0,2})", "AZURE_STORAGE_KEY"),
     _form("Supabase key", "sbp_ sb_secret_", rf"sb(?:p|_secret)_([A-Za-z0-9_]{{30,45}}){_END}", "SUPABASE_KEY"),
     _form("Notion token", "ntn_", rf"ntn_([A-Za-z0-9]{{40,50}}){_END}", "NOTION_TOKEN"),
-    _form("Airtable token", "airtable Airtable AIRTABLE", rf"pat[A-Za-z0-9]{{14}}\.([0-9a-f]{{64}}){_END}", "AIRTABLE_TOKEN"),
+    _form(
+        "Airtable token",
+        "airtable Airtable AIRTABLE",
+        rf"pat[A-Za-z0-9]{{14}}\.([0-9a-f]{{64}}){_END}",
+        "AIRTABLE_TOKEN",
+    ),
     _form("Databricks token", "dapi", rf"dapi([0-9a-f]{{32}})(?:-\d)?{_END}", "DATABRICKS_TOKEN"),
-    _form("Shopify token", "shpat_ shpca_ shppa_ shpss_", rf"shp(?:at|ca|pa|ss)_([0-9a-fA-F]{{32}}){_END}", "SHOPIFY_TOKEN"),
+    _form(
+        "Shopify token",
+        "shpat_ shpca_ shppa_ shpss_",
+        rf"shp(?:at|ca|pa|ss)_([0-9a-fA-F]{{32}}){_END}",
+        "SHOPIFY_TOKEN",
+    ),
     _form("Linear key", "lin_api_", rf"lin_api_([A-Za-z0-9]{{40}}){_END}", "LINEAR_API_KEY"),
     _form("Grafana token", "glsa_", rf"glsa_([A-Za-z0-9]{{32}}_[0-9a-f]{{8}}){_END}", "GRAFANA_TOKEN"),
     _form("Sentry token", "sntrys_ sntryu_", r"sntry[su]_([\w=+/-]{40,200})", "SENTRY_AUTH_TOKEN"),
@@ -101,7 +121,9 @@ FORMS: tuple[Form, ...] = (
 PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----")
 KEY_BODY = re.compile(r"[A-Za-z0-9+/]{48}")
 
-ADDRESS = re.compile(r"[a-z][a-z0-9+]{1,15}://([^\s:/@\"'<>{}$%]{1,64}):([^\s/@\"'<>{}$%*]{4,200})@([^\s/:\"'<>?]{1,200})")
+ADDRESS = re.compile(
+    r"[a-z][a-z0-9+]{1,15}://([^\s:/@\"'<>{}$%]{1,64}):([^\s/@\"'<>{}$%*]{4,200})@([^\s/:\"'<>?]{1,200})"
+)
 """An address with a password in it: user, password, host."""
 
 ASSIGNED_NAMES = (
@@ -123,7 +145,9 @@ ASSIGNED_NAMES = (
     "apitoken",
     "api_secret",
 )
-ASSIGNED = re.compile(r"[\w-]{0,30}[\"']?\]?[ \t]{0,8}(?:=|:|=>)[ \t]{0,8}[\"']?([A-Za-z0-9+/=_.-]{24,200})(?![\w.(\[])")
+ASSIGNED = re.compile(
+    r"[\w-]{0,30}[\"']?\]?[ \t]{0,8}(?:=|:|=>)[ \t]{0,8}[\"']?([A-Za-z0-9+/=_.-]{24,200})(?![\w.(\[])"
+)
 """What follows one of the names where a value is assigned to it."""
 
 JWT = re.compile(r"eyJ[\w-]{10,400}\.(eyJ[\w-]{20,2000})\.[\w-]{20,400}")

@@ -37,9 +37,25 @@ MAX_PER_FILE = 10
 MAX_TRIES = 2000
 _FEW_CHARACTERS = 6
 _SAME_PLACE = 200
-_LOCAL_HOSTS = re.compile(r"^(?:localhost|127\.|0\.0\.0\.0|host\.docker\.internal|\[?::1|example\.|[\w-]+$)|\.example(?:\.\w+)?$|\.local$")
+_LOCAL_HOSTS = re.compile(
+    r"^(?:localhost|127\.|0\.0\.0\.0|host\.docker\.internal|\[?::1|example\.|[\w-]+$)|\.example(?:\.\w+)?$|\.local$"
+)
 _COMMON_PASSWORDS = frozenset(
-    ("password", "passwd", "pass", "postgres", "root", "admin", "secret", "user", "test", "guest", "pwd", "mysql", "token")
+    (
+        "password",
+        "passwd",
+        "pass",
+        "postgres",
+        "root",
+        "admin",
+        "secret",
+        "user",
+        "test",
+        "guest",
+        "pwd",
+        "mysql",
+        "token",
+    )
 )
 _ENV_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*[=:][ \t]*(.*?)[ \t\r]*$")
 _TEXT_PREFIX = re.compile(r"^(?:sha\d+-|sha\d+:|https?:|/|\./|data:)")
@@ -111,7 +127,11 @@ def _addresses(text: str) -> Iterator[Secret]:
         if match is not None:
             password, host = match[2], match[3]
             plain = password.lower() in _COMMON_PASSWORDS or password.lower() == match[1].lower()
-            if not plain and not _LOCAL_HOSTS.search(host.lower()) and not _is_placeholder(password, strict=True, few=4):
+            if (
+                not plain
+                and not _LOCAL_HOSTS.search(host.lower())
+                and not _is_placeholder(password, strict=True, few=4)
+            ):
                 yield Secret("password in an address", begin, "DATABASE_URL" if "sql" in match[0] else "")
         start = text.find("://", start + 3)
 
@@ -266,11 +286,15 @@ def _environment_file(context: Context, path: str) -> Found | None:
             continue
         names.append(match[1])
         telling = re.search(r"(?i)key|token|secret|passw|pwd|credential|dsn|database_url", match[1]) is not None
-        secret_like |= bool(find_secrets(row[:2000])) or (telling and len(value) >= 8 and len(set(value)) >= _FEW_CHARACTERS)
+        secret_like |= bool(find_secrets(row[:2000])) or (
+            telling and len(value) >= 8 and len(set(value)) >= _FEW_CHARACTERS
+        )
     if not names:
         return None
     found = _key_file(context, path, "settings that are usually secret", None if secret_like else "warning")
-    return Found(found.message, path, None, found.hint, {**found.values, "names": names[:20]}, found.fix, found.severity)
+    return Found(
+        found.message, path, None, found.hint, {**found.values, "names": names[:20]}, found.fix, found.severity
+    )
 
 
 def _key_file(context: Context, path: str, what: str, severity: Severity | None = None) -> Found:
@@ -278,7 +302,9 @@ def _key_file(context: Context, path: str, what: str, severity: Severity | None 
     message = f"{quote(path)} contains {what}{public}."
     hint = "Leave the file out, and send what the app needs in the field secrets."
     fix = Fix(f"Leave {clean(path)} out", safe=False, edits=(Edit(path, "delete"),))
-    return Found(message, path, None, hint, {"kind": what}, fix, severity if severity == "warning" else _severity(context))
+    return Found(
+        message, path, None, hint, {"kind": what}, fix, severity if severity == "warning" else _severity(context)
+    )
 
 
 def _texts_of(value: Any, place: str) -> Iterator[tuple[str, str]]:

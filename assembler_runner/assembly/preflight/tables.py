@@ -9,7 +9,17 @@ COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 HARDWARE = (
     *("cpu-basic", "cpu-upgrade", "cpu-performance", "cpu-xl", "zero-a10g", "t4-small", "t4-medium", "l4x1", "l4x4"),
     *("l40sx1", "l40sx4", "l40sx8", "a10g-small", "a10g-large", "a10g-largex2", "a10g-largex4", "a100-large", "a100x4"),
-    *("a100x8", "h100", "h100x8", "h200", "h200x8", "rtx-pro-6000", "rtx-pro-6000x2", "rtx-pro-6000x4", "rtx-pro-6000x8"),
+    *(
+        "a100x8",
+        "h100",
+        "h100x8",
+        "h200",
+        "h200x8",
+        "rtx-pro-6000",
+        "rtx-pro-6000x2",
+        "rtx-pro-6000x4",
+        "rtx-pro-6000x8",
+    ),
     *("v5e-1x1", "v5e-2x2", "v5e-2x4", "inf2x6"),
 )
 """Flavours of the Hub (`SpaceHardware` of huggingface_hub, and those it had before)."""
@@ -24,38 +34,26 @@ CARD_KEYS = (
 """Keys of a Space's front matter (Hub documentation, Spaces configuration reference)."""
 
 LICENSES = frozenset(
-    "apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m "
-    "afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5 "
-    "cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 "
-    "cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0 "
-    "cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 "
-    "lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl "
-    "openmdw-1.0 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license "
-    "fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma unknown "
-    "other".split()
+    ["apache-2.0", "mit", "openrail", "bigscience-openrail-m", "creativeml-openrail-m", "bigscience-bloom-rail-1.0", "bigcode-openrail-m", "afl-3.0", "artistic-2.0", "bsl-1.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "c-uda", "cc", "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cdla-sharing-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "wtfpl", "ecl-2.0", "epl-1.0", "epl-2.0", "etalab-2.0", "eupl-1.1", "eupl-1.2", "agpl-3.0", "gfdl", "gpl", "gpl-2.0", "gpl-3.0", "lgpl", "lgpl-2.1", "lgpl-3.0", "isc", "h-research", "intel-research", "lppl-1.3c", "ms-pl", "apple-ascl", "apple-amlr", "mpl-2.0", "odc-by", "odbl", "openmdw-1.0", "openrail++", "osl-3.0", "postgresql", "ofl-1.1", "ncsa", "unlicense", "zlib", "pddl", "lgpl-lr", "deepfloyd-if-license", "fair-noncommercial-research-license", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "grok2-community", "gemma", "unknown", "other"]
 )
 """Identifiers of licences (Hub documentation, Licenses)."""
 
 STDLIB = sys.stdlib_module_names | {"distutils", "imp", "asynchat", "asyncore", "smtpd", "cgi", "cgitb", "telnetlib"}
 
 STDLIB_ON_INDEX = frozenset(
-    "antigravity argparse ast asyncio chunk configparser contextvars dataclasses datetime dis email enum functools "
-    "graphlib hmac html http importlib ipaddress mailbox modulefinder pathlib readline resource secrets selectors "
-    "statistics token typing uuid wave wsgiref".split()
+    ["antigravity", "argparse", "ast", "asyncio", "chunk", "configparser", "contextvars", "dataclasses", "datetime", "dis", "email", "enum", "functools", "graphlib", "hmac", "html", "http", "importlib", "ipaddress", "mailbox", "modulefinder", "pathlib", "readline", "resource", "secrets", "selectors", "statistics", "token", "typing", "uuid", "wave", "wsgiref"]
 )
 """Names of the standard library that a package index has packages for; they are needless, but do not fail."""
 
 PYTHON_PACKAGE_NAMES = frozenset(("python", "python3", "pip3", "python-version"))
 
 WINDOWS_ONLY = frozenset(
-    "pywin32 pypiwin32 pywinpty wmi winshell win10toast winsdk winrt comtypes pywinauto tensorflow-intel".split()
+    ["pywin32", "pypiwin32", "pywinpty", "wmi", "winshell", "win10toast", "winsdk", "winrt", "comtypes", "pywinauto", "tensorflow-intel"]
 )
 MAC_ONLY_PREFIXES = ("pyobjc", "tensorflow-macos", "tensorflow-metal")
 
 CONDA_ONLY = frozenset(
-    "_libgcc_mutex _openmp_mutex ca-certificates libgcc-ng libstdcxx-ng libffi ncurses readline sqlite tk xz ld_impl_linux-64 "
-    "libgomp vc vs2015_runtime vs2015-runtime ucrt openssl bzip2 libsqlite libzlib libuuid libnsl libexpat libgcc "
-    "libstdcxx mkl-service cudatoolkit pytorch-cuda pytorch-mutex blas python_abi python-abi libxcrypt liblzma".split()
+    ["_libgcc_mutex", "_openmp_mutex", "ca-certificates", "libgcc-ng", "libstdcxx-ng", "libffi", "ncurses", "readline", "sqlite", "tk", "xz", "ld_impl_linux-64", "libgomp", "vc", "vs2015_runtime", "vs2015-runtime", "ucrt", "openssl", "bzip2", "libsqlite", "libzlib", "libuuid", "libnsl", "libexpat", "libgcc", "libstdcxx", "mkl-service", "cudatoolkit", "pytorch-cuda", "pytorch-mutex", "blas", "python_abi", "python-abi", "libxcrypt", "liblzma"]
 )
 
 RENAMED = {
@@ -83,7 +81,9 @@ RENAMED = {
 }
 """Names that are imported, or were packages once, → the package that is meant."""
 
-FAILING_NAMES = frozenset("cv2 pil yaml opencv dateutil magic pptx sklearn skimage dotenv faiss tensorflow-gpu crypto".split())
+FAILING_NAMES = frozenset(
+    ["cv2", "pil", "yaml", "opencv", "dateutil", "magic", "pptx", "sklearn", "skimage", "dotenv", "faiss", "tensorflow-gpu", "crypto"]
+)
 """Those of them that are no package, or one that cannot be installed any more."""
 
 KNOWN_GRADIO = ("6.31.0", "5.49.1", "4.44.1", "3.50.2", "3.9")
@@ -122,6 +122,19 @@ COMMAND_PORTS = {
 """Port that a command listens on where none is given."""
 
 LOCAL_BY_DEFAULT = frozenset(
-    ("uvicorn", "gunicorn", "hypercorn", "daphne", "flask", "panel", "bokeh", "datasette", "shiny", "mlflow", "mkdocs", "jupyter")
+    (
+        "uvicorn",
+        "gunicorn",
+        "hypercorn",
+        "daphne",
+        "flask",
+        "panel",
+        "bokeh",
+        "datasette",
+        "shiny",
+        "mlflow",
+        "mkdocs",
+        "jupyter",
+    )
 )
 """Commands that listen on 127.0.0.1 only where no host is given."""

@@ -32,7 +32,7 @@ STARTS = {
 
 def made_up_secrets() -> dict[str, str]:
     """Text in braces → a secret of the right form, put together here so that it stands in no file."""
-    chance = random.Random(7)  # noqa: S311 - not a secret
+    chance = random.Random(7)
 
     def some(letters: str, count: int) -> str:
         return "".join(chance.choices(letters, k=count))

@@ -86,7 +86,10 @@ def test_every_rule_has_cases_of_both_kinds() -> None:
 
 def test_rules_that_declare_a_fix_have_one_and_others_none() -> None:
     with_fixes = {
-        code for code, case, kind in FOUND for finding in of_code(context_of(case, kind), code) if finding.fix is not None
+        code
+        for code, case, kind in FOUND
+        for finding in of_code(context_of(case, kind), code)
+        if finding.fix is not None
     }
     assert with_fixes == {code for code, rule in RULES.items() if rule.has_fix}
 
