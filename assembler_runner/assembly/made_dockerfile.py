@@ -14,7 +14,8 @@ from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.dependencies import pyproject_dependencies
 from assembler_runner.assembly.preflight.python_file import constant, keyword
 from assembler_runner.assembly.preflight.requirement_lines import RequirementLine, parse_requirements
-from assembler_runner.assembly.recognise import Recognised, application_name
+from assembler_runner.assembly.recognise_python import application_name
+from assembler_runner.assembly.recognised import Recognised
 from assembler_runner.tree import SpaceFile
 
 PYTHON_IMAGE = "python:{version}-slim-bookworm"

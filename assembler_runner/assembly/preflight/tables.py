@@ -34,26 +34,190 @@ CARD_KEYS = (
 """Keys of a Space's front matter (Hub documentation, Spaces configuration reference)."""
 
 LICENSES = frozenset(
-    ["apache-2.0", "mit", "openrail", "bigscience-openrail-m", "creativeml-openrail-m", "bigscience-bloom-rail-1.0", "bigcode-openrail-m", "afl-3.0", "artistic-2.0", "bsl-1.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "c-uda", "cc", "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cdla-sharing-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "wtfpl", "ecl-2.0", "epl-1.0", "epl-2.0", "etalab-2.0", "eupl-1.1", "eupl-1.2", "agpl-3.0", "gfdl", "gpl", "gpl-2.0", "gpl-3.0", "lgpl", "lgpl-2.1", "lgpl-3.0", "isc", "h-research", "intel-research", "lppl-1.3c", "ms-pl", "apple-ascl", "apple-amlr", "mpl-2.0", "odc-by", "odbl", "openmdw-1.0", "openrail++", "osl-3.0", "postgresql", "ofl-1.1", "ncsa", "unlicense", "zlib", "pddl", "lgpl-lr", "deepfloyd-if-license", "fair-noncommercial-research-license", "llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "grok2-community", "gemma", "unknown", "other"]
+    [
+        "apache-2.0",
+        "mit",
+        "openrail",
+        "bigscience-openrail-m",
+        "creativeml-openrail-m",
+        "bigscience-bloom-rail-1.0",
+        "bigcode-openrail-m",
+        "afl-3.0",
+        "artistic-2.0",
+        "bsl-1.0",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsd-3-clause-clear",
+        "c-uda",
+        "cc",
+        "cc0-1.0",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc-by-nc-2.0",
+        "cc-by-nc-3.0",
+        "cc-by-nc-4.0",
+        "cc-by-nd-4.0",
+        "cc-by-nc-nd-3.0",
+        "cc-by-nc-nd-4.0",
+        "cc-by-nc-sa-2.0",
+        "cc-by-nc-sa-3.0",
+        "cc-by-nc-sa-4.0",
+        "cdla-sharing-1.0",
+        "cdla-permissive-1.0",
+        "cdla-permissive-2.0",
+        "wtfpl",
+        "ecl-2.0",
+        "epl-1.0",
+        "epl-2.0",
+        "etalab-2.0",
+        "eupl-1.1",
+        "eupl-1.2",
+        "agpl-3.0",
+        "gfdl",
+        "gpl",
+        "gpl-2.0",
+        "gpl-3.0",
+        "lgpl",
+        "lgpl-2.1",
+        "lgpl-3.0",
+        "isc",
+        "h-research",
+        "intel-research",
+        "lppl-1.3c",
+        "ms-pl",
+        "apple-ascl",
+        "apple-amlr",
+        "mpl-2.0",
+        "odc-by",
+        "odbl",
+        "openmdw-1.0",
+        "openrail++",
+        "osl-3.0",
+        "postgresql",
+        "ofl-1.1",
+        "ncsa",
+        "unlicense",
+        "zlib",
+        "pddl",
+        "lgpl-lr",
+        "deepfloyd-if-license",
+        "fair-noncommercial-research-license",
+        "llama2",
+        "llama3",
+        "llama3.1",
+        "llama3.2",
+        "llama3.3",
+        "llama4",
+        "grok2-community",
+        "gemma",
+        "unknown",
+        "other",
+    ]
 )
 """Identifiers of licences (Hub documentation, Licenses)."""
 
 STDLIB = sys.stdlib_module_names | {"distutils", "imp", "asynchat", "asyncore", "smtpd", "cgi", "cgitb", "telnetlib"}
 
 STDLIB_ON_INDEX = frozenset(
-    ["antigravity", "argparse", "ast", "asyncio", "chunk", "configparser", "contextvars", "dataclasses", "datetime", "dis", "email", "enum", "functools", "graphlib", "hmac", "html", "http", "importlib", "ipaddress", "mailbox", "modulefinder", "pathlib", "readline", "resource", "secrets", "selectors", "statistics", "token", "typing", "uuid", "wave", "wsgiref"]
+    [
+        "antigravity",
+        "argparse",
+        "ast",
+        "asyncio",
+        "chunk",
+        "configparser",
+        "contextvars",
+        "dataclasses",
+        "datetime",
+        "dis",
+        "email",
+        "enum",
+        "functools",
+        "graphlib",
+        "hmac",
+        "html",
+        "http",
+        "importlib",
+        "ipaddress",
+        "mailbox",
+        "modulefinder",
+        "pathlib",
+        "readline",
+        "resource",
+        "secrets",
+        "selectors",
+        "statistics",
+        "token",
+        "typing",
+        "uuid",
+        "wave",
+        "wsgiref",
+    ]
 )
 """Names of the standard library that a package index has packages for; they are needless, but do not fail."""
 
 PYTHON_PACKAGE_NAMES = frozenset(("python", "python3", "pip3", "python-version"))
 
 WINDOWS_ONLY = frozenset(
-    ["pywin32", "pypiwin32", "pywinpty", "wmi", "winshell", "win10toast", "winsdk", "winrt", "comtypes", "pywinauto", "tensorflow-intel"]
+    [
+        "pywin32",
+        "pypiwin32",
+        "pywinpty",
+        "wmi",
+        "winshell",
+        "win10toast",
+        "winsdk",
+        "winrt",
+        "comtypes",
+        "pywinauto",
+        "tensorflow-intel",
+    ]
 )
 MAC_ONLY_PREFIXES = ("pyobjc", "tensorflow-macos", "tensorflow-metal")
 
 CONDA_ONLY = frozenset(
-    ["_libgcc_mutex", "_openmp_mutex", "ca-certificates", "libgcc-ng", "libstdcxx-ng", "libffi", "ncurses", "readline", "sqlite", "tk", "xz", "ld_impl_linux-64", "libgomp", "vc", "vs2015_runtime", "vs2015-runtime", "ucrt", "openssl", "bzip2", "libsqlite", "libzlib", "libuuid", "libnsl", "libexpat", "libgcc", "libstdcxx", "mkl-service", "cudatoolkit", "pytorch-cuda", "pytorch-mutex", "blas", "python_abi", "python-abi", "libxcrypt", "liblzma"]
+    [
+        "_libgcc_mutex",
+        "_openmp_mutex",
+        "ca-certificates",
+        "libgcc-ng",
+        "libstdcxx-ng",
+        "libffi",
+        "ncurses",
+        "readline",
+        "sqlite",
+        "tk",
+        "xz",
+        "ld_impl_linux-64",
+        "libgomp",
+        "vc",
+        "vs2015_runtime",
+        "vs2015-runtime",
+        "ucrt",
+        "openssl",
+        "bzip2",
+        "libsqlite",
+        "libzlib",
+        "libuuid",
+        "libnsl",
+        "libexpat",
+        "libgcc",
+        "libstdcxx",
+        "mkl-service",
+        "cudatoolkit",
+        "pytorch-cuda",
+        "pytorch-mutex",
+        "blas",
+        "python_abi",
+        "python-abi",
+        "libxcrypt",
+        "liblzma",
+    ]
 )
 
 RENAMED = {
@@ -82,7 +246,21 @@ RENAMED = {
 """Names that are imported, or were packages once, → the package that is meant."""
 
 FAILING_NAMES = frozenset(
-    ["cv2", "pil", "yaml", "opencv", "dateutil", "magic", "pptx", "sklearn", "skimage", "dotenv", "faiss", "tensorflow-gpu", "crypto"]
+    [
+        "cv2",
+        "pil",
+        "yaml",
+        "opencv",
+        "dateutil",
+        "magic",
+        "pptx",
+        "sklearn",
+        "skimage",
+        "dotenv",
+        "faiss",
+        "tensorflow-gpu",
+        "crypto",
+    ]
 )
 """Those of them that are no package, or one that cannot be installed any more."""
 
