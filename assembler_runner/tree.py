@@ -25,8 +25,8 @@ class SpaceFile:
     Args:
         path: relative path with `/` between the parts.
         source: the bytes, or where they are. A plugin gives bytes; what a caller sends may be too large for the memory.
-        origin: `given` by the caller, a `default` of the plugin, `generated` by the host, or `fixed`: given, and changed
-            by a fix that the caller asked for.
+        origin: `given` by the caller, a `default` of the plugin, `generated` by the host, or `fixed`: given, and
+            changed by a fix that the caller asked for.
     """
 
     path: str

@@ -255,7 +255,8 @@ def _node(context: Context, port: int) -> list[str]:
         data: Any = json.loads(context.text("package.json") or "{}")
     except (ValueError, RecursionError):
         data = {}
-    scripts = data.get("scripts") if isinstance(data, dict) and isinstance(data.get("scripts"), dict) else {}
+    data = data if isinstance(data, dict) else {}
+    scripts: dict[str, Any] = data["scripts"] if isinstance(data.get("scripts"), dict) else {}
     tool, install = "npm", "npm install"
     if "package-lock.json" in context.files:
         install = "npm ci"
@@ -272,8 +273,16 @@ def _node(context: Context, port: int) -> list[str]:
     steps.append("COPY --chown=node . .")
     if "build" in scripts:
         steps.append(f"RUN {tool} run build")
-    entry = data.get("main") if isinstance(data, dict) and isinstance(data.get("main"), str) else None
-    candidates = [entry, "server.js", "server.mjs", "index.js", "index.mjs", "app.js", "src/index.js", "src/server.js"]
+    candidates = [
+        str(data.get("main", "")),
+        "server.js",
+        "server.mjs",
+        "index.js",
+        "index.mjs",
+        "app.js",
+        "src/index.js",
+        "src/server.js",
+    ]
     start = next((name for name in candidates if name in context.files), "server.js")
     command = [tool, "start"] if "start" in scripts else ["node", start]
     steps += ["USER node", f"ENV PORT={port} HOST={_ANYWHERE}", f"EXPOSE {port}", f"CMD {json.dumps(command)}"]

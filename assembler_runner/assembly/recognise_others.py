@@ -14,6 +14,7 @@ from assembler_runner.assembly.recognised import Recognised
 
 
 def npm_packages(context: Context) -> set[str]:
+    """Returns the packages that package.json names."""
     data = _package(context)
     tables = (data.get("dependencies"), data.get("devDependencies"))
     return {str(name) for table in tables if isinstance(table, dict) for name in table}
@@ -28,9 +29,11 @@ def _package(context: Context) -> dict[str, Any]:
 
 
 def by_other_files(context: Context) -> Recognised | None:
+    """Recognises apps in other languages than Python, and sites; None where nothing tells."""
     files = context.files
     top = {path for path in files if "/" not in path}
-    shiny = next((path for path in ("app.R", "server.R", "app.r", "plumber.R") if path in top), None)
+    names: tuple[str, ...] = ("app.R", "server.R", "app.r", "plumber.R")
+    shiny = next((path for path in names if path in top), None)
     if shiny is not None or any(path.endswith((".R", ".Rmd")) for path in top):
         what = shiny or next(path for path in sorted(top) if path.endswith((".R", ".Rmd")))
         return _needs("R", what, "an image such as rocker/shiny")
@@ -67,7 +70,8 @@ def by_other_files(context: Context) -> Recognised | None:
 
 
 def _needs(language: str, path: str, image: str) -> Recognised:
-    reason = f"{quote(path)} is {'an' if language == 'R' else 'a'} {language} app: it runs as type docker and needs a Dockerfile with {image}."
+    article = "an" if language == "R" else "a"
+    reason = f"{quote(path)} is {article} {language} app: it runs as type docker and needs a Dockerfile with {image}."
     return Recognised("docker", reason, {}, language.lower(), needs_dockerfile=True)
 
 
@@ -97,7 +101,9 @@ def _by_node(context: Context) -> Recognised | None:
     )
     if build is not None and not runs_server:
         built = build[1] in context.files
-        options = {"app_file": build[1]} if built else {"app_build_command": build[0], "app_file": build[1]}
+        options: dict[str, Any] = (
+            {"app_file": build[1]} if built else {"app_build_command": build[0], "app_file": build[1]}
+        )
         return Recognised(
             "static",
             "package.json builds a site." if not built else f"There is a built page {quote(build[1])}.",

@@ -161,6 +161,7 @@ def application_name(parsed: PythonFile) -> str:
 
 
 def by_python(context: Context, card: Mapping[str, Any]) -> Recognised | None:
+    """Recognises apps in Python; None where nothing tells."""
     if "manage.py" in context.files and _mentions_django(context):
         return Recognised(
             "docker", "There is a manage.py: a Django project, run in a container.", _django(context), "django"

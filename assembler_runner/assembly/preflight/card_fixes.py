@@ -18,4 +18,5 @@ def set_key(context: Context, key: str, value: str, *, title: str, safe: bool) -
 
 
 def at_key(context: Context, key: str, message: str, hint: str, fix: Fix | None = None, /, **values: Any) -> Found:
+    """Returns what was found at a key of the front matter."""
     return Found(message, README, context.card.lines.get(key), hint, values, fix)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from assembler_runner.assembly.preflight.catalogue import RULES
+from assembler_runner.assembly.preflight.catalogue import rules
 from assembler_runner.assembly.preflight.context import MAX_TEXT_BYTES, Context
+from assembler_runner.assembly.preflight.declaration import RULES
 from assembler_runner.errors import Finding
 from assembler_runner.fixes import Fix, FixDoesNotFit, apply
 from assembler_runner.tree import SpaceFile
@@ -24,7 +25,7 @@ def check(context: Context) -> list[Finding]:
         context: the files and settings of a Space.
     """
     found: list[Finding] = []
-    for rule in RULES.values():
+    for rule in rules():
         if rule.check is not None:
             found += _first(rule.run(context), MAX_FINDINGS_PER_RULE)
     return sorted(found, key=lambda finding: (_ORDER[finding.severity], finding.path or "", finding.line or 0))

@@ -185,7 +185,7 @@ class Context:
 
     @cached_property
     def app_file(self) -> str | None:
-        """The file that is run or shown first: of the options, of the card, else the default; None where a Dockerfile decides."""
+        """The file that is run or shown first, of the options or the card; None where a Dockerfile decides."""
         if self.dockerfile is not None:
             return None
         default = "index.html" if self.sdk == "static" else "app.py"

@@ -191,7 +191,7 @@ def _local(words: list[str], dockerfile: Dockerfile, name: str, options: list[st
             return True, word if equals else value
     if named or name not in LOCAL_BY_DEFAULT or _configured(dockerfile, name, options, _SETS_HOST):
         return False, ""
-    if name == "fastapi" or (name == "jupyter"):
+    if name == "jupyter":
         return False, ""
     return True, ""
 

@@ -154,8 +154,9 @@ MODULES = {
 }
 
 _GRADIO = (
-    "aiofiles anyio fastapi ffmpy gradio-client httpx huggingface-hub jinja2 markupsafe numpy orjson packaging pandas pillow "
-    "pydantic pydub python-multipart pyyaml ruff safehttpx semantic-version starlette tomlkit typer typing-extensions uvicorn "
+    "aiofiles anyio fastapi ffmpy gradio-client httpx huggingface-hub jinja2 markupsafe numpy orjson packaging pandas "
+    "pillow pydantic pydub python-multipart pyyaml ruff safehttpx semantic-version starlette tomlkit typer uvicorn "
+    "typing-extensions "
     "requests tqdm python-dateutil rich click websockets pytz fsspec filelock certifi idna"
 )
 _HUB = "huggingface-hub requests tqdm pyyaml fsspec filelock packaging typing-extensions httpx numpy"
@@ -182,7 +183,8 @@ PROVIDES: dict[str, frozenset[str]] = {
         "torch": _TORCH,
         "torchvision": f"torch pillow {_TORCH}",
         "torchaudio": f"torch {_TORCH}",
-        "ultralytics": f"torch torchvision opencv-python-headless matplotlib pandas pillow scipy seaborn tqdm requests pyyaml psutil polars {_TORCH}",
+        "ultralytics": "torch torchvision opencv-python-headless matplotlib pandas pillow scipy seaborn tqdm requests "
+        f"pyyaml psutil polars {_TORCH}",
         "easyocr": f"torch torchvision opencv-python-headless scipy pillow scikit-image pyyaml shapely {_TORCH}",
         "openai-whisper": f"torch numba tiktoken tqdm requests {_TORCH}",
         "tensorflow": "numpy keras requests protobuf grpcio h5py tensorboard",

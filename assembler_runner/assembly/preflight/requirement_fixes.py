@@ -14,6 +14,7 @@ REQUIREMENTS = "requirements.txt"
 
 
 def lines_of(context: Context, *kinds: str) -> Iterator[RequirementLine]:
+    """Yields the lines of these kinds, of all files that pip reads; all kinds for none."""
     for lines in context.requirements.values():
         for line in lines:
             if not kinds or line.kind in kinds:
@@ -33,18 +34,22 @@ def _is_used(context: Context) -> bool:
 
 
 def replace_line(line: RequirementLine, new: str, title: str, *, safe: bool) -> Fix | None:
+    """Returns the fix that writes another line; None for one that is continued."""
     return Fix(title, safe, (Edit(line.path, "replace", line.line, line.written, new),)) if is_one_line(line) else None
 
 
 def drop_line(line: RequirementLine, title: str = "Take the line out", *, safe: bool = True) -> Fix | None:
+    """Returns the fix that takes a line out; None for one that is continued."""
     return Fix(title, safe, (Edit(line.path, "delete", line.line, line.written),)) if is_one_line(line) else None
 
 
 def is_one_line(line: RequirementLine) -> bool:
+    """Whether a line is not continued on the next one."""
     return not line.written.endswith("\\") and "\r" not in line.written
 
 
 def at_line(
     line: RequirementLine, message: str, hint: str, fix: Fix | None = None, severity: str | None = None
 ) -> Found:
+    """Returns what was found at a line."""
     return Found(message, line.path, line.line, hint, {"line": clean(line.text)}, fix, severity)  # type: ignore[arg-type]  # a literal of callers

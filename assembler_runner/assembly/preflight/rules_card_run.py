@@ -141,8 +141,8 @@ def card_sdk(context: Context) -> Iterator[Found]:
     "card_sdk_streamlit",
     "info",
     "readme",
-    explanation="The Hub has no Streamlit SDK any more: such a Space is published as a Docker Space that runs Streamlit "
-    "with the app_file, python_version and sdk_version of the README.",
+    explanation="The Hub has no Streamlit SDK any more: such a Space is published as a Docker Space that runs "
+    "Streamlit with the app_file, python_version and sdk_version of the README.",
     example="sdk: streamlit",
 )
 def card_sdk_streamlit(context: Context) -> Iterator[Found]:

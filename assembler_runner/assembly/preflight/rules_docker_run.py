@@ -98,8 +98,9 @@ def _made_executable(text: str, name: str) -> bool:
     "script_line_ends",
     "error",
     "docker",
-    explanation="A script with line ends of Windows cannot be started on Linux: the name of its interpreter ends with a "
-    "character that does not exist. Where nothing in the Dockerfile names the script it is a warning.",
+    explanation="A script with line ends of Windows cannot be started on Linux: the name of its interpreter ends "
+    "with a character that does not exist. Where nothing in the Dockerfile names the script it is a "
+    "warning.",
     example="entrypoint.sh saved on Windows",
     has_fix=True,
 )
@@ -199,8 +200,8 @@ def _runs(dockerfile: Dockerfile | None) -> Iterator[tuple[Stage, Instruction]]:
     "docker_uid_taken",
     "error",
     "docker",
-    explanation="The images of Node.js and of Ubuntu since 24.04 have a user with the uid 1000 already; a second one is "
-    "refused and the build stops.",
+    explanation="The images of Node.js and of Ubuntu since 24.04 have a user with the uid 1000 already; a second "
+    "one is refused and the build stops.",
     example="FROM node:22 and RUN useradd -m -u 1000 user",
     has_fix=True,
 )

@@ -19,8 +19,8 @@ from assembler_runner.fixes import Edit, Fix
     "port_mismatch",
     "warning",
     "docker",
-    explanation="The app listens on another port than the one that the target asks on, so that nobody sees it. The port is "
-    "read from EXPOSE and from the command of the last stage.",
+    explanation="The app listens on another port than the one that the target asks on, so that nobody sees it. The "
+    "port is read from EXPOSE and from the command of the last stage.",
     example='CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"] without app_port: 8000',
     has_fix=True,
 )
@@ -150,7 +150,8 @@ def port_needs_root(context: Context) -> Iterator[Found]:
     "docker_no_command",
     "warning",
     "docker",
-    explanation="Images of languages and systems start a shell or an interpreter, which ends at once; CMD says what to run.",
+    explanation="Images of languages and systems start a shell or an interpreter, which ends at once; CMD says what "
+    "to run.",
     example="FROM python:3.12 and COPY . . without CMD",
 )
 def docker_no_command(context: Context) -> Iterator[Found]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
 from collections.abc import Iterator
 
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.declaration import Found, rule
+from assembler_runner.assembly.preflight.python_file import constant, dotted, keyword
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.fixes import Edit, Fix
 
@@ -120,11 +123,7 @@ def gradio_not_launched(context: Context) -> Iterator[Found]:
     )
 
 
-def _assigned(node: object) -> Iterator[tuple[str, object]]:
-    import ast
-
-    from assembler_runner.assembly.preflight.python_file import dotted
-
+def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.Name]]:
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         if isinstance(node.value, ast.Call):
             yield dotted(node.value.func), node.targets[0]
@@ -144,8 +143,6 @@ def _assigned(node: object) -> Iterator[tuple[str, object]]:
 )
 def gradio_share(context: Context) -> Iterator[Found]:
     """Finds apps that ask for a tunnel."""
-    from assembler_runner.assembly.preflight.python_file import constant, keyword
-
     path = context.app_file
     if context.space_type != "gradio" or path is None or path not in context.python_paths:
         return
@@ -217,8 +214,6 @@ def zerogpu_without_function(context: Context) -> Iterator[Found]:
 )
 def streamlit_config_broken(context: Context) -> Iterator[Found]:
     """Finds configuration files that are no TOML."""
-    import tomllib
-
     for path in (".streamlit/config.toml", "pyproject.toml"):
         text = context.text(path) if context.given(path) else None
         if text is None:

@@ -145,8 +145,8 @@ def empty_model(context: Context) -> Iterator[Found]:
     "name_of_device",
     "warning",
     "files",
-    explanation="Windows cannot hold files named like its devices: CON, PRN, AUX, NUL, COM1, LPT1, with any ending. The "
-    "repository cannot be cloned there.",
+    explanation="Windows cannot hold files named like its devices: CON, PRN, AUX, NUL, COM1, LPT1, with any ending. "
+    "The repository cannot be cloned there.",
     example="aux.py",
 )
 def name_of_device(context: Context) -> Iterator[Found]:
@@ -231,7 +231,8 @@ def reserved_path(context: Context) -> Iterator[Found]:
     "duplicate_path",
     "warning",
     "files",
-    explanation="Two paths differ in case or Unicode form only. Both are published; Windows and macOS can hold one of them.",
+    explanation="Two paths differ in case or Unicode form only. Both are published; Windows and macOS can hold one "
+    "of them.",
     example="Readme.txt and readme.txt",
 )
 def duplicate_path(context: Context) -> Iterator[Found]:
@@ -239,7 +240,7 @@ def duplicate_path(context: Context) -> Iterator[Found]:
     seen: dict[str, str] = {}
     for path in sorted(context.files):
         first = seen.setdefault(fold(path), path)
-        if first != path and not path.lower() == "readme.md":
+        if first != path and path.lower() != "readme.md":
             yield Found(
                 f"The paths {quote(first)} and {quote(path)} differ only in case or Unicode form.",
                 field_of(clean(path)),
@@ -253,8 +254,8 @@ def duplicate_path(context: Context) -> Iterator[Found]:
     "app_file_unicode_form",
     "info",
     "files",
-    explanation="A letter such as ü can be written as one character or as two; macOS writes two. The app file is taken as "
-    "the same.",
+    explanation="A letter such as ü can be written as one character or as two; macOS writes two. The app file is "
+    "taken as the same.",
     example="app_file: 0_Übersicht.py with a file from macOS",
 )
 def app_file_unicode_form(context: Context) -> Iterator[Found]:
@@ -310,7 +311,8 @@ def left_overs(context: Context) -> Iterator[Found]:
     "environment_sent",
     "warning",
     "files",
-    explanation="A virtual environment fits the computer it was made on only; the packages belong into requirements.txt.",
+    explanation="A virtual environment fits the computer it was made on only; the packages belong into "
+    "requirements.txt.",
     example="venv/pyvenv.cfg",
 )
 def environment_sent(context: Context) -> Iterator[Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 from collections.abc import Iterator
 
 from assembler_runner.assembly.preflight.context import NEWEST_PYTHON, Context
@@ -23,6 +24,7 @@ MAX_UNREADABLE = 10
 _MAGIC = re.compile(r"^[ \t]*(?:[!%]{1,2}[A-Za-z]|!\./)")
 
 
+_F_STRING = re.compile(rb"(?i)(?<![a-z])(?:f|rf|fr)(\"\"\"|'''|\"|')")
 _CONFLICT = re.compile(r"^(?:<{7} |>{7} )", re.MULTILINE)
 
 
@@ -33,8 +35,9 @@ _TEXT_ENDINGS = (".py", ".html", ".js", ".css", ".txt", ".md", ".toml", ".yml", 
     "syntax_error",
     "error",
     "python",
-    explanation="The file is not valid Python, in any version up to the newest one, or the compiler refuses it: `return` "
-    "outside of a function, `break` outside of a loop. In other files than app_file it is a warning.",
+    explanation="The file is not valid Python, in any version up to the newest one, or the compiler refuses it: "
+    "`return` outside of a function, `break` outside of a loop. In other files than app_file it is a "
+    "warning.",
     example="app.py: return 1",
 )
 def syntax_error(context: Context) -> Iterator[Found]:
@@ -118,8 +121,8 @@ _FEATURES = frozenset(
     "syntax_needs_newer_python",
     "error",
     "python",
-    explanation="The file uses syntax that the Python which will run it does not have. In other files than app_file it is "
-    "a warning.",
+    explanation="The file uses syntax that the Python which will run it does not have. In other files than app_file "
+    "it is a warning.",
     example='python_version: "3.10" with app.py: type Pair = tuple[int, int]',
     has_fix=True,
 )
@@ -176,24 +179,34 @@ def newest_syntax(parsed: PythonFile) -> tuple[tuple[int, int], str, int] | None
             found = (3, 14), "template strings"
         elif isinstance(node, ast.JoinedStr) and _reuses_quotes(parsed, node):
             found = (3, 12), "the same quotes inside of an f-string"
-        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
-            if any(isinstance(item, ast.Starred) for item in node.slice.elts):
-                found = (3, 11), "* in an index"
+        elif isinstance(node, ast.Subscript) and _has_star(node.slice):
+            found = (3, 11), "* in an index"
         if found is not None and (best is None or found[0] > best[0]):
             best = (*found, getattr(node, "lineno", 1))
     return best
 
 
+def _has_star(index: ast.expr) -> bool:
+    return isinstance(index, ast.Tuple) and any(isinstance(item, ast.Starred) for item in index.elts)
+
+
 def _reuses_quotes(parsed: PythonFile, node: ast.JoinedStr) -> bool:
-    """Whether an expression in an f-string has the quotes of the string itself; an older Python refuses to parse it."""
-    if node.end_lineno != node.lineno or node.end_col_offset is None:
+    """Whether an expression in an f-string has the quotes of the string itself.
+
+    A Python before 3.12 cannot parse it; since then the positions of inner texts are known.
+    """
+    if sys.version_info < (3, 12):
         return False
-    line = parsed.line(node.lineno).encode()[node.col_offset : node.end_col_offset].decode("utf-8", "replace")
-    opening = re.match(r"(?i)(?:f|rf|fr)(\"\"\"|'''|\"|')", line)
-    if opening is None or len(opening[1]) == 3:
-        return False
-    inner = line[opening.end() : -1]
-    return re.search(rf"(?<!\\){opening[1]}", inner) is not None
+    for value in node.values:
+        for inner in ast.walk(value.value) if isinstance(value, ast.FormattedValue) else ():
+            if not isinstance(inner, (ast.Constant, ast.JoinedStr)) or inner.lineno != node.lineno:
+                continue
+            line = parsed.line(inner.lineno).encode()
+            own = re.match(rb"(?i)[frbu]{0,2}([\"'])", line[inner.col_offset :])
+            openings = _F_STRING.findall(line[: inner.col_offset])
+            if own is not None and openings and openings[-1] == own[1]:
+                return True
+    return False
 
 
 @rule(
@@ -231,7 +244,8 @@ def notebook_magic(context: Context) -> Iterator[Found]:
     "merge_conflict",
     "error",
     "python",
-    explanation="The markers of an unfinished merge are still in the file. In other files than app_file it is a warning.",
+    explanation="The markers of an unfinished merge are still in the file. In other files than app_file it is a "
+    "warning.",
     example="<<<<<<< HEAD",
 )
 def merge_conflict(context: Context) -> Iterator[Found]:

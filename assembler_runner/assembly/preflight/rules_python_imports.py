@@ -219,8 +219,8 @@ def module_shadows_package(context: Context) -> Iterator[Found]:
     "missing_requirement",
     "warning",
     "python",
-    explanation="A module is imported whose package neither requirements.txt names nor one of the named packages brings. "
-    "Where a package is named of which it is not known what it brings, this is an info.",
+    explanation="A module is imported whose package neither requirements.txt names nor one of the named packages "
+    "brings. Where a package is named of which it is not known what it brings, this is an info.",
     example="app.py: import cv2, with requirements.txt: gradio",
     has_fix=True,
 )

@@ -47,9 +47,9 @@ def path_case(context: Context) -> Iterator[Found]:
                 continue
             if wanted.lower() != real.lower() or ("/" not in wanted and "." not in wanted):
                 continue
-            fix = swap(path, node.lineno, wanted, real, f"Write {clean(real)}", safe=True)
-            if wanted not in parsed.line(node.lineno):
-                fix = None
+            fix = None
+            if wanted in parsed.line(node.lineno):
+                fix = swap(path, node.lineno, wanted, real, f"Write {clean(real)}", safe=True)
             yield Found(
                 f"{quote(path)} names {quote(text)}, but the file is {quote(real)}.",
                 path,
@@ -121,8 +121,10 @@ def debug_mode(context: Context) -> Iterator[Found]:
 def listens_locally(context: Context) -> Iterator[Found]:
     """Finds servers that listen on the local address only."""
     path = context.app_file or started_python(context)
-    parsed = context.python(path) if path in context.python_paths and path is not None else None
-    for call in parsed.calls_of(*_LISTENERS) if parsed is not None and path is not None else ():
+    if path is None or path not in context.python_paths:
+        return
+    parsed = context.python(path)
+    for call in parsed.calls_of(*_LISTENERS) if parsed is not None else ():
         for name in ("server_name", "host", "address"):
             value = constant(keyword(call, name))
             if value in ("127.0.0.1", "localhost"):

@@ -121,7 +121,8 @@ def requirement_pip_command(context: Context) -> Iterator[Found]:
     "requirement_table",
     "error",
     "requirements",
-    explanation="The output of `pip list` is a table, which pip does not read; `pip freeze` writes a requirements file.",
+    explanation="The output of `pip list` is a table, which pip does not read; `pip freeze` writes a requirements "
+    "file.",
     example="requirements.txt: numpy   2.1.0",
     has_fix=True,
 )
@@ -166,8 +167,8 @@ def requirement_conda(context: Context) -> Iterator[Found]:
     "requirement_stdlib",
     "error",
     "requirements",
-    explanation="Modules of Python's standard library are there already; most have no package, so that pip fails. Where "
-    "there is a package of that name it is a warning.",
+    explanation="Modules of Python's standard library are there already; most have no package, so that pip fails. "
+    "Where there is a package of that name it is a warning.",
     example="requirements.txt: sqlite3",
     has_fix=True,
 )

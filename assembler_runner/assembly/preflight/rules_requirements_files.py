@@ -81,8 +81,8 @@ def requirement_path_missing(context: Context) -> Iterator[Found]:
     "requirement_include_on_sdk",
     "warning",
     "requirements",
-    explanation="With the Gradio SDK the Hub installs requirements.txt before the other files are copied: what it refers "
-    "to in the Space does not exist then. Its lines can be written into requirements.txt.",
+    explanation="With the Gradio SDK the Hub installs requirements.txt before the other files are copied: what it "
+    "refers to in the Space does not exist then. Its lines can be written into requirements.txt.",
     example="sdk: gradio with requirements.txt: -r requirements/base.txt",
     has_fix=True,
 )
@@ -171,8 +171,8 @@ def requirements_name(context: Context) -> Iterator[Found]:
     "dependencies_elsewhere",
     "warning",
     "requirements",
-    explanation="The Hub, and the Dockerfile that is made, install requirements.txt only. Dependencies of pyproject.toml, "
-    "Pipfile, environment.yml or setup.py are not installed.",
+    explanation="The Hub, and the Dockerfile that is made, install requirements.txt only. Dependencies of "
+    "pyproject.toml, Pipfile, environment.yml or setup.py are not installed.",
     example="pyproject.toml with dependencies and no requirements.txt",
     has_fix=True,
 )
@@ -305,7 +305,8 @@ def packages_gone(context: Context) -> Iterator[Found]:
     "packages_line_ends",
     "error",
     "requirements",
-    explanation="With line ends of Windows every name in packages.txt ends with a character that apt-get does not know.",
+    explanation="With line ends of Windows every name in packages.txt ends with a character that apt-get does not "
+    "know.",
     example="packages.txt saved on Windows",
     has_fix=True,
 )

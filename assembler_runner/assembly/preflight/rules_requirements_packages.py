@@ -109,7 +109,8 @@ def sdk_version_conflict(context: Context) -> Iterator[Found]:
     "requirement_hashes",
     "warning",
     "requirements",
-    explanation="With hashes pip wants one for every package; the Hub adds Gradio itself without a hash, so that pip fails.",
+    explanation="With hashes pip wants one for every package; the Hub adds Gradio itself without a hash, so that "
+    "pip fails.",
     example="sdk: gradio with requirements.txt: numpy==2.1.0 --hash=sha256:…",
 )
 def requirement_hashes(context: Context) -> Iterator[Found]:

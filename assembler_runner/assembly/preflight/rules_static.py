@@ -107,8 +107,8 @@ def _local_links(context: Context) -> Iterator[tuple[str, Link, str]]:
     "static_not_built",
     "warning",
     "static",
-    explanation="The page loads sources that have to be built first, which a browser cannot do: .jsx, .ts, .vue, .scss. "
-    "The Hub builds a static Space with app_build_command.",
+    explanation="The page loads sources that have to be built first, which a browser cannot do: .jsx, .ts, .vue, "
+    ".scss. The Hub builds a static Space with app_build_command.",
     example='<script type="module" src="/src/main.jsx">',
     has_fix=True,
 )
@@ -143,7 +143,8 @@ def static_not_built(context: Context) -> Iterator[Found]:
     "static_generator_source",
     "warning",
     "static",
-    explanation="The files are the source of a site generator, such as Jekyll, Hugo or MkDocs, which the Hub does not run.",
+    explanation="The files are the source of a site generator, such as Jekyll, Hugo or MkDocs, which the Hub does "
+    "not run.",
     example="_config.yml and _layouts/",
 )
 def static_generator_source(context: Context) -> Iterator[Found]:
@@ -238,7 +239,7 @@ def link_case(context: Context) -> Iterator[Found]:
 )
 def link_to_own_computer(context: Context) -> Iterator[Found]:
     """Finds references to the sender's own computer."""
-    for page, text in _pages(context):
+    for page, _ in _pages(context):
         for link in _links(context, page):
             if link.tag != "a" and re.match(
                 r"(?i)file:|[a-z]:[\\/](?!/)|https?://(?:localhost|127\.0\.0\.1)(?::\d+)?(?:/|$)", link.target
@@ -262,7 +263,7 @@ def link_to_own_computer(context: Context) -> Iterator[Found]:
 )
 def mixed_content(context: Context) -> Iterator[Found]:
     """Finds scripts and styles that are loaded by http."""
-    for page, text in _pages(context):
+    for page, _ in _pages(context):
         for link in _links(context, page):
             loads = link.tag in ("script", "iframe") or (link.tag == "link" and "stylesheet" in link.tag_text.lower())
             if loads and re.match(r"(?i)http://(?!localhost|127\.0\.0\.1)", link.target):
@@ -308,7 +309,8 @@ def static_needs_server(context: Context) -> Iterator[Found]:
     "bare_import",
     "warning",
     "static",
-    explanation="A browser cannot load a module by the name of a package; it needs an address, an import map, or a build.",
+    explanation="A browser cannot load a module by the name of a package; it needs an address, an import map, or a "
+    "build.",
     example='<script type="module" src="app.js">, and app.js: import { h } from "preact"',
 )
 def bare_import(context: Context) -> Iterator[Found]:

@@ -27,8 +27,8 @@ def _guess(context: Context) -> Recognised:
     "no_app_file",
     "error",
     "entry",
-    explanation="The file that a Space starts with was not sent. It is named by app_file, in the options or in README.md; "
-    "without that it is app.py, or index.html of a static Space.",
+    explanation="The file that a Space starts with was not sent. It is named by app_file, in the options or in "
+    "README.md; without that it is app.py, or index.html of a static Space.",
     example="type gradio with main.py only",
     has_fix=True,
 )

@@ -181,9 +181,10 @@ def _is_placeholder(value: str, *, strict: bool = False, few: int = _FEW_CHARACT
     "secret_in_file",
     "error",
     "secrets",
-    explanation="A file, or a parameter that becomes part of one, holds a token, a password or a private key. Whoever may "
-    "read the Space may read it; tokens in public Spaces are found and used within minutes. In a private Space it is a "
-    "warning. A file that usually holds secrets is a warning where nothing secret was recognised in it.",
+    explanation="A file, or a parameter that becomes part of one, holds a token, a password or a private key. "
+    "Whoever may read the Space may read it; tokens in public Spaces are found and used within minutes. "
+    "In a private Space it is a warning. A file that usually holds secrets is a warning where nothing "
+    "secret was recognised in it.",
     example='app.py: client = OpenAI(api_key="sk-proj-…")',
     has_fix=True,
     allowable=True,
