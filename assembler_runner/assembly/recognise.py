@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from assembler_runner.assembly.preflight.card_lines import read_card_lines
@@ -14,25 +13,8 @@ from assembler_runner.assembly.preflight.rules_docker import COMPOSE
 from assembler_runner.assembly.preflight.rules_docker_start import dockerfile_port
 from assembler_runner.assembly.recognise_others import by_other_files, npm_packages
 from assembler_runner.assembly.recognise_python import by_python, start_file, starting_order
-from assembler_runner.assembly.recognised import Recognised
+from assembler_runner.assembly.recognised import Hint, Recognised
 from assembler_runner.tree import SpaceFile
-
-
-@dataclass(frozen=True)
-class Hint:
-    """How a plugin says that its type is recognised.
-
-    Args:
-        space_type: name of the type.
-        files: names at the top of the Space, any of which tells; `*.x` for an ending.
-        imports: Python modules, any of which the app file imports.
-        packages: names in the dependencies of package.json, any of which tells.
-    """
-
-    space_type: str
-    files: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
 
 
 def recognise(files: Mapping[str, SpaceFile], types: Iterable[str], hints: Iterable[Hint] = ()) -> Recognised:

@@ -99,9 +99,10 @@ def start_file(context: Context, card: Mapping[str, Any]) -> tuple[str, str, Pyt
 def _framework(parsed: PythonFile) -> str | None:
     imported = parsed.imported
     if "gradio" in imported and "streamlit" not in imported:
-        # A server that mounts Gradio is started as a server only where nothing calls launch().
-        served = imported & {"fastapi", "flask"} and not any(True for _ in parsed.calls_of("launch"))
-        return "fastapi" if served and any(True for _ in parsed.calls_of("mount_gradio_app")) else "gradio"
+        # A file that mounts Gradio into a server and starts neither needs a command that serves it.
+        starts = any(True for _ in parsed.calls_of("launch", "run"))
+        mounts = any(True for _ in parsed.calls_of("mount_gradio_app"))
+        return "fastapi" if mounts and not starts and "fastapi" in imported else "gradio"
     if "streamlit" in imported and "gradio" in imported:
         return "gradio" if any(True for _ in parsed.calls_of("launch")) else "streamlit"
     return next((name for name in _FRAMEWORKS if name in imported), None)

@@ -26,3 +26,20 @@ class Recognised:
     framework: str = ""
     app: str = ""
     needs_dockerfile: bool = False
+
+
+@dataclass(frozen=True)
+class Hint:
+    """How a plugin says that its type is recognised.
+
+    Args:
+        space_type: name of the type.
+        files: names at the top of the Space, any of which tells; `*.x` for an ending.
+        imports: Python modules, any of which the app file imports.
+        packages: names in the dependencies of package.json, any of which tells.
+    """
+
+    space_type: str
+    files: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
