@@ -1,5 +1,7 @@
 """What kind of app a set of files is, and the Dockerfile that is made for it."""
 
+# ruff: noqa: E501 - whole files as texts on one line each
+
 from __future__ import annotations
 
 from typing import Any

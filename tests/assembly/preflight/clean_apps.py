@@ -4,6 +4,8 @@
 fits, so that a rule meets it in many surroundings. To add an app, add an entry.
 """
 
+# ruff: noqa: E501 - whole files as texts on one line each
+
 from __future__ import annotations
 
 from collections.abc import Iterator
