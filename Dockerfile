@@ -5,11 +5,12 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 COPY requirements.lock ./
 RUN python -m venv /opt/venv \
-    && /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: -r requirements.lock
+    && /opt/venv/bin/python -m pip install --require-hashes --no-deps --only-binary :all: -r requirements.lock
 COPY pyproject.toml requirements.in requirements-client.in README.md LICENSE ./
 COPY client client
 COPY assembler_runner assembler_runner
-RUN /opt/venv/bin/python -m pip install --no-build-isolation --no-deps --editable client --editable .
+RUN /opt/venv/bin/python -m pip install --no-build-isolation --no-deps --editable client --editable . \
+    && /opt/venv/bin/python -m pip check
 
 FROM python:3.12-slim
 
@@ -48,5 +49,5 @@ VOLUME ["/app/instance"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "assembler_runner.healthcheck"]
-CMD ["python", "-m", "assembler_runner.container"]
+    CMD ["python", "-m", "assembler_runner.ops.healthcheck"]
+CMD ["python", "-m", "assembler_runner.ops.container"]

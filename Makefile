@@ -10,8 +10,9 @@ setup: $(STAMP)
 $(STAMP): requirements-dev.lock pyproject.toml requirements.in client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Assembler needs Python 3.11 or newer; name one with make PYTHON=python3.11 …")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e client -e .
+	$(VENV)/bin/python -m pip --quiet --disable-pip-version-check check
 	@touch $(STAMP)
 
 demo: $(STAMP)

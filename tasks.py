@@ -12,7 +12,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
-from assembler_runner.settings import load
+from assembler_runner.core.settings import load
 
 ROOT = Path(__file__).resolve().parent
 PYTHON = sys.executable
@@ -21,7 +21,7 @@ os.environ["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
 BROKER_CONTAINER = "assembler-broker"
 PAGES = "docs/_build/html"
 LICENSES = ROOT / "assembler_runner" / "ui" / "licenses.json"
-STARTERS = ("__main__", "wsgi", "celery_worker", "gunicorn_config")
+STARTERS = ("__main__", "wsgi", "ops/celery_worker", "ops/gunicorn_config")
 """Modules that start something when they are imported."""
 
 
@@ -38,7 +38,7 @@ def check(c: Context) -> None:
     c.run(f"{PYTHON} -m ruff check")
     c.run(f"{PYTHON} -m ruff format --check")
     c.run(f"{PYTHON} -m mypy")
-    c.run(f"{PYTHON} -m pytest -q tests/test_migrations.py tests/test_docs.py")
+    c.run(f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py")
 
 
 @task(
@@ -76,7 +76,7 @@ def chaos(
     """Kill the service again and again, and count what came of its requests; writes docs/chaos.md."""
     chosen = f"--rounds {rounds} --kills {kills} --databases {databases} --brokers {brokers} --parallel {parallel}"
     seeded = "" if seed is None else f" --seed {seed}"
-    c.run(f"{PYTHON} -m tests.chaos {chosen}{seeded} --page docs/chaos.md", pty=False)
+    c.run(f"{PYTHON} -m tests.support.chaos {chosen}{seeded} --page docs/chaos.md", pty=False)
 
 
 @task(
@@ -94,7 +94,7 @@ def worker(
     settings = load(os.environ)
     pool, concurrency = pool or settings.CELERY_WORKER_POOL, concurrency or settings.CONCURRENCY
     log_level = log_level or settings.LOG_LEVEL
-    command = [PYTHON, "-m", "celery", "--app", "assembler_runner.celery_worker:celery", "worker"]
+    command = [PYTHON, "-m", "celery", "--app", "assembler_runner.ops.celery_worker:celery", "worker"]
     command += [
         f"--pool={pool}",
         f"--concurrency={concurrency}",

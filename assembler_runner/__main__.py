@@ -1,5 +1,5 @@
 """`python -m assembler_runner` are the server's commands of `assembler`."""
 
-from assembler_runner.cli import main
+from assembler_runner.ops.cli.main import main
 
 main()

@@ -13,31 +13,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from apispec import APISpec
-from flask import Flask, g, has_app_context, has_request_context, request
+from flask import Flask, has_request_context, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from assembler_runner import api, auth, observing, spaces, sqlite, tracing, translating, web
-from assembler_runner.api.documenting import DocumentedApi
-from assembler_runner.auth import account_from_header, public
-from assembler_runner.celery_app import make_celery
-from assembler_runner.commands import register_commands
-from assembler_runner.database import configure_engine, db
-from assembler_runner.errors import Gone, SettingsError, Unauthorized
-from assembler_runner.event_feed import EventFeed
-from assembler_runner.host import EXTENSION, Host
-from assembler_runner.json_schema import json_schema
-from assembler_runner.leases import Leases, limit_idle_transactions
-from assembler_runner.realm_targets import LOCAL, RealmTargets
-from assembler_runner.registry import Registry
-from assembler_runner.rights import requires
-from assembler_runner.settings import PROJECT, Settings, load, require_secrets
-from assembler_runner.storage import DatabaseFileStore, FileStore, FolderFileStore
-from assembler_runner.targets.local import LocalTarget
+from assembler_runner import api
+from assembler_runner.accounts import auth
+from assembler_runner.accounts.auth import account_from_header, public
+from assembler_runner.accounts.permissions import requires
+from assembler_runner.api import access_log, i18n, middleware
+from assembler_runner.api.openapi import DocumentedApi
+from assembler_runner.assembly.plugin_contract import json_schema
+from assembler_runner.assembly.registry import Registry
+from assembler_runner.core import sqlite, tracing
+from assembler_runner.core.database import configure_engine, db, limit_idle_transactions, only_reads
+from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
+from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
+from assembler_runner.core.vault import Vault
+from assembler_runner.files.database_store import DatabaseFileStore
+from assembler_runner.files.folder_store import FolderFileStore
+from assembler_runner.files.store import FileStore
+from assembler_runner.publishing.celery_app import make_celery
+from assembler_runner.requests import queries
+from assembler_runner.services import EXTENSION, Services
+from assembler_runner.spaces.event_feed import EventFeed
+from assembler_runner.spaces.events import check_listeners
+from assembler_runner.spaces.leases import Leases
+from assembler_runner.targets.local.target import LocalTarget
+from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
-from assembler_runner.vault import Vault
+from assembler_runner.webhooks import outbox
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -67,14 +74,17 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     if settings.SERVER_NAME:
         app.config["SERVER_NAME"] = settings.SERVER_NAME
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    attach(app, settings)
     _configure_database(app, settings, folder)
     if migrates:
         enable_migrations(app)
+    outbox.register()
+    check_listeners()
     local = LocalTarget(folder / "spaces")
-    app.extensions[EXTENSION] = _make_host(app, settings, folder, local)
+    app.extensions[EXTENSION] = _make_services(app, settings, folder, local)
     tracing.configure()
-    observing.configure(app)
-    translating.configure(app)
+    access_log.configure(app)
+    i18n.configure(app)
     auth.configure(app, settings)
     make_celery(app, settings)
     endpoints = api.register(app)
@@ -86,8 +96,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     if app.debug:
         app.register_blueprint(debug.blueprint)
     _open_pages(app)
-    register_commands(app)
-    web.configure(app, settings)
+    middleware.configure(app, settings)
     app.wsgi_app = _SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware
     return app
 
@@ -167,19 +176,17 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
         options["connect_args"] = {"connect_timeout": 5, "charset": "utf8mb4"}
     app.config.update(SQLALCHEMY_DATABASE_URI=uri, SQLALCHEMY_ENGINE_OPTIONS=options)
     db.init_app(app)
-    app.teardown_appcontext(_let_go)
+    app.teardown_appcontext(_end_transaction)
     with app.app_context():
         configure_engine(db.engine, _reads_only, _patience)
         limit_idle_transactions(db.engine, settings.LEASE_SECONDS)
 
 
 def _reads_only() -> bool:
-    if has_app_context() and g.get("read_only"):
-        return True
-    return has_request_context() and request.method in ("GET", "HEAD") and not g.get("writes")
+    return only_reads(default=has_request_context() and request.method in ("GET", "HEAD"))
 
 
-def _let_go(problem: BaseException | None) -> None:
+def _end_transaction(problem: BaseException | None) -> None:
     """Ends the transaction before the session is closed, which fails where the connection is gone."""
     try:
         db.session.rollback()
@@ -194,7 +201,7 @@ def _patience() -> float:
     return 4.0 if has_request_context() else 30.0
 
 
-def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Host:
+def _make_services(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Services:
     registry = Registry()
     registry.load_folders(settings.plugin_folders)
     git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
@@ -206,7 +213,8 @@ def _make_host(app: Flask, settings: Settings, folder: Path, local: LocalTarget)
         engine = db.engine
     files = _make_file_store(settings, folder, lambda: engine)
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
-    return Host(settings, folder, registry, files, targets, vault, leases, EventFeed(app, settings.MAX_EVENT_READERS))
+    feed = EventFeed(app, settings.MAX_EVENT_READERS)
+    return Services(settings, folder, registry, files, targets, vault, leases, feed)
 
 
 def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engine]) -> FileStore:
@@ -215,7 +223,7 @@ def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engi
     if settings.DEFAULT_FILE_STORE == "local_filesystem":
         return FolderFileStore(engine, folder / "files")
     # Only who uses it pays for the library.
-    from assembler_runner.s3_storage import S3FileStore
+    from assembler_runner.files.s3_store import S3FileStore
 
     return S3FileStore(engine, settings.DEFAULT_FILE_STORE)
 
@@ -254,12 +262,12 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
 
 
 def _may_read(namespace: str, name: str) -> bool:
-    if spaces.was_public(LOCAL, namespace, name):
+    if queries.was_public(LOCAL, namespace, name):
         raise Gone("The Space that was here is deleted.")
     account = account_from_header()
     if account is None:
         raise Unauthorized
-    return "space_read" in account.permissions and spaces.find_published(account, LOCAL, namespace, name) is not None
+    return "space_read" in account.permissions and queries.find_published(account, LOCAL, namespace, name) is not None
 
 
 def _open_pages(app: Flask) -> None:

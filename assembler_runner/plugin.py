@@ -19,8 +19,8 @@ import marshmallow as ma
 from flask import Blueprint
 from packaging.version import InvalidVersion, Version
 
-from assembler_runner.errors import Finding
-from assembler_runner.tree import Origin, SpaceFile, Tree
+from assembler_runner.core.errors import Finding
+from assembler_runner.files.tree import Origin, SpaceFile, Tree
 
 __all__ = [
     "COLORS",

@@ -3,7 +3,7 @@
 import sys
 
 from assembler_runner.app import create_app
-from assembler_runner.errors import SettingsError
+from assembler_runner.core.errors import SettingsError
 
 try:
     app = create_app(migrates=False)

@@ -14,17 +14,17 @@ from benchmarks.load import MARK, Load, send
 from benchmarks.measuring import Goal, Plot, Result, in_turn, percentile
 
 WHAT = (
-    "`POST /spaces` with a JWT, 10 files and 100 kB that nobody has sent before: requests a second, and milliseconds "
-    "until the answer, by callers. One gunicorn process with 32 threads and Redis as broker. `inline` is the same "
-    "application that sends the message to the broker inside the request, and where each commit waits for the disk by "
-    "itself; `bare WSGI` parses the JSON and answers. "
-    "The layers are requests to the same process with one caller: each line does all of the line above and more."
+    "`POST /spaces` with a JWT, 10 files and 100 kB of new content: requests per second, and response time in "
+    "milliseconds, by number of callers. One gunicorn process with 32 threads and Redis as broker. `inline` is the "
+    "same application, but sends the message to the broker inside the request and waits for the disk separately for "
+    "each commit; `bare WSGI` parses the JSON and responds. The layers are requests to the same process with one "
+    "caller: each line includes all of the lines above."
 )
 SIDES = {"service": "assembler_runner.wsgi:app", "inline": "benchmarks.opponents:inline_app"}
 BARE = "bare WSGI"
 WHY = (
-    "sending is a tenth of the processor time of a request, and takes it from the same processor in whichever thread; "
-    "the rest is checking and 19 statements, which both sides do"
+    "sending is a tenth of the processor time of a request, in whichever thread it runs; the rest is validation and "
+    "19 statements, which both sides execute"
 )
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from assembler_runner.assembling import assemble
-from assembler_runner.python_source import insert_parameters
-from assembler_runner.registry import Registry
-from assembler_runner.settings import load
+from assembler_runner.assembly.assemble import assemble
+from assembler_runner.assembly.python_source import insert_parameters
+from assembler_runner.assembly.registry import Registry
+from assembler_runner.core.settings import load
 from benchmarks.measuring import Result, in_turn, timed
 
 WHAT = (
-    "Milliseconds to check a request and assemble its tree, without HTTP and database, and the MB/s that makes. "
-    "`insert parameters` puts `PARAMS` into one Python file. Opponent: SHA-256 over the same bytes, the least that a "
-    "content-addressed store has to do."
+    "Milliseconds to validate a request and assemble its tree, without HTTP and database, and the resulting MB/s. "
+    "`insert parameters` inserts `PARAMS` into one Python file. Opponent: SHA-256 over the same bytes, the minimum "
+    "for a content-addressed store."
 )
 
 

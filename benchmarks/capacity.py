@@ -18,8 +18,9 @@ from typing import Any
 from benchmarks.measuring import RESULTS, Goal, Result, percentile
 
 WHAT = (
-    "A day's requests at random moments, through API processes, a database, worker processes and Hub accounts. "
-    "`busiest` is the stage that is used most, `used` how much of its time; the seconds are from POST to commit."
+    "The requests of one day at random times, through API processes, a database, worker processes and Hub accounts. "
+    "`busiest` is the stage with the highest utilization, `used` its utilization; the seconds are from POST to "
+    "commit."
 )
 DAY = 86_400.0
 HUB_CALL = 0.3

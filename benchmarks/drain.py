@@ -13,29 +13,31 @@ import sqlalchemy as sa
 from flask import Flask
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from assembler_runner import preparing, spaces
-from assembler_runner.account_models import HubCredential, Realm
+from assembler_runner.accounts.models import HubCredential, Realm
+from assembler_runner.accounts.permissions import PERMISSIONS, Account
 from assembler_runner.app import create_app
-from assembler_runner.database import db, utcnow
-from assembler_runner.host import EXTENSION, Host
-from assembler_runner.models import SpaceRequest
-from assembler_runner.rights import PERMISSIONS, Account
-from assembler_runner.settings import load
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.settings import load
+from assembler_runner.core.validation import Fields
+from assembler_runner.requests import prepare, submit
+from assembler_runner.services import EXTENSION, Services
+from assembler_runner.spaces.models import SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn, timed
-from tests.chaos.stage import Hub
-from tests.services import wait_until
+from tests.support.chaos.stage import Hub
+from tests.support.services import wait_until
 
 WHAT = (
-    "Jobs a second that workers finish from a full queue, PostgreSQL and Redis, by milliseconds per call of the Hub "
-    "and by jobs at the same time (`CONCURRENCY` over all worker processes). Every job makes a Space of three files. "
-    "The Hub lets an account make one Space at a time, so the jobs belong to {accounts} realms with an account each. "
-    "`floor` is jobs at the same time ÷ ({calls} calls one after the other × their time); `bare script` makes the same "
-    "Spaces with huggingface_hub in as many threads of one process, and writes nothing down."
+    "Jobs per second that workers finish from a full queue, PostgreSQL and Redis, by latency of a Hub call in "
+    "milliseconds and by number of concurrent jobs (`CONCURRENCY` summed over all worker processes). Each job creates"
+    " a Space of three files. The Hub creates one Space at a time per account, so the jobs belong to {accounts} "
+    "realms with an account each. `floor` is the number of concurrent jobs ÷ ({calls} sequential calls × their "
+    "latency); `bare script` creates the same Spaces with huggingface_hub in as many threads of one process, and "
+    "records nothing."
 )
 WHY = (
-    "a job takes about 14 ms of a worker's processor, which all jobs of a process share, 7 of PostgreSQL and 3 of the "
-    "stand-in Hub, and all of them share two"
+    "a job takes about 14 ms of processor time in the worker, 7 in PostgreSQL and 3 in the stand-in Hub, and all jobs"
+    " share two processors"
 )
 CALLS = 3
 ACCOUNTS = 128
@@ -81,22 +83,22 @@ class _Filler:
         }
         settings = load({}, **(stage.KEYS | {"SQLALCHEMY_DATABASE_URI": database, "RESEND_SECONDS": 600.0}))
         self.app: Flask = create_app(settings, Path(tempfile.mkdtemp(prefix="assembler-bench-")))
-        self.host: Host = self.app.extensions[EXTENSION]
+        self.services: Services = self.app.extensions[EXTENSION]
         self.tokens = tokens
         with self.app.app_context():
             self.accounts = [self._account(number, token) for number, token in enumerate(tokens)]
 
     def fill(self, jobs: int) -> list[str]:
         """Puts jobs into the queue; nobody is told of them."""
-        spaces.wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # sent later, all at once
+        submit.wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # sent later, all at once
         found = []
         with self.app.app_context():
             for number in range(jobs):
                 account = self.accounts[number % len(self.accounts)]
                 files = {path: text.encode() for path, text in stage.files(2).items()}
                 data = {"space_type": "static", "files": files, "target": "huggingface"}
-                prepared = preparing.prepare(self.host, account, data, [])
-                answer = spaces.submit(self.host, account, prepared, lambda space: {"id": space.latest_request.id})
+                prepared = prepare.prepare(self.services, account, Fields(data, [], frozenset()))
+                answer = submit.submit(self.services, account, prepared, lambda space: {"id": space.latest_request.id})
                 found.append(answer["id"])
                 db.session.remove()
         return found
@@ -125,12 +127,12 @@ class _Filler:
         db.session.add(realm)
         db.session.flush()
         known = {"account_name": name, "plan": "pro", "role": "write", "orgs": [], "namespaces": [name]}
-        sealed = self.host.vault.seal({"token": token})
+        sealed = self.services.vault.encrypt({"token": token})
         db.session.add(
             HubCredential(
                 realm_id=realm.id,
-                sealed_token=sealed,
-                key_id=self.host.vault.key_id,
+                encrypted_token=sealed,
+                key_id=self.services.vault.key_id,
                 default_namespace=name,
                 checked_at=utcnow(),
                 **known,

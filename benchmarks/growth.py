@@ -13,22 +13,22 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from assembler_runner import pipeline
+from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
-from assembler_runner.auth import ensure_admin
-from assembler_runner.database import db
-from assembler_runner.host import EXTENSION
-from assembler_runner.models import Event, RequestFile, Space, SpaceRequest
-from assembler_runner.scheduling import next_requests
-from assembler_runner.settings import load
-from assembler_runner.tasks import wakeups
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import load
+from assembler_runner.publishing import claims, pipeline
+from assembler_runner.publishing.queue import next_requests
+from assembler_runner.publishing.tasks import wakeups
+from assembler_runner.services import EXTENSION
+from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, Runs, timed
 
 WHAT = (
-    "Milliseconds of one call with so many requests (each with its Space with one file and one event) in the database, "
-    "made by bulk SQL; the calls go through the whole application, without a network. `÷` compares with the smallest "
-    "table of the same database."
+    "Milliseconds of one call with the given number of requests (each with its Space, one file and one event) in the "
+    "database, created by bulk SQL; the calls run the complete application, without a network. `÷` compares with the "
+    "smallest table of the same database."
 )
 SPACES_AT_ONCE = 50_000
 
@@ -143,13 +143,13 @@ class _Grown:
 
             def claim() -> None:
                 waiting = next_requests(db.session(), 1)
-                assert pipeline.claim(waiting[0], 60)
+                assert claims.claim(waiting[0], 60)
 
             return timed(claim)
 
     def _sweep(self) -> None:
         with self.app.app_context():
-            pipeline.take_due(600)
+            claims.take_due(600)
 
 
 def _id(kind: str, number: int) -> str:

@@ -21,9 +21,10 @@ def bare(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
 def inline() -> Any:
     """The same application as most Celery services are: it sends to the broker before it answers, and commits alone."""
-    from assembler_runner import spaces, sqlite
     from assembler_runner.app import create_app
-    from assembler_runner.tasks import run_request
+    from assembler_runner.core import sqlite
+    from assembler_runner.publishing.tasks import run_request
+    from assembler_runner.requests import submit
 
     class Inline:
         def send(self, request_id: str) -> None:
@@ -36,7 +37,7 @@ def inline() -> Any:
 
     # Each commit waits for the disk by itself, with the write lock held.
     sqlite.Connection.set_up = set_up  # type: ignore[method-assign]  # stands in for it
-    spaces.wakeups = Inline()  # type: ignore[assignment]  # stands in for it
+    submit.wakeups = Inline()  # type: ignore[assignment]  # stands in for it
     return create_app()
 
 

@@ -11,13 +11,13 @@ import httpx
 
 from benchmarks import stage
 from benchmarks.measuring import Goal, Result, percentile
-from tests.chaos.stage import Hub
-from tests.services import wait_until
+from tests.support.chaos.stage import Hub
+from tests.support.services import wait_until
 
 WHAT = (
-    "Milliseconds from sending `POST /spaces` (10 files, nothing else in the queue) to the end of the request, minus "
-    "the time in which at least one call was under way inside the Hub (50 ms each, as the Hub itself saw them). "
-    "What is left is the service, its database, the broker, and the HTTP on both sides."
+    "Milliseconds from sending `POST /spaces` (10 files, empty queue) to the end of the request, minus the time in "
+    "which at least one call was in progress inside the Hub (50 ms each, measured by the Hub). The rest is the "
+    "service, its database, the broker, and HTTP on both sides."
 )
 LATENCY = 0.05
 WHY = "60 statements in 8 transactions on a busy machine; the disk alone takes 30 ms of it"

@@ -1,4 +1,4 @@
-"""From the call to the published Space: the service, the forerunner's way, and a bare script."""
+"""From the call to the published Space: the service, one call per file, and a bare script."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from huggingface_hub import CommitOperationAdd, HfApi
 
 from benchmarks import stage
 from benchmarks.measuring import Goal, Plot, Result, in_turn, timed
-from tests.chaos.stage import Hub
+from tests.support.chaos.stage import Hub
 
 WHAT = (
-    "Seconds from `POST /create-space` (a static Space) to its published commit, and requests to the Hub, by number of "
-    "files and milliseconds per call of the Hub. `one by one` is the forerunner's way: create, then one upload call "
-    "per file. `bare script` is `create_repo` and one `create_commit` of huggingface_hub, the floor for whoever waits "
-    "for one call after the other."
+    "Seconds from `POST /create-space` (a static Space) to its published commit, and requests to the Hub, by number "
+    "of files and latency of a Hub call in milliseconds. `one by one` creates the Space and uploads each file with a "
+    "call of its own. `bare script` is `create_repo` and one `create_commit` of huggingface_hub, the minimum for "
+    "sequential calls."
 )
-WHY = "three waits for the Hub take 312 ms of it; from call to answer there are 57 statements, and 3 waits for the disk"
+WHY = "three round trips to the Hub take 312 ms of it; a request takes 57 statements and 3 waits for the disk"
 SERVICE, ONE_BY_ONE, BARE = "service", "one by one", "bare script"
 
 
@@ -87,7 +87,7 @@ def _one_by_one(api: HfApi, files: Mapping[str, str]) -> None:
     name = str(api.whoami()["name"])
     repo = f"{name}/{stage.new_name()}"
     api.create_repo(repo, repo_type="space", space_sdk="static")
-    # The forerunner added an empty requirements.txt to every Space.
+    # The first version of the service added an empty requirements.txt to every Space.
     for path, content in {**files, "requirements.txt": ""}.items():
         api.upload_file(path_or_fileobj=content.encode(), path_in_repo=path, repo_id=repo, repo_type="space")
 

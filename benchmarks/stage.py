@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 from celery import Celery
 
-from tests.chaos.stage import Hub, Service, forget_queue
-from tests.services import PASSWORD, Process, free_port, postgres_database, redis_url
-from tests.standin_hub.client_env import SETTINGS as CLIENT_SETTINGS
+from tests.support.chaos.stage import Hub, Service, forget_queue
+from tests.support.services import PASSWORD, Process, free_port, postgres_database, redis_url
+from tests.support.standin_hub.client_env import SETTINGS as CLIENT_SETTINGS
 
 KEYS = {
     "SECRET_KEY": "secret-key-of-the-benchmarks-0123456789",
@@ -51,7 +51,7 @@ def hub(latency: float = 0.0) -> Iterator[Hub]:
     Args:
         latency: seconds that each call takes.
     """
-    with Process("-m", "tests.standin_hub", "--port", "0") as process:
+    with Process("-m", "tests.support.standin_hub", "--port", "0") as process:
         found = Hub(process.wait_for_line(r"ready at (http://\S+)")[1])
         found.ask("POST", "latency", {"seconds": latency})
         try:
@@ -147,7 +147,7 @@ def gunicorn(module: str, threads: int = 32, **settings: str) -> Iterator[tuple[
 def worker(**settings: str) -> Iterator[Started]:
     """A Celery worker process that takes messages."""
     with folder() as instance:
-        command = ["-m", "celery", "--app=assembler_runner.celery_worker:celery", "worker", "--pool=threads"]
+        command = ["-m", "celery", "--app=assembler_runner.ops.celery_worker:celery", "worker", "--pool=threads"]
         command += ["--without-mingle", "--without-gossip", f"--hostname={uuid.uuid4().hex}@%h", "--loglevel=INFO"]
         # That it is ready is a line of the level INFO.
         told = {**settings, "INSTANCE_FOLDER": str(instance), "LOG_LEVEL": "INFO"}

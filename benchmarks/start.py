@@ -11,9 +11,9 @@ from benchmarks import stage
 from benchmarks.measuring import Goal, Result, in_turn
 
 WHAT = (
-    "From the start of the process until it answers or takes messages: seconds, and seconds of processor time, which "
-    "other work on the machine does not lengthen. Memory is the proportional set size in MiB, at rest and after ten "
-    "published Spaces. `idle %` is processor time at rest. The database is there before."
+    "From the start of the process until it responds or takes messages: seconds, and seconds of processor time, which"
+    " do not depend on other load. Memory is the proportional set size in MiB, at rest and after ten published "
+    "Spaces. `idle %` is processor time at rest. The database already exists."
 )
 
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from assembler_runner import __version__  # noqa: E402
 from assembler_runner.app import create_app  # noqa: E402
-from assembler_runner.settings import load  # noqa: E402
+from assembler_runner.core.settings import load  # noqa: E402
 from assembler_runner.ui.assets import content  # noqa: E402
 
 project = "Assembler"
@@ -27,8 +27,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4
 nitpicky = False
-# Samples leave parts out with …, which is no JSON; a type such as `type` has the name of attributes, too; what
-# libraries say of inherited attributes refers to their own pages. Our pages refer by links, which are checked.
+# Samples abbreviate with …, which is not valid JSON; types such as `type` are also names of attributes; docstrings of
+# libraries refer to their own pages. Links of our own pages are checked.
 suppress_warnings = ["misc.highlighting_failure", "ref.python", "ref.ref"]
 autodoc_inherit_docstrings = False
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -54,12 +54,12 @@ def write_rest_api(folder: Path) -> None:
     """Writes the OpenAPI document of the service, and a page that shows it without a server.
 
     Args:
-        folder: where to; made if it is not there.
+        folder: the output folder; created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     with tempfile.TemporaryDirectory() as instance:
-        keys = dict.fromkeys(("SECRET_KEY", "JWT_SECRET_KEY"), "no secret: it only describes itself")
+        keys = dict.fromkeys(("SECRET_KEY", "JWT_SECRET_KEY"), "not a secret: only used to generate the document")
         app = create_app(load({}, **keys), Path(instance))
         document = app.test_client().get("/api-spec.json").get_json()
     (folder / "api-spec.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -68,8 +68,8 @@ def write_rest_api(folder: Path) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Makes what is not written by hand."""
-    # Drawn by those who show the file itself; here its text is shown, and the table below says the same.
+    """Registers a lexer for diagrams."""
+    # Rendered by repository browsers; here the source is shown, and the table below it has the same content.
     app.add_lexer("mermaid", TextLexer)
 
 

@@ -87,7 +87,7 @@ class Service:
 
 def show(space: dict[str, Any], request: dict[str, Any]) -> None:
     """Prints one result."""
-    print(f"\n{space['space_type']}: {space['name']} is {request['status']}")
+    print(f"\n{space['name']} ({space['space_type']}): {request['status']}")
     print(f"  URL     {space['url']}")
     if request["error"]:
         print(f"  Error   {request['error']['message']}")

@@ -3,7 +3,7 @@
 from alembic import context
 from flask import current_app
 
-from assembler_runner.database import Base, db
+from assembler_runner.core.database import Base, db
 
 
 def run_migrations() -> None:

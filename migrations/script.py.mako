@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.models
+import assembler_runner.core.database
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

@@ -15,17 +15,15 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
-from assembler_runner import auth, pipeline
+from assembler_runner.accounts import passwords
+from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
-from assembler_runner.auth import ensure_admin
-from assembler_runner.database import db
-from assembler_runner.host import EXTENSION, Host
-from assembler_runner.models import RUNNING, SpaceRequest
-from assembler_runner.settings import load
-from tests.standin_hub import (
-    StandInHub,
-    client_env,
-)
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import load
+from assembler_runner.publishing import pipeline
+from assembler_runner.services import EXTENSION, Services
+from assembler_runner.spaces.models import RUNNING, SpaceRequest
+from tests.support.standin_hub import StandInHub, client_env
 
 client_env.settle()
 
@@ -41,11 +39,11 @@ class Service:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.host: Host = app.extensions[EXTENSION]
+        self.services: Services = app.extensions[EXTENSION]
         self.client: FlaskClient = app.test_client()
-        self.headers = {"Authorization": f"Bearer {self.log_in()['access_token']}"}
+        self.headers = {"Authorization": f"Bearer {self.login()['access_token']}"}
 
-    def log_in(self, username: str = "admin", password: str = PASSWORD) -> dict[str, Any]:
+    def login(self, username: str = "admin", password: str = PASSWORD) -> dict[str, Any]:
         body = {"grant_type": "password", "username": username, "password": password}
         answer = self.client.post("/auth/token", json=body)
         assert answer.status_code == 200, answer.json
@@ -95,7 +93,7 @@ class Service:
                 .values(not_before=0.0, updated_at=SpaceRequest.updated_at)
             )
             db.session.commit()
-            pipeline.run(self.host, request_id)
+            pipeline.run(self.services, request_id)
         return self.request(request_id)
 
     def publish(self, **body: Any) -> dict[str, Any]:
@@ -167,8 +165,8 @@ def hub_service(make_service: MakeService, hub: StandInHub) -> Service:
 @pytest.fixture(autouse=True)
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hash with its smallest cost; what it costs in earnest is not what these tests are about."""
-    monkeypatch.setattr(auth, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    auth._dummy_hash.cache_clear()
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._dummy_hash.cache_clear()
 
 
 @pytest.fixture(autouse=True)

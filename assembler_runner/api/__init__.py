@@ -13,7 +13,7 @@ from assembler_runner.api import (
     accounts,
     buckets,
     changes,
-    forerunner,
+    create_space,
     health,
     hub_credentials,
     logs,
@@ -25,9 +25,9 @@ from assembler_runner.api import (
     types,
     webhooks,
 )
-from assembler_runner.api.common import register_error_handlers
-from assembler_runner.api.documenting import DocumentedApi
-from assembler_runner.host import EXTENSION
+from assembler_runner.api.error_handlers import register_error_handlers
+from assembler_runner.api.openapi import DocumentedApi
+from assembler_runner.services import EXTENSION
 
 TITLE = "Assembler"
 
@@ -54,7 +54,7 @@ def register(app: Flask) -> DocumentedApi:
         tokens,
         accounts,
         hub_credentials,
-        forerunner,
+        create_space,
         health,
         metrics,
     ):

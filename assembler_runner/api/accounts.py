@@ -8,18 +8,20 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, jsonify, make_response, request
 
-from assembler_runner import account_models as models
-from assembler_runner import account_schemas as schemas
-from assembler_runner import grant_schemas
-from assembler_runner.accounts import AuditLog, Kind, Permissions, Realms, Robots, Roles, Users
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.errors import NotFound
-from assembler_runner.grants import grants_of
-from assembler_runner.listing import Listing, read_added, read_page
-from assembler_runner.rights import ANY_ACCOUNT
-from assembler_runner.schemas import list_of
+from assembler_runner.accounts import models
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.accounts.directory import AuditLog, Permissions, Realms, Robots, Roles, Users
+from assembler_runner.accounts.grants import grants_of
+from assembler_runner.accounts.permissions import ANY_ACCOUNT
+from assembler_runner.accounts.resources import Kind
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas import accounts as schemas
+from assembler_runner.api.schemas import grants
+from assembler_runner.api.schemas.base import list_of
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import NotFound
+from assembler_runner.core.listing import Listing, read_added, read_page
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/auth", description="Realms, users, robots, roles and rights.")
 
@@ -77,8 +79,8 @@ def _grants(holder: str, granted: str, shown_as: str | None = None) -> Resource:
         f"{name}-{granted}s",
         f"{name} {granted}",
         grants_of(holder, granted),
-        getattr(grant_schemas, f"{title}Schema"),
-        getattr(grant_schemas, f"{title}Input"),
+        getattr(grants, f"{title}Schema"),
+        getattr(grants, f"{title}Input"),
         includes=(name, granted, f"{name}_realm", f"{granted}_realm"),
         renamed=_AS_CLIENT if shown_as else (),
         changes=False,

@@ -6,20 +6,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, current_app, g, jsonify, make_response, request
+from flask import Response, current_app, jsonify, make_response, request
 
-from assembler_runner import buckets
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.buckets import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
-from assembler_runner.auth import current_account
-from assembler_runner.bucket_models import Bucket, BucketFile
-from assembler_runner.bucket_schemas import BucketFileSchema, BucketInput, BucketSchema
-from assembler_runner.buckets import BUCKET_FILES, BUCKETS
-from assembler_runner.contents import pieces_of
-from assembler_runner.database import db
-from assembler_runner.host import current_host
-from assembler_runner.listing import Listing, read_added, read_page
-from assembler_runner.schemas import list_of
+from assembler_runner.core.database import db, read_transaction
+from assembler_runner.core.listing import Listing, read_added, read_page
+from assembler_runner.files.content import pieces_of
+from assembler_runner.files.models import Bucket, BucketFile
+from assembler_runner.requests import buckets
+from assembler_runner.requests.buckets import BUCKET_FILES, BUCKETS
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("storage", __name__, url_prefix="/storage", description="Buckets: files that requests refer to.")
 
@@ -109,11 +110,11 @@ def upload_files(bucket_id: str) -> Response:
 
     One part a file, all or none. A name that is there already becomes another, newer file.
     """
-    account, host = current_account(), current_host()
+    account, services = current_account(), current_services()
     BUCKETS.find(account, bucket_id)
     with new_spool() as spool:
         parts = read_parts(spool)
-        rows = buckets.store(host, account, bucket_id, [(part.filename, part.content) for part in parts.files])
+        rows = buckets.store(services, account, bucket_id, [(part.filename, part.content) for part in parts.files])
     shown = BucketFileSchema(many=True, exclude=("bucket",)).dump(rows)
     meta = {"total": len(rows), "limit": len(rows), "offset": 0, "schema": {}}
     return make_response(jsonify({"data": shown, "meta": meta}), 201)
@@ -132,9 +133,9 @@ def stream_bucket(bucket_id: str) -> Response:
     Of files with one path all are in it, the newest last.
     """
     bucket = BUCKETS.find(current_account(), bucket_id)
-    host, name, files = current_host(), bucket.name, buckets.files_of(bucket.id)
+    services, name, files = current_services(), bucket.name, buckets.files_of(bucket.id)
     db.session.rollback()
-    return _attachment(_in_context(buckets.tar(host, files)), f"{name}.tar", "application/x-tar")
+    return _attachment(_in_context(buckets.tar(services, files)), f"{name}.tar", "application/x-tar")
 
 
 @blueprint.get("/bucket-files")
@@ -184,7 +185,7 @@ def stream_bucket_file(file_id: str) -> Response:
     row = BUCKET_FILES.find(current_account(), file_id)
     digest, name, size = row.hash, row.name, row.size
     db.session.rollback()
-    file = current_host().files.open(digest)
+    file = current_services().files.open(digest)
     response = _attachment(_in_context(pieces_of(file)), name, "application/octet-stream")
     response.call_on_close(file.close)
     response.headers["Content-Length"] = str(size)
@@ -196,8 +197,7 @@ def _in_context(pieces: Iterable[bytes]) -> Iterator[bytes]:
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
 
     def generate() -> Iterator[bytes]:
-        with app.app_context():
-            g.read_only = True
+        with app.app_context(), read_transaction():
             yield from pieces
 
     return generate()

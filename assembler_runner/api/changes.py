@@ -7,19 +7,20 @@ from typing import Any
 
 from flask import Response, jsonify, make_response, request
 
-from assembler_runner import bulk, changing, diffs, relocating, spaces, updating, webhooks
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.api.spaces import idempotency, preview_files
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
+from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
+from assembler_runner.api.spaces import idempotency_of, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
-from assembler_runner.auth import current_account
-from assembler_runner.bases import newest_release
-from assembler_runner.change_inputs import BulkInput, SpaceCommandInput, UpdateInput
-from assembler_runner.change_schemas import BulkSchema, ChangePreviewSchema
-from assembler_runner.changing import Caller
-from assembler_runner.errors import Finding, InvalidRequest
-from assembler_runner.host import Host, current_host
-from assembler_runner.models import Space, SpaceRequest
-from assembler_runner.schemas import RequestSchema, SpaceSchema
+from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.requests import bulk, commands, diff, idempotency, move, queries, update
+from assembler_runner.requests.commands import Caller
+from assembler_runner.requests.releases import newest_release
+from assembler_runner.services import Services, current_services
+from assembler_runner.spaces.models import Space, SpaceRequest
+from assembler_runner.webhooks import webhooks
 
 blueprint = Blueprint("changes", __name__, description="Changing Spaces.")
 
@@ -51,7 +52,7 @@ def command_spaces() -> dict[str, Any]:
     """
     wanted = load(BulkInput(), read_object())
     dry_run = bool(wanted["dry_run"])
-    return bulk.command(current_host(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
+    return bulk.command(current_services(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
 
 
 @blueprint.post("/spaces/<space_id>")
@@ -65,12 +66,12 @@ def update_space(space_id: str) -> Response:
     New files, parameters, options or settings, published in one commit. What is left out stays as it is. Labels, expiry
     and on_failure alone need no request.
     """
-    space = spaces.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     with space_body(_update) as body:
         caller = _caller(body.canonical())
         answer = _known(caller)
         if answer is None:
-            answer = updating.update(current_host(), caller, space, body.data, body.findings, _render_space)
+            answer = update.update(current_services(), caller, space, body.fields, _render_space)
     return _accepted(answer, answer["latest_request"]["id"])
 
 
@@ -91,15 +92,15 @@ def preview_change(space_id: str) -> dict[str, Any]:
     Takes the same body as POST /spaces/{id} and shows the tree it would publish, and the difference from what is
     published; nothing is stored or published.
     """
-    host, account = current_host(), current_account()
-    space = spaces.find_space(account, space_id)
+    services, account = current_services(), current_account()
+    space = queries.find_space(account, space_id)
     with space_body(_update) as body:
-        return _preview(host, Caller(account, _commits_named()), space, body)
+        return _preview(services, Caller(account, _commits_named()), space, body)
 
 
-def _preview(host: Host, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
+def _preview(services: Services, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
     live = newest_release(space, published=True)
-    planned = updating.plan_update(host, caller, space, body.data, body.findings)
+    planned = update.plan_update(services, caller, space, body.fields)
     base = {"request_id": live.id, "commit_oid": space.commit_oid}
     if planned.prepared is None:
         rows = planned.base.files if planned.base else live.files
@@ -112,7 +113,7 @@ def _preview(host: Host, caller: Caller, space: Space, body: SpaceBody) -> dict[
         "findings": assembly.findings,
         "tree_digest": assembly.tree.digest,
         "base": base,
-        "diff": diffs.diff(host, live, assembly.tree),
+        "diff": diff.diff(services, live, assembly.tree),
     }
 
 
@@ -125,8 +126,8 @@ def delete_space(space_id: str) -> Response:
 
     On its target, too; what still waits for it is cancelled. The Space stays here as a record, its name is free again.
     """
-    space = spaces.find_space(current_account(), space_id)
-    answer = changing.delete(current_host(), Caller(current_account()), space, _render_space)
+    space = queries.find_space(current_account(), space_id)
+    answer = commands.delete(current_services(), Caller(current_account()), space, _render_space)
     return _accepted(answer, answer["latest_request"]["id"])
 
 
@@ -141,34 +142,34 @@ def command_space(space_id: str) -> Response:
     rollback, restart, factory_rebuild, pause, wake, hardware, move or duplicate. The answer is the request; that of
     duplicate belongs to the new Space.
     """
-    space = spaces.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     body = read_object()
     caller = _caller(json.dumps(body, sort_keys=True))
     answer = _known(caller)
     if answer is None:
-        answer = _command(current_host(), caller, space, load(SpaceCommandInput(), body))
+        answer = _command(current_services(), caller, space, load(SpaceCommandInput(), body))
     return _accepted(answer, answer["id"])
 
 
-def _command(host: Host, caller: Caller, space: Space, data: dict[str, Any]) -> Any:
-    problems = webhooks.check(host, data.get("callback_url"), data.get("callback_secret"), "callback_")
+def _command(services: Services, caller: Caller, space: Space, data: dict[str, Any]) -> Any:
+    problems = webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     if problems:
         raise InvalidRequest(issues=problems)
     name = data["command"]
-    act = {"rollback": changing.rollback, "move": relocating.move, "duplicate": relocating.duplicate}.get(name)
+    act = {"rollback": commands.rollback, "move": move.move, "duplicate": move.duplicate}.get(name)
     if act is None:
-        return changing.command(host, caller, space, name, data, _request.dump)
-    return act(host, caller, space, data, _request.dump)
+        return commands.command(services, caller, space, name, data, _request.dump)
+    return act(services, caller, space, data, _request.dump)
 
 
 def _caller(canonical: str) -> Caller:
     # The address belongs to what must be the same for the same key.
-    return Caller(current_account(), _commits_named(), idempotency(f"{request.path}\n{canonical}"))
+    return Caller(current_account(), _commits_named(), idempotency_of(f"{request.path}\n{canonical}"))
 
 
 def _known(caller: Caller) -> Any:
     """Returns the answer of a repeated call, whatever the Space has become since."""
-    return spaces.known_answer(caller.account, caller.idempotency) if caller.idempotency else None
+    return idempotency.known_answer(caller.account, caller.idempotency) if caller.idempotency else None
 
 
 def _commits_named() -> list[str] | None:

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from flask import Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
-from assembler_runner.api.common import Blueprint
-from assembler_runner.contents import FileStoreUnavailable
-from assembler_runner.database import db
-from assembler_runner.host import current_host
-from assembler_runner.worker import broker_answers, workers_answer
+from assembler_runner.api.blueprint import Blueprint
+from assembler_runner.core.database import db
+from assembler_runner.files.content import FileStoreUnavailable
+from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description="Health of the service.")
 
@@ -61,7 +61,7 @@ def _database_answers() -> bool:
 
 def _files_answer() -> bool:
     try:
-        current_host().files.check()
+        current_services().files.check()
     except FileStoreUnavailable:
         return False
     return True

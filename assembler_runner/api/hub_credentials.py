@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import Response, jsonify, make_response
 
-from assembler_runner import hub_credentials
-from assembler_runner.account_models import HubCredential
-from assembler_runner.account_schemas import HubCredentialInput, HubCredentialSchema
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.auth import current_account
-from assembler_runner.host import current_host
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.accounts.models import HubCredential
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.accounts import HubCredentialInput, HubCredentialSchema
+from assembler_runner.services import current_services
+from assembler_runner.targets import hub_credentials
 
 blueprint = Blueprint("hub credentials", __name__, url_prefix="/auth", description="The Hub tokens of realms.")
 
@@ -37,7 +38,8 @@ def set_hub_credential(realm_id: str) -> HubCredential:
     """
     hub_credentials.check_realm(current_account(), realm_id)
     values = load(HubCredentialInput(), read_object())
-    return hub_credentials.store(current_host(), current_account(), realm_id, values)
+    services = current_services()
+    return hub_credentials.store(services.targets, services.vault, current_account(), realm_id, values)
 
 
 @blueprint.delete(_PATH)

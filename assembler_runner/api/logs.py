@@ -8,23 +8,27 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from flask import Response, current_app, g, jsonify, request
+from flask import Response, current_app, jsonify, request
 
-from assembler_runner import logs, sessions, spaces
-from assembler_runner.api.common import Blueprint, error_body, fails
-from assembler_runner.auth import current_account
-from assembler_runner.causes.diagnosis import RUN
-from assembler_runner.errors import AssemblerError, Finding
-from assembler_runner.host import current_host
-from assembler_runner.listing import InvalidQuery
-from assembler_runner.schemas import LogLineSchema, LogSchema
+from assembler_runner.accounts import tokens
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails
+from assembler_runner.api.error_handlers import error_body
+from assembler_runner.api.schemas.spaces import LogLineSchema, LogSchema
+from assembler_runner.core.database import read_transaction
+from assembler_runner.core.errors import AssemblerError, Finding
+from assembler_runner.core.listing import InvalidQuery
+from assembler_runner.requests import queries
+from assembler_runner.runtime import logs
+from assembler_runner.runtime.causes.diagnosis import RUN
+from assembler_runner.services import current_services
 from assembler_runner.targets import LogLine
 
 blueprint = Blueprint(
     "logs", __name__, description="What the app of a Space writes while it is built and while it runs."
 )
 
-KEEP_ALIVE_SECONDS, LOOK_SECONDS = 15.0, 1.0
+KEEP_ALIVE_SECONDS, POLL_SECONDS = 15.0, 1.0
 JSON, TEXT, STREAM = "application/json", "text/plain", "text/event-stream"
 
 _log, _line = LogSchema(), LogLineSchema()
@@ -63,12 +67,12 @@ def get_logs(space_id: str) -> Response:
     `line`, and at last one event `end` with a note, or `error`; `Last-Event-ID` resumes. Secrets of the Space are taken
     out. Where the target does not answer, the lines that were kept when the app failed are given; `meta.note` says so.
     """
-    space = spaces.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     kind, tail = _asked()
     wanted = request.accept_mimetypes.best_match([JSON, TEXT, STREAM], JSON)
     if wanted == STREAM:
-        return _stream(logs.LiveLog(current_host(), space, kind, tail), _last_seen())
-    found = logs.read(current_host(), space, kind, tail)
+        return _stream(logs.LiveLog(current_services(), space, kind, tail), _last_seen())
+    found = logs.read(current_services(), space, kind, tail)
     if wanted == TEXT:
         text = "".join(f"{line.text}\n" for line in found.lines)
         return Response(text, mimetype=TEXT, headers={"Cache-Control": "no-store"})
@@ -100,20 +104,19 @@ def _last_seen() -> datetime | None:
 
 
 def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
-    session_id, feed = current_account().session_id, current_host().feed
+    session_id, feed = current_account().session_id, current_services().feed
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
 
     def allowed() -> bool:
-        with app.app_context():
-            g.read_only = True
-            return session_id is None or sessions.lives(session_id)
+        with app.app_context(), read_transaction():
+            return session_id is None or tokens.lives(session_id)
 
     def generate() -> Iterator[str]:
         checked = told = time.monotonic()
         yield ": the log follows\n\n"
         while not log.ended and not feed.closed:
             try:
-                line = log.read(LOOK_SECONDS)
+                line = log.read(POLL_SECONDS)
             except AssemblerError as problem:
                 yield _event("error", error_body(problem))
                 return

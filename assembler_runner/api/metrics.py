@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from assembler_runner import metrics
-from assembler_runner.api.common import Blueprint
-from assembler_runner.database import db
+from assembler_runner.api.blueprint import Blueprint
+from assembler_runner.core.database import db
+from assembler_runner.publishing import metrics_page
 
 blueprint = Blueprint("metrics", __name__, description="Numbers for Prometheus.")
 
@@ -19,4 +19,4 @@ def show() -> Response:
 
     In the text format of Prometheus. The token is that of an account of `master`, or METRICS_TOKEN.
     """
-    return Response(metrics.render(db.engine), content_type=metrics.CONTENT_TYPE)
+    return Response(metrics_page.render(db.engine), content_type=metrics_page.CONTENT_TYPE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 
 from assembler_runner import __version__
-from assembler_runner.auth import public
-from assembler_runner.host import current_host
+from assembler_runner.accounts.auth import public
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("pages", __name__)
 
@@ -15,4 +15,4 @@ blueprint = Blueprint("pages", __name__)
 @public
 def index() -> str:
     """Shows what this is and how to begin."""
-    return render_template("index.html", version=__version__, types=current_host().registry.types())
+    return render_template("index.html", version=__version__, types=current_services().registry.types())

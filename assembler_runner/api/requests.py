@@ -7,15 +7,17 @@ from typing import Any
 import sqlalchemy as sa
 from flask import request
 
-from assembler_runner import requests, spaces
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.api.event_answers import PARAMETERS, answer_events
-from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.inputs import CommandInput, RetryAllInput
-from assembler_runner.models import FINISHED, SpaceRequest
-from assembler_runner.schemas import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema, list_of
-from assembler_runner.space_lists import read_requests
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.space_input import CommandInput, RetryAllInput
+from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema
+from assembler_runner.core.database import db
+from assembler_runner.requests import cancel_retry, queries
+from assembler_runner.requests.queries import read_requests
+from assembler_runner.spaces.models import FINISHED, SpaceRequest
 
 blueprint = Blueprint("requests", __name__, description="Space requests: what was asked for and what became of it.")
 
@@ -42,7 +44,7 @@ def list_failures() -> dict[str, Any]:
 
     The single requests: GET /requests?filter[status]=failed.
     """
-    causes = requests.failures(current_account())
+    causes = cancel_retry.failures(current_account())
     return {"data": causes, "meta": {"total": len(causes), "limit": len(causes), "offset": 0, "schema": {}}}
 
 
@@ -57,7 +59,7 @@ def command_failures() -> dict[str, Any]:
     With `code` only what failed for that cause.
     """
     wanted = load(RetryAllInput(), read_object())
-    return requests.retry_all(current_account(), wanted.get("code"))
+    return cancel_retry.retry_all(current_account(), wanted.get("code"))
 
 
 @blueprint.get("/requests/<request_id>")
@@ -66,7 +68,7 @@ def command_failures() -> dict[str, Any]:
 @blueprint.response(200, RequestSchema)
 def get_request(request_id: str) -> SpaceRequest:
     """Get one request"""
-    return spaces.find_request(current_account(), request_id)
+    return queries.find_request(current_account(), request_id)
 
 
 @blueprint.post("/requests/<request_id>/command")
@@ -80,9 +82,9 @@ def command_request(request_id: str) -> SpaceRequest:
     cancel ends a queued request at once and a running one as soon as it can stop cleanly; retry puts a failed or
     cancelled one back into the queue.
     """
-    spaces.find_request(current_account(), request_id)
+    queries.find_request(current_account(), request_id)
     command = load(CommandInput(), read_object())["command"]
-    act = {"cancel": requests.cancel, "retry": requests.retry}[command]
+    act = {"cancel": cancel_retry.cancel, "retry": cancel_retry.retry}[command]
     return act(current_account(), request_id)
 
 
@@ -96,7 +98,7 @@ def list_events(request_id: str) -> Any:
     With `Accept: text/event-stream` they come as they happen, until the request ends; `Last-Event-ID` resumes.
     With `wait` the answer comes as soon as there is an event.
     """
-    found = spaces.find_request(current_account(), request_id)
+    found = queries.find_request(current_account(), request_id)
 
     def ended() -> bool:
         status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == request_id))

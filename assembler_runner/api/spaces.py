@@ -7,21 +7,24 @@ import hashlib
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, g, jsonify, make_response, request
+from flask import Response, jsonify, make_response, request
 
-from assembler_runner import looking, preparing, spaces
-from assembler_runner.api.common import Blueprint, fails, takes
-from assembler_runner.api.event_answers import PARAMETERS, answer_events
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.space_input import SpaceInput
+from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.uploads import SPACE_FORM, space_body
-from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.errors import Finding, InvalidRequest
-from assembler_runner.host import current_host
-from assembler_runner.inputs import SpaceInput
-from assembler_runner.models import Space, SpaceRequest
-from assembler_runner.schemas import EventSchema, PreviewSchema, RequestSchema, SpaceSchema, list_of
-from assembler_runner.space_lists import read_requests, read_spaces
-from assembler_runner.tree import SpaceFile, Tree
+from assembler_runner.core.database import db, write_transaction
+from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.files.tree import SpaceFile, Tree
+from assembler_runner.requests import prepare, queries, submit
+from assembler_runner.requests.idempotency import Idempotency
+from assembler_runner.requests.queries import read_requests, read_spaces
+from assembler_runner.runtime import probe
+from assembler_runner.services import current_services
+from assembler_runner.spaces.models import Space, SpaceRequest
 
 blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
 
@@ -54,10 +57,10 @@ def submit_space() -> Response:
     The request is stored and published by a worker; follow it at the address in Location. As a form: a part `body`
     with the JSON, a part with a file name for each file, or a part `archive` with a zip, tar, tar.gz or tar.zst file.
     """
-    host, account = current_host(), current_account()
+    services, account = current_services(), current_account()
     with space_body(_input) as body:
-        prepared = preparing.prepare(host, account, body.data, body.findings)
-        answer = spaces.submit(host, account, prepared, _space.dump, idempotency(body.canonical()))
+        prepared = prepare.prepare(services, account, body.fields)
+        answer = submit.submit(services, account, prepared, _space.dump, idempotency_of(body.canonical()))
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
     return response
@@ -84,7 +87,7 @@ def preview_space() -> dict[str, Any]:
     Takes the same body as POST /spaces and shows the tree it would publish; nothing is stored or published.
     """
     with space_body(_input) as body:
-        assembly = preparing.prepare(current_host(), current_account(), body.data, body.findings).assembly
+        assembly = prepare.prepare(current_services(), current_account(), body.fields).assembly
         shown = preview_files(assembly.tree)
     return {"files": shown, "findings": assembly.findings, "tree_digest": assembly.tree.digest}
 
@@ -123,12 +126,12 @@ def get_space(space_id: str) -> Response:
     The header ETag names its live commit, for If-Match. What is known of its app was learnt at `state_checked_at`; with
     `refresh` its target is asked now.
     """
-    space = spaces.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
-        g.writes = True
         db.session.rollback()
-        looking.refresh(current_host(), space_id)
-        space = spaces.find_space(current_account(), space_id)
+        with write_transaction():
+            probe.refresh(current_services(), space_id)
+        space = queries.find_space(current_account(), space_id)
     response: Response = jsonify(_space.dump(space))
     if space.commit_oid is not None:
         response.set_etag(space.commit_oid)
@@ -141,7 +144,7 @@ def get_space(space_id: str) -> Response:
 @blueprint.response(200, list_of(RequestSchema))
 def list_space_requests(space_id: str) -> dict[str, Any]:
     """List the requests of a Space"""
-    space = spaces.find_space(current_account(), space_id)
+    space = queries.find_space(current_account(), space_id)
     query = sa.select(SpaceRequest).where(SpaceRequest.space_id == space.id)
     page = read_requests(db.session(), query, request.args)
     return {"data": page.rows, "meta": page.meta()}
@@ -157,7 +160,7 @@ def list_space_events(space_id: str) -> Any:
     With `Accept: text/event-stream` they come as they happen, until the Space is deleted; `Last-Event-ID` resumes.
     With `wait` the answer comes as soon as there is an event.
     """
-    spaces.find_space(current_account(), space_id)
+    queries.find_space(current_account(), space_id)
 
     def ended() -> bool:
         return db.session.scalar(sa.select(Space.state).where(Space.id == space_id)) in (None, "deleted")
@@ -165,7 +168,7 @@ def list_space_events(space_id: str) -> Any:
     return answer_events(space_id, None, ended)
 
 
-def idempotency(canonical: str) -> spaces.Idempotency | None:
+def idempotency_of(canonical: str) -> Idempotency | None:
     """Reads the header Idempotency-Key.
 
     Args:
@@ -181,7 +184,7 @@ def idempotency(canonical: str) -> spaces.Idempotency | None:
     if not key.strip() or len(key) > _KEY_LENGTH:
         message = f"The header Idempotency-Key must have 1 to {_KEY_LENGTH} characters."
         raise InvalidRequest(issues=[Finding("invalid_idempotency_key", message, path="Idempotency-Key")])
-    return spaces.Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
+    return Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def preview_files(tree: Tree) -> list[dict[str, Any]]:

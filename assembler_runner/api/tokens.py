@@ -6,11 +6,12 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from assembler_runner import audit, auth, sessions
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.database import db
-from assembler_runner.rights import account_of
-from assembler_runner.token_schemas import RevokeInput, TokenInput, TokenSchema
+from assembler_runner.accounts import audit, auth, tokens
+from assembler_runner.accounts.permissions import account_of
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.tokens import RevokeInput, TokenInput, TokenSchema
+from assembler_runner.core.database import db
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", description="Tokens.")
 
@@ -29,12 +30,12 @@ def create_token() -> dict[str, Any]:
     data = load(TokenInput(), _body())
     grant = data["grant_type"]
     if grant == "refresh_token":
-        return sessions.renew(data["refresh_token"])
+        return tokens.renew(data["refresh_token"])
     if grant == "password":
-        return auth.log_in(data["username"], data["password"], data.get("realm"))
+        return auth.login(data["username"], data["password"], data.get("realm"))
     if grant == "robot_credentials":
-        return auth.log_in_robot(data["id"], data["secret"], "robot")
-    return auth.log_in_robot(data["client_id"], data["client_secret"], "client")
+        return auth.login_robot(data["id"], data["secret"], "robot")
+    return auth.login_robot(data["client_id"], data["client_secret"], "client")
 
 
 @blueprint.post("/token/revoke")
@@ -48,9 +49,9 @@ def revoke_token() -> Response:
     Ends the token and everything that came of the same log in, at once. As RFC 7009 wants it, the answer to a token
     that is not known is the same.
     """
-    session_id = sessions.session_of(load(RevokeInput(), _body())["token"])
-    ended = sessions.end(session_id) if session_id else None
-    if ended is not None and (row := sessions.account_of_session(ended)) is not None:
+    session_id = tokens.session_of(load(RevokeInput(), _body())["token"])
+    ended = tokens.end(session_id) if session_id else None
+    if ended is not None and (row := tokens.account_of_session(ended)) is not None:
         audit.record(account_of(row), "log_out", "session", ended.id, None, row.realm_id)
     db.session.commit()
     return jsonify({})

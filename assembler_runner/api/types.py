@@ -6,15 +6,15 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.common import Blueprint, fails
-from assembler_runner.card import README
-from assembler_runner.errors import NotFound
-from assembler_runner.hooks import ask_defaults, ask_templates
-from assembler_runner.host import current_host
-from assembler_runner.json_schema import json_schema
+from assembler_runner.api.blueprint import Blueprint, fails
+from assembler_runner.api.schemas.base import MetaSchema, list_of
+from assembler_runner.api.schemas.spaces import PluginSchema, SpaceTypeSchema
+from assembler_runner.assembly.card import README
+from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
+from assembler_runner.assembly.registry import PluginRecord
+from assembler_runner.core.errors import NotFound
 from assembler_runner.plugin import SpacePlugin
-from assembler_runner.registry import PluginRecord
-from assembler_runner.schemas import MetaSchema, PluginSchema, SpaceTypeSchema, list_of
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("space types", __name__, description="Types of Spaces and the plugins they come from.")
 
@@ -24,7 +24,7 @@ blueprint = Blueprint("space types", __name__, description="Types of Spaces and 
 @blueprint.response(200, list_of(SpaceTypeSchema))
 def list_space_types() -> dict[str, Any]:
     """List the types of Spaces"""
-    return _all([describe(plugin) for plugin in current_host().registry.types()])
+    return _all([describe(plugin) for plugin in current_services().registry.types()])
 
 
 @blueprint.get("/space-types/<name>")
@@ -36,9 +36,9 @@ def get_space_type(name: str) -> dict[str, Any]:
 
     `name` for its newest version, `name@version` for that one.
     """
-    plugin = current_host().registry.get(name)
+    plugin = current_services().registry.get(name)
     if plugin is None:
-        names = ", ".join(known.space_type for known in current_host().registry.types())
+        names = ", ".join(known.space_type for known in current_services().registry.types())
         raise NotFound(f"There is no space_type {name}.", hint=f"Use one of: {names}.")
     return describe(plugin)
 
@@ -51,7 +51,7 @@ def list_plugins() -> dict[str, Any]:
 
     A broken one is listed with its error.
     """
-    records: list[PluginRecord] = current_host().registry.records
+    records: list[PluginRecord] = current_services().registry.records
     return _all(list(records))
 
 
@@ -60,7 +60,7 @@ def describe(plugin: SpacePlugin) -> dict[str, Any]:
     return {
         "name": plugin.space_type,
         "version": plugin.version,
-        "versions": current_host().registry.versions(plugin.space_type),
+        "versions": current_services().registry.versions(plugin.space_type),
         "sdk": plugin.sdk,
         "description": plugin.description,
         "tags": list(plugin.tags),

@@ -15,16 +15,17 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from assembler_runner.api.common import load_partly, parse_json
-from assembler_runner.api.light_json import LongText, in_memory, read_light
-from assembler_runner.archives import FIELD
-from assembler_runner.auth import current_account
-from assembler_runner.contents import Content, Spool
-from assembler_runner.database import db
-from assembler_runner.errors import Finding, InvalidJson, InvalidRequest, TooLarge
-from assembler_runner.given import gather
-from assembler_runner.host import current_host
-from assembler_runner.paths import field_of
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.json_body import load_partly, parse_json
+from assembler_runner.api.json_stream import LongText, in_memory, read_light
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.validation import Fields
+from assembler_runner.files.archives import FIELD
+from assembler_runner.files.content import Content, Spool
+from assembler_runner.files.paths import field_of
+from assembler_runner.requests.sources import gather
+from assembler_runner.services import current_services
 
 FORM = "multipart/form-data"
 JSON_PART = "body"
@@ -108,13 +109,11 @@ class SpaceBody:
 
     Args:
         raw: as it came; large files are contents by now.
-        data: the fields that are right.
-        findings: what is wrong with the others.
+        fields: the same, checked; files are bytes or contents now.
     """
 
     raw: dict[str, Any]
-    data: dict[str, Any]
-    findings: list[Finding]
+    fields: Fields
 
     def canonical(self) -> str:
         """Returns a text that is the same for the same body."""
@@ -123,8 +122,8 @@ class SpaceBody:
 
 def new_spool() -> Spool:
     """Returns where the files of this request wait until they are stored; a context manager."""
-    host = current_host()
-    return Spool(host.instance / "incoming", host.settings.MAX_FILE_BYTES)
+    services = current_services()
+    return Spool(services.instance / "incoming", services.settings.MAX_FILE_BYTES)
 
 
 def read_parts(spool: Spool) -> Parts:
@@ -134,7 +133,7 @@ def read_parts(spool: Spool) -> Parts:
         InvalidForm: it is none, or breaks off.
         TooLarge: a file, the texts or the number of parts are over their limit.
     """
-    settings = current_host().settings
+    settings = current_services().settings
     # A slow caller must not hold a transaction open.
     db.session.rollback()
 
@@ -185,8 +184,8 @@ def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None
         InvalidRequest: the archive cannot be taken.
         TooLarge: something is over its limit.
     """
-    host = current_host()
-    with new_spool() as spool, Spool(host.instance / "incoming", host.settings.MAX_JSON_BYTES) as strings:
+    services = current_services()
+    with new_spool() as spool, Spool(services.instance / "incoming", services.settings.MAX_JSON_BYTES) as strings:
         raw = _read_form(schema, spool) if request.mimetype == FORM else (read or _read_object)(strings)
         files = raw.get("files")
         raw = {name: in_memory(value) for name, value in raw.items() if name != "files"}
@@ -194,9 +193,8 @@ def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None
             raw["files"] = {path: _file(entry, spool) for path, entry in files.items()}
         elif files is not None:
             raw["files"] = in_memory(files)
-        data, findings = load_partly(schema, raw)
-        data, problems = gather(current_host(), current_account(), data, spool)
-        yield SpaceBody(raw, data, findings + problems)
+        fields = gather(current_services(), current_account(), load_partly(schema, raw), spool)
+        yield SpaceBody(raw, fields)
 
 
 def _read_form(schema: ma.Schema, spool: Spool) -> dict[str, Any]:
@@ -225,7 +223,7 @@ def _read_form(schema: ma.Schema, spool: Spool) -> dict[str, Any]:
 
 
 def _is_body(part: Part) -> bool:
-    return part.field == JSON_PART and part.content.size <= current_host().settings.MAX_JSON_BYTES
+    return part.field == JSON_PART and part.content.size <= current_services().settings.MAX_JSON_BYTES
 
 
 def _fields_of(schema: ma.Schema, name: str, text: str) -> dict[str, Any]:

@@ -7,15 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
 
-from assembler_runner import webhooks
-from assembler_runner.api.common import Blueprint, fails, load, read_object, takes
-from assembler_runner.auth import current_account
-from assembler_runner.database import db
-from assembler_runner.host import current_host
-from assembler_runner.listing import Listing, read_page
-from assembler_runner.schemas import list_of
-from assembler_runner.webhook_models import Webhook, WebhookDelivery
-from assembler_runner.webhook_schemas import (
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.blueprint import Blueprint, fails, takes
+from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.webhooks import (
     DeliveryCommandInput,
     DeliverySchema,
     WebhookCommandAnswer,
@@ -25,6 +21,11 @@ from assembler_runner.webhook_schemas import (
     WebhookUpdateInput,
     WebhookWithSecretSchema,
 )
+from assembler_runner.core.database import db
+from assembler_runner.core.listing import Listing, read_page
+from assembler_runner.services import current_services
+from assembler_runner.webhooks import webhooks
+from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 
 blueprint = Blueprint("webhooks", __name__, description="Webhooks: addresses that are told of events.")
 
@@ -69,7 +70,7 @@ def create_webhook() -> Response:
     Every event of the realm, or of one Space, is sent to it by POST, signed as Standard Webhooks 1.0 say. The secret is
     shown only in this answer.
     """
-    row, secret = webhooks.create(current_host(), current_account(), load(WebhookInput(), read_object()))
+    row, secret = webhooks.create(current_services(), current_account(), load(WebhookInput(), read_object()))
     return make_response(jsonify({**_webhook.dump(row), "secret": secret}), 201)
 
 
@@ -101,7 +102,7 @@ def get_webhook(webhook_id: str) -> Webhook:
 def update_webhook(webhook_id: str) -> Webhook:
     """Change a webhook"""
     webhooks.find(current_account(), webhook_id)
-    return webhooks.update(current_host(), current_account(), webhook_id, load(WebhookUpdateInput(), read_object()))
+    return webhooks.update(current_services(), current_account(), webhook_id, load(WebhookUpdateInput(), read_object()))
 
 
 @blueprint.delete("/webhooks/<webhook_id>")
@@ -131,7 +132,7 @@ def command_webhook(webhook_id: str) -> dict[str, Any]:
     values = load(WebhookCommandInput(), read_object())
     command = values["command"]
     if command == "rotate_secret":
-        _, secret = webhooks.rotate_secret(current_host(), account, webhook_id, values.get("secret"))
+        _, secret = webhooks.rotate_secret(current_services(), account, webhook_id, values.get("secret"))
         return {"command": command, "secret": secret}
     if command == "replay":
         return {"command": command, "replayed": webhooks.replay(account, webhook_id)}

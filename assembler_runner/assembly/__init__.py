@@ -1,1 +1,1 @@
-"""What a Space is made of: plugin, parameters and given files → tree and findings; pure."""
+"""Plugin, parameters and given files become a tree and findings: pure functions, and the plugins they use."""

@@ -16,7 +16,7 @@ from assembler_runner.assembly.preflight.python_file import constant, keyword
 from assembler_runner.assembly.preflight.requirement_lines import RequirementLine, parse_requirements
 from assembler_runner.assembly.recognise_python import application_name
 from assembler_runner.assembly.recognised import Recognised
-from assembler_runner.tree import SpaceFile
+from assembler_runner.files.tree import SpaceFile
 
 PYTHON_IMAGE = "python:{version}-slim-bookworm"
 NODE_IMAGE = "node:22-bookworm-slim"

@@ -14,7 +14,7 @@ from assembler_runner.assembly.preflight.rules_docker_start import dockerfile_po
 from assembler_runner.assembly.recognise_others import by_other_files, npm_packages
 from assembler_runner.assembly.recognise_python import by_python, start_file, starting_order
 from assembler_runner.assembly.recognised import Hint, Recognised
-from assembler_runner.tree import SpaceFile
+from assembler_runner.files.tree import SpaceFile
 
 
 def recognise(files: Mapping[str, SpaceFile], types: Iterable[str], hints: Iterable[Hint] = ()) -> Recognised:

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
-from assembler_runner.tree import Tree
+from assembler_runner.files.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class FirstCommit:
 
 
 class Target(ABC):
-    """One place to publish to. Every method raises only errors of the tree in `assembler_runner.errors`."""
+    """One place to publish to. Every method raises only errors of the tree in `assembler_runner.core.errors`."""
 
     name: ClassVar[str]
     own_files: ClassVar[frozenset[str]] = frozenset({".gitattributes"})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request
 
-from assembler_runner.auth import public
-from assembler_runner.errors import NotFound
+from assembler_runner.accounts.auth import public
+from assembler_runner.core.errors import NotFound
 
 blueprint = Blueprint("assets", __name__)
 

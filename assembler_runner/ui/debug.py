@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, current_app, render_template
 
-from assembler_runner.auth import public
-from assembler_runner.host import current_host
-from assembler_runner.settings import public_values
+from assembler_runner.accounts.auth import public
+from assembler_runner.core.settings import public_values
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("debug", __name__, url_prefix="/debug", template_folder="templates")
 
@@ -15,9 +15,12 @@ blueprint = Blueprint("debug", __name__, url_prefix="/debug", template_folder="t
 @public
 def index() -> str:
     """Shows the settings, without secrets, and the plugins."""
-    host = current_host()
+    services = current_services()
     return render_template(
-        "debug.html", settings=public_values(host.settings), records=host.registry.records, instance=host.instance
+        "debug.html",
+        settings=public_values(services.settings),
+        records=services.registry.records,
+        instance=services.instance,
     )
 
 

@@ -20,13 +20,13 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
-from assembler_runner import errors
-from assembler_runner.card import README, read_card
-from assembler_runner.errors import Forbidden, NotFound, TooLarge
+from assembler_runner.assembly.card import README, read_card
+from assembler_runner.core import errors
+from assembler_runner.core.errors import Forbidden, NotFound, TooLarge
 from assembler_runner.targets.base import PublishedSpace
-from assembler_runner.targets.git_blobs import LARGE_BYTES
-from assembler_runner.targets.local import LocalTarget
-from assembler_runner.targets.local_changes import OpenFile, StoredFile
+from assembler_runner.targets.local.changes import OpenFile, StoredFile
+from assembler_runner.targets.local.git_blobs import LARGE_BYTES
+from assembler_runner.targets.local.target import LocalTarget
 
 NEWEST = "main"
 """What stands for the newest commit in an address."""
@@ -97,8 +97,8 @@ def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Bl
     Args:
         target: where the Spaces are.
         may_read: tells whether the present caller may see the Space of a namespace and a name that is not public;
-            raises :class:`assembler_runner.errors.Unauthorized` where it does not say who it is, and
-            :class:`assembler_runner.errors.Gone` for one that everybody could see, and that is deleted.
+            raises :class:`assembler_runner.core.errors.Unauthorized` where it does not say who it is, and
+            :class:`assembler_runner.core.errors.Gone` for one that everybody could see, and that is deleted.
     Returns:
         A blueprint below `/local`.
     """

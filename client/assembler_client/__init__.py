@@ -77,7 +77,7 @@ __all__ = [
     "types",
 ]
 
-# Imported when first used: the command line is to start at once.
+# Imported on first use, so that the command line starts fast.
 _WHERE = {
     "Assembler": "assembler",
     "AsyncAssembler": "assembler",

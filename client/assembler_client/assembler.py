@@ -1,4 +1,4 @@
-"""The convenient top: deploy, update, roll back, delete, look at Spaces, in one call each."""
+"""The high-level client: deploy, update, roll back, delete and inspect Spaces with one call each."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from uuid import UUID
 
 import httpx
 
+from assembler_client.archive import guess_type
 from assembler_client.auth import PasswordAuth, StaticAuth
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import NotFound, invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
-from assembler_client.models import Event, Finding, Log, Preview, Request, Space, Thing
-from assembler_client.packing import guess_type
-from assembler_client.steps import Flow, Item, Step, method, stream
+from assembler_client.models import ErrorResponse, Event, Finding, Log, Preview, Request, Space, Thing
+from assembler_client.sansio.calls import PAGE_SIZE
+from assembler_client.sansio.steps import Flow, Item, Step, method, stream
 from assembler_client.storage_client import StorageCalls
+from assembler_client.suggest import did_you_mean
 from assembler_client.transport import PATIENCE, TIMEOUT, AsyncClient, SyncClient
 from assembler_client.types import Ref
-from assembler_client.uploading import Source, UploadListener, gather, upload
-from assembler_client.waiting import WAIT_SECONDS, Listener, waiting_for
+from assembler_client.upload import Source, UploadListener, gather, upload
+from assembler_client.wait import WAIT_SECONDS, Listener, waiting_for
 
 Named: TypeAlias = Ref
 """A Space, its id, its name, or namespace/name."""
 Login: TypeAlias = httpx.Auth | tuple[str, str] | str | None
-"""One of the Auth objects, (user, password), or a token."""
+"""An Auth object, (user, password), or a token."""
 
 
 class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
-    """All that the three clients can, and what needs several calls."""
+    """The methods of all three clients, and methods that combine several calls."""
 
     @method
     def find(self, space: Named) -> Flow[Space]:
@@ -38,8 +40,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         Args:
             space: the Space, its id, its name, or namespace/name.
         Raises:
-            NotFound: there is none.
-            InvalidRequest: there are several of this name.
+            NotFound: the Space does not exist.
+            InvalidRequest: several Spaces have this name.
         """
         return (yield from _find(self, space))
 
@@ -55,27 +57,27 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         idempotency_key: str | None = None,
         **fields: Unpack[SpaceFields],
     ) -> Flow[Space]:
-        """Makes a Space of a folder, files or an archive, and waits until its app runs.
+        """Creates a Space from a folder, files or an archive, and waits until its app runs.
 
-        Of a folder everything is taken but what `.gitignore` and `.assemblerignore` name. Small files go with the
-        request, large ones into a bucket first, unless they are there already. The call survives broken connections and
-        a restart of the service, and makes one Space.
+        From a folder all files are sent, except those ignored by `.gitignore` and `.assemblerignore`. Small files are
+        sent in the request, large ones are uploaded first, unless the service already has them. The call survives lost
+        connections and restarts of the service, and creates exactly one Space.
 
         Args:
-            source: a folder, a file, a zip or tar archive, several files, or path → content.
+            source: a folder, a file, a zip or tar archive, several files, or a mapping of path → content.
             wait: whether to wait until the app runs.
-            timeout: seconds to wait.
-            on_event: is called with each event.
-            on_upload: is called as large files are uploaded.
-            idempotency_key: the same key and input give the same Space; one is made if left out.
-            fields: `space_type` (guessed from the files if left out), `name`, `parameters`, `options`, `secrets` …
+            timeout: maximum wait in seconds.
+            on_event: called with each event.
+            on_upload: called with the progress of uploads.
+            idempotency_key: the same key and input return the same Space; generated if omitted.
+            fields: `space_type` (guessed from the files if omitted), `name`, `parameters`, `options`, `secrets` …
         Returns:
             The Space.
         Raises:
-            InvalidRequest: it cannot be published so; `issues` tells everything that is wrong.
-            RequestFailed: it could not be published.
-            AppFailed: it is published, but its app does not run; `problem` tells why and what to do.
-            WaitTimeout: it takes longer.
+            InvalidRequest: the input is not valid; `issues` lists all problems.
+            RequestFailed: publishing failed.
+            AppFailed: the Space is published, but its app does not run; `problem` has the cause and what to do.
+            WaitTimeout: the timeout has expired.
         """
         body = yield from self._body(source, fields, on_upload)
         space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **body)
@@ -91,13 +93,13 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         on_upload: UploadListener | None = None,
         **fields: Unpack[SpaceChanges],
     ) -> Flow[Preview]:
-        """Shows the tree that would be published, with all findings; nothing is published.
+        """Returns the tree that would be published, with all findings; publishes nothing.
 
         Args:
             source: as for `deploy`.
-            space: a Space that would be changed; the preview has a `diff` then.
-            content: whether the contents are shown, too.
-            on_upload: is called as large files are uploaded.
+            space: an existing Space to compare with; the preview then has a `diff`.
+            content: whether to include the contents of files.
+            on_upload: called with the progress of uploads.
             fields: as for `deploy` or `update`.
         """
         if space is None:
@@ -121,24 +123,24 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         idempotency_key: str | None = None,
         **fields: Unpack[SpaceChanges],
     ) -> Flow[Space]:
-        """Changes a Space, and waits until the change runs.
+        """Changes a Space, and waits until the app runs with the change.
 
         Args:
             space: the Space, its id or its name.
-            source: the new files, all of them; with `mode="merge"` only those that change.
+            source: the complete new set of files; with `mode="merge"` only the changed files.
             wait: whether to wait until the app runs.
-            timeout: seconds to wait.
-            on_event: is called with each event.
-            on_upload: is called as large files are uploaded.
-            if_match: the commit that must be the live one.
-            idempotency_key: the same key and input give the same change; one is made if left out.
-            fields: what else changes; what is left out stays as it is.
+            timeout: maximum wait in seconds.
+            on_event: called with each event.
+            on_upload: called with the progress of uploads.
+            if_match: the commit that the Space must be at.
+            idempotency_key: the same key and input return the same change; generated if omitted.
+            fields: other changes; omitted fields stay unchanged.
         Returns:
             The Space.
         Raises:
-            Conflict: somebody else has changed it.
-            RequestFailed: the change could not be published.
-            AppFailed: it is published, but the app does not run.
+            Conflict: the Space was changed outside this service, or is at another commit than `if_match`.
+            RequestFailed: publishing failed.
+            AppFailed: the change is published, but the app does not run.
         """
         found = yield from _find(self, space)
         sent = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
@@ -159,15 +161,15 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         timeout: float = WAIT_SECONDS,
         on_event: Listener | None = None,
     ) -> Flow[Space]:
-        """Returns a Space to an earlier release: the same files, in one new commit.
+        """Rolls a Space back to an earlier release: publishes its files again, in one new commit.
 
         Args:
             space: the Space, its id or its name.
-            to: the request that published it; the release before the present one if left out.
-            force: whether to overwrite what somebody else has committed.
+            to: the request that published the release; defaults to the previous release.
+            force: whether to overwrite commits made outside this service.
             wait: whether to wait until the app runs.
-            timeout: seconds to wait.
-            on_event: is called with each event.
+            timeout: maximum wait in seconds.
+            on_event: called with each event.
         Raises:
             NotFound: there is no earlier release.
         """
@@ -181,13 +183,13 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
     def delete(
         self, space: Named, *, wait: bool = True, timeout: float = WAIT_SECONDS, on_event: Listener | None = None
     ) -> Flow[None]:
-        """Deletes a Space, on its target, too.
+        """Deletes a Space, including its repository on the target.
 
         Args:
             space: the Space, its id or its name.
-            wait: whether to wait until it is gone.
-            timeout: seconds to wait.
-            on_event: is called with each event.
+            wait: whether to wait until it is deleted.
+            timeout: maximum wait in seconds.
+            on_event: called with each event.
         """
         found = yield from _find(self, space)
         asked = yield from CoreCalls.delete_space(self, found)
@@ -195,12 +197,12 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
 
     @method
     def logs(self, space: Named, *, kind: Literal["run", "build"] = "run", tail: int = 200) -> Flow[Log]:
-        """Gets the end of a log of a Space.
+        """Gets the last lines of a log of a Space.
 
         Args:
             space: the Space, its id or its name.
-            kind: of the app, or of its build.
-            tail: how many lines.
+            kind: `run` for the log of the app, `build` for that of its build.
+            tail: number of lines.
         """
         found = yield from _find(self, space)
         return (yield from CoreCalls.get_logs(self, found, kind=kind, tail=tail))
@@ -209,13 +211,13 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
     def events(
         self, space: Named, *, after: int = 0, follow: bool = False, timeout: float | None = None
     ) -> Generator[Step | Item[Event], Any, None]:
-        """Gives what happened to a Space, oldest first.
+        """Yields the events of a Space, oldest first.
 
         Args:
             space: the Space, its id or its name.
-            after: number of the last event that is known.
-            follow: whether to go on with what happens from now on.
-            timeout: seconds after which to stop following; None for never.
+            after: id of the last known event.
+            follow: whether to continue with new events.
+            timeout: seconds until following ends; None for no limit.
         """
         found = yield from _find(self, space)
         if follow:
@@ -235,16 +237,16 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
 
 
 class Assembler(AssemblerCalls, SyncClient):
-    """A service, with one call for each thing one wants of it, and all calls of the three clients.
+    """The high-level client of a service, with all methods of the three clients.
 
     Args:
-        base_url: address of the service, such as `http://127.0.0.1:5005`.
+        base_url: URL of the service, such as `http://127.0.0.1:5005`.
         auth: an Auth object, (user, password), or a token.
-        client: an httpx.Client of your own instead of `auth`, `timeout`, `proxy`, `verify`; you close it.
+        client: your own httpx.Client instead of `auth`, `timeout`, `proxy` and `verify`; you must close it.
         timeout: seconds, or httpx.Timeout.
-        proxy: address of a proxy.
-        verify: False, or an SSL context, to check certificates differently.
-        patience: seconds for which the service may be away.
+        proxy: proxy URL.
+        verify: False to skip certificate checks, or an SSL context.
+        patience: seconds to retry safe requests while the service is unavailable.
     """
 
     def __init__(
@@ -263,16 +265,16 @@ class Assembler(AssemblerCalls, SyncClient):
 
 
 class AsyncAssembler(AssemblerCalls, AsyncClient):
-    """The asynchronous twin of :class:`Assembler`.
+    """The asyncio counterpart of :class:`Assembler`.
 
     Args:
-        base_url: address of the service.
+        base_url: URL of the service.
         auth: an Auth object, (user, password), or a token.
-        client: an httpx.AsyncClient of your own.
+        client: your own httpx.AsyncClient; you must close it.
         timeout: seconds, or httpx.Timeout.
-        proxy: address of a proxy.
-        verify: False, or an SSL context, to check certificates differently.
-        patience: seconds for which the service may be away.
+        proxy: proxy URL.
+        verify: False to skip certificate checks, or an SSL context.
+        patience: seconds to retry safe requests while the service is unavailable.
     """
 
     def __init__(
@@ -309,28 +311,42 @@ def _find(client: Any, space: Named) -> Flow[Space]:
         namespace, _, last = name.rpartition("/")
         wanted: dict[str, Any] = {"name": last} | ({"namespace": namespace} if namespace else {})
         rows = yield from CoreCalls.find_spaces(client, filter=wanted, page={"limit": 20})
-        # Of those that are gone only the record is left, and their names are free.
+        # Deleted Spaces remain as records; their names may be used again.
         live = [row for row in rows if row.state not in ("deleted", "cancelled")] or rows[:1]
         if len(live) > 1:
             several = ", ".join(f"{row.namespace}/{row.name} on {row.target} ({row.id})" for row in live)
-            hint = f"Name one by its id: {several}."
-            message = f"There are {len(live)} Spaces named {name}."
+            hint = f"Use the id of one of them: {several}."
+            message = f"{len(live)} Spaces are named {name}."
             raise invalid_input([Finding(code="ambiguous", path=name, message=message, hint=hint)])
         found = live[0] if live else None
     if found is None:
-        raise NotFound(f"There is no Space {name}.")
+        raise (yield from _not_found(client, name))
     return found
 
 
+def _not_found(client: Any, name: str) -> Flow[NotFound]:
+    """Returns the error for a missing Space; suggests those of the newest Spaces that have a similar name."""
+    message = f"There is no Space {name}."
+    suggestion = None
+    if not _is_id(name):
+        rows = yield from CoreCalls.find_spaces(
+            client, filter={"state": "!deleted"}, page={"limit": PAGE_SIZE}, sort="-created_at"
+        )
+        known = {f"{row.namespace}/{row.name}" if "/" in name else row.name for row in rows}
+        suggestion = did_you_mean(name, sorted(known))
+    hint = suggestion or "List all Spaces to find its name or id."
+    return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
+
+
 def _release_before(client: Any, space: Space) -> Flow[Request]:
-    """Finds the release that was there before the present one."""
+    """Finds the release before the current one."""
     wanted = {"status": "succeeded", "action": ["create", "update", "rollback"]}
     releases = yield from CoreCalls.find_space_requests(client, space, filter=wanted, limit=50)
     published = [release for release in releases if not release.unchanged]
     for release in published[1:]:
         if release.tree_digest != published[0].tree_digest:
             return release
-    raise NotFound(f"There is no release of {space.name} before the present one.")
+    raise NotFound(f"{space.name} has no earlier release.")
 
 
 def _is_id(text: str) -> bool:

@@ -1,7 +1,7 @@
-"""Ways to log in, for the clients of this package, for httpx, and as plain callables for what takes those.
+"""Authentication for the clients of this package and for httpx; also usable as plain callables.
 
-One thread or task at a time renews a token, 30 seconds before it ends; the others wait for it and use the new one. A
-request that is refused with 401 is sent once more with a new token.
+One thread or task at a time renews a token, 30 seconds before it expires; the others wait and use the new token. A
+request answered with 401 is sent once more with a new token.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 import httpx
 from pydantic import ValidationError
 
-from assembler_client.account_models import Token
 from assembler_client.errors import InvalidAnswer, RateLimited, TransportError, error_of
-from assembler_client.transport import TIMEOUT, retry_after, service_address
+from assembler_client.models.accounts import Token
+from assembler_client.transport import TIMEOUT, failure, retry_after, service_address
 from assembler_client.types import Ref, id_of
 
 __all__ = ["ClientAuth", "PasswordAuth", "RobotAuth", "StaticAuth", "TokenAuth"]
@@ -30,7 +30,7 @@ _Tokens = Generator[httpx.Request, httpx.Response, None]
 
 
 class StaticAuth(httpx.Auth):
-    """A token that was made elsewhere.
+    """An access token issued elsewhere.
 
     Args:
         token: the access token.
@@ -40,23 +40,23 @@ class StaticAuth(httpx.Auth):
         self._token = token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sends the token along."""
+        """Sends the request with the token."""
         yield self(request)
 
     def __call__(self, request: R) -> R:
-        """Puts the token into a request."""
+        """Adds the token to a request."""
         return _with_token(request, self._token)
 
 
 class TokenAuth(httpx.Auth):
-    """Base of what fetches tokens.
+    """Base of authentication that fetches tokens.
 
     Args:
-        base_url: address of the service, or of its /auth.
-        client: an httpx.Client for token calls outside of a client of this package.
-        timeout: seconds for those calls.
-        proxy: address of a proxy for those calls.
-        verify: False, or an SSL context, for those calls.
+        base_url: URL of the service, or of its /auth.
+        client: httpx.Client for token calls outside the clients of this package.
+        timeout: timeout of those calls in seconds.
+        proxy: proxy URL for those calls.
+        verify: False or an SSL context, for those calls.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class TokenAuth(httpx.Auth):
         self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     def grant(self) -> dict[str, str]:
-        """Returns the body that logs in."""
+        """Returns the request body of a login."""
         raise NotImplementedError
 
     def received(self, tokens: Token, ends_at: float) -> None:
-        """Is called with new tokens; for subclasses that keep them.
+        """Called with new tokens; subclasses may store them.
 
         Args:
-            tokens: the tokens.
-            ends_at: when the access token ends, in seconds since 1970.
+            tokens: the new tokens.
+            ends_at: expiry of the access token, in seconds since 1970.
         """
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Fetches a token where one is needed, and sends the request with it."""
+        """Fetches a token if needed and sends the request with it."""
         token = self._usable(None)
         if token is None:
             token = yield from self._fetch_alone(None, request)
@@ -100,7 +100,7 @@ class TokenAuth(httpx.Auth):
             yield _with_token(request, token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Does the same on an asynchronous client."""
+        """The same for asynchronous clients."""
         refused: str | None = None
         for _ in range(2):
             token = self._usable(refused)
@@ -125,10 +125,10 @@ class TokenAuth(httpx.Auth):
             refused = token
 
     def __call__(self, request: R) -> R:
-        """Puts a token into a request, which may be of another library; fetches one first if need be.
+        """Adds a token to a request of any library; fetches one first if needed.
 
         Args:
-            request: anything with `headers`.
+            request: any object with `headers`.
         Returns:
             The same request.
         """
@@ -150,8 +150,7 @@ class TokenAuth(httpx.Auth):
                 except StopIteration:
                     return self._present()
                 except httpx.HTTPError as problem:
-                    told = f"There was no token: {type(problem).__name__} at {self.base_url}."
-                    raise TransportError(told) from problem
+                    raise TransportError(failure(problem, asked.url)) from problem
 
     def _fetch_alone(
         self, refused: str | None, request: httpx.Request
@@ -171,7 +170,7 @@ class TokenAuth(httpx.Auth):
                     return self._present()
 
     def _usable(self, refused: str | None) -> str | None:
-        """Returns the token, unless it ends soon or is the one that was refused."""
+        """Returns the token, unless it expires soon or was refused."""
         tokens, ends_at = self._tokens, self._ends_at
         if tokens is None or tokens.access_token == refused:
             return None
@@ -180,11 +179,11 @@ class TokenAuth(httpx.Auth):
 
     def _present(self) -> str:
         if self._tokens is None:
-            raise AssertionError("a token was fetched")
+            raise AssertionError("no token after fetching one")
         return self._tokens.access_token
 
     def _fetch(self, timeout: Any) -> _Tokens:
-        """Renews with the refresh token; logs in where there is none, or where it is not accepted."""
+        """Renews the token; logs in if there is no refresh token or it is not accepted."""
         tokens = self._tokens
         if tokens is not None and tokens.refresh_token:
             body = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
@@ -201,7 +200,7 @@ class TokenAuth(httpx.Auth):
         self._take(answer, None)
 
     def _token_request(self, body: dict[str, str], timeout: Any) -> httpx.Request:
-        # Made by hand, as the client that sends it is not known; so it would have no time-out.
+        # Built without a client, so the timeout must be set here.
         extensions = {"timeout": timeout}
         headers = {"Accept": "application/json"}
         return httpx.Request("POST", f"{self.base_url}/auth/token", json=body, headers=headers, extensions=extensions)
@@ -211,7 +210,7 @@ class TokenAuth(httpx.Auth):
             tokens = Token.model_validate_json(answer.content)
         except ValidationError:
             raise InvalidAnswer(
-                f"{self.base_url}/auth/token did not answer with a token; is it an Assembler?"
+                f"{self.base_url}/auth/token did not return a token. Is this an Assembler service?"
             ) from None
         if tokens.refresh_token is None and refresh_token is not None:
             tokens = tokens.model_copy(update={"refresh_token": refresh_token})
@@ -226,9 +225,9 @@ class PasswordAuth(TokenAuth):
     Args:
         username: name of the user.
         password: the password.
-        base_url: address of the service, or of its /auth.
-        client: an httpx.Client for token calls outside of a client of this package.
-        realm: name or id of the user's realm; `master` if left out.
+        base_url: URL of the service, or of its /auth.
+        client: httpx.Client for token calls outside the clients of this package.
+        realm: name or id of the user's realm; defaults to `master`.
         options: `timeout`, `proxy` and `verify` as in :class:`TokenAuth`.
     """
 
@@ -248,7 +247,7 @@ class PasswordAuth(TokenAuth):
             self._body["realm"] = realm
 
     def grant(self) -> dict[str, str]:
-        """Returns the body that logs in."""
+        """Returns the request body of a login."""
         return self._body
 
 
@@ -258,8 +257,8 @@ class RobotAuth(TokenAuth):
     Args:
         robot_id: the robot, or its id.
         robot_secret: its secret.
-        base_url: address of the service, or of its /auth.
-        client: an httpx.Client for token calls outside of a client of this package.
+        base_url: URL of the service, or of its /auth.
+        client: httpx.Client for token calls outside the clients of this package.
         options: `timeout`, `proxy` and `verify` as in :class:`TokenAuth`.
     """
 
@@ -270,7 +269,7 @@ class RobotAuth(TokenAuth):
         self._body = {"grant_type": "robot_credentials", "id": id_of(robot_id), "secret": robot_secret}
 
     def grant(self) -> dict[str, str]:
-        """Returns the body that logs in."""
+        """Returns the request body of a login."""
         return self._body
 
 
@@ -280,8 +279,8 @@ class ClientAuth(TokenAuth):
     Args:
         client_id: the client, or its id.
         client_secret: its secret.
-        base_url: address of the service, or of its /auth.
-        client: an httpx.Client for token calls outside of a client of this package.
+        base_url: URL of the service, or of its /auth.
+        client: httpx.Client for token calls outside the clients of this package.
         options: `timeout`, `proxy` and `verify` as in :class:`TokenAuth`.
     """
 
@@ -293,7 +292,7 @@ class ClientAuth(TokenAuth):
         self._body = body
 
     def grant(self) -> dict[str, str]:
-        """Returns the body that logs in."""
+        """Returns the request body of a login."""
         return self._body
 
 
@@ -302,5 +301,5 @@ def _timeout_of(request: httpx.Request) -> Any:
 
 
 def _with_token(request: R, token: str) -> R:
-    request.headers["Authorization"] = f"Bearer {token}"  # type: ignore[attr-defined]  # every request has headers
+    request.headers["Authorization"] = f"Bearer {token}"  # type: ignore[attr-defined]  # every request class has headers
     return request

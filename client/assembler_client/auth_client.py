@@ -1,10 +1,21 @@
-"""Accounts, rights and tokens: what stands under /auth."""
+"""Accounts, roles, permissions and tokens: everything below /auth."""
 
 from __future__ import annotations
 
 from typing import Unpack
 
-from assembler_client.account_models import (
+from assembler_client.inputs import (
+    ClientFields,
+    HubCredentialFields,
+    PermissionFields,
+    RealmFields,
+    RobotFields,
+    RoleFields,
+    SelfFields,
+    UserFields,
+    body_of,
+)
+from assembler_client.models.accounts import (
     Audit,
     Client,
     ClientPermission,
@@ -22,39 +33,38 @@ from assembler_client.account_models import (
     UserPermission,
     UserRole,
 )
-from assembler_client.calls import changed, deleted, finding, finding_one, getting, iterating, listing, made, parsed
-from assembler_client.inputs import (
-    ClientFields,
-    HubCredentialFields,
-    PermissionFields,
-    RealmFields,
-    RobotFields,
-    RoleFields,
-    SelfFields,
-    UserFields,
-    body_of,
+from assembler_client.sansio.calls import (
+    create,
+    delete,
+    finding,
+    finding_one,
+    getting,
+    iterating,
+    listing,
+    parsed,
+    update,
 )
-from assembler_client.steps import Ask, Call, Flow, Send, method
+from assembler_client.sansio.steps import Ask, Call, Flow, Send, method
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Ref, id_of
 
 
 class AuthCalls:
-    """Everything under /auth, for both kinds of clients."""
+    """Methods for everything below /auth, synchronous and asynchronous."""
 
     @method
     def get_me(self) -> Call[Me]:
-        """Gets the account that calls, with its permissions."""
+        """Gets the calling account, with its permissions."""
         return Call(Ask("GET", "/auth/users/@me"), parsed(Me))
 
     @method
     def update_me(self, **fields: Unpack[SelfFields]) -> Call[Me]:
-        """Changes the account that calls; a new `password` needs the `current_password`."""
+        """Updates the calling account; a new `password` requires `current_password`."""
         return Call(Ask("POST", "/auth/users/@me", json=body_of(SelfFields, fields)), parsed(Me))
 
     @method
     def revoke_token(self, token: str) -> Flow[None]:
-        """Ends a token and everything that came of the same login."""
+        """Revokes a token and all other tokens of the same login."""
         yield Send(Ask("POST", "/auth/token/revoke", json={"token": token}))
 
     get_realm = getting("/auth/realms", Realm)
@@ -65,18 +75,18 @@ class AuthCalls:
 
     @method
     def create_realm(self, **fields: Unpack[RealmFields]) -> Call[Realm]:
-        """Makes a realm; `name` is needed."""
-        return made("/auth/realms", RealmFields, fields, Realm)
+        """Creates a realm; `name` is required."""
+        return create("/auth/realms", RealmFields, fields, Realm)
 
     @method
     def update_realm(self, ref: Ref, **fields: Unpack[RealmFields]) -> Call[Realm]:
-        """Changes the given fields of a realm; None means null."""
-        return changed("/auth/realms", ref, RealmFields, fields, Realm)
+        """Updates the given fields of a realm; None means null."""
+        return update("/auth/realms", ref, RealmFields, fields, Realm)
 
     @method
     def delete_realm(self, ref: Ref) -> Flow[None]:
         """Deletes a realm."""
-        return deleted("/auth/realms", ref)
+        return delete("/auth/realms", ref)
 
     get_user = getting("/auth/users", User)
     get_users = listing("/auth/users", User)
@@ -86,18 +96,18 @@ class AuthCalls:
 
     @method
     def create_user(self, **fields: Unpack[UserFields]) -> Call[User]:
-        """Makes a user; `name` is needed."""
-        return made("/auth/users", UserFields, fields, User)
+        """Creates a user; `name` is required."""
+        return create("/auth/users", UserFields, fields, User)
 
     @method
     def update_user(self, ref: Ref, **fields: Unpack[UserFields]) -> Call[User]:
-        """Changes the given fields of a user; None means null."""
-        return changed("/auth/users", ref, UserFields, fields, User)
+        """Updates the given fields of a user; None means null."""
+        return update("/auth/users", ref, UserFields, fields, User)
 
     @method
     def delete_user(self, ref: Ref) -> Flow[None]:
         """Deletes a user."""
-        return deleted("/auth/users", ref)
+        return delete("/auth/users", ref)
 
     get_robot = getting("/auth/robots", Robot)
     get_robots = listing("/auth/robots", Robot)
@@ -107,18 +117,18 @@ class AuthCalls:
 
     @method
     def create_robot(self, **fields: Unpack[RobotFields]) -> Call[Robot]:
-        """Makes a robot; `name` is needed."""
-        return made("/auth/robots", RobotFields, fields, Robot)
+        """Creates a robot; `name` is required."""
+        return create("/auth/robots", RobotFields, fields, Robot)
 
     @method
     def update_robot(self, ref: Ref, **fields: Unpack[RobotFields]) -> Call[Robot]:
-        """Changes the given fields of a robot; None means null."""
-        return changed("/auth/robots", ref, RobotFields, fields, Robot)
+        """Updates the given fields of a robot; None means null."""
+        return update("/auth/robots", ref, RobotFields, fields, Robot)
 
     @method
     def delete_robot(self, ref: Ref) -> Flow[None]:
         """Deletes a robot."""
-        return deleted("/auth/robots", ref)
+        return delete("/auth/robots", ref)
 
     get_client = getting("/auth/clients", Client)
     get_clients = listing("/auth/clients", Client)
@@ -128,18 +138,18 @@ class AuthCalls:
 
     @method
     def create_client(self, **fields: Unpack[ClientFields]) -> Call[Client]:
-        """Makes a client; `name` is needed."""
-        return made("/auth/clients", ClientFields, fields, Client)
+        """Creates a client; `name` is required."""
+        return create("/auth/clients", ClientFields, fields, Client)
 
     @method
     def update_client(self, ref: Ref, **fields: Unpack[ClientFields]) -> Call[Client]:
-        """Changes the given fields of a client; None means null."""
-        return changed("/auth/clients", ref, ClientFields, fields, Client)
+        """Updates the given fields of a client; None means null."""
+        return update("/auth/clients", ref, ClientFields, fields, Client)
 
     @method
     def delete_client(self, ref: Ref) -> Flow[None]:
         """Deletes a client."""
-        return deleted("/auth/clients", ref)
+        return delete("/auth/clients", ref)
 
     get_role = getting("/auth/roles", Role)
     get_roles = listing("/auth/roles", Role)
@@ -149,18 +159,18 @@ class AuthCalls:
 
     @method
     def create_role(self, **fields: Unpack[RoleFields]) -> Call[Role]:
-        """Makes a role; `name` is needed."""
-        return made("/auth/roles", RoleFields, fields, Role)
+        """Creates a role; `name` is required."""
+        return create("/auth/roles", RoleFields, fields, Role)
 
     @method
     def update_role(self, ref: Ref, **fields: Unpack[RoleFields]) -> Call[Role]:
-        """Changes the given fields of a role; None means null."""
-        return changed("/auth/roles", ref, RoleFields, fields, Role)
+        """Updates the given fields of a role; None means null."""
+        return update("/auth/roles", ref, RoleFields, fields, Role)
 
     @method
     def delete_role(self, ref: Ref) -> Flow[None]:
         """Deletes a role."""
-        return deleted("/auth/roles", ref)
+        return delete("/auth/roles", ref)
 
     get_permission = getting("/auth/permissions", Permission)
     get_permissions = listing("/auth/permissions", Permission)
@@ -170,18 +180,18 @@ class AuthCalls:
 
     @method
     def create_permission(self, **fields: Unpack[PermissionFields]) -> Call[Permission]:
-        """Makes a permission; `name` is needed."""
-        return made("/auth/permissions", PermissionFields, fields, Permission)
+        """Creates a permission; `name` is required."""
+        return create("/auth/permissions", PermissionFields, fields, Permission)
 
     @method
     def update_permission(self, ref: Ref, **fields: Unpack[PermissionFields]) -> Call[Permission]:
-        """Changes the given fields of a permission; None means null."""
-        return changed("/auth/permissions", ref, PermissionFields, fields, Permission)
+        """Updates the given fields of a permission; None means null."""
+        return update("/auth/permissions", ref, PermissionFields, fields, Permission)
 
     @method
     def delete_permission(self, ref: Ref) -> Flow[None]:
         """Deletes a permission."""
-        return deleted("/auth/permissions", ref)
+        return delete("/auth/permissions", ref)
 
     get_role_permission = getting("/auth/role-permissions", RolePermission)
     get_role_permissions = listing("/auth/role-permissions", RolePermission)
@@ -191,14 +201,14 @@ class AuthCalls:
 
     @method
     def create_role_permission(self, role: Ref, permission: Ref) -> Call[RolePermission]:
-        """Gives a role a permission."""
+        """Grants a permission to a role."""
         body = {"role_id": id_of(role), "permission_id": id_of(permission)}
         return Call(Ask("POST", "/auth/role-permissions", json=body, repeatable=False), parsed(RolePermission))
 
     @method
     def delete_role_permission(self, ref: Ref) -> Flow[None]:
-        """Takes a permission from a role; `ref` is the RolePermission."""
-        return deleted("/auth/role-permissions", ref)
+        """Revokes a permission from a role; `ref` is the RolePermission."""
+        return delete("/auth/role-permissions", ref)
 
     get_user_role = getting("/auth/user-roles", UserRole)
     get_user_roles = listing("/auth/user-roles", UserRole)
@@ -208,14 +218,14 @@ class AuthCalls:
 
     @method
     def create_user_role(self, user: Ref, role: Ref) -> Call[UserRole]:
-        """Gives a user a role."""
+        """Assigns a role to a user."""
         body = {"user_id": id_of(user), "role_id": id_of(role)}
         return Call(Ask("POST", "/auth/user-roles", json=body, repeatable=False), parsed(UserRole))
 
     @method
     def delete_user_role(self, ref: Ref) -> Flow[None]:
-        """Takes a role from a user; `ref` is the UserRole."""
-        return deleted("/auth/user-roles", ref)
+        """Removes a role from a user; `ref` is the UserRole."""
+        return delete("/auth/user-roles", ref)
 
     get_user_permission = getting("/auth/user-permissions", UserPermission)
     get_user_permissions = listing("/auth/user-permissions", UserPermission)
@@ -225,14 +235,14 @@ class AuthCalls:
 
     @method
     def create_user_permission(self, user: Ref, permission: Ref) -> Call[UserPermission]:
-        """Gives a user a permission."""
+        """Grants a permission to a user."""
         body = {"user_id": id_of(user), "permission_id": id_of(permission)}
         return Call(Ask("POST", "/auth/user-permissions", json=body, repeatable=False), parsed(UserPermission))
 
     @method
     def delete_user_permission(self, ref: Ref) -> Flow[None]:
-        """Takes a permission from a user; `ref` is the UserPermission."""
-        return deleted("/auth/user-permissions", ref)
+        """Revokes a permission from a user; `ref` is the UserPermission."""
+        return delete("/auth/user-permissions", ref)
 
     get_robot_role = getting("/auth/robot-roles", RobotRole)
     get_robot_roles = listing("/auth/robot-roles", RobotRole)
@@ -242,14 +252,14 @@ class AuthCalls:
 
     @method
     def create_robot_role(self, robot: Ref, role: Ref) -> Call[RobotRole]:
-        """Gives a robot a role."""
+        """Assigns a role to a robot."""
         body = {"robot_id": id_of(robot), "role_id": id_of(role)}
         return Call(Ask("POST", "/auth/robot-roles", json=body, repeatable=False), parsed(RobotRole))
 
     @method
     def delete_robot_role(self, ref: Ref) -> Flow[None]:
-        """Takes a role from a robot; `ref` is the RobotRole."""
-        return deleted("/auth/robot-roles", ref)
+        """Removes a role from a robot; `ref` is the RobotRole."""
+        return delete("/auth/robot-roles", ref)
 
     get_robot_permission = getting("/auth/robot-permissions", RobotPermission)
     get_robot_permissions = listing("/auth/robot-permissions", RobotPermission)
@@ -259,14 +269,14 @@ class AuthCalls:
 
     @method
     def create_robot_permission(self, robot: Ref, permission: Ref) -> Call[RobotPermission]:
-        """Gives a robot a permission."""
+        """Grants a permission to a robot."""
         body = {"robot_id": id_of(robot), "permission_id": id_of(permission)}
         return Call(Ask("POST", "/auth/robot-permissions", json=body, repeatable=False), parsed(RobotPermission))
 
     @method
     def delete_robot_permission(self, ref: Ref) -> Flow[None]:
-        """Takes a permission from a robot; `ref` is the RobotPermission."""
-        return deleted("/auth/robot-permissions", ref)
+        """Revokes a permission from a robot; `ref` is the RobotPermission."""
+        return delete("/auth/robot-permissions", ref)
 
     get_client_role = getting("/auth/client-roles", ClientRole)
     get_client_roles = listing("/auth/client-roles", ClientRole)
@@ -276,14 +286,14 @@ class AuthCalls:
 
     @method
     def create_client_role(self, client: Ref, role: Ref) -> Call[ClientRole]:
-        """Gives a client a role."""
+        """Assigns a role to a client."""
         body = {"client_id": id_of(client), "role_id": id_of(role)}
         return Call(Ask("POST", "/auth/client-roles", json=body, repeatable=False), parsed(ClientRole))
 
     @method
     def delete_client_role(self, ref: Ref) -> Flow[None]:
-        """Takes a role from a client; `ref` is the ClientRole."""
-        return deleted("/auth/client-roles", ref)
+        """Removes a role from a client; `ref` is the ClientRole."""
+        return delete("/auth/client-roles", ref)
 
     get_client_permission = getting("/auth/client-permissions", ClientPermission)
     get_client_permissions = listing("/auth/client-permissions", ClientPermission)
@@ -293,14 +303,14 @@ class AuthCalls:
 
     @method
     def create_client_permission(self, client: Ref, permission: Ref) -> Call[ClientPermission]:
-        """Gives a client a permission."""
+        """Grants a permission to a client."""
         body = {"client_id": id_of(client), "permission_id": id_of(permission)}
         return Call(Ask("POST", "/auth/client-permissions", json=body, repeatable=False), parsed(ClientPermission))
 
     @method
     def delete_client_permission(self, ref: Ref) -> Flow[None]:
-        """Takes a permission from a client; `ref` is the ClientPermission."""
-        return deleted("/auth/client-permissions", ref)
+        """Revokes a permission from a client; `ref` is the ClientPermission."""
+        return delete("/auth/client-permissions", ref)
 
     get_audit_entries = listing("/auth/audit-log", Audit)
     find_audit_entries = finding("/auth/audit-log", Audit)
@@ -308,23 +318,23 @@ class AuthCalls:
 
     @method
     def get_audit_entry(self, id: int) -> Call[Audit | None]:
-        """Gets one line of the audit log; None if it is not there."""
+        """Gets one entry of the audit log, or None if it does not exist."""
         return Call(Ask("GET", f"/auth/audit-log/{int(id)}"), parsed(Audit), (None,))
 
     @method
     def get_hub_credential(self, realm: Ref) -> Call[HubCredential | None]:
-        """Tells with whose token a realm publishes; None if it has none of its own."""
+        """Gets the Hub account a realm publishes with, or None if it has no token of its own."""
         return Call(Ask("GET", f"/auth/realms/{id_of(realm)}/hub-credential"), parsed(HubCredential), (None,))
 
     @method
     def set_hub_credential(self, realm: Ref, **fields: Unpack[HubCredentialFields]) -> Call[HubCredential]:
-        """Gives a realm a token to publish with; it is checked first."""
+        """Sets the Hub token of a realm; it is checked first."""
         body = body_of(HubCredentialFields, fields)
         return Call(Ask("PUT", f"/auth/realms/{id_of(realm)}/hub-credential", json=body), parsed(HubCredential))
 
     @method
     def delete_hub_credential(self, realm: Ref) -> Flow[None]:
-        """Takes the token from a realm."""
+        """Removes the Hub token of a realm."""
         yield Send(Ask("DELETE", f"/auth/realms/{id_of(realm)}/hub-credential"))
 
 
@@ -333,4 +343,4 @@ class AuthClient(AuthCalls, SyncClient):
 
 
 class AsyncAuthClient(AuthCalls, AsyncClient):
-    """The asynchronous twin of :class:`AuthClient`."""
+    """The asyncio counterpart of :class:`AuthClient`."""

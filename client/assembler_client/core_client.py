@@ -6,8 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Literal, Unpack
 from uuid import uuid4
 
-from assembler_client.calls import changed, finding, finding_one, getting, iterating, listing, made, one, parsed
-from assembler_client.following import Follower, log_lines
+from assembler_client.archive import with_contents
 from assembler_client.inputs import (
     CommandFields,
     NewWebhook,
@@ -33,15 +32,16 @@ from assembler_client.models import (
     Webhook,
     WebhookCommandAnswer,
 )
-from assembler_client.packing import with_contents
-from assembler_client.steps import Ask, Call, Flow, Item, Send, Step, method, stream
+from assembler_client.sansio.calls import create, finding, finding_one, getting, iterating, listing, one, parsed, update
+from assembler_client.sansio.steps import Ask, Call, Flow, Item, Send, Step, method, stream
+from assembler_client.streams import Follower, log_lines
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Filter, Ref, id_of, query
-from assembler_client.waiting import WAIT_SECONDS, Listener, deadline_in, waiting
+from assembler_client.wait import WAIT_SECONDS, Listener, deadline_in, waiting
 
 
 class CoreCalls:
-    """Everything that is neither an account nor a bucket, for both kinds of clients."""
+    """Methods for everything except accounts and buckets, synchronous and asynchronous."""
 
     get_spaces = listing("/spaces", Space)
     find_spaces = finding("/spaces", Space)
@@ -50,31 +50,31 @@ class CoreCalls:
 
     @method
     def get_space(self, space: Ref, *, refresh: bool = False) -> Call[Space | None]:
-        """Gets one Space; None if it is not there.
+        """Gets one Space, or None if it does not exist.
 
         Args:
             space: the Space.
-            refresh: whether its target is asked for the present state first.
+            refresh: whether to query the target for the current state first.
         """
         return one("/spaces", space, Space, (("refresh", "true"),) if refresh else ())
 
     @method
     def create_space(self, *, idempotency_key: str | None = None, **fields: Unpack[SpaceFields]) -> Call[Space]:
-        """Asks for a Space; it is published later, see `wait_for`.
+        """Requests a new Space; a worker publishes it later, see `wait_for`.
 
         Args:
-            idempotency_key: the same key gives the same Space; one is made if left out.
-            fields: see POST /spaces; a file is a text, bytes or a path of this machine.
+            idempotency_key: the same key returns the same Space; generated if omitted.
+            fields: see POST /spaces; a file is text, bytes or a local path.
         """
         body = body_of(SpaceFields, with_contents(fields))
         return Call(Ask("POST", "/spaces", json=body, headers=_key(idempotency_key)), parsed(Space))
 
     @method
     def preview_space(self, *, content: bool = False, **fields: Unpack[SpaceFields]) -> Call[Preview]:
-        """Shows the tree that would be published; nothing is stored.
+        """Returns the tree that would be published; stores nothing.
 
         Args:
-            content: whether the contents are shown, too.
+            content: whether to include the contents of files.
             fields: as for `create_space`.
         """
         body = body_of(SpaceFields, with_contents(fields))
@@ -89,13 +89,13 @@ class CoreCalls:
         idempotency_key: str | None = None,
         **fields: Unpack[SpaceChanges],
     ) -> Call[Space]:
-        """Asks for a change of a Space.
+        """Requests a change of a Space.
 
         Args:
             space: the Space.
-            if_match: the commit that must be the live one.
-            idempotency_key: the same key gives the same change; one is made if left out.
-            fields: see POST /spaces/{id}; what is left out stays as it is.
+            if_match: the commit that the Space must be at.
+            idempotency_key: the same key returns the same change; generated if omitted.
+            fields: see POST /spaces/{id}; omitted fields stay unchanged.
         """
         body = body_of(SpaceChanges, with_contents(fields))
         headers = _key(idempotency_key) | _match(if_match)
@@ -105,12 +105,12 @@ class CoreCalls:
     def preview_update(
         self, space: Ref, *, content: bool = False, if_match: str | None = None, **fields: Unpack[SpaceChanges]
     ) -> Call[Preview]:
-        """Shows the tree that a change would publish, and how it differs from what is published.
+        """Returns the tree that a change would publish, and its differences from the published one.
 
         Args:
             space: the Space.
-            content: whether the contents are shown, too.
-            if_match: the commit that must be the live one.
+            content: whether to include the contents of files.
+            if_match: the commit that the Space must be at.
             fields: as for `update_space`.
         """
         body = body_of(SpaceChanges, with_contents(fields))
@@ -119,7 +119,7 @@ class CoreCalls:
 
     @method
     def delete_space(self, space: Ref) -> Call[Space]:
-        """Asks for the deletion of a Space, on its target, too."""
+        """Requests the deletion of a Space, including its repository on the target."""
         return Call(Ask("DELETE", f"/spaces/{id_of(space)}"), parsed(Space))
 
     @method
@@ -132,14 +132,14 @@ class CoreCalls:
         idempotency_key: str | None = None,
         **fields: Unpack[CommandFields],
     ) -> Call[Request]:
-        """Commands a Space.
+        """Sends a command to a Space.
 
         Args:
             space: the Space.
             command: rollback, restart, factory_rebuild, pause, wake, hardware, move or duplicate.
-            if_match: the commit that must be the live one.
-            idempotency_key: the same key gives the same request; one is made if left out.
-            fields: what the command takes.
+            if_match: the commit that the Space must be at.
+            idempotency_key: the same key returns the same request; generated if omitted.
+            fields: arguments of the command.
         """
         body = {"command": command, **body_of(CommandFields, fields)}
         headers = _key(idempotency_key) | _match(if_match)
@@ -147,12 +147,12 @@ class CoreCalls:
 
     @method
     def command_spaces(self, command: str, filter: Filter, *, dry_run: bool = False) -> Call[Bulk]:
-        """Commands all Spaces of the realm that a filter finds.
+        """Sends a command to all Spaces of the realm that match a filter.
 
         Args:
             command: delete, restart, factory_rebuild, pause or wake.
-            filter: as for `find_spaces`; `label` finds those with a label.
-            dry_run: whether it is only told which.
+            filter: as for `find_spaces`; `label` matches Spaces with that label.
+            dry_run: whether to only list the matching Spaces.
         """
         found = {name.removeprefix("filter[").removesuffix("]"): text for name, text in query(filter)}
         body = {"command": command, "filter": found, "dry_run": dry_run}
@@ -168,28 +168,28 @@ class CoreCalls:
     def find_space_requests(
         self, space: Ref, *, filter: Filter | None = None, sort: str = "-created_at", limit: int = 50
     ) -> Call[list[Request]]:
-        """Finds requests of one Space, newest first."""
+        """Finds requests of a Space, newest first."""
         ask = Ask("GET", f"/spaces/{id_of(space)}/requests", query(filter, {"limit": limit}, sort))
         return Call(ask, parsed(Request).many)
 
     @method
     def cancel_request(self, request: Ref) -> Call[Request]:
-        """Cancels a request that has not ended."""
+        """Cancels a queued or running request."""
         return _command("/requests", request, "cancel", Request)
 
     @method
     def retry_request(self, request: Ref) -> Call[Request]:
-        """Puts a failed or cancelled request back into the queue."""
+        """Queues a failed or cancelled request again."""
         return _command("/requests", request, "retry", Request)
 
     @method
     def get_failures(self) -> Call[list[FailureCause]]:
-        """Tells what has failed, by cause."""
+        """Gets the number of failed requests by cause."""
         return Call(Ask("GET", "/requests/failures"), parsed(FailureCause).many)
 
     @method
     def retry_failures(self, code: str | None = None) -> Call[Retried]:
-        """Puts all failed requests back into the queue, or those that failed for one cause."""
+        """Queues all failed requests again, or those with one cause."""
         body = {"command": "retry"} | ({"code": code} if code else {})
         return Call(Ask("POST", "/requests/failures/command", json=body, repeatable=False), parsed(Retried))
 
@@ -199,8 +199,8 @@ class CoreCalls:
 
         Args:
             of: the Space or the request.
-            after: number of the last event that is known.
-            limit: how many, at most 200.
+            after: id of the last known event.
+            limit: maximum number of events, at most 200.
         """
         params = (("after", str(after)), ("page[limit]", str(limit)))
         return Call(Ask("GET", f"{_path(of)}/events", params), parsed(Event).many)
@@ -209,16 +209,16 @@ class CoreCalls:
     def follow_events(
         self, of: Space | Request, *, after: int = 0, timeout: float | None = None
     ) -> Generator[Step | Item[Event], Any, None]:
-        """Gives the events of a Space or a request as they happen, until none will follow.
+        """Yields the events of a Space or a request as they happen, until the last one.
 
-        None is missing and none comes twice, also over broken connections and restarts of the service.
+        Each event is delivered exactly once, across lost connections and restarts of the service.
 
         Args:
             of: the Space or the request.
-            after: number of the last event that is known.
-            timeout: seconds after which to give up; None for never.
+            after: id of the last known event.
+            timeout: seconds until giving up; None for no limit.
         Raises:
-            WaitTimeout: the time is over.
+            WaitTimeout: the timeout has expired.
         """
         follower = Follower(_path(of), after, deadline_in(timeout))
         while (event := (yield from follower.next())) is not None:
@@ -226,12 +226,12 @@ class CoreCalls:
 
     @method
     def get_logs(self, space: Ref, *, kind: Literal["run", "build"] = "run", tail: int = 200) -> Call[Log]:
-        """Gets the end of a log.
+        """Gets the last lines of a log.
 
         Args:
             space: the Space.
-            kind: of the app, or of its build.
-            tail: how many lines.
+            kind: `run` for the log of the app, `build` for that of its build.
+            tail: number of lines.
         """
         params = (("kind", kind), ("tail", str(tail)))
         return Call(Ask("GET", f"/spaces/{id_of(space)}/logs", params), parsed(Log))
@@ -240,12 +240,12 @@ class CoreCalls:
     def follow_logs(
         self, space: Ref, *, kind: Literal["run", "build"] = "run", tail: int = 200
     ) -> Generator[Step | Item[Any], Any, None]:
-        """Gives the lines of a log as they are written.
+        """Yields the lines of a log as they are written.
 
         Args:
             space: the Space.
-            kind: of the app, or of its build.
-            tail: how many of the lines that are there already.
+            kind: `run` for the log of the app, `build` for that of its build.
+            tail: number of existing lines to start with.
         """
         yield from log_lines(f"/spaces/{id_of(space)}", kind, tail)
 
@@ -258,19 +258,19 @@ class CoreCalls:
         timeout: float = WAIT_SECONDS,
         on_event: Listener | None = None,
     ) -> Flow[Space | None]:
-        """Waits until a request has ended and, after a change, its app runs.
+        """Waits until a request has ended and the app runs.
 
         Args:
             request: the request, such as `space.latest_request`.
-            app: whether to wait for the app, too.
-            timeout: seconds after which to give up.
-            on_event: is called with each event.
+            app: whether to also wait for the app.
+            timeout: maximum wait in seconds.
+            on_event: called with each event.
         Returns:
-            The Space; None if its record is not there any more.
+            The Space, or None if it no longer exists.
         Raises:
             RequestFailed: the request failed or was cancelled.
-            AppFailed: the app does not run; the error tells why.
-            WaitTimeout: the time is over.
+            AppFailed: the app does not run; the error has the cause.
+            WaitTimeout: the timeout has expired.
         """
         return (yield from waiting(request, app, deadline_in(timeout), on_event))
 
@@ -278,7 +278,7 @@ class CoreCalls:
 
     @method
     def get_space_type(self, name: str) -> Call[SpaceType | None]:
-        """Gets one space type, by its name or as name@version; None if it is not there."""
+        """Gets one space type by name or name@version, or None if it does not exist."""
         from urllib.parse import quote
 
         return Call(Ask("GET", f"/space-types/{quote(name, safe='@')}"), parsed(SpaceType), (None,))
@@ -293,13 +293,13 @@ class CoreCalls:
 
     @method
     def create_webhook(self, **fields: Unpack[NewWebhook]) -> Call[Webhook]:
-        """Makes a webhook; its `secret` is shown only now."""
-        return made("/webhooks", NewWebhook, fields, Webhook)
+        """Creates a webhook; its `secret` is returned only here."""
+        return create("/webhooks", NewWebhook, fields, Webhook)
 
     @method
     def update_webhook(self, webhook: Ref, **fields: Unpack[WebhookChanges]) -> Call[Webhook]:
-        """Changes the given fields of a webhook."""
-        return changed("/webhooks", webhook, WebhookChanges, fields, Webhook)
+        """Updates the given fields of a webhook."""
+        return update("/webhooks", webhook, WebhookChanges, fields, Webhook)
 
     @method
     def delete_webhook(self, webhook: Ref) -> Flow[None]:
@@ -308,25 +308,25 @@ class CoreCalls:
 
     @method
     def command_webhook(self, webhook: Ref, command: str, *, secret: str | None = None) -> Call[WebhookCommandAnswer]:
-        """Commands a webhook: rotate_secret, replay or test."""
+        """Sends a command to a webhook: rotate_secret, replay or test."""
         body = {"command": command} | ({"secret": secret} if secret else {})
         ask = Ask("POST", f"/webhooks/{id_of(webhook)}/command", json=body, repeatable=False)
         return Call(ask, parsed(WebhookCommandAnswer))
 
     @method
     def find_deliveries(self, webhook: Ref, *, filter: Filter | None = None, limit: int = 50) -> Call[list[Delivery]]:
-        """Finds messages of a webhook."""
+        """Finds deliveries of a webhook."""
         ask = Ask("GET", f"/webhooks/{id_of(webhook)}/deliveries", query(filter, {"limit": limit}))
         return Call(ask, parsed(Delivery).many)
 
     @method
     def replay_delivery(self, delivery: Delivery) -> Call[Delivery]:
-        """Sends a message again."""
+        """Sends a delivery again."""
         return _command(f"/webhooks/{delivery.webhook_id}/deliveries", str(delivery.id), "replay", Delivery)
 
     @method
     def get_health(self) -> Call[Health]:
-        """Tells whether the service can accept requests and publish them."""
+        """Gets the readiness of the service and its components."""
         return Call(Ask("GET", "/health/ready"), parsed(Health))
 
 
@@ -335,7 +335,7 @@ class CoreClient(CoreCalls, SyncClient):
 
 
 class AsyncCoreClient(CoreCalls, AsyncClient):
-    """The asynchronous twin of :class:`CoreClient`."""
+    """The asyncio counterpart of :class:`CoreClient`."""
 
 
 def _path(of: Space | Request) -> str:

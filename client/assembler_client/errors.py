@@ -1,4 +1,4 @@
-"""Every error of the client, as one tree below :class:`HubAPIError`."""
+"""All errors of the client, as one tree below :class:`HubAPIError`."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ _LONGEST_TEXT = 500
 
 
 class HubAPIError(Exception):
-    """Base of all errors: the service answered with an error, or did not answer as it should.
+    """Base of all errors: the service answered with an error, with something unexpected, or not at all.
 
     Args:
         message: what happened.
-        error_response: the service's own words, or None where there was no answer.
+        error_response: body of the error, or None if there was no answer.
     """
 
     def __init__(self, message: str, error_response: ErrorResponse | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.error_response = error_response
-        # Whether the same request may have been done by an earlier attempt whose answer was lost.
+        # Whether an earlier attempt, whose answer was lost, may already have done the work.
         self.repeated = False
 
     @property
     def status_code(self) -> int | None:
-        """HTTP status of the answer, or None where there was none."""
+        """HTTP status of the answer, or None if there was no answer."""
         return self.error_response.status_code if self.error_response else None
 
     @property
     def code(self) -> str | None:
-        """The error's name for programs, such as `name_taken`."""
+        """Machine-readable error code, such as `name_taken`."""
         return self.error_response.code if self.error_response else None
 
     @property
     def hint(self) -> str | None:
-        """What to do, or None."""
+        """What to do about it, or None."""
         return self.error_response.hint if self.error_response else None
 
     @property
     def issues(self) -> list[Finding]:
-        """Everything that is wrong with the request, one finding each."""
+        """All problems of the request, one finding each."""
         return self.error_response.issues if self.error_response else []
 
     def __str__(self) -> str:
@@ -59,35 +59,35 @@ class HubAPIError(Exception):
 
 
 class NotFound(HubAPIError):
-    """There is no such thing, or it belongs to another realm (404, 410)."""
+    """The object does not exist, was deleted, or belongs to another realm (404, 410)."""
 
 
 class Conflict(HubAPIError):
-    """It does not go with what is there, such as a name that is taken (409, 412)."""
+    """The request conflicts with the current state, such as a name that is taken (409, 412)."""
 
 
 class AuthError(HubAPIError):
-    """Who are you? The login or the token is not accepted (401, or 400 of the token endpoint)."""
+    """Authentication failed: the login or the token is not valid (401, or 400 from the token endpoint)."""
 
 
 class Forbidden(AuthError):
-    """The account lacks the permission (403)."""
+    """The account lacks a permission (403)."""
 
 
 class InvalidRequest(HubAPIError):
-    """The request is not valid; `issues` says where (400, 422)."""
+    """The request is not valid; `issues` lists the problems (400, 422)."""
 
 
 class TooLarge(InvalidRequest):
-    """Something is over its limit of bytes, files or entries (413)."""
+    """The request exceeds a limit of bytes, files or entries (413)."""
 
 
 class RateLimited(HubAPIError):
-    """Too much in too short a time, or a quota is used up (429).
+    """A rate limit or a quota is exceeded (429).
 
     Args:
         message: what happened.
-        error_response: the service's own words.
+        error_response: body of the error.
         retry_after: seconds to wait, or None.
     """
 
@@ -99,33 +99,33 @@ class RateLimited(HubAPIError):
 
 
 class ServerError(HubAPIError):
-    """The service could not do it (5xx)."""
+    """The service failed to process the request (5xx)."""
 
 
 class Unavailable(ServerError):
-    """The service, or what it needs, does not answer now (502, 503, 504)."""
+    """The service, or a dependency of it, is temporarily unavailable (502, 503, 504)."""
 
 
 class TransportError(HubAPIError):
-    """There was no answer: no connection, a time-out, or it broke off."""
+    """No answer: connection refused, timeout, or connection lost."""
 
 
 class InvalidAnswer(HubAPIError):
-    """The answer is not what the service promises, or a download does not have its hash."""
+    """The answer does not have the documented form, or a download does not match its hash."""
 
 
 class WaitTimeout(HubAPIError):
-    """What was waited for did not happen in time; it goes on at the service."""
+    """The wait timed out; the request continues on the service."""
 
 
 class RequestFailed(HubAPIError):
-    """The service took the request but could not do it.
+    """The service accepted the request, but it failed or was cancelled.
 
     Args:
         message: what happened.
         space: the Space.
         request: the request with its `error`.
-        events: what happened to it.
+        events: events of the request.
     """
 
     def __init__(self, message: str, space: Space | None, request: Request, events: list[Event]) -> None:
@@ -136,17 +136,17 @@ class RequestFailed(HubAPIError):
 
     @property
     def code(self) -> str | None:
-        """The error's name for programs."""
+        """Machine-readable error code."""
         return self.request.error.code if self.request.error else self.request.status
 
     @property
     def hint(self) -> str | None:
-        """What to do, or None."""
+        """What to do about it, or None."""
         return self.request.error.hint if self.request.error else None
 
 
 class AppFailed(HubAPIError):
-    """The files are published but the app does not run.
+    """The files are published, but the app does not run.
 
     Args:
         message: what happened.
@@ -159,22 +159,22 @@ class AppFailed(HubAPIError):
 
     @property
     def problem(self) -> Problem | None:
-        """Why it does not run and what to do, as far as is known."""
+        """Why the app does not run and what to do, if known."""
         return self.space.problem
 
     @property
     def code(self) -> str | None:
-        """The cause's name for programs."""
+        """Machine-readable code of the cause."""
         return self.problem.code if self.problem else self.space.state
 
     @property
     def hint(self) -> str | None:
-        """What to do, or None."""
+        """What to do about it, or None."""
         return self.problem.hint if self.problem else None
 
     @property
     def issues(self) -> list[Finding]:
-        """The problem as a finding, with file and line where they are known."""
+        """The problem as a finding, with file and line if known."""
         found = self.problem
         if found is None:
             return []
@@ -199,11 +199,11 @@ _OF_LOGIN = ("invalid_credentials", "invalid_token", "inactive_token", "invalid_
 
 
 def error_of(response: httpx.Response, retry_after: float | None = None) -> HubAPIError:
-    """Makes the error of an answer whose body was read; it may be of a proxy that knows nothing of the service.
+    """Returns the error for an HTTP response, which may come from a proxy and have any body.
 
     Args:
-        response: the answer.
-        retry_after: seconds that the answer asks to wait.
+        response: the response; its body has been read.
+        retry_after: seconds to wait according to the response.
     """
     found = _error_response(response)
     if found.status_code == 429:
@@ -231,7 +231,7 @@ def _error_response(response: httpx.Response) -> ErrorResponse:
 
 
 def invalid_input(issues: list[Finding]) -> InvalidRequest:
-    """Makes the error of arguments that were refused before anything was sent."""
+    """Returns the error for arguments rejected before anything was sent."""
     message = "The request is not valid; nothing was sent."
     return InvalidRequest(
         message, ErrorResponse(status_code=422, code="invalid_request", message=message, issues=issues)

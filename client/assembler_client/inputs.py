@@ -1,4 +1,4 @@
-"""What the service takes, as keyword arguments: what is not named here is refused before anything is sent."""
+"""Keyword arguments of the methods: unknown fields are rejected before anything is sent."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class _Published(TypedDict, total=False):
 
 
 class SpaceFields(_Published, total=False):
-    """A new Space; see POST /spaces."""
+    """Fields of a new Space; see POST /spaces."""
 
-    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict  # pydantic's own word for a TypedDict
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     files: Mapping[str, FileContent]
     archive: Mapping[str, str]
     options: Mapping[str, Any]
@@ -49,7 +49,7 @@ class SpaceFields(_Published, total=False):
 
 
 class SpaceChanges(_Published, total=False):
-    """A change of a Space; what is left out stays as it is, None removes; see POST /spaces/{id}."""
+    """Fields of a change; omitted fields stay unchanged, None removes a value; see POST /spaces/{id}."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     files: Mapping[str, FileContent | None]
@@ -64,7 +64,7 @@ class SpaceChanges(_Published, total=False):
 
 
 class CommandFields(TypedDict, total=False):
-    """What a command to a Space takes beside its name."""
+    """Arguments of a command, apart from its name."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     request_id: Ref
@@ -95,19 +95,19 @@ class _NewWebhook(_WebhookFields, total=False):
 
 
 class NewWebhook(_NewWebhook):
-    """A new webhook."""
+    """Fields of a new webhook."""
 
     url: str
 
 
 class WebhookChanges(_WebhookFields, total=False):
-    """A change of a webhook."""
+    """Fields of a change to a webhook."""
 
     url: str
 
 
 class BucketFields(TypedDict, total=False):
-    """A bucket."""
+    """Fields of a bucket."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     name: str
@@ -125,14 +125,14 @@ class _Limits(TypedDict, total=False):
 
 
 class RealmFields(_Limits, total=False):
-    """A realm; a new one needs `name`."""
+    """Fields of a realm; `name` is required for a new one."""
 
     description: str | None
     share_default_hub: bool
 
 
 class UserFields(_Limits, total=False):
-    """A user; a new one needs `name`."""
+    """Fields of a user; `name` is required for a new one."""
 
     first_name: str | None
     last_name: str | None
@@ -146,7 +146,7 @@ class UserFields(_Limits, total=False):
 
 
 class SelfFields(TypedDict, total=False):
-    """What an account may change of itself."""
+    """Fields that an account may change on itself."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     display_name: str | None
@@ -158,7 +158,7 @@ class SelfFields(TypedDict, total=False):
 
 
 class RobotFields(_Limits, total=False):
-    """A robot; a new one needs `name`; a secret is made if none is given."""
+    """Fields of a robot; `name` is required for a new one; the secret is generated if omitted."""
 
     description: str | None
     active: bool
@@ -168,7 +168,7 @@ class RobotFields(_Limits, total=False):
 
 
 class ClientFields(RobotFields, total=False):
-    """A client; a new one needs `name`."""
+    """Fields of a client; `name` is required for a new one."""
 
     redirect_uri: str | None
     grant_types: str | None
@@ -180,7 +180,7 @@ class ClientFields(RobotFields, total=False):
 
 
 class RoleFields(TypedDict, total=False):
-    """A role; a new one needs `name`."""
+    """Fields of a role; `name` is required for a new one."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     name: str
@@ -191,7 +191,7 @@ class RoleFields(TypedDict, total=False):
 
 
 class PermissionFields(TypedDict, total=False):
-    """A permission; a new one needs `name`."""
+    """Fields of a permission; `name` is required for a new one."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     name: str
@@ -207,7 +207,7 @@ class _HubCredentialFields(TypedDict, total=False):
 
 
 class HubCredentialFields(_HubCredentialFields):
-    """With whose token a realm publishes."""
+    """The Hub token a realm publishes with."""
 
     token: str
 
@@ -221,14 +221,14 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def body_of(kind: Any, fields: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """Checks keyword arguments and makes JSON of them.
+    """Validates keyword arguments and converts them to JSON.
 
     Args:
         kind: one of the classes above.
         fields: the arguments.
-        more: fields that need no check.
+        more: fields that are not validated.
     Raises:
-        InvalidRequest: with one finding for each field that is not known or not of its type.
+        InvalidRequest: one finding for each unknown field and each value of a wrong type.
     """
     try:
         _adapter(kind).validate_python(dict(fields))
@@ -239,9 +239,9 @@ def body_of(kind: Any, fields: Mapping[str, Any], **more: Any) -> dict[str, Any]
 
 
 def plain(value: Any) -> Any:
-    """Makes JSON of an argument: things become their ids, moments text."""
+    """Converts an argument to JSON: objects become their ids, timestamps become text."""
     if isinstance(value, Model):
-        return id_of(value)  # type: ignore[arg-type]  # checked there
+        return id_of(value)  # type: ignore[arg-type]  # id_of checks it
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
@@ -256,5 +256,5 @@ def _finding(error: Any, known: str) -> Finding:
     if error["type"] == "extra_forbidden":
         return Finding(code="unknown_field", path=path, message="Unknown field.", hint=f"Known fields: {known}.")
     if error["type"] == "missing":
-        return Finding(code="required", path=path, message="This field is needed.")
+        return Finding(code="required", path=path, message="This field is required.")
     return Finding(code="invalid_field", path=path, message=f"{error['msg']}.")

@@ -1,4 +1,4 @@
-"""Buckets and their files: what stands under /storage."""
+"""Buckets and their files: everything below /storage."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack, cast
 
-from assembler_client.calls import changed, deleted, finding, finding_one, getting, iterating, listing, made, parsed
 from assembler_client.errors import InvalidAnswer, NotFound
 from assembler_client.inputs import BucketFields
 from assembler_client.models import Bucket, BucketFile
-from assembler_client.steps import Ask, Call, Close, Flow, Parts, Read, Send, method
+from assembler_client.sansio.calls import (
+    create,
+    delete,
+    finding,
+    finding_one,
+    getting,
+    iterating,
+    listing,
+    parsed,
+    update,
+)
+from assembler_client.sansio.steps import Ask, Call, Close, Flow, Parts, Read, Send, method
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Ref, id_of
 
 Progress = Callable[[int], Any]
-"""Is called with the number of bytes that were moved just now; negative where an upload starts anew."""
+"""Called with the number of bytes transferred since the last call; negative if an upload restarts."""
 
 
 class StorageCalls:
-    """Everything under /storage, for both kinds of clients."""
+    """Methods for everything below /storage, synchronous and asynchronous."""
 
     get_bucket = getting("/storage/buckets", Bucket)
     get_buckets = listing("/storage/buckets", Bucket)
@@ -34,18 +44,18 @@ class StorageCalls:
 
     @method
     def create_bucket(self, **fields: Unpack[BucketFields]) -> Call[Bucket]:
-        """Makes a bucket; `name` is needed."""
-        return made("/storage/buckets", BucketFields, fields, Bucket)
+        """Creates a bucket; `name` is required."""
+        return create("/storage/buckets", BucketFields, fields, Bucket)
 
     @method
     def update_bucket(self, bucket: Ref, **fields: Unpack[BucketFields]) -> Call[Bucket]:
-        """Changes the given fields of a bucket."""
-        return changed("/storage/buckets", bucket, BucketFields, fields, Bucket)
+        """Updates the given fields of a bucket."""
+        return update("/storage/buckets", bucket, BucketFields, fields, Bucket)
 
     @method
     def delete_bucket(self, bucket: Ref) -> Flow[None]:
-        """Deletes a bucket with its files; what was published with them stays."""
-        return deleted("/storage/buckets", bucket)
+        """Deletes a bucket and its files; published Spaces keep theirs."""
+        return delete("/storage/buckets", bucket)
 
     get_bucket_file = getting("/storage/bucket-files", BucketFile)
     get_bucket_files = listing("/storage/bucket-files", BucketFile)
@@ -55,8 +65,8 @@ class StorageCalls:
 
     @method
     def delete_bucket_file(self, file: Ref) -> Flow[None]:
-        """Deletes one version of a file; what was published with it stays."""
-        return deleted("/storage/bucket-files", file)
+        """Deletes one version of a file; published Spaces keep theirs."""
+        return delete("/storage/bucket-files", file)
 
     @method
     def upload_to_bucket(
@@ -66,14 +76,14 @@ class StorageCalls:
         *,
         progress: Progress | None = None,
     ) -> Call[list[BucketFile]]:
-        """Uploads files, all or none; each is read piece by piece.
+        """Uploads files, all or none; each is streamed.
 
         Args:
             bucket: the bucket.
-            files: path in the bucket → bytes or a file of this machine; or files, which keep their names.
-            progress: is called as bytes are sent.
+            files: path in the bucket → bytes or a local path; or local paths, which keep their names.
+            progress: called as bytes are sent.
         Returns:
-            The new files, in order.
+            The new files, in the order of the input.
         """
         named = dict(files) if isinstance(files, Mapping) else {path.name: path for path in files}
         ask = Ask("POST", f"/storage/buckets/{id_of(bucket)}/upload", form=lambda: _opened(named, progress))
@@ -81,21 +91,21 @@ class StorageCalls:
 
     @method
     def download_bucket_file(self, file: Ref, to: Path | str, *, progress: Progress | None = None) -> Flow[Path]:
-        """Downloads a file; size and SHA-256 are checked before it gets its name.
+        """Downloads a file; it gets its name only after size and SHA-256 have been checked.
 
         Args:
             file: the file.
-            to: where to; a folder for its own name in there.
-            progress: is called as bytes arrive.
+            to: the file to write, or a folder, in which it keeps its name.
+            progress: called as bytes arrive.
         Returns:
             The path of the file.
         Raises:
-            NotFound: there is no such file.
-            InvalidAnswer: what came is not what the service has.
+            NotFound: the file does not exist.
+            InvalidAnswer: the download is incomplete or damaged.
         """
         known = yield from StorageCalls.get_bucket_file(self, file)
         if known is None:
-            raise NotFound(f"There is no file {id_of(file)}.")
+            raise NotFound(f"File {id_of(file)} does not exist.")
         target = Path(to) / Path(known.name).name if Path(to).is_dir() else Path(to)
         ask = Ask("GET", f"/storage/bucket-files/{known.id}/stream")
         yield from _download(ask, target, known.size, known.hash, progress)
@@ -108,7 +118,7 @@ class StorageCalls:
         Args:
             bucket: the bucket.
             to: the file to write.
-            progress: is called as bytes arrive.
+            progress: called as bytes arrive.
         Returns:
             The path of the file.
         """
@@ -118,15 +128,15 @@ class StorageCalls:
 
 
 class StorageClient(StorageCalls, SyncClient):
-    """Buckets and their files."""
+    """Client for buckets and their files."""
 
 
 class AsyncStorageClient(StorageCalls, AsyncClient):
-    """The asynchronous twin of :class:`StorageClient`."""
+    """The asyncio counterpart of :class:`StorageClient`."""
 
 
 def _download(ask: Ask, target: Path, size: int | None, digest: str | None, progress: Progress | None) -> Flow[None]:
-    """Writes an answer into a file beside the target and gives it its name at the end."""
+    """Writes a response to a temporary file, checks it and renames it to the target."""
     response = yield Send(ask, stream=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     try:
@@ -140,9 +150,9 @@ def _download(ask: Ask, target: Path, size: int | None, digest: str | None, prog
                     progress(len(piece))
         yield Close(response)
         if size is not None and received != size:
-            raise InvalidAnswer(f"{received} of {size} bytes of {target.name} came.")
+            raise InvalidAnswer(f"Received only {received} of {size} bytes of {target.name}.")
         if digest and hashed.hexdigest() != digest:
-            raise InvalidAnswer(f"What came of {target.name} does not have the SHA-256 that it should.")
+            raise InvalidAnswer(f"The download of {target.name} does not match its SHA-256.")
         Path(name).replace(target)
     finally:
         with suppress(FileNotFoundError):
@@ -163,11 +173,11 @@ def _opened(files: Mapping[str, bytes | Path], progress: Progress | None) -> Par
 
 
 class _Counted:
-    """A file that tells how much of it was read.
+    """A file that reports how much of it was read.
 
     Args:
         file: the file.
-        progress: is told.
+        progress: called with the number of bytes.
     """
 
     def __init__(self, file: BinaryIO, progress: Progress) -> None:
@@ -176,27 +186,27 @@ class _Counted:
         self._read = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Reads some of it."""
+        """Reads up to `size` bytes."""
         piece = self._file.read(size)
         self._read += len(piece)
         self._progress(len(piece))
         return piece
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Goes somewhere; at the start nothing counts as read."""
+        """Moves the position; rewinding to the start resets the progress."""
         if (offset, whence) == (0, os.SEEK_SET) and self._read:
             self._progress(-self._read)
             self._read = 0
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tells where it is."""
+        """Returns the position."""
         return self._file.tell()
 
     def fileno(self) -> int:
-        """Tells the number of the file, so that its size is known."""
+        """Returns the file descriptor, which httpx uses to find the size."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the file."""
         self._file.close()

@@ -1,10 +1,11 @@
-"""The two thin transports that carry out steps, and the rules by which requests are repeated."""
+"""The synchronous and the asynchronous transport, and the retry rules they share."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from assembler_client.errors import HubAPIError, RateLimited, TransportError, Unavailable, error_of
-from assembler_client.steps import NOTHING, Ask, Close, Flow, Item, Once, Parts, Read, Send, Sleep, Steps, Tell
+from assembler_client.sansio.steps import NOTHING, Ask, Close, Flow, Item, Notify, Once, Parts, Read, Send, Sleep, Steps
 from assembler_client.version import __version__
 
 T = TypeVar("T")
@@ -26,12 +27,12 @@ PATIENCE = 60.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _HEADERS = {"User-Agent": f"assembler-client/{__version__}", "Accept": "application/json"}
-# One place where it is served is as good as the other; an address of a single service may be given, too.
+# All three are served below the same URL; the URL of any of them is accepted, too.
 _SERVICES = ("/auth", "/core", "/storage")
 
 
 class _Failed(Exception):
-    """No answer; `sent` tells whether the request may have arrived."""
+    """No response; `sent` is whether the request may have arrived."""
 
     def __init__(self, error: TransportError, sent: bool) -> None:
         super().__init__(error.message)
@@ -40,16 +41,16 @@ class _Failed(Exception):
 
 
 def attempts(ask: Ask, stream: bool, patience: float) -> Flow[httpx.Response]:
-    """Sends a request until there is an answer, as long as that is safe and the patience lasts.
+    """Sends a request, with retries as long as they are safe and the patience lasts.
 
     Args:
         ask: the request.
-        stream: whether the answer is read piece by piece.
-        patience: seconds from the first attempt after which no other is begun.
+        stream: whether the response body is streamed.
+        patience: seconds after the first attempt until retries stop.
     Returns:
-        An answer with a status below 400.
+        A response with a status below 400.
     Raises:
-        HubAPIError: the service refused, or there was no answer.
+        HubAPIError: the service answered with an error, or not at all.
     """
     end = time.monotonic() + patience
     wait, repeated = _FIRST_WAIT, False
@@ -62,29 +63,29 @@ def attempts(ask: Ask, stream: bool, patience: float) -> Flow[httpx.Response]:
             problem, again, asked = failed.error, ask.repeatable or not failed.sent, None
             maybe_done = failed.sent
         except (Unavailable, RateLimited) as refused:
-            # It came of fetching a token, so the request itself was not sent yet.
+            # Raised while fetching a token: the request itself has not been sent.
             problem, again, asked = refused, True, getattr(refused, "retry_after", None)
         else:
             if response.status_code < 400:
                 return response
             asked = retry_after(response)
             problem = error_of(response, asked)
-            # 429 says that nothing was done; 503 may come from in between.
+            # 429 means that nothing was done; 503 may come from a proxy after the work was done.
             again = isinstance(problem, RateLimited) or (isinstance(problem, Unavailable) and ask.repeatable)
             again = again and problem.code != "quota_exceeded"
             maybe_done = isinstance(problem, Unavailable)
-        # Not cryptography: it only spreads the repeats of many clients.
-        pause = asked if asked is not None else wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+        # Jitter spreads the retries of many clients.
+        pause = asked if asked is not None else wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not cryptography
         if not again or time.monotonic() + pause > end:
             problem.repeated = repeated
             raise problem
         repeated = repeated or maybe_done
-        yield Sleep(pause)
+        yield Sleep(pause, problem)
         wait = min(wait * 2, _LONGEST_WAIT)
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Returns the seconds that an answer asks to wait, or None."""
+    """Returns the Retry-After of a response in seconds, or None."""
     text = response.headers.get("Retry-After", "")
     if text.isdecimal():
         return float(text)
@@ -95,45 +96,86 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def _translated(problem: Exception, asked: httpx.URL | None) -> _Failed:
-    """Makes of an error of httpx one of ours."""
-    kind = type(problem).__name__
-    url = ""
+    """Translates an error of httpx."""
+    url: httpx.URL | None = None
     sent = not isinstance(problem, _NOT_SENT)
     with suppress(RuntimeError):
         if isinstance(problem, httpx.RequestError):
-            url = f" from {problem.request.url.copy_with(query=None)}"
-            # While a token was fetched, the request itself was not sent yet.
-            sent = sent and (asked is None or problem.request.url == asked)
-    text = "took too long" if isinstance(problem, httpx.TimeoutException) else "did not come"
-    detail = str(problem)
-    return _Failed(TransportError(f"The answer{url} {text} ({kind}{': ' if detail else ''}{detail})."), sent)
+            url = problem.request.url
+            # While fetching a token, the request itself has not been sent.
+            sent = sent and (asked is None or url == asked)
+    return _Failed(TransportError(failure(problem, url)), sent)
+
+
+def failure(problem: Exception, url: httpx.URL | None) -> str:
+    """Returns the message for an error of httpx.
+
+    Args:
+        problem: the error.
+        url: the requested URL, if known.
+    """
+    place = "the service" if url is None else str(url.copy_with(path="/", query=None, fragment=None)).rstrip("/")
+    detail = f"{type(problem).__name__}: {problem}".removesuffix(": ")
+    if isinstance(problem, httpx.ConnectTimeout):
+        return f"Cannot reach {place}: connection timed out. Is the service running?"
+    if isinstance(problem, httpx.TimeoutException):
+        return f"{place} did not answer in time ({detail})."
+    if not isinstance(problem, httpx.ConnectError):
+        return f"The connection to {place} was lost ({detail})."
+    causes = list(_causes(problem))
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return f"Cannot reach {place}: connection refused. Is the service running?"
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"Cannot reach {place}: unknown host name. Check the address."
+    return f"Cannot reach {place} ({detail}). Is the service running?"
+
+
+def _causes(problem: BaseException | None) -> Iterator[BaseException]:
+    while problem is not None:
+        yield problem
+        if isinstance(problem, BaseExceptionGroup):
+            for one in problem.exceptions:
+                yield from _causes(one)
+        problem = problem.__cause__ or problem.__context__
 
 
 def service_address(base_url: str) -> str:
-    """Returns the address of the service without a slash at its end, and without /auth, /core or /storage.
+    """Returns the URL of the service without a trailing slash and without /auth, /core or /storage.
 
     Raises:
-        ValueError: it is no address of HTTP.
+        ValueError: the value is not an HTTP URL.
     """
     address = str(base_url).strip().rstrip("/")
     if not address.startswith(("http://", "https://")):
         raise ValueError(f"base_url must be the address of a service, such as http://127.0.0.1:5005, not {base_url!r}.")
     for name in _SERVICES:
         address = address.removesuffix(name)
+    try:
+        valid = bool(httpx.URL(address).host)
+    except httpx.InvalidURL:
+        valid = False
+    if not valid:
+        raise ValueError(f"base_url must be the address of a service; {base_url!r} is not a valid URL.")
     return address
 
 
 class _Http:
-    """What both transports share: the address, and how a request is made."""
+    """Common parts of both transports: the URL and the request builder."""
 
     def __init__(self, base_url: str, patience: float) -> None:
         self.base_url = service_address(base_url)
         self.patience = patience
+        self.on_retry: Callable[[HubAPIError], Any] | None = None
+        """Called before each retry with the error of the failed attempt."""
+
+    def _report(self, problem: HubAPIError | None) -> None:
+        if problem is not None and self.on_retry is not None:
+            self.on_retry(problem)
 
     def _patience(self, most: float | None) -> float:
         return self.patience if most is None else min(most, self.patience)
 
-    def _made(self, http: httpx.Client | httpx.AsyncClient, ask: Ask) -> tuple[httpx.Request, Parts]:
+    def _build(self, http: httpx.Client | httpx.AsyncClient, ask: Ask) -> tuple[httpx.Request, Parts]:
         parts = ask.form() if ask.form else []
         timeout = http.timeout
         if ask.read_timeout is not None:
@@ -157,16 +199,16 @@ def _problem_of(request: httpx.Request, problem: Exception) -> Exception:
 
 
 class SyncClient(_Http):
-    """Talks to a service; usable by several threads, and as a context manager.
+    """A synchronous client; thread-safe, and a context manager.
 
     Args:
-        base_url: address of the service, such as `http://127.0.0.1:5005`; with /auth, /core or /storage, too.
-        auth: how to log in, such as :class:`PasswordAuth`.
-        client: an httpx.Client of your own instead of `auth`, `timeout`, `proxy`, `verify`; you close it.
+        base_url: URL of the service, such as `http://127.0.0.1:5005`; a trailing /auth, /core or /storage is ignored.
+        auth: authentication, such as :class:`PasswordAuth`.
+        client: your own httpx.Client instead of `auth`, `timeout`, `proxy` and `verify`; you must close it.
         timeout: seconds, or httpx.Timeout.
-        proxy: address of a proxy; those of the environment are used if left out.
-        verify: False, or an SSL context, to check certificates differently.
-        patience: seconds for which requests that may be repeated are repeated while the service does not answer.
+        proxy: proxy URL; defaults to the proxy settings of the environment.
+        verify: False to skip certificate checks, or an SSL context.
+        patience: seconds to retry safe requests while the service is unavailable.
     """
 
     def __init__(
@@ -198,7 +240,7 @@ class SyncClient(_Http):
         self.close()
 
     def run(self, steps: Steps[T]) -> T:
-        """Carries out steps and returns their result."""
+        """Executes steps and returns their result."""
         walk = self._walk(iter(steps))
         while True:
             try:
@@ -208,7 +250,7 @@ class SyncClient(_Http):
                 return result
 
     def iterate(self, steps: Generator[Any, Any, None]) -> Iterator[Any]:
-        """Carries out steps as far as the next item, again and again."""
+        """Executes steps and yields their items."""
         return self._walk(steps)
 
     def _walk(self, steps: Generator[Any, Any, Any]) -> Generator[Any, None, Any]:
@@ -244,7 +286,7 @@ class SyncClient(_Http):
                     if streamed:
                         opened[id(end.value)] = (end.value, end.value.iter_bytes())
                     return end.value
-                raise AssertionError("attempts have no items")
+                raise AssertionError("attempts yield no items")
             case Once(ask, streamed):
                 return self._once(ask, streamed)
             case Read(response):
@@ -254,16 +296,17 @@ class SyncClient(_Http):
                     raise _translated(problem, None).error from problem
             case Close(response):
                 opened.pop(id(response), (response, None))[0].close()
-            case Sleep(seconds):
+            case Sleep(seconds, reason):
+                self._report(reason)
                 time.sleep(seconds)
-            case Tell(listener, value):
+            case Notify(listener, value):
                 listener(value)
             case _:
-                raise TypeError(f"{step!r} is no step.")
+                raise TypeError(f"{step!r} is not a step.")
         return None
 
     def _once(self, ask: Ask, streamed: bool) -> httpx.Response:
-        request, parts = self._made(self.http, ask)
+        request, parts = self._build(self.http, ask)
         try:
             response = self.http.send(request, stream=streamed)
             if streamed and response.status_code >= 400:
@@ -278,16 +321,16 @@ class SyncClient(_Http):
 
 
 class AsyncClient(_Http):
-    """The asynchronous twin of :class:`SyncClient`, for asyncio; usable as an asynchronous context manager.
+    """The asyncio counterpart of :class:`SyncClient`; an asynchronous context manager.
 
     Args:
-        base_url: address of the service.
-        auth: how to log in; the same objects as for the other one.
-        client: an httpx.AsyncClient of your own.
+        base_url: URL of the service.
+        auth: authentication; the same objects as for :class:`SyncClient`.
+        client: your own httpx.AsyncClient; you must close it.
         timeout: seconds, or httpx.Timeout.
-        proxy: address of a proxy.
-        verify: False, or an SSL context, to check certificates differently.
-        patience: seconds for which requests that may be repeated are repeated while the service does not answer.
+        proxy: proxy URL.
+        verify: False to skip certificate checks, or an SSL context.
+        patience: seconds to retry safe requests while the service is unavailable.
     """
 
     def __init__(
@@ -319,14 +362,14 @@ class AsyncClient(_Http):
         await self.close()
 
     async def arun(self, steps: Steps[T]) -> T:
-        """Carries out steps and returns their result."""
+        """Executes steps and returns their result."""
         result: list[T] = []
         async for _ in self._walk(iter(steps), result.append):
-            raise AssertionError("a method has no items")
+            raise AssertionError("a method yields no items")
         return result[0]
 
     def aiterate(self, steps: Generator[Any, Any, None]) -> AsyncIterator[Any]:
-        """Carries out steps as far as the next item, again and again."""
+        """Executes steps and yields their items."""
         return self._walk(steps, lambda result: None)
 
     async def _walk(self, steps: Generator[Any, Any, Any], end_with: Callable[[Any], None]) -> AsyncIterator[Any]:
@@ -358,7 +401,7 @@ class AsyncClient(_Http):
             case Send(ask, streamed, patience):
                 results: list[httpx.Response] = []
                 async for _ in self._walk(attempts(ask, streamed, self._patience(patience)), results.append):
-                    raise AssertionError("attempts have no items")
+                    raise AssertionError("attempts yield no items")
                 if streamed:
                     opened[id(results[0])] = (results[0], results[0].aiter_bytes())
                 return results[0]
@@ -371,18 +414,19 @@ class AsyncClient(_Http):
                     raise _translated(problem, None).error from problem
             case Close(response):
                 await opened.pop(id(response), (response, None))[0].aclose()
-            case Sleep(seconds):
+            case Sleep(seconds, reason):
+                self._report(reason)
                 await asyncio.sleep(seconds)
-            case Tell(listener, value):
+            case Notify(listener, value):
                 answer = listener(value)
                 if inspect.isawaitable(answer):
                     await answer
             case _:
-                raise TypeError(f"{step!r} is no step.")
+                raise TypeError(f"{step!r} is not a step.")
         return None
 
     async def _once(self, ask: Ask, streamed: bool) -> httpx.Response:
-        request, parts = self._made(self.http, ask)
+        request, parts = self._build(self.http, ask)
         try:
             response = await self.http.send(request, stream=streamed)
             if streamed and response.status_code >= 400:

@@ -1,4 +1,4 @@
-"""What arguments of the clients may be: references, filters, pages, order."""
+"""Argument types of the clients: references, filters, pages and sort orders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from assembler_client.errors import invalid_input
 from assembler_client.models import Finding, Model, Thing
 
 Ref: TypeAlias = Thing | UUID | str
-"""A thing, or its id."""
+"""An object of the service, or its id."""
 
 
 class FilterOperator(StrEnum):
-    """How a value is compared."""
+    """Comparison operators of filters."""
 
     eq = ""
     neq = "!"
@@ -33,60 +33,60 @@ class FilterOperator(StrEnum):
 
 Plain: TypeAlias = str | int | float | bool | datetime | UUID | Model | None
 Condition: TypeAlias = Plain | Collection[Plain] | tuple[FilterOperator, Any] | list[tuple[FilterOperator, Any]]
-"""A value, several of which one must match, (operator, value), or a list of those, which must all hold."""
+"""A value, a collection of values (one must match), (operator, value), or a list of such pairs (all must match)."""
 Filter: TypeAlias = Mapping[str, Condition]
-"""Field → condition; all must hold."""
+"""Field → condition; all conditions must match."""
 
 
 class Page(TypedDict, total=False):
-    """Which part of a list: at most `limit` (the service gives 50 if left out and 200 at most) from `offset` on."""
+    """A page of a list: at most `limit` rows (default 50, maximum 200), starting at `offset`."""
 
     limit: int
     offset: int
 
 
 class Sort(TypedDict, total=False):
-    """By which field a list is ordered; ascending if left out."""
+    """The field a list is sorted by; ascending by default."""
 
     by: str
     order: Literal["ascending", "descending"]
 
 
 Order: TypeAlias = Sort | str | list[Sort]
-"""One or several fields; as a string in the service's own words, such as `-created_at,name`."""
+"""One or more fields; a string uses the syntax of the service, such as `-created_at,name`."""
 FileContent: TypeAlias = str | bytes | Path | Mapping[str, str]
-"""A text, bytes, a file on this machine, or the service's own form, such as `{"bucket_file_id": "…"}`."""
+"""Text, bytes, a local file, or the JSON form of the service, such as `{"bucket_file_id": "…"}`."""
 
 
 def contains(text: str) -> tuple[FilterOperator, str]:
-    """Returns the condition that a text is somewhere in the field; case does not count."""
+    """Returns the condition that a field contains a text, ignoring case."""
     return FilterOperator.like, f"%{text}%"
 
 
 def begins_with(text: str) -> tuple[FilterOperator, str]:
-    """Returns the condition that the field begins with a text; case does not count."""
+    """Returns the condition that a field begins with a text, ignoring case."""
     return FilterOperator.like, text
 
 
 def between(low: Plain = None, high: Plain = None) -> list[tuple[FilterOperator, Any]]:
-    """Returns the condition that the field is in a range, both ends included; None leaves one open."""
+    """Returns the condition that a field is in an inclusive range; None leaves that end open."""
     ends = [(FilterOperator.ge, low), (FilterOperator.le, high)]
     return [(operator, value) for operator, value in ends if value is not None]
 
 
 def id_of(ref: Ref) -> str:
-    """Returns the id of a thing.
+    """Returns the id of an object.
 
     Raises:
-        InvalidRequest: it is no id; what is not one must not become another address.
+        InvalidRequest: the value is not a UUID; anything else could change the requested URL.
     """
     if isinstance(ref, Thing):
         return str(ref.id)
     try:
         return str(ref if isinstance(ref, UUID) else UUID(ref))
     except (ValueError, AttributeError, TypeError):
-        hint = "Give the thing itself, its id as UUID, or the id as text."
-        finding = Finding(code="invalid_id", message=f"{ref!r} is no id.", hint=hint)
+        hint = "Pass the object, or its id as a UUID or as text."
+        finding = Finding(code="invalid_id", message=f"{ref!r} is not an id.", hint=hint)
         raise invalid_input([finding]) from None
 
 
@@ -97,10 +97,10 @@ def query(
     fields: str | Collection[str] | None = None,
     include: str | Collection[str] | None = None,
 ) -> tuple[tuple[str, str], ...]:
-    """Returns the parameters of an address for a list.
+    """Returns the query parameters of a list.
 
     Raises:
-        InvalidRequest: a key of `page` or `sort`, or an order, is not known.
+        InvalidRequest: a key of `page` or `sort`, or a sort order, is unknown.
     """
     pairs = [(f"filter[{name}]", text) for name, value in (filter or {}).items() for text in _conditions(value)]
     findings = [_unknown("page", key, Page.__annotations__) for key in (page or {}) if key not in Page.__annotations__]
@@ -121,7 +121,7 @@ def query(
 
 def _unknown(where: str, key: str, known: Collection[str]) -> Finding:
     hint = f"Known: {', '.join(known)}."
-    return Finding(code="unknown_field", path=f"{where}.{key}", message=f"{where} knows no {key}.", hint=hint)
+    return Finding(code="unknown_field", path=f"{where}.{key}", message=f"Unknown key {key} in {where}.", hint=hint)
 
 
 def _order(sort: Any) -> tuple[str, Finding | None]:

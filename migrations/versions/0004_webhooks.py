@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.database
+import assembler_runner.core.database
 
 
 revision = '0004'
@@ -26,7 +26,7 @@ def upgrade():
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('url', sa.String(length=2000), nullable=False),
     sa.Column('description', sa.String(length=255), nullable=True),
-    sa.Column('event_types', assembler_runner.database.JsonText(), nullable=False),
+    sa.Column('event_types', assembler_runner.core.database.JsonText(), nullable=False),
     sa.Column('active', sa.Boolean(), nullable=False),
     sa.Column('realm_id', sa.String(length=36), nullable=False),
     sa.Column('owner_id', sa.String(length=36), nullable=False),
@@ -34,9 +34,9 @@ def upgrade():
     sa.Column('request_id', sa.String(length=36), nullable=True),
     sa.Column('sealed_secret', sa.Text(), nullable=False),
     sa.Column('sealed_old_secret', sa.Text(), nullable=True),
-    sa.Column('old_secret_until', assembler_runner.database.UtcDateTime(), nullable=True),
-    sa.Column('created_at', assembler_runner.database.UtcDateTime(), nullable=False),
-    sa.Column('updated_at', assembler_runner.database.UtcDateTime(), nullable=False),
+    sa.Column('old_secret_until', assembler_runner.core.database.UtcDateTime(), nullable=True),
+    sa.Column('created_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
+    sa.Column('updated_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_webhooks_realm_id')),
     sa.ForeignKeyConstraint(
         ['request_id'], ['space_requests.id'], name=op.f('fk_webhooks_request_id'), ondelete='CASCADE'
@@ -59,8 +59,8 @@ def upgrade():
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('answer_status', sa.Integer(), nullable=True),
     sa.Column('error', sa.String(length=255), nullable=True),
-    sa.Column('created_at', assembler_runner.database.UtcDateTime(), nullable=False),
-    sa.Column('finished_at', assembler_runner.database.UtcDateTime(), nullable=True),
+    sa.Column('created_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
+    sa.Column('finished_at', assembler_runner.core.database.UtcDateTime(), nullable=True),
     sa.Column('due_at', sa.Double(), nullable=False),
     sa.Column('owner', sa.String(length=36), nullable=True),
     sa.ForeignKeyConstraint(['event_id'], ['events.id'], name=op.f('fk_webhook_deliveries_event_id'), ondelete='CASCADE'),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from assembler_runner.database import JsonText, UtcDateTime
+from assembler_runner.core.database import JsonText, UtcDateTime
 
 revision = '0005'
 down_revision = '0004'

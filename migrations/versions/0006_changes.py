@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.database
+import assembler_runner.core.database
 
 revision = '0006'
 down_revision = '0005'
@@ -16,18 +16,18 @@ REQUESTS = sa.table('space_requests', sa.column('space_id'), sa.column('status')
 
 def upgrade():
     # Columns are added in place: SQLite would make the tables anew, and take along the rows that refer to them.
-    op.add_column('spaces', sa.Column('made_at', assembler_runner.database.UtcDateTime(), nullable=True))
+    op.add_column('spaces', sa.Column('made_at', assembler_runner.core.database.UtcDateTime(), nullable=True))
     op.add_column('spaces', sa.Column('published_oid', sa.String(length=64), nullable=True))
     op.add_column('spaces', sa.Column('foreign_oid', sa.String(length=64), nullable=True))
-    op.add_column('spaces', sa.Column('expires_at', assembler_runner.database.UtcDateTime(), nullable=True))
+    op.add_column('spaces', sa.Column('expires_at', assembler_runner.core.database.UtcDateTime(), nullable=True))
     op.add_column('spaces', sa.Column('expiry_warnings', sa.Integer(), server_default='0', nullable=False))
     op.add_column('spaces', sa.Column('request_count', sa.Integer(), server_default='0', nullable=False))
     op.create_index('ix_spaces_expires_at', 'spaces', ['expires_at'], unique=False)
     op.add_column('space_requests', sa.Column('number', sa.Integer(), server_default='1', nullable=False))
-    op.add_column('space_requests', sa.Column('change', assembler_runner.database.JsonText(), nullable=True))
+    op.add_column('space_requests', sa.Column('change', assembler_runner.core.database.JsonText(), nullable=True))
     op.add_column('space_requests', sa.Column('unchanged', sa.Boolean(), server_default='0', nullable=False))
-    op.add_column('space_requests', sa.Column('sent_at', assembler_runner.database.UtcDateTime(), nullable=True))
-    op.add_column('space_requests', sa.Column('steps_done', assembler_runner.database.JsonText(), nullable=True))
+    op.add_column('space_requests', sa.Column('sent_at', assembler_runner.core.database.UtcDateTime(), nullable=True))
+    op.add_column('space_requests', sa.Column('steps_done', assembler_runner.core.database.JsonText(), nullable=True))
     # Until now a Space had one request, which made it.
     commit = (
         sa.select(sa.func.max(REQUESTS.c.commit_oid))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.database
+import assembler_runner.core.database
 
 revision = '0007'
 down_revision = '0006'
@@ -44,8 +44,8 @@ def upgrade():
     sa.Column('actor_type', sa.String(length=16), nullable=False),
     sa.Column('actor_id', sa.String(length=36), nullable=False),
     sa.Column('realm_id', sa.String(length=36), nullable=False),
-    sa.Column('created_at', assembler_runner.database.UtcDateTime(), nullable=False),
-    sa.Column('updated_at', assembler_runner.database.UtcDateTime(), nullable=False),
+    sa.Column('created_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
+    sa.Column('updated_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_buckets_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_buckets')),
     sa.UniqueConstraint('realm_id', 'name', name=op.f('uq_buckets_realm_id')),
@@ -63,8 +63,8 @@ def upgrade():
     sa.Column('actor_type', sa.String(length=16), nullable=False),
     sa.Column('actor_id', sa.String(length=36), nullable=False),
     sa.Column('realm_id', sa.String(length=36), nullable=False),
-    sa.Column('created_at', assembler_runner.database.UtcDateTime(), nullable=False),
-    sa.Column('updated_at', assembler_runner.database.UtcDateTime(), nullable=False),
+    sa.Column('created_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
+    sa.Column('updated_at', assembler_runner.core.database.UtcDateTime(), nullable=False),
     sa.ForeignKeyConstraint(['bucket_id'], ['buckets.id'], name=op.f('fk_bucket_files_bucket_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['realm_id'], ['realms.id'], name=op.f('fk_bucket_files_realm_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_bucket_files')),
@@ -74,7 +74,7 @@ def upgrade():
         op.create_index(op.f(f'ix_bucket_files_{column}'), 'bucket_files', [column], unique=False)
     # Added in place: a new table would take the rows that refer to it along on SQLite.
     op.add_column(
-        'blobs', sa.Column('used_at', assembler_runner.database.UtcDateTime(), server_default='2000-01-01', nullable=False)
+        'blobs', sa.Column('used_at', assembler_runner.core.database.UtcDateTime(), server_default='2000-01-01', nullable=False)
     )
     op.create_index(op.f('ix_blobs_used_at'), 'blobs', ['used_at'], unique=False)
     op.drop_index(op.f('ix_blobs_created_at'), table_name='blobs')
@@ -85,7 +85,7 @@ def upgrade():
 def downgrade():
     op.add_column(
         'blobs',
-        sa.Column('created_at', assembler_runner.database.UtcDateTime(), server_default='2000-01-01', nullable=False),
+        sa.Column('created_at', assembler_runner.core.database.UtcDateTime(), server_default='2000-01-01', nullable=False),
     )
     op.create_index(op.f('ix_blobs_created_at'), 'blobs', ['created_at'], unique=False)
     op.drop_index(op.f('ix_blobs_used_at'), table_name='blobs')
@@ -99,7 +99,7 @@ def _insert_permissions():
     moment = datetime.now(UTC)
     moments = {"created_at": moment, "updated_at": moment}
     tables = sa.MetaData()
-    times = [(name, assembler_runner.database.UtcDateTime()) for name in moments]
+    times = [(name, assembler_runner.core.database.UtcDateTime()) for name in moments]
     permissions, roles, role_permissions = (
         sa.Table(name, tables, *(sa.Column(column, kind) for column, kind in [*columns, *times]))
         for name, columns in (

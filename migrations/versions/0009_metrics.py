@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-import assembler_runner.database
+import assembler_runner.core.database
 
 revision = '0009'
 down_revision = '0008'
@@ -17,7 +17,7 @@ NAMESPACE = uuid.UUID("6f1d0a4e-52a7-4a43-9a0c-2f8f6c1b7d10")
 PERMISSION, ROLE, ADMIN = (
     str(uuid.uuid5(NAMESPACE, name)) for name in ("permission:metrics_read", "role:monitor", "role:admin")
 )
-MOMENTS = [(name, assembler_runner.database.UtcDateTime()) for name in ("created_at", "updated_at")]
+MOMENTS = [(name, assembler_runner.core.database.UtcDateTime()) for name in ("created_at", "updated_at")]
 
 
 def table(name, *columns):

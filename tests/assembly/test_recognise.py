@@ -16,7 +16,7 @@ from assembler_runner.assembly.preflight.docker_ports import listener_of
 from assembler_runner.assembly.preflight.dockerfile import parse_dockerfile
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint
-from assembler_runner.tree import SpaceFile
+from assembler_runner.files.tree import SpaceFile
 
 TYPES = ("gradio", "streamlit", "docker", "static")
 GRADIO = "import gradio as gr\ngr.Interface(str, 'text', 'text').launch()\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assembler_client import Assembler
-from tests.services import PASSWORD, Process, free_port
+from tests.support.services import PASSWORD, Process, free_port
 
 
 class Running:

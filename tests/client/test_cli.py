@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from assembler_client.cli.output import printable
 from tests.client.conftest import Running
-from tests.services import PASSWORD, PROJECT
+from tests.support.services import PASSWORD, PROJECT
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 PROGRAM = "import sys; from assembler_client.cli import main; main()"
+# Seconds: the default patience is 60, and a start of the command takes a few on a busy machine.
+WITHOUT_RETRIES = 20.0
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_login_is_kept_where_only_its_owner_reads(logged_in: Run, running: Run
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     logged_in("logout")
     assert "default" not in kept.read_text()
-    assert "Which service?" in logged_in("whoami", code=2).stderr
+    assert "No service configured" in logged_in("whoami", code=2).stderr
     ended = logged_in("list", "--json", code=4, ASSEMBLER_URL=running.url, ASSEMBLER_TOKEN=new["access_token"])
     assert json.loads(ended.stdout)["error"]["status_code"] == 401
 
@@ -111,7 +112,7 @@ def test_a_life(logged_in: Run, site: Path, name: str) -> None:
     lines = [json.loads(line) for line in logged_in("events", name, "--json").stdout.splitlines()]
     assert [line["type"] for line in lines if line["type"] == "succeeded"] == ["succeeded"] * 3
     assert "neither builds nor runs" in logged_in("logs", name).stderr
-    logged_in("delete", name, code=130)
+    assert "use --yes" in logged_in("delete", name, code=2).stderr
     logged_in("delete", name, "-y")
     assert name not in logged_in("list").stdout
     assert name in logged_in("list", "--all", "-f", f"name={name}").stdout
@@ -137,21 +138,25 @@ def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
     written = logged_in("init", "static", "new").stdout.split()
     assert {"new/index.html", "new/params.js"} <= set(written), "its page shows what the parameters say"
     assert all((tmp_path / "work" / path).is_file() for path in written)
-    assert "there already" in logged_in("init", "static", "new", code=3).stderr
+    assert "already exists" in logged_in("init", "static", "new", code=3).stderr
     logged_in("init", "static", "new", "--force")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("create",), "Which files?"),
+        (("create",), "No files given"),
         (("create", "nowhere"), "does not exist"),
         (("update", "x"), "Nothing to change"),
         (("create", "site", "-p", "x"), "NAME=VALUE"),
-        (("create", "site", "-s", "NOT_THERE"), "no environment variable"),
-        (("list", "--profile", "nobody"), "There is no profile nobody"),
-        (("lits",), "No such command"),
+        (("create", "site", "-s", "NOT_THERE"), "NOT_THERE is not set"),
+        (("list", "--profile", "nobody"), "Profile nobody does not exist"),
+        (("lits",), "No such command 'lits'. Did you mean list"),
+        (("xyzzy",), "No such command 'xyzzy'."),
         (("list", "--url", "127.0.0.1"), "must be the address"),
+        (("login", "--url", "localhost:5005"), "Did you mean http://localhost:5005?"),
+        (("list", "--url", "http://localhost:port"), "must be the address"),
+        (("delete", "no-such-space"), "use --yes"),
     ],
 )
 def test_wrong_use_is_told(logged_in: Run, site: Path, arguments: tuple[str, ...], told: str) -> None:
@@ -173,7 +178,7 @@ def test_help_is_fast_and_imports_neither_server_nor_client(run: Run) -> None:
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
     modules = set(eval(shown.stdout.splitlines()[-1]))
     assert not modules & {"httpx", "pydantic", "rich", "flask", "sqlalchemy", "celery"}
-    assert "create" in shown.stdout and "Make a Space" in shown.stdout
+    assert "create" in shown.stdout and "Create a Space" in shown.stdout
 
 
 def test_client_commands_import_nothing_of_the_server() -> None:
@@ -186,8 +191,49 @@ def test_client_commands_import_nothing_of_the_server() -> None:
     assert shown.stdout.strip() == "[]"
 
 
-def test_texts_of_others_do_not_steer_the_terminal() -> None:
-    assert printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07\tb\n\x08c\x9bd") == "ared\tb\ncd"
+def test_a_login_to_a_wrong_address_fails_at_once(run: Run) -> None:
+    started = time.monotonic()
+    done = run("login", "--url", "http://127.0.0.1:1", "-u", "admin", "--password-stdin", stdin="x\n", code=4)
+    assert time.monotonic() - started < WITHOUT_RETRIES
+    assert "Cannot reach http://127.0.0.1:1: connection refused. Is the service running?" in done.stderr
+
+
+def test_a_login_waits_as_long_as_it_is_asked_to(run: Run) -> None:
+    started = time.monotonic()
+    arguments = ("login", "--url", "http://127.0.0.1:1", "-u", "admin", "--password-stdin")
+    done = run(*arguments, stdin="x\n", code=4, ASSEMBLER_PATIENCE="3")
+    assert time.monotonic() - started > 1.5
+    assert "connection refused" in done.stderr
+
+
+def test_retries_are_reported_once(run: Run) -> None:
+    done = run("list", "--url", "http://127.0.0.1:1", code=4, ASSEMBLER_TOKEN="x", ASSEMBLER_PATIENCE="3")
+    assert done.stderr.count("connection refused. Is the service running? Retrying for up to 3 s.") == 1
+
+
+def test_similar_spaces_are_suggested(logged_in: Run, site: Path, name: str) -> None:
+    logged_in("create", "site", "--name", name)
+    done = logged_in("show", f"{name}x", code=4)
+    assert f"There is no Space {name}x." in done.stderr
+    assert "Did you mean " in done.stderr and name in done.stderr.partition("Did you mean ")[2]
+    assert "Did you mean" not in logged_in("show", "xyzzy", code=4).stderr
+
+
+def test_a_preview_with_an_error_ends_with_3(logged_in: Run, site: Path) -> None:
+    logged_in("preview", "site")
+    (site / "index.html").rename(site / "page.html")
+    done = logged_in("preview", "site", "--type", "static", code=3)
+    assert "page.html" in done.stdout
+    assert "error[" in done.stderr
+    shown = json.loads(logged_in("preview", "site", "--type", "static", "--json", code=3).stdout)
+    assert "error" in {finding["severity"] for finding in shown["findings"]}
+
+
+def test_a_template_that_does_not_exist(logged_in: Run, tmp_path: Path) -> None:
+    done = logged_in("init", "static", "fresh", "--template", "landng", code=3)
+    assert "error[unknown_template]" in done.stderr
+    assert "Did you mean landing?" in done.stderr
+    assert not (tmp_path / "work" / "fresh").exists()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

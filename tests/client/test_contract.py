@@ -12,12 +12,13 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from assembler_client import account_models, inputs, models
+from assembler_client import inputs, models
 from assembler_client.assembler import AssemblerCalls
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import HubAPIError
-from assembler_client.steps import NOTHING, Ask, Once, Send
+from assembler_client.models import accounts
+from assembler_client.sansio.steps import NOTHING, Ask, Once, Send
 from assembler_client.storage_client import StorageCalls
 from tests.client.conftest import Running
 
@@ -169,7 +170,7 @@ def test_every_operation_is_covered_or_left_out_for_a_reason(document: Document)
 
 
 def answers() -> Iterator[type[BaseModel]]:
-    for module in (models, account_models):
+    for module in (models, accounts):
         for name, value in vars(module).items():
             known = inspect.isclass(value) and issubclass(value, models.Model)
             if known and value.__module__ == module.__name__ and not name.startswith("_"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import PASSWORD, PROJECT
+from tests.support.services import PASSWORD, PROJECT
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import pytest
 from assembler_client import models
 from assembler_client.cli import COMMANDS
 from tests.client.conftest import Running
-from tests.services import PASSWORD, PROJECT
+from tests.support.services import PASSWORD, PROJECT
 
 README = (PROJECT / "client" / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python example\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -74,7 +74,7 @@ from pathlib import Path
 
 from assembler_client import Assembler, AsyncAssembler, AuthClient, CoreClient, PasswordAuth, StorageClient
 from assembler_client.models import BucketFile, Event, Preview, Request, Space
-from assembler_client.account_models import Realm, Robot, User
+from assembler_client.models.accounts import Realm, Robot, User
 
 
 def sync() -> None:

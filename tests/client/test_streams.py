@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from assembler_client import CoreClient, WaitTimeout
 from assembler_client import transport as transport_module
-from assembler_client.following import EventStream, Message
 from assembler_client.models import Request
+from assembler_client.streams import EventStream, Message
 
 ID = "497dcba3-ecbf-4587-a2dd-5eb0665e6880"
 REQUEST = Request.model_validate({"id": ID, "space_id": ID})
@@ -149,7 +149,7 @@ def test_streams_that_stay_silent_are_given_up() -> None:
 
 def test_a_wait_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("assembler_client.following.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("assembler_client.streams.time.monotonic", lambda: now[0])
 
     class Slow(Script):
         def __call__(self, request: httpx.Request) -> httpx.Response:

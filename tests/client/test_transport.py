@@ -15,7 +15,6 @@ from assembler_client import (
     AsyncCoreClient,
     Conflict,
     CoreClient,
-    FilterOperator,
     Forbidden,
     HubAPIError,
     InvalidAnswer,
@@ -27,12 +26,8 @@ from assembler_client import (
     TooLarge,
     TransportError,
     Unavailable,
-    begins_with,
-    between,
-    contains,
 )
 from assembler_client import transport as transport_module
-from assembler_client.types import query
 
 ID = "497dcba3-ecbf-4587-a2dd-5eb0665e6880"
 EMPTY = {"data": [], "meta": {"total": 0}}
@@ -134,7 +129,7 @@ def test_the_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(transport_module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     script = Script(*[httpx.ConnectError("x")] * 1000)
-    with pytest.raises(TransportError, match="ConnectError"):
+    with pytest.raises(TransportError, match="Cannot reach http://service"):
         script.core(patience=20).get_spaces()
     assert 5 < len(script.asked) < 20
     assert 10 < now[0] <= 20
@@ -178,7 +173,7 @@ def test_errors_of_proxies_are_errors_too(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["<html>", "{}", "[]", '{"data": [{"id": 1}]}', '{"data": {}}'])
 def test_answers_that_are_none_are_told(text: str) -> None:
-    with pytest.raises(InvalidAnswer, match="/spaces did not answer with"):
+    with pytest.raises(InvalidAnswer, match="/spaces did not return"):
         Script(httpx.Response(200, text=text)).core().get_spaces()
 
 
@@ -220,53 +215,6 @@ def test_null_is_not_left_out() -> None:
         "files": {"old": None, "b": {"content": "/w==", "encoding": "base64"}, "c": "text"},
         "mode": "merge",
     }
-
-
-@pytest.mark.parametrize(
-    ("filter", "text"),
-    [
-        ("x", "x"),
-        (["a", "b"], "a,b"),
-        (True, "true"),
-        (None, "null"),
-        ((FilterOperator.neq, None), "!null"),
-        ((FilterOperator.neq, ["a", "b"]), "!a,b"),
-        (contains("x"), "~%x%"),
-        (begins_with("x"), "~x"),
-        ("~x", "~x"),
-        (3, "3"),
-    ],
-)
-def test_filters_are_written_as_the_service_reads_them(filter: Any, text: str) -> None:
-    assert query({"name": filter}) == (("filter[name]", text),)
-
-
-def test_ranges_pages_and_order() -> None:
-    assert query({"size": between(1, 5)}) == (("filter[size]", ">=1"), ("filter[size]", "<=5"))
-    assert query({"size": between(high=5)}) == (("filter[size]", "<=5"),)
-    assert query(page={"limit": 5}) == (("page[limit]", "5"),)
-    assert query(sort={"by": "name", "order": "descending"}) == (("sort", "-name"),)
-    assert query(sort=[{"by": "a"}, {"by": "b", "order": "descending"}]) == (("sort", "a,-b"),)
-    assert query(sort="-a,b", fields=["email", "x"], include="realm") == (
-        ("sort", "-a,b"),
-        ("fields", "+email,+x"),
-        ("include", "realm"),
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "path"),
-    [
-        ({"sort": {"by": "a", "order": "desc"}}, "sort.order.desc"),
-        ({"sort": {"field": "a"}}, "sort.field"),
-        ({"page": {"size": 5}}, "page.size"),
-    ],
-)
-def test_misspelt_arguments_are_errors(arguments: dict[str, Any], path: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        query(**arguments)
-    assert [issue.path for issue in refused.value.issues] == [path]
-    assert "Known: " in str(refused.value)
 
 
 # Downloads
@@ -343,6 +291,6 @@ def test_help_shows_arguments_and_text() -> None:
 
     client = Script().core()
     assert list(inspect.signature(client.get_space).parameters) == ["space", "refresh"]
-    assert "None if it is not there" in (client.get_space.__doc__ or "")
+    assert "None if it does not exist" in (client.get_space.__doc__ or "")
     listing: Callable[..., Any] = client.find_spaces
     assert list(inspect.signature(listing).parameters) == ["filter", "page", "sort", "fields", "include"]

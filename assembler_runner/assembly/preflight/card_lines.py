@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assembler_runner.card import read_card
+from assembler_runner.assembly.card import read_card
 
 _KEY = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*:(?:[ \t]+(.*))?$")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")

@@ -13,7 +13,7 @@ from assembler_runner.assembly.preflight.card_lines import CardLines, read_card_
 from assembler_runner.assembly.preflight.dockerfile import Dockerfile, parse_dockerfile
 from assembler_runner.assembly.preflight.python_file import PythonFile, parse_python
 from assembler_runner.assembly.preflight.requirement_lines import RequirementLine, parse_requirements
-from assembler_runner.tree import SpaceFile
+from assembler_runner.files.tree import SpaceFile
 
 MAX_TEXT_BYTES = 2 * 2**20
 """Largest file that is read as text."""

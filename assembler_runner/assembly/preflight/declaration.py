@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from assembler_runner.assembly.preflight.context import Context
-from assembler_runner.errors import Finding, Severity
+from assembler_runner.core.errors import Finding, Severity
 from assembler_runner.fixes import Fix
 
 Topic = Literal["readme", "entry", "python", "requirements", "docker", "static", "files", "secrets", "request"]

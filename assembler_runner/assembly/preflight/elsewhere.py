@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assembler_runner.assembly.preflight.declaration import Rule, Topic, declare
-from assembler_runner.errors import Severity
+from assembler_runner.core.errors import Severity
 
 _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
     (

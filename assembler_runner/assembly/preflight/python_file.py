@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from assembler_runner.python_source import PARSING
+from assembler_runner.assembly.python_source import PARSING
 
 MAX_PARSED_BYTES = 256 * 1024
 """Larger files are not parsed: it takes many times their size in memory, and seconds."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.python_file import PythonFile
-from assembler_runner.errors import Severity
+from assembler_runner.core.errors import Severity
 from assembler_runner.fixes import Edit, Fix
 
 

@@ -30,7 +30,7 @@ from assembler_runner.assembly.preflight.secret_patterns import (
     PRIVATE_KEY,
     SSH_KEYS,
 )
-from assembler_runner.errors import Severity
+from assembler_runner.core.errors import Severity
 from assembler_runner.fixes import Edit, Fix
 
 MAX_PER_FILE = 10

@@ -1,4 +1,4 @@
-"""The command `assembler`: nothing but click is imported before a command is chosen."""
+"""The command `assembler`: only click is imported before a command is chosen."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from importlib import import_module
 
 import click
 
+from assembler_client.suggest import did_you_mean
 from assembler_client.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "login": ("account:login", "Log in to a service and remember it."),
-    "logout": ("account:logout", "End the login and forget it."),
+    "login": ("account:login", "Log in to a service and store the login."),
+    "logout": ("account:logout", "Log out and delete the stored login."),
     "whoami": ("account:whoami", "Show the account, its realm and its permissions."),
-    "init": ("starting:init", "Write a starter app of a space type into a folder."),
-    "types": ("starting:types", "List the space types, or show one."),
-    "preview": ("deploying:preview", "Show what would be published, and how it differs."),
-    "create": ("deploying:create", "Make a Space of a folder, files or an archive."),
-    "update": ("deploying:update", "Change a Space."),
-    "rollback": ("deploying:rollback", "Return a Space to an earlier release."),
-    "delete": ("deploying:delete", "Delete Spaces."),
-    "list": ("looking:list_spaces", "List Spaces."),
-    "show": ("looking:show", "Show a Space: state, problem, files."),
-    "logs": ("looking:logs", "Show the log of a Space's app."),
-    "events": ("looking:events", "Show what happened to a Space."),
-    "completion": ("completing:completion", "Print the completion for a shell."),
+    "init": ("init:init", "Write a starter app of a space type into a folder."),
+    "types": ("init:types", "List the space types, or show one."),
+    "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
+    "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
+    "update": ("deploy:update", "Change a Space."),
+    "rollback": ("deploy:rollback", "Roll a Space back to an earlier release."),
+    "delete": ("deploy:delete", "Delete Spaces."),
+    "list": ("show:list_spaces", "List Spaces."),
+    "show": ("show:show", "Show a Space: state, problem, files."),
+    "logs": ("show:logs", "Show the log of a Space's app."),
+    "events": ("show:events", "Show the events of a Space."),
+    "completion": ("completion:completion", "Print the completion script of a shell."),
 }
-"""Name → (place below this package, one line of help); the modules are imported when they are needed."""
+"""Name → (module and function in this package, one line of help); modules are imported when needed."""
 
 ENTRY_POINTS = "assembler.commands"
-"""Other distributions add commands here: each entry point is a mapping of name → (help, loader of a click command)."""
+"""Entry point group for commands of other distributions: each is a mapping of name → (help, loader of a command)."""
 
 OK, USAGE, INVALID, FAILED, LIMITED, LATE, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
 """Exit codes."""
@@ -39,14 +40,14 @@ Loader = Callable[[], click.Command]
 
 
 class Commands(click.Group):
-    """Knows its commands by name, and imports one when it is used."""
+    """A command group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names all commands."""
+        """Returns the names of all commands."""
         return [*COMMANDS, *_added()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Finds one."""
+        """Imports and returns a command."""
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
@@ -54,16 +55,28 @@ class Commands(click.Group):
         added = _added().get(cmd_name)
         return added[1]() if added else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds a command by the first argument; suggests similar names if it does not exist."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            suggestion = None if args[0].startswith("-") else did_you_mean(args[0], self.list_commands(ctx))
+            if suggestion is None:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}. {suggestion}", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
         if added := _added():
-            with formatter.section("Commands of the server"):
+            with formatter.section("Server commands"):
                 formatter.write_dl([(name, text) for name, (text, _) in sorted(added.items())])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
-        """Completes the name of a command without importing them."""
+        """Completes command names without importing the commands."""
         from click.shell_completion import CompletionItem
 
         texts = {name: text for name, (_, text) in COMMANDS.items()} | {
@@ -100,9 +113,9 @@ def main() -> None:
     except Exit as end:
         sys.exit(end.exit_code)
     except (Abort, KeyboardInterrupt):
-        click.echo("Stopped; what was accepted goes on at the service.", err=True)
+        click.echo("Stopped. Accepted requests continue on the service.", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Whoever reads has had enough, such as head.
+        # The reader of the pipe has ended, such as head.
         sys.stderr.close()
         sys.exit(OK)

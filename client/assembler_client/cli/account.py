@@ -8,43 +8,52 @@ import time
 from typing import Any
 
 import click
+import httpx
 
-from assembler_client.account_models import Token
 from assembler_client.assembler import Assembler
 from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
 from assembler_client.cli.output import Shell, common
-from assembler_client.cli.profiles import DEFAULT, checked_address, read_profiles, write_profile
+from assembler_client.cli.profiles import DEFAULT, checked_address, patience, read_profiles, write_profile
+from assembler_client.errors import HubAPIError, TransportError
+from assembler_client.models.accounts import Token
+from assembler_client.sansio.steps import Ask, Call
+from assembler_client.transport import PATIENCE
+
+HEALTH = Ask("GET", "/health/live")
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
-class _Remembered(PasswordAuth):
-    """Remembers the tokens of a login."""
+class _RecordingAuth(PasswordAuth):
+    """Password login that records the tokens it receives."""
 
     tokens: Token | None = None
     ends_at = 0.0
 
     def received(self, tokens: Token, ends_at: float) -> None:
-        """Takes them."""
+        """Records new tokens."""
         self.tokens, self.ends_at = tokens, ends_at
 
 
 @click.command()
-@click.option("--username", "-u", help="Name of the user; asked for if left out.")
-@click.option("--realm", help="Name of the user's realm, if it is not master.")
+@click.option("--username", "-u", help="Name of the user; prompted for if omitted.")
+@click.option("--realm", help="Realm of the user; defaults to master.")
 @click.option("--password-stdin", is_flag=True, help="Read the password, secret or token from standard input.")
-@click.option("--robot", help="Id of a robot, to log in with its secret instead.")
-@click.option("--token", "use_token", is_flag=True, help="Log in with a token that was made elsewhere.")
+@click.option("--robot", help="Id of a robot; logs in with its secret instead of a password.")
+@click.option("--token", "use_token", is_flag=True, help="Log in with an existing access token.")
 @common
 def login(
     shell: Shell, username: str | None, realm: str | None, password_stdin: bool, robot: str | None, use_token: bool
 ) -> None:
-    """Log in to a service and remember it.
+    """Log in to a service and store the login.
 
-    The password is not kept, only tokens, in a file that only you can read. Of a robot its id and secret are kept.
+    Tokens are stored in a file that only you can read; the password is not stored. For a robot, id and secret are
+    stored.
     """
     name = shell._profile or os.environ.get("ASSEMBLER_PROFILE") or DEFAULT
-    kept = read_profiles().get(name, {})
-    given = shell._url or os.environ.get("ASSEMBLER_URL") or kept.get("url")
-    url = checked_address(given or _ask("Address of the service", default="http://127.0.0.1:5005"))
+    stored = read_profiles().get(name, {})
+    chosen = shell._url or os.environ.get("ASSEMBLER_URL") or stored.get("url")
+    url = checked_address(chosen or _ask("URL of the service", default="http://127.0.0.1:5005"))
+    _reach(url)
     profile: dict[str, Any] = {"url": url}
     auth: Any
     if use_token:
@@ -55,12 +64,12 @@ def login(
         profile |= {"robot_id": robot, "robot_secret": _secret("Secret", password_stdin)}
         auth = RobotAuth(robot, profile["robot_secret"], url)
     else:
-        user = username or _ask("User", default=kept.get("username"))
-        auth = _Remembered(user, _secret("Password", password_stdin), url, realm=realm)
+        user = username or _ask("User", default=stored.get("username"))
+        auth = _RecordingAuth(user, _secret("Password", password_stdin), url, realm=realm)
         profile["username"] = user
-    with Assembler(url, auth=auth) as assembler:
+    with Assembler(url, auth=auth, patience=patience(PATIENCE)) as assembler:
         me = assembler.get_me()
-    if isinstance(auth, _Remembered) and auth.tokens is not None:
+    if isinstance(auth, _RecordingAuth) and auth.tokens is not None:
         profile |= {"tokens": auth.tokens.model_dump(mode="json"), "ends_at": auth.ends_at}
     write_profile(name, profile)
     if shell.as_json:
@@ -72,20 +81,20 @@ def login(
 @click.command()
 @common
 def logout(shell: Shell) -> None:
-    """End the login and forget it."""
+    """Log out: revoke the tokens and delete the stored login."""
     name = shell._profile or os.environ.get("ASSEMBLER_PROFILE") or DEFAULT
-    kept = read_profiles().get(name)
-    if kept is None:
-        raise click.UsageError(f"There is no profile {name}.")
-    tokens = kept.get("tokens") or {}
+    stored = read_profiles().get(name)
+    if stored is None:
+        raise click.UsageError(f"Profile {name} does not exist.")
+    tokens = stored.get("tokens") or {}
     write_profile(name, None)
     if token := tokens.get("refresh_token") or tokens.get("access_token"):
-        with Assembler(str(kept["url"]), patience=5.0) as assembler:
+        with Assembler(str(stored["url"]), patience=5.0) as assembler:
             assembler.revoke_token(token)
     if shell.as_json:
-        shell.result({"profile": name, "url": kept["url"]})
+        shell.result({"profile": name, "url": stored["url"]})
     else:
-        shell.say(f"Logged out of {kept['url']}.")
+        shell.say(f"Logged out of {stored['url']}.")
 
 
 @click.command()
@@ -109,11 +118,27 @@ def whoami(shell: Shell) -> None:
         )
 
 
+def _reach(url: str) -> None:
+    """Makes the first contact with a service, before anything is asked: retries only if ASSEMBLER_PATIENCE is set.
+
+    Raises:
+        TransportError: the service cannot be reached.
+    """
+    with Assembler(url, timeout=_TIMEOUT, patience=patience(0.0)) as assembler:
+        try:
+            assembler.run(Call(HEALTH, lambda answer: None))
+        except TransportError:
+            raise
+        except HubAPIError:
+            # Any answer will do: the login itself reports what is wrong.
+            return
+
+
 def _ask(text: str, default: str | None = None) -> str:
     if not sys.stdin.isatty():
         if default:
             return default
-        raise click.UsageError(f"{text} is not given, and nobody is there to ask.")
+        raise click.UsageError(f"{text} is required; there is no terminal to ask for it.")
     return str(click.prompt(text, default=default, err=True))
 
 
@@ -123,7 +148,7 @@ def _secret(text: str, from_stdin: bool) -> str:
     elif sys.stdin.isatty():
         found = str(click.prompt(text, hide_input=True, err=True))
     else:
-        raise click.UsageError(f"Nobody is there to ask for the {text.lower()}; use --password-stdin.")
+        raise click.UsageError(f"No terminal to ask for the {text.lower()}; use --password-stdin.")
     if not found:
         raise click.UsageError(f"The {text.lower()} is empty.")
     return found

@@ -1,10 +1,8 @@
-"""What all commands share: options, JSON, tables, errors as a good compiler tells them, exit codes."""
+"""Common parts of all commands: options, JSON, tables, compiler-style errors, exit codes."""
 
 from __future__ import annotations
 
 import functools
-import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.text import printable, printable_json
 from assembler_client.errors import (
     AppFailed,
     AuthError,
@@ -29,21 +28,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assembler_client.assembler import Assembler
-    from assembler_client.uploading import Sending
+    from assembler_client.upload import UploadProgress
 
 _LIMITS = ("payment_required", "too_large", "target_too_large", "quota_exceeded", "rate_limited", "too_many_requests")
-# Sequences of ECMA-48 first, then single control characters but tab and newline.
-_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 
 
 class Shell:
-    """How a command talks to the one who called it.
+    """Input and output of a command.
 
     Args:
-        as_json: whether results and errors are JSON.
+        as_json: whether results and errors are written as JSON.
         profile: name of a profile.
-        url: address of a service.
+        url: URL of a service.
     """
 
     def __init__(self, as_json: bool, profile: str | None, url: str | None) -> None:
@@ -53,64 +50,80 @@ class Shell:
         self.files: Mapping[str, Any] = {}
 
     def connect(self) -> Assembler:
-        """Opens the service."""
+        """Returns a client of the chosen service."""
         from assembler_client.cli.profiles import connect
 
-        return connect(self._profile, self._url)
+        assembler = connect(self._profile, self._url)
+        assembler.on_retry = self._retrying(assembler.patience)
+        return assembler
+
+    def _retrying(self, patience: float) -> Callable[[HubAPIError], None]:
+        reported: set[str] = set()
+
+        def report(problem: HubAPIError) -> None:
+            if problem.message not in reported:
+                reported.add(problem.message)
+                self.say(f"{problem.message} Retrying for up to {patience:.0f} s.")
+
+        return report
 
     @functools.cached_property
     def console(self) -> Console:
-        """Standard error, for people."""
+        """Standard error: progress and messages for people."""
         from rich.console import Console
 
         return Console(stderr=True, highlight=False, soft_wrap=True)
 
     @functools.cached_property
     def paper(self) -> Console:
-        """Standard output."""
+        """Standard output: results."""
         from rich.console import Console
 
         return Console(highlight=False, soft_wrap=True)
 
     def result(self, value: Any) -> None:
         """Writes a result as JSON."""
-        click.echo(json.dumps(_jsonable(value), ensure_ascii=False, indent=None if sys.stdout.isatty() else 1))
+        click.echo(printable_json(_jsonable(value), indent=None if sys.stdout.isatty() else 1))
 
     def line(self, value: Any) -> None:
-        """Writes one of many results as a line of JSON."""
-        click.echo(json.dumps(_jsonable(value), ensure_ascii=False))
+        """Writes one of several results as a line of JSON."""
+        click.echo(printable_json(_jsonable(value)))
 
     def say(self, text: str, style: str = "") -> None:
-        """Tells people how it goes, on standard error; not with JSON."""
+        """Writes a message to standard error; omitted with --json."""
         if not self.as_json:
-            self.console.print(text, style=style or None, markup=False)
+            self.console.print(printable(text), style=style or None, markup=False)
+
+    def echo(self, text: str) -> None:
+        """Writes a line of a result to standard output."""
+        click.echo(printable(text, single_line=True))
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Writes a table; separated by tabs where nobody looks."""
-        texts = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+        """Writes a table; tab-separated if standard output is not a terminal."""
+        texts = [["" if cell is None else printable(str(cell), single_line=True) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in texts:
-                click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+                click.echo("\t".join(row))
             return
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(head))
         for title in head:
-            # Whole addresses, so that they can be opened.
+            # Fold instead of cut: URLs stay complete.
             table.add_column(title, overflow="fold")
         for row in texts:
             table.add_row(*(Text(cell) for cell in row))
         self.paper.print(table, soft_wrap=False)
 
     def event(self, event: Event) -> None:
-        """Tells of an event."""
-        moment = event.created_at.astimezone().strftime("%H:%M:%S") if event.created_at else ""
+        """Writes an event with its time."""
+        clock = event.created_at.astimezone().strftime("%H:%M:%S") if event.created_at else ""
         text = event.message or event.type.replace("_", " ").capitalize()
-        self.say(f"{moment}  {printable(text)}")
+        self.say(f"{clock}  {text}")
 
     def findings(self, findings: Iterable[Finding]) -> None:
-        """Tells findings, each with its file, line, and what to do."""
+        """Writes findings, each with file, line and what to do."""
         for finding in findings:
             self._finding(finding)
 
@@ -119,23 +132,30 @@ class Shell:
 
         style = _STYLES.get(finding.severity, "bold")
         self.console.print(
-            Text(f"{finding.severity}[{finding.code}]", style).append(f": {printable(finding.message)}", "bold")
+            Text(printable(f"{finding.severity}[{finding.code}]", single_line=True), style).append(
+                f": {printable(finding.message)}", "bold"
+            )
         )
         source = self._source(finding)
         width = len(str(finding.line or ""))
         if finding.path:
             place = finding.path if finding.line is None else f"{finding.path}:{finding.line}"
-            self.console.print(Text(" " * width + "--> ", "blue").append(place, ""))
+            self.console.print(Text(" " * width + "--> ", "blue").append(printable(place, single_line=True), ""))
         if source is not None:
             self.console.print(Text(f"{' ' * width} |", "blue"))
-            self.console.print(Text(f"{finding.line} | ", "blue").append(source, ""))
+            self.console.print(Text(f"{finding.line} | ", "blue").append(printable(source, single_line=True), ""))
             self.console.print(Text(f"{' ' * width} |", "blue"))
         if finding.hint:
-            self.console.print(Text(f"{' ' * width} = ", "blue").append("help", "bold").append(f": {finding.hint}", ""))
+            self._help(finding.hint, width)
         self.console.print()
 
+    def _help(self, hint: str, width: int = 0) -> None:
+        from rich.text import Text
+
+        self.console.print(Text(f"{' ' * width} = ", "blue").append("help", "bold").append(f": {printable(hint)}", ""))
+
     def _source(self, finding: Finding) -> str | None:
-        """Returns the line of the file that a finding is about."""
+        """Returns the source line of a finding."""
         content = self.files.get(finding.path or "")
         if finding.line is None or not isinstance(content, Path):
             return None
@@ -146,14 +166,14 @@ class Shell:
         return lines[finding.line - 1].rstrip()[:200] if 0 < finding.line <= len(lines) else None
 
     def fail(self, problem: HubAPIError) -> NoReturn:
-        """Tells an error and ends with its exit code."""
+        """Writes an error and exits with its code."""
         if self.as_json:
             self.result({"error": error_json(problem)})
         else:
-            self._tell(problem)
+            self._error(problem)
         raise click.exceptions.Exit(exit_code(problem))
 
-    def _tell(self, problem: HubAPIError) -> None:
+    def _error(self, problem: HubAPIError) -> None:
         from rich.text import Text
 
         issues = problem.issues
@@ -162,20 +182,20 @@ class Shell:
             return
         if issues:
             count = "1 problem" if len(issues) == 1 else f"{len(issues)} problems"
-            self.console.print(Text("error", "bold red").append(f": {count}; nothing was done.", "bold"))
+            self.console.print(Text("error", "bold red").append(f": {count}; nothing was changed.", "bold"))
             return
         self.console.print(Text("error", "bold red").append(f": {printable(problem.message)}", "bold"))
-        unknown = isinstance(problem, AuthError) and problem.status_code == 401
-        if hint := "Log in: assembler login" if unknown else problem.hint:
-            self.console.print(Text(" = ", "blue").append("help", "bold").append(f": {hint}", ""))
+        logged_out = isinstance(problem, AuthError) and problem.status_code == 401
+        if hint := "Log in: assembler login" if logged_out else problem.hint:
+            self._help(hint)
 
 
 def common(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that all commands have, and tells their errors; the command gets a :class:`Shell` first."""
+    """Adds the common options and error handling to a command; its first argument becomes a :class:`Shell`."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-    @click.option("--profile", help="Name of the login to use. [env: ASSEMBLER_PROFILE]")
-    @click.option("--url", help="Address of the service. [env: ASSEMBLER_URL]")
+    @click.option("--json", "as_json", is_flag=True, help="Write results and errors as JSON.")
+    @click.option("--profile", help="Name of the stored login to use. [env: ASSEMBLER_PROFILE]")
+    @click.option("--url", help="URL of the service. [env: ASSEMBLER_URL]")
     @functools.wraps(work)
     def run(as_json: bool, profile: str | None, url: str | None, **arguments: Any) -> Any:
         shell = Shell(as_json, profile, url)
@@ -185,11 +205,6 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
             shell.fail(problem)
 
     return run
-
-
-def printable(text: str) -> str:
-    """Returns a text without what would steer a terminal; it may come from an app or from somebody else."""
-    return _STEERING.sub("", text)
 
 
 def exit_code(problem: HubAPIError) -> int:
@@ -228,11 +243,11 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
-class Watching:
-    """Shows uploads and events while something is waited for: bars on a terminal, lines elsewhere.
+class ProgressDisplay:
+    """Shows uploads and events during a wait: progress bars on a terminal, lines elsewhere.
 
     Args:
-        shell: of the command.
+        shell: the shell of the command.
     """
 
     def __init__(self, shell: Shell) -> None:
@@ -241,7 +256,7 @@ class Watching:
         self._progress: Any = None
         self._upload: Any = None
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> ProgressDisplay:
         if self._live:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -260,17 +275,19 @@ class Watching:
         if self._progress is not None:
             self._progress.stop()
 
-    def uploaded(self, sending: Sending) -> None:
-        """Takes news of an upload."""
+    def uploaded(self, progress: UploadProgress) -> None:
+        """Updates the progress of an upload."""
         if self._progress is None:
             return
         if self._upload is None:
-            self._upload = self._progress.add_task("Uploading", total=sending.total)
-        self._progress.update(self._upload, completed=sending.sent, description=f"Uploading {sending.path}")
+            self._upload = self._progress.add_task("Uploading", total=progress.total)
+        self._progress.update(
+            self._upload, completed=progress.sent, description=f"Uploading {printable(progress.path, single_line=True)}"
+        )
 
     def happened(self, event: Event) -> None:
-        """Takes an event."""
+        """Shows an event."""
         self._shell.event(event)
         if self._progress is not None:
-            text = (event.message or event.type).splitlines()[0][:60]
+            text = printable(event.message or event.type, single_line=True)[:60]
             self._progress.update(self._waiting, description=text)

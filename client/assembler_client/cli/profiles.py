@@ -1,4 +1,4 @@
-"""Which service, and who: profiles and tokens in a file that only its owner can read, or from the environment."""
+"""Profiles: URL and login of services, from the environment or from a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from typing import Any
 import click
 import httpx
 
-from assembler_client.account_models import Token
 from assembler_client.assembler import Assembler
 from assembler_client.auth import RobotAuth, StaticAuth, TokenAuth
+from assembler_client.cli.text import printable
 from assembler_client.errors import AuthError
+from assembler_client.models.accounts import Token
 from assembler_client.transport import PATIENCE, service_address
 
 DEFAULT = "default"
 
 
 def config_file() -> Path:
-    """Returns where profiles are kept, as the XDG base directories say."""
+    """Returns the path of the profiles, following the XDG base directories."""
     if sys.platform == "win32":
         home = os.environ.get("APPDATA") or str(Path.home() / "AppData" / "Roaming")
     else:
@@ -46,18 +47,18 @@ def read_profiles() -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        told = f"{path} cannot be read ({type(problem).__name__}); delete it and run: assembler login"
-        raise click.ClickException(told) from None
+        message = f"{path} cannot be read ({type(problem).__name__}). Delete it and run: assembler login"
+        raise click.ClickException(message) from None
 
 
 def write_profile(name: str, profile: dict[str, Any] | None) -> None:
-    """Keeps a profile, or forgets it.
+    """Stores or deletes a profile.
 
     Args:
-        name: its name.
-        profile: what is kept; None forgets it.
+        name: name of the profile.
+        profile: its data; None deletes it.
     """
-    with _alone():
+    with _locked():
         profiles = read_profiles()
         profiles.pop(name, None)
         if profile is not None:
@@ -67,7 +68,7 @@ def write_profile(name: str, profile: dict[str, Any] | None) -> None:
 
 def _write(profiles: dict[str, Any]) -> None:
     path = config_file()
-    # mkstemp makes files of mode 0600.
+    # mkstemp creates files with mode 0600.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".profiles.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -79,8 +80,8 @@ def _write(profiles: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Keeps other processes of this command out while a token is renewed or the file is written."""
+def _locked() -> Iterator[None]:
+    """Locks the profiles against other processes while a token is renewed or the file is written."""
     folder = config_file().parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -93,12 +94,12 @@ def _alone() -> Iterator[None]:
         yield
 
 
-class KeptAuth(TokenAuth):
-    """A login that goes on with the tokens of a profile, and keeps those that follow.
+class ProfileAuth(TokenAuth):
+    """Authentication with the tokens of a profile; stores renewed tokens.
 
     Args:
-        name: of the profile.
-        profile: what is kept.
+        name: name of the profile.
+        profile: its data.
     """
 
     def __init__(self, name: str, profile: dict[str, Any]) -> None:
@@ -108,11 +109,11 @@ class KeptAuth(TokenAuth):
         self._load(profile)
 
     def grant(self) -> dict[str, str]:
-        """Tells that the login has ended; the password is not kept."""
-        raise AuthError(f"The login to {self.base_url} has ended. Log in again: assembler login")
+        """Raises an error: the login has expired, and the password is not stored."""
+        raise AuthError(f"The login to {self.base_url} has expired. Log in again: assembler login")
 
     def received(self, tokens: Token, ends_at: float) -> None:
-        """Keeps new tokens."""
+        """Stores new tokens."""
         self._profile |= {"tokens": tokens.model_dump(mode="json"), "ends_at": ends_at}
         profiles = read_profiles()
         profiles[self._name] = self._profile
@@ -120,8 +121,8 @@ class KeptAuth(TokenAuth):
 
     def _fetch(self, timeout: Any) -> Generator[httpx.Request, httpx.Response, None]:
         refused = self._tokens.access_token if self._tokens else None
-        with _alone():
-            # Another process may have been faster; a refresh token works once.
+        with _locked():
+            # Another process may have renewed the token; a refresh token works only once.
             self._load(read_profiles().get(self._name, self._profile))
             fresh = self._tokens is not None and self._tokens.access_token != refused
             if not fresh or time.time() > self._ends_at - 1:
@@ -134,51 +135,64 @@ class KeptAuth(TokenAuth):
 
 
 def connect(profile: str | None, url: str | None) -> Assembler:
-    """Opens the service that is meant.
+    """Returns a client of the chosen service.
 
     Args:
-        profile: name of a profile; else ASSEMBLER_PROFILE, else `default`.
-        url: address of a service; else ASSEMBLER_URL, else that of the profile.
+        profile: name of a profile; defaults to ASSEMBLER_PROFILE, then `default`.
+        url: URL of a service; defaults to ASSEMBLER_URL, then that of the profile.
     Raises:
-        click.UsageError: nothing tells which service.
+        click.UsageError: no service is configured.
     """
     name = profile or os.environ.get("ASSEMBLER_PROFILE") or DEFAULT
-    kept = read_profiles().get(name)
-    if profile and kept is None:
+    stored = read_profiles().get(name)
+    if profile and stored is None:
         known = ", ".join(sorted(read_profiles())) or "none"
         raise click.UsageError(
-            f"There is no profile {profile}. Known: {known}. Log in: assembler login --profile {profile}"
+            f"Profile {profile} does not exist. Known: {known}. Create it: assembler login --profile {profile}"
         )
-    address = url or (None if profile else os.environ.get("ASSEMBLER_URL")) or (kept or {}).get("url")
+    address = url or (None if profile else os.environ.get("ASSEMBLER_URL")) or (stored or {}).get("url")
     if not address:
-        hint = "Log in: assembler login --url http://127.0.0.1:5005"
-        raise click.UsageError(f"Which service? Give --url, set ASSEMBLER_URL, or log in. {hint}")
+        hint = "assembler login --url http://127.0.0.1:5005"
+        raise click.UsageError(f"No service configured. Pass --url, set ASSEMBLER_URL, or log in: {hint}")
     address = checked_address(address)
+    return Assembler(address, auth=_auth(name, stored, address), patience=patience(PATIENCE))
+
+
+def patience(default: float) -> float:
+    """Returns the seconds to retry while the service is unavailable.
+
+    Args:
+        default: the value if ASSEMBLER_PATIENCE is not set.
+    Raises:
+        click.UsageError: ASSEMBLER_PATIENCE is not a number.
+    """
     try:
-        patience = float(os.environ.get("ASSEMBLER_PATIENCE", PATIENCE))
+        return float(os.environ.get("ASSEMBLER_PATIENCE") or default)
     except ValueError:
         raise click.UsageError("ASSEMBLER_PATIENCE must be a number of seconds.") from None
-    return Assembler(address, auth=_auth(name, kept, address), patience=patience)
 
 
-def _auth(name: str, kept: dict[str, Any] | None, address: str) -> httpx.Auth | None:
+def _auth(name: str, stored: dict[str, Any] | None, address: str) -> httpx.Auth | None:
     if token := os.environ.get("ASSEMBLER_TOKEN"):
         return StaticAuth(token)
-    # A login goes only to the service that it is of.
-    if kept is None or service_address(str(kept["url"])) != address:
+    # A login is sent only to its own service.
+    if stored is None or service_address(str(stored["url"])) != address:
         return None
-    if "robot_id" in kept:
-        return RobotAuth(kept["robot_id"], kept["robot_secret"], address)
-    return KeptAuth(name, kept)
+    if "robot_id" in stored:
+        return RobotAuth(stored["robot_id"], stored["robot_secret"], address)
+    return ProfileAuth(name, stored)
 
 
 def checked_address(url: str) -> str:
-    """Returns the address of a service.
+    """Returns the normalized URL of a service.
 
     Raises:
-        click.UsageError: it is none.
+        click.UsageError: the value is not an HTTP URL.
     """
     try:
         return service_address(url)
-    except ValueError as problem:
-        raise click.UsageError(f"--url: {problem}") from None
+    except ValueError:
+        message = f"The URL must be the address of a service, such as http://127.0.0.1:5005, not {url[:80]!r}."
+        if url.strip() and "://" not in url:
+            message += f" Did you mean http://{printable(url[:80], single_line=True)}?"
+        raise click.UsageError(message) from None

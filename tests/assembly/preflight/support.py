@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from assembler_runner.assembly.preflight.context import Context
-from assembler_runner.tree import SpaceFile
+from assembler_runner.files.tree import SpaceFile
 
 CASES = Path(__file__).parent / "cases"
 SDKS = {"gradio": "gradio", "static": "static", "docker": "docker", "streamlit": "docker"}

@@ -9,7 +9,7 @@ import pytest
 from assembler_runner.assembly.preflight.check import check
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.recognise import recognise
-from assembler_runner.tree import SpaceFile
+from assembler_runner.files.tree import SpaceFile
 from tests.assembly.preflight.clean_apps import APPS, all_apps
 from tests.assembly.preflight.support import OPTIONS, SDKS
 

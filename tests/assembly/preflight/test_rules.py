@@ -10,7 +10,7 @@ import pytest
 from assembler_runner.assembly.preflight.catalogue import RULES, as_json, as_markdown
 from assembler_runner.assembly.preflight.check import apply_safe_fixes, check, with_fix
 from assembler_runner.assembly.preflight.context import Context
-from assembler_runner.errors import Finding
+from assembler_runner.core.errors import Finding
 from assembler_runner.fixes import Fix
 from tests.assembly.preflight.support import SECRETS, all_cases, context_of
 

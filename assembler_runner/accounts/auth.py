@@ -1,0 +1,222 @@
+"""Who is calling: passwords and secrets, log in, and the guard in front of every view that is not public."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from flask import Flask, current_app, g, request
+from flask_jwt_extended import JWTManager
+
+from assembler_runner.accounts import login_throttle, tokens
+from assembler_runner.accounts.models import Realm, Robot, Role, User
+from assembler_runner.accounts.passwords import _dummy_hash, _fits, hash_password
+from assembler_runner.accounts.permissions import (
+    ANY_ACCOUNT,
+    MASTER_REALM,
+    Account,
+    account_of,
+    built_in_id,
+    ensure_built_in,
+    grant_role,
+)
+from assembler_runner.core.database import db, read_transaction
+from assembler_runner.core.errors import Forbidden, InvalidCredentials, NotFound, Unauthorized
+from assembler_runner.core.settings import Settings
+
+ISSUER = "assembler"
+ADMIN = "admin"
+_Row = TypeVar("_Row", User, Robot)
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Sets the tokens up and puts the guard in front of the application.
+
+    Args:
+        app: the application.
+        settings: key and life times.
+    """
+    app.config.update(
+        JWT_SECRET_KEY=settings.JWT_SECRET_KEY,
+        METRICS_TOKEN=settings.METRICS_TOKEN,
+        JWT_ALGORITHM="HS256",
+        JWT_DECODE_ALGORITHMS=["HS256"],
+        JWT_ENCODE_ISSUER=ISSUER,
+        JWT_DECODE_ISSUER=ISSUER,
+        JWT_ENCODE_AUDIENCE=ISSUER,
+        JWT_DECODE_AUDIENCE=ISSUER,
+        JWT_TOKEN_LOCATION=["headers"],
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.ACCESS_TOKEN_SECONDS),
+    )
+    JWTManager(app)
+    login_throttle.configure(app, settings)
+    app.before_request(_guard)
+
+
+def public(view: Any) -> Any:
+    """Marks a view function that needs no token."""
+    view.is_public = True
+    return view
+
+
+def login(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
+    """Gives tokens for a name and a password.
+
+    Args:
+        name: the user's name.
+        password: the password.
+        realm: name or id of the realm; None for `master`.
+    Returns:
+        The answer of the token endpoint.
+    Raises:
+        InvalidCredentials: they do not fit; it is not told which part.
+        TooManyRequests: there were too many failures.
+    """
+    return tokens.begin(_check_password(name, password, realm), "user")
+
+
+def login_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
+    """Gives an access token for the id and secret of a robot.
+
+    Args:
+        robot_id: its id.
+        secret: its secret.
+        kind: robot or client, the name under which it is known to the caller.
+    Returns:
+        The answer of the token endpoint.
+    Raises:
+        InvalidCredentials: they do not fit; it is not told which part.
+        TooManyRequests: there were too many failures.
+    """
+    robot = db.session.get(Robot, robot_id) if "\0" not in robot_id else None
+    return tokens.begin(_checked(robot, robot.secret_hash if robot else None, secret, f"robot {robot_id}"), kind)
+
+
+def is_password_of(user: User, password: str) -> bool:
+    """Returns whether a password is the user's present one; a wrong one counts as a failed log in."""
+    try:
+        _checked(user, user.password_hash, password, f"user {user.realm.name}/{user.name}")
+    except InvalidCredentials:
+        return False
+    return True
+
+
+def current_account() -> Account:
+    """Returns who is calling.
+
+    Raises:
+        Unauthorized: nobody who is known.
+    """
+    account: Account | None = g.get("account")
+    if account is None:
+        raise Unauthorized
+    return account
+
+
+def account_from_header() -> Account | None:
+    """Returns who is calling by the Authorization header: a Bearer token, or name and password for git and browsers.
+
+    With a password the name is that of a user of `master`, or `realm/name`.
+
+    Returns:
+        The account; None where no header came.
+    Raises:
+        Unauthorized: the header came but is not valid.
+        InvalidCredentials: name and password do not fit.
+        TooManyRequests: there were too many failures.
+    """
+    header = request.authorization
+    if header is None:
+        if request.headers.get("Authorization"):
+            raise Unauthorized("The Authorization header cannot be read.")
+        return None
+    if header.type == "bearer" and header.token:
+        return account_of(*tokens.account_of_token(header.token))
+    if header.type == "basic" and header.username and header.password is not None:
+        realm, slash, name = header.username.rpartition("/")
+        return account_of(_check_password(name, header.password, realm if slash else None))
+    raise Unauthorized("Only Authorization: Bearer <token> is understood.")
+
+
+def _guard() -> None:
+    """Lets nobody through but to what is declared: deny by default."""
+    view = request.url_rule and _view_of(request.endpoint)
+    if any("\0" in str(value) for value in (request.view_args or {}).values()):
+        # No name or id holds one, and not every database takes one.
+        raise NotFound
+    if view is None or getattr(view, "is_public", False) or request.method == "OPTIONS":
+        return
+    if request.authorization is not None and request.authorization.type != "bearer":
+        raise Unauthorized("Only Authorization: Bearer <token> is understood.")
+    needed = getattr(view, "requires", None)
+    if needed == "metrics_read" and _is_metrics_token():
+        return
+    with read_transaction(keep_open=True):
+        g.account = account_from_header()
+    held = current_account().permissions
+    if needed is None or (needed != ANY_ACCOUNT and needed not in held):
+        raise Forbidden(f"This account lacks the permission {needed}." if needed else None)
+
+
+def _is_metrics_token() -> bool:
+    wanted, header = current_app.config["METRICS_TOKEN"], request.authorization
+    if not wanted or header is None or not header.token:
+        return False
+    return hmac.compare_digest(wanted.encode(), header.token.encode())
+
+
+def _view_of(endpoint: str | None) -> Any:
+    view = current_app.view_functions.get(endpoint or "")
+    view_class = getattr(view, "view_class", None)
+    method = getattr(view_class, request.method.lower(), None) if view_class else None
+    return method or view
+
+
+def _check_password(name: str, password: str, realm: str | None) -> User:
+    words = {"name": name, "realm": realm or MASTER_REALM}
+    user = None
+    if not any("\0" in word for word in words.values()):
+        realms = sa.or_(Realm.name == words["realm"], Realm.id == words["realm"])
+        user = db.session.scalar(sa.select(User).join(Realm).where(User.name == name, realms))
+    account = f"user {user.realm.name}/{user.name}" if user else f"user {words['realm']}/{name}"
+    return _checked(user, user.password_hash if user else None, password, account)
+
+
+def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _Row:
+    """Returns the row if the password or secret is its own; says nothing about what is wrong if not."""
+    login_throttle.check(account)
+    key = (type(row), row.id) if row else None
+    # The hash takes its time; nothing is locked meanwhile.
+    db.session.rollback()
+    fits = _fits(stored or _dummy_hash(), word)
+    present = db.session.get(*key) if key else None
+    if not fits or stored is None or present is None or not present.active:
+        login_throttle.failed(account)
+        raise InvalidCredentials
+    return present
+
+
+def ensure_admin(password: str) -> bool:
+    """Makes the realm `master`, the built-in roles, and the user `admin` where they are not there yet.
+
+    Args:
+        password: the password of a new admin.
+    Returns:
+        Whether the admin was made.
+    """
+    ensure_built_in()
+    realm = db.session.scalar(sa.select(Realm).where(Realm.name == MASTER_REALM))
+    if realm is None:
+        realm = Realm(name=MASTER_REALM, display_name="Master", built_in=True)
+        db.session.add(realm)
+        db.session.flush()
+    made = not db.session.scalar(sa.select(User.id).where(User.realm_id == realm.id).limit(1))
+    if made:
+        user = User(name=ADMIN, realm_id=realm.id, password_hash=hash_password(password))
+        db.session.add(user)
+        db.session.flush()
+        grant_role(user, db.session.get_one(Role, built_in_id("role", ADMIN)))
+    db.session.commit()
+    return made

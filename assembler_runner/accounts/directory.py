@@ -1,0 +1,187 @@
+"""Accounts: realms, users, robots, roles and permissions, found, made, changed and deleted by one machinery.
+
+Each kind of object is one class that says which realm a row belongs to and what has to be checked. Objects of a realm
+that the caller does not see are not there; nobody changes an account that holds more, or grants what it does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.accounts.auth import is_password_of
+from assembler_runner.accounts.models import AuditEntry, LoginSession, Permission, Realm, Robot, Role, User
+from assembler_runner.accounts.passwords import hash_password, new_secret
+from assembler_runner.accounts.permissions import Account, built_in_id, grant_role, permissions_of, permissions_of_role
+from assembler_runner.accounts.resources import BuiltIn, Kind, Taken, refusal
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict, NotFound
+from assembler_runner.core.settings import current_settings
+from assembler_runner.files.models import Bucket, BucketFile
+from assembler_runner.spaces.models import IdempotencyKey, Space, SpaceRequest
+
+
+class Realms(Kind):
+    """Tenants."""
+
+    name, model, realm_key = "realm", Realm, "id"
+    may_read, may_create, may_update, may_delete = "realm_read", "realm_manage", "realm_update", "realm_manage"
+    _managed = frozenset({"share_default_hub", "max_spaces", "max_requests_per_hour", "max_bytes"})
+
+    def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
+        """See :meth:`Kind.checked`: what costs the operator is set by those who manage all realms."""
+        if self._managed & values.keys():
+            account.require_permissions(["realm_manage"])
+        if row is not None and row.built_in and values.get("name", row.name) != row.name:
+            raise BuiltIn(f"The realm {row.name} keeps its name.")
+        return values
+
+    def check_change(self, account: Account, row: Any) -> None:
+        """See :meth:`Kind.check_change`; a built-in realm can be changed, but not deleted."""
+
+    def before_delete(self, row: Any) -> None:
+        """See :meth:`Kind.before_delete`: its accounts go with it; its Spaces have to be gone."""
+        if row.built_in:
+            raise BuiltIn
+        if db.session.scalar(sa.select(Space.id).where(Space.realm_id == row.id, Space.slot.is_not(None)).limit(1)):
+            raise Conflict("The realm has Spaces.", hint="Delete its Spaces first.")
+        if db.session.scalar(sa.select(BucketFile.id).where(BucketFile.realm_id == row.id).limit(1)):
+            raise Conflict("The realm has files in buckets.", hint="Delete its buckets first.")
+        accounts = sa.union_all(*(sa.select(model.id).where(model.realm_id == row.id) for model in (User, Robot)))
+        for keyed in (IdempotencyKey, LoginSession):
+            db.session.execute(sa.delete(keyed).where(keyed.account_id.in_(accounts)))
+        for owned in (SpaceRequest, Space, Bucket, Robot, User, Role, Permission):
+            db.session.execute(sa.delete(owned).where(owned.realm_id == row.id))
+
+
+class _Accounts(Kind):
+    """What users and robots have in common."""
+
+    def check_change(self, account: Account, row: Any) -> None:
+        """See :meth:`Kind.check_change`: nobody changes an account that holds more."""
+        super().check_change(account, row)
+        account.require_permissions(permissions_of(row))
+
+    def created(self, account: Account, row: Any) -> None:
+        """See :meth:`Kind.created`: a new account gets the usual role, if the caller could grant it."""
+        name = current_settings().DEFAULT_ROLE
+        role = db.session.get(Role, built_in_id("role", name)) if name else None
+        if role is not None and permissions_of_role(role.id) <= account.permissions:
+            grant_role(row, role)
+
+    def before_delete(self, row: Any) -> None:
+        """See :meth:`Kind.before_delete`."""
+        db.session.execute(sa.delete(LoginSession).where(LoginSession.account_id == row.id))
+
+
+class Users(_Accounts):
+    """People."""
+
+    name, model = "user", User
+    may_read, may_create, may_update, may_delete = "user_read", "user_manage", "user_manage", "user_manage"
+
+    def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
+        """See :meth:`Kind.checked`: a new password ends all tokens."""
+        values["realm_id"] = self._realm_id(account, values, row)
+        if "password" in values:
+            password = values.pop("password")
+            values["password_hash"] = None if password is None else hash_password(password)
+            values["token_generation"] = (row.token_generation if row else 0) + 1
+        return values
+
+    def update_self(self, account: Account, values: Mapping[str, Any]) -> User:
+        """Changes what users may change of themselves.
+
+        Raises:
+            NotFound: the caller is no user.
+            InvalidRequest: the present password is wrong.
+        """
+        row = db.session.get(User, account.id)
+        if row is None:
+            raise NotFound("This account is no user.")
+        changed = {name: value for name, value in values.items() if name != "current_password"}
+        if "password" in changed and not is_password_of(row, values.get("current_password", "")):
+            hint = "Give the password you have now."
+            raise refusal("wrong_password", "The present password is not right.", "current_password", hint)
+        for field, value in self.checked(account, dict(changed), row).items():
+            setattr(row, field, value)
+        self._record(account, "update", row, fields=sorted(changed))
+        db.session.commit()
+        return row
+
+
+class Robots(_Accounts):
+    """Machines; the same ones are OAuth 2 clients."""
+
+    name, model = "robot", Robot
+    may_read, may_create, may_update, may_delete = "robot_read", "robot_manage", "robot_manage", "robot_manage"
+
+    def create(self, account: Account, values: Mapping[str, Any]) -> Any:
+        """See :meth:`Kind.create`; without a secret one is made, and shown in `row.secret` this once."""
+        return super().create(account, {"secret": None, **values})
+
+    def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
+        """See :meth:`Kind.checked`: a new secret ends all tokens."""
+        values["realm_id"] = self._realm_id(account, values, row)
+        user = db.session.get(User, values["user_id"]) if values.get("user_id") else None
+        if values.get("user_id") and (user is None or user.realm_id != values["realm_id"]):
+            raise refusal(
+                "unknown_user", "There is no user of this id in the realm.", "user_id", "See GET /auth/users."
+            )
+        if "secret" in values:
+            secret = values.pop("secret")
+            shown, hashed = (None, hash_password(secret)) if secret is not None else new_secret()
+            values |= {"secret_hash": hashed, "secret": shown}
+            values["token_generation"] = (row.token_generation if row else 0) + 1
+        return values
+
+
+class _Named(Kind):
+    """What roles and permissions have in common."""
+
+    shared = True
+    may_read, may_create, may_update, may_delete = "role_read", "role_manage", "role_manage", "role_manage"
+
+    def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
+        """See :meth:`Kind.checked`: names of all realms stay clear of those of one."""
+        values["realm_id"] = self._realm_id(account, values, row)
+        self._check_name(values, row)
+        return values
+
+    def _check_name(self, values: dict[str, Any], row: Any) -> None:
+        name = values.get("name", row.name if row else None)
+        same = sa.select(self.model.id).where(self.model.name == name, self.model.id != (row.id if row else ""))
+        realm_id = values["realm_id"]
+        clash = (
+            self.model.realm_id.is_(None)
+            if realm_id is None
+            else sa.or_(self.model.realm_id.is_(None), self.model.realm_id == realm_id)
+        )
+        if db.session.scalar(same.where(clash).limit(1)):
+            raise Taken(f"There is a {self.name} of this name already.")
+
+
+class Roles(_Named):
+    """Named sets of permissions."""
+
+    name, model = "role", Role
+
+    def check_change(self, account: Account, row: Any) -> None:
+        """See :meth:`Kind.check_change`: nobody changes a role that holds more."""
+        super().check_change(account, row)
+        account.require_permissions(permissions_of_role(row.id))
+
+
+class Permissions(_Named):
+    """Rights; those that a caller makes are kept for others to read, and open nothing here."""
+
+    name, model = "permission", Permission
+
+
+class AuditLog(Kind):
+    """Who changed what; only read."""
+
+    name, model = "audit_entry", AuditEntry
+    may_read = "audit_read"

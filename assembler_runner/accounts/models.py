@@ -1,0 +1,302 @@
+"""What the database holds of accounts: realms, users, robots, rights, sessions, Hub credentials, the audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTime, id_column, utcnow
+
+
+class Quotas:
+    """How much may be used; null: the service's default."""
+
+    max_spaces: Mapped[int | None] = mapped_column(doc="Most Spaces; null: the default.")
+    max_requests_per_hour: Mapped[int | None] = mapped_column(doc="Most requests in an hour; null: the default.")
+    max_bytes: Mapped[int | None] = mapped_column(sa.BigInteger, doc="Most bytes in files; null: the default.")
+
+
+class Realm(Quotas, Timestamps, Base):
+    """A tenant: what belongs to another realm does not exist for its accounts."""
+
+    __tablename__ = "realms"
+
+    id: Mapped[str] = id_column()
+    name: Mapped[str] = mapped_column(sa.String(64), unique=True, doc="Unique name.")
+    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
+    share_default_hub: Mapped[bool] = mapped_column(
+        default=False, server_default="0", doc="Whether it may publish with the service's own Hub token."
+    )
+
+
+class FlameCompatibility:
+    """Columns that published FLAME Hub clients write and read back; the service itself does not use them."""
+
+    redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+    grant_types: Mapped[str | None] = mapped_column(sa.String(512), doc="Stored, not used.")
+    base_url: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+    auth_method: Mapped[str] = mapped_column(sa.String(16), default="secret", doc="How it logs in: with its secret.")
+    token_binding_method: Mapped[str] = mapped_column(sa.String(16), default="none", doc="Stored, not used.")
+    backchannel_logout_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+    post_logout_redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
+
+
+class User(Quotas, Timestamps, Base):
+    """A person's account."""
+
+    __tablename__ = "users"
+    __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    name: Mapped[str] = mapped_column(sa.String(64), doc="Name to log in with, unique in the realm.")
+    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
+    first_name: Mapped[str | None] = mapped_column(sa.String(128), doc="First name.")
+    last_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Last name.")
+    email: Mapped[str | None] = mapped_column(sa.String(254), doc="Address; only shown with fields=+email.")
+    avatar: Mapped[str | None] = mapped_column(sa.String(512), doc="Address of a picture.")
+    cover: Mapped[str | None] = mapped_column(sa.String(512), doc="Address of a wide picture.")
+    active: Mapped[bool] = mapped_column(default=True, doc="Whether it may log in.")
+    name_locked: Mapped[bool] = mapped_column(
+        default=False, server_default="0", doc="Whether the user may not change its own name."
+    )
+    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
+    # Null: no log in by password.
+    password_hash: Mapped[str | None] = mapped_column(sa.String(255))
+    # A session of an older generation is over: changing the password counts it up.
+    token_generation: Mapped[int] = mapped_column(default=0)
+
+    realm: Mapped[Realm] = relationship(lazy="joined")
+
+
+class Robot(Quotas, FlameCompatibility, Timestamps, Base):
+    """A machine's account, shown as a robot and as an OAuth 2 client."""
+
+    __tablename__ = "robots"
+    __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    name: Mapped[str] = mapped_column(sa.String(64), doc="Name, unique in the realm.")
+    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
+    active: Mapped[bool] = mapped_column(default=True, doc="Whether it may log in.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
+    user_id: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("users.id", ondelete="SET NULL"), index=True, doc="The user it works for, if any."
+    )
+    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
+    # Only on the row that was just made: shown once.
+    secret: ClassVar[str | None] = None
+    secret_hash: Mapped[str] = mapped_column(sa.String(255))
+    token_generation: Mapped[int] = mapped_column(default=0)
+
+    realm: Mapped[Realm] = relationship(lazy="joined")
+
+    @property
+    def secret_hashed(self) -> bool:
+        """Secrets are only kept hashed."""
+        return True
+
+    @property
+    def secret_encrypted(self) -> bool:
+        """Secrets are hashed, not encrypted."""
+        return False
+
+
+class Role(Timestamps, Base):
+    """A named set of permissions."""
+
+    __tablename__ = "roles"
+    __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    name: Mapped[str] = mapped_column(sa.String(64), doc="Name, unique in the realm.")
+    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
+    target: Mapped[str | None] = mapped_column(sa.String(16), doc="Kind of account it is meant for.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
+    realm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm; null: of all realms.")
+
+    realm: Mapped[Realm | None] = relationship(lazy="joined")
+
+
+class Permission(Timestamps, Base):
+    """The right to do one kind of thing; only built-in ones open anything in this service."""
+
+    __tablename__ = "permissions"
+    __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    name: Mapped[str] = mapped_column(sa.String(64), doc="Name, unique in the realm.")
+    display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it allows.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
+    client_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+    realm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm; null: of all realms.")
+
+    realm: Mapped[Realm | None] = relationship(lazy="joined")
+
+
+def _to(table: str, doc: str) -> Any:
+    return mapped_column(sa.ForeignKey(f"{table}.id", ondelete="CASCADE"), index=True, doc=doc)
+
+
+def _realm_of(side: str) -> Any:
+    # A copy of what stands on that side, for filters; accounts, roles and permissions never change their realm.
+    return mapped_column(sa.String(36), index=True, doc=f"Realm of the {side}; null: of all realms.")
+
+
+class RolePermission(Timestamps, Base):
+    """A permission that a role has."""
+
+    __tablename__ = "role_permissions"
+    __table_args__ = (sa.UniqueConstraint("role_id", "permission_id"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    role_id: Mapped[str] = _to("roles", "The role.")
+    role_realm_id: Mapped[str | None] = _realm_of("role")
+    permission_id: Mapped[str] = _to("permissions", "The permission.")
+    permission_realm_id: Mapped[str | None] = _realm_of("permission")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+
+    role: Mapped[Role] = relationship()
+    permission: Mapped[Permission] = relationship()
+
+
+class UserRole(Timestamps, Base):
+    """A role that a user has."""
+
+    __tablename__ = "user_roles"
+    __table_args__ = (sa.UniqueConstraint("user_id", "role_id"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    user_id: Mapped[str] = _to("users", "The user.")
+    user_realm_id: Mapped[str] = _realm_of("user")
+    role_id: Mapped[str] = _to("roles", "The role.")
+    role_realm_id: Mapped[str | None] = _realm_of("role")
+
+    user: Mapped[User] = relationship()
+    role: Mapped[Role] = relationship()
+
+
+class UserPermission(Timestamps, Base):
+    """A permission that a user has beside those of its roles."""
+
+    __tablename__ = "user_permissions"
+    __table_args__ = (sa.UniqueConstraint("user_id", "permission_id"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    user_id: Mapped[str] = _to("users", "The user.")
+    user_realm_id: Mapped[str] = _realm_of("user")
+    permission_id: Mapped[str] = _to("permissions", "The permission.")
+    permission_realm_id: Mapped[str | None] = _realm_of("permission")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+
+    user: Mapped[User] = relationship()
+    permission: Mapped[Permission] = relationship()
+
+
+class RobotRole(Timestamps, Base):
+    """A role that a robot has."""
+
+    __tablename__ = "robot_roles"
+    __table_args__ = (sa.UniqueConstraint("robot_id", "role_id"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    robot_id: Mapped[str] = _to("robots", "The robot.")
+    robot_realm_id: Mapped[str] = _realm_of("robot")
+    role_id: Mapped[str] = _to("roles", "The role.")
+    role_realm_id: Mapped[str | None] = _realm_of("role")
+
+    robot: Mapped[Robot] = relationship()
+    role: Mapped[Role] = relationship()
+
+
+class RobotPermission(Timestamps, Base):
+    """A permission that a robot has beside those of its roles."""
+
+    __tablename__ = "robot_permissions"
+    __table_args__ = (sa.UniqueConstraint("robot_id", "permission_id"), Base.__table_args__)
+
+    id: Mapped[str] = id_column()
+    robot_id: Mapped[str] = _to("robots", "The robot.")
+    robot_realm_id: Mapped[str] = _realm_of("robot")
+    permission_id: Mapped[str] = _to("permissions", "The permission.")
+    permission_realm_id: Mapped[str | None] = _realm_of("permission")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+
+    robot: Mapped[Robot] = relationship()
+    permission: Mapped[Permission] = relationship()
+
+
+class LoginSession(Base):
+    """One log in with all tokens that came of it; ending it ends them all."""
+
+    __tablename__ = "login_sessions"
+
+    id: Mapped[str] = id_column()
+    account_kind: Mapped[str] = mapped_column(sa.String(16))
+    account_id: Mapped[str] = mapped_column(sa.String(36), index=True)
+    generation: Mapped[int] = mapped_column()
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class RefreshToken(Base):
+    """A refresh token, by the hash of its value; used once, and a little longer for those who ask at the same time."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(sa.ForeignKey("login_sessions.id", ondelete="CASCADE"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    replaced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    session: Mapped[LoginSession] = relationship()
+
+
+class HubCredential(Timestamps, Base):
+    """The token with which a realm publishes to the Hub; written, never shown."""
+
+    __tablename__ = "hub_credentials"
+
+    realm_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True, doc="Its realm."
+    )
+    encrypted_token: Mapped[str] = mapped_column("sealed_token", sa.Text, key="encrypted_token")
+    key_id: Mapped[str] = mapped_column(sa.String(16), doc="Which of the service's keys sealed the token.")
+    account_name: Mapped[str] = mapped_column(sa.String(96), doc="Whose token it is.")
+    plan: Mapped[str] = mapped_column(sa.String(16), doc="free or pro.")
+    role: Mapped[str] = mapped_column(sa.String(32), doc="What the token may do.")
+    orgs: Mapped[list[dict[str, str]]] = mapped_column(JsonText, doc="Organisations of the account, with its role.")
+    namespaces: Mapped[list[str]] = mapped_column(JsonText, doc="Where the realm may publish.")
+    default_namespace: Mapped[str] = mapped_column(sa.String(96), doc="Where it publishes if a request says nothing.")
+    checked_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the Hub was last asked, UTC.")
+
+
+class AuditEntry(Base):
+    """One change: who, what, which object, when, from where; append-only."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, doc="Rising number."
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="When, UTC.")
+    realm_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Realm of the object.")
+    actor_kind: Mapped[str] = mapped_column(sa.String(16), doc="user, robot or operator.")
+    actor_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Who did it.")
+    actor_name: Mapped[str] = mapped_column(sa.String(64), doc="Name of who did it, at that time.")
+    actor_realm_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Realm of who did it.")
+    action: Mapped[str] = mapped_column(sa.String(32), doc="What was done: create, update, delete …")
+    object_type: Mapped[str] = mapped_column(sa.String(32), doc="Kind of the object.")
+    object_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Which object.")
+    object_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name of the object, at that time.")
+    address: Mapped[str | None] = mapped_column(sa.String(64), doc="From where; null: on the server itself.")
+    details: Mapped[Any] = mapped_column(JsonText, default=dict, doc="More: names of changed fields, never secrets.")

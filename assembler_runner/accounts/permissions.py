@@ -1,0 +1,249 @@
+"""Who may do what: permissions, the built-in roles, and what an account sees of the realms.
+
+Nothing is allowed that is not granted. A view names the permission it needs (:func:`requires`); the guard in front of
+all views compares it with what the account holds. Only built-in permissions open anything, so nobody gains a right by
+naming a permission of its own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from assembler_runner.accounts.models import (
+    Permission,
+    Realm,
+    Robot,
+    RobotPermission,
+    RobotRole,
+    Role,
+    RolePermission,
+    User,
+    UserPermission,
+    UserRole,
+)
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Forbidden
+
+MASTER_REALM = "master"
+
+PERMISSIONS: dict[str, str] = {
+    "space_create": "Submit and preview Spaces.",
+    "space_read": "See Spaces, their requests, files and events.",
+    "space_update": "Change Spaces; cancel and retry requests.",
+    "space_delete": "Delete Spaces.",
+    "bucket_create": "Make buckets.",
+    "bucket_read": "See and read buckets and their files, and use them in Spaces.",
+    "bucket_update": "Change buckets and put files into them.",
+    "bucket_delete": "Delete buckets and their files.",
+    "plugin_read": "See space types and plugins.",
+    "realm_read": "See the own realm.",
+    "realm_update": "Change names and description of the own realm.",
+    "realm_manage": "Make, change and delete realms, set quotas, and see and manage what is in every realm.",
+    "user_read": "See users and what is granted to them.",
+    "user_manage": "Make, change and delete users and grant them what one holds oneself.",
+    "robot_read": "See robots (clients) and what is granted to them.",
+    "robot_manage": "Make, change and delete robots (clients) and grant them what one holds oneself.",
+    "role_read": "See roles and permissions.",
+    "role_manage": "Make, change and delete roles and permissions of the realm.",
+    "hub_credential_read": "See whose Hub token the realm uses.",
+    "hub_credential_manage": "Set and remove the Hub token of the realm.",
+    "audit_read": "Read the audit log.",
+    "metrics_read": "Read the metrics of the service.",
+}
+"""Name → what it allows."""
+
+MASTER_ONLY = frozenset({"realm_manage", "metrics_read"})
+"""What only accounts of the realm `master` can hold, whatever is granted to others."""
+
+_VIEWER = ("space_read", "bucket_read", "plugin_read", "realm_read", "role_read")
+_MEMBER = (*_VIEWER, "space_create", "space_update", "space_delete", "bucket_create", "bucket_update", "bucket_delete")
+
+ROLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "admin": ("Everything, in every realm (given to an account of master).", tuple(PERMISSIONS)),
+    "realm_admin": ("Everything in the own realm.", tuple(name for name in PERMISSIONS if name not in MASTER_ONLY)),
+    "member": ("Makes, changes and deletes Spaces and buckets of the own realm.", _MEMBER),
+    "viewer": ("Sees the Spaces and buckets of the own realm.", _VIEWER),
+    "monitor": ("Reads the metrics (given to an account of master).", ("metrics_read",)),
+}
+"""Name → description, permissions."""
+
+QUOTAS = ("spaces", "requests_per_hour", "bytes")
+"""What can be limited for a realm and for an account."""
+
+ANY_ACCOUNT = "any"
+"""Stands where a permission is named: whoever is logged in."""
+
+OPERATOR = "operator"
+"""Kind of the caller on the server itself."""
+
+_NAMESPACE = uuid.UUID("6f1d0a4e-52a7-4a43-9a0c-2f8f6c1b7d10")
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who is calling.
+
+    Args:
+        id: id of the user or robot.
+        name: its name.
+        realm_id: the realm everything it makes belongs to.
+        realm_name: name of that realm.
+        kind: user, robot, or operator (on the server itself).
+        permissions: names of what it may do.
+        session_id: the log in its token came of, if any.
+        limits: the quotas of the account and of its realm by their ids, as they are set; None if they were not read.
+    """
+
+    id: str
+    name: str
+    realm_id: str
+    realm_name: str
+    kind: str = "user"
+    permissions: frozenset[str] = field(default=frozenset(), repr=False)
+    session_id: str | None = None
+    limits: Mapping[str, Mapping[str, int | None]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it sees and manages all realms."""
+        return "realm_manage" in self.permissions
+
+    def sees(self, realm_id: str | None) -> bool:
+        """Whether things of a realm exist for it."""
+        return self.everywhere or realm_id == self.realm_id
+
+    def visible(self, column: Any) -> sa.ColumnElement[bool]:
+        """Returns the condition for rows of realms it sees.
+
+        Args:
+            column: the column with the realm's id.
+        """
+        return sa.true() if self.everywhere else column == self.realm_id
+
+    def require_permissions(self, permissions: Iterable[str]) -> None:
+        """Checks that it does not reach above itself.
+
+        Raises:
+            Forbidden: naming what it does not hold.
+        """
+        missing = sorted(set(permissions) - self.permissions)
+        if missing:
+            raise Forbidden(
+                f"This account does not hold {', '.join(missing)} itself.",
+                hint="Only what one holds can be granted, and only accounts that hold no more can be changed.",
+            )
+
+
+def operator() -> Account:
+    """Returns who works on the server itself: everything is allowed."""
+    return Account("", OPERATOR, "", "", OPERATOR, frozenset(PERMISSIONS))
+
+
+def requires(permission: str) -> Callable[[_View], _View]:
+    """Declares the permission that a view needs.
+
+    Args:
+        permission: a name of :data:`PERMISSIONS`, or :data:`ANY_ACCOUNT`.
+    Raises:
+        ValueError: there is no such permission.
+    """
+    if permission != ANY_ACCOUNT and permission not in PERMISSIONS:
+        raise ValueError(f"unknown permission {permission}")
+
+    def mark(view: _View) -> _View:
+        view.requires = permission  # type: ignore[attr-defined]  # read by the guard
+        return view
+
+    return mark
+
+
+def account_of(row: User | Robot, session_id: str | None = None) -> Account:
+    """Returns a user or robot with everything it may do."""
+    kind = "user" if isinstance(row, User) else "robot"
+    limits = {one.id: {name: getattr(one, f"max_{name}") for name in QUOTAS} for one in (row, row.realm)}
+    return Account(row.id, row.name, row.realm_id, row.realm.name, kind, permissions_of(row), session_id, limits)
+
+
+def permissions_of(row: User | Robot) -> frozenset[str]:
+    """Returns the names of all permissions of a user or robot, by its roles and directly."""
+    found = _known(db.session.scalars(_permissions_held(type(row)), {"holder": row.id}))
+    return found if row.realm.name == MASTER_REALM else found - MASTER_ONLY
+
+
+def permissions_of_role(role_id: str) -> frozenset[str]:
+    """Returns the names of the permissions of a role."""
+    of_role = sa.select(RolePermission.permission_id).where(RolePermission.role_id == role_id)
+    return _known(db.session.scalars(_BUILT_IN.where(Permission.id.in_(of_role))))
+
+
+_BUILT_IN = sa.select(Permission.name).where(Permission.built_in.is_(True))
+
+
+@cache  # to put a statement together takes longer than to send it, and this one is sent with every call
+def _permissions_held(kind: type[User | Robot]) -> sa.Select[str]:
+    holder = sa.bindparam("holder", type_=sa.String)
+    if kind is User:
+        roles = sa.select(UserRole.role_id).where(UserRole.user_id == holder)
+        direct = sa.select(UserPermission.permission_id).where(UserPermission.user_id == holder)
+    else:
+        roles = sa.select(RobotRole.role_id).where(RobotRole.robot_id == holder)
+        direct = sa.select(RobotPermission.permission_id).where(RobotPermission.robot_id == holder)
+    by_role = sa.select(RolePermission.permission_id).where(RolePermission.role_id.in_(roles))
+    return _BUILT_IN.where(sa.or_(Permission.id.in_(by_role), Permission.id.in_(direct)))
+
+
+def _known(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names) & PERMISSIONS.keys()
+
+
+def built_in_id(kind: str, name: str) -> str:
+    """Returns the id of a built-in role or permission, the same in every installation."""
+    return str(uuid.uuid5(_NAMESPACE, f"{kind}:{name}"))
+
+
+def ensure_built_in() -> None:
+    """Makes the built-in permissions and roles where they are not there yet; the caller commits."""
+    session = db.session
+    permissions = {row.name: row for row in session.scalars(sa.select(Permission).where(Permission.built_in.is_(True)))}
+    for name, description in PERMISSIONS.items():
+        if name not in permissions:
+            row = Permission(id=built_in_id("permission", name), name=name, description=description, built_in=True)
+            permissions[name] = row
+            session.add(row)
+    roles = {row.name: row for row in session.scalars(sa.select(Role).where(Role.built_in.is_(True)))}
+    for name, (description, _) in ROLES.items():
+        if name not in roles:
+            roles[name] = Role(id=built_in_id("role", name), name=name, description=description, built_in=True)
+            session.add(roles[name])
+    session.flush()
+    there = {tuple(row) for row in session.execute(sa.select(RolePermission.role_id, RolePermission.permission_id))}
+    for name, (_, granted) in ROLES.items():
+        for permission in granted:
+            pair = (roles[name].id, permissions[permission].id)
+            if pair not in there:
+                session.add(RolePermission(role_id=pair[0], permission_id=pair[1]))
+    session.flush()
+
+
+def grant_role(row: User | Robot, role: Role) -> UserRole | RobotRole:
+    """Gives a role to a user or robot; the caller commits."""
+    grant: UserRole | RobotRole
+    if isinstance(row, User):
+        grant = UserRole(user_id=row.id, user_realm_id=row.realm_id, role_id=role.id, role_realm_id=role.realm_id)
+    else:
+        grant = RobotRole(robot_id=row.id, robot_realm_id=row.realm_id, role_id=role.id, role_realm_id=role.realm_id)
+    db.session.add(grant)
+    return grant
+
+
+def has_manager() -> bool:
+    """Returns whether an active user of master can still manage everything."""
+    users = sa.select(User).join(Realm).where(User.active.is_(True), Realm.name == MASTER_REALM)
+    return any("realm_manage" in permissions_of(user) for user in db.session.scalars(users))

@@ -1,0 +1,184 @@
+"""Tokens: what a log in gives, how it is renewed, and how it ends.
+
+Every token belongs to a session. Access tokens are short-lived JWTs (RFC 7519, fixed algorithm HS256) that name their
+session; refresh tokens are random words kept as their hash, and each is replaced when it is used (RFC 9700, section
+4.14). A replaced one works a little longer, because programs with several threads renew at the same moment; one that
+comes later was copied, so it ends the session with every token of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any
+
+import jwt.exceptions
+import sqlalchemy as sa
+from flask_jwt_extended import create_access_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+
+from assembler_runner.accounts.models import LoginSession, RefreshToken, Robot, User
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.errors import InactiveToken, InvalidToken, Unauthorized
+from assembler_runner.core.settings import current_settings
+
+ACCESS, SCOPE = "access_token", "global"
+
+
+def begin(account: User | Robot, kind: str) -> dict[str, Any]:
+    """Starts a session.
+
+    Args:
+        account: who logs in.
+        kind: user, robot or client; only users get a refresh token (RFC 6749, section 4.4.3).
+    Returns:
+        The answer of the token endpoint.
+    """
+    settings = current_settings()
+    renewable = kind == "user"
+    seconds = settings.REFRESH_TOKEN_SECONDS if renewable else settings.ACCESS_TOKEN_SECONDS
+    _forget_old(account)
+    session = LoginSession(
+        account_kind=kind,
+        account_id=account.id,
+        generation=account.token_generation,
+        expires_at=utcnow() + timedelta(seconds=seconds),
+    )
+    db.session.add(session)
+    db.session.flush()
+    return _answer(account, session, renewable)
+
+
+def renew(token: str) -> dict[str, Any]:
+    """Gives new tokens for a refresh token.
+
+    Args:
+        token: the refresh token.
+    Returns:
+        The answer of the token endpoint.
+    Raises:
+        InvalidToken: it is unknown or expired, or its session has ended.
+        InactiveToken: it was replaced longer ago than the grace period; its session ends now.
+    """
+    grace = timedelta(seconds=current_settings().REFRESH_GRACE_SECONDS)
+    digest, now = _hash(token), utcnow()
+    replaced = sa.update(RefreshToken).where(RefreshToken.token_hash == digest, RefreshToken.replaced_at.is_(None))
+    db.session.execute(replaced.values(replaced_at=now), execution_options={"synchronize_session": False})
+    known = db.session.get(RefreshToken, digest, populate_existing=True)
+    account = _holder(known.session) if known else None
+    if known is None or account is None or known.expires_at <= now or known.replaced_at is None:
+        db.session.rollback()
+        raise InvalidToken
+    if known.replaced_at < now - grace:
+        known.session.ended_at = now
+        db.session.commit()
+        raise InactiveToken
+    # Sliding: a session in use does not end.
+    known.session.expires_at = now + timedelta(seconds=current_settings().REFRESH_TOKEN_SECONDS)
+    return _answer(account, known.session, renewable=True)
+
+
+def account_of_token(access_token: str) -> tuple[User | Robot, str]:
+    """Returns the account of an access token, and the id of its session.
+
+    Raises:
+        Unauthorized: the token is not one of ours, has expired, or its session has ended.
+    """
+    claims = _claims(access_token)
+    session = db.session.get(LoginSession, claims["sid"])
+    account = _holder(session) if session else None
+    if session is None or account is None or (account.id, account.realm_id) != (claims["sub"], claims.get("realm_id")):
+        raise Unauthorized("The token is not valid any more.")
+    return account, session.id
+
+
+def lives(session_id: str) -> bool:
+    """Returns whether tokens of a session are still good."""
+    session = db.session.get(LoginSession, session_id)
+    return session is not None and _holder(session) is not None
+
+
+def end(session_id: str) -> LoginSession | None:
+    """Ends a session with all its tokens; the caller commits.
+
+    Returns:
+        The session; None if there is none that still lives.
+    """
+    session = db.session.get(LoginSession, session_id)
+    if session is None or session.ended_at is not None:
+        return None
+    session.ended_at = utcnow()
+    return session
+
+
+def session_of(token: str) -> str | None:
+    """Returns the id of the session of an access or refresh token, None if it is neither."""
+    known = db.session.get(RefreshToken, _hash(token))
+    if known is not None:
+        return known.session_id
+    try:
+        return str(_claims(token)["sid"])
+    except Unauthorized:
+        return None
+
+
+def account_of_session(session: LoginSession) -> User | Robot | None:
+    """Returns whose session it is, None if the account is gone."""
+    if session.account_kind == "user":
+        return db.session.get(User, session.account_id)
+    return db.session.get(Robot, session.account_id)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = decode_token(token)
+    except (jwt.exceptions.PyJWTError, JWTExtendedException, ValueError):
+        raise Unauthorized("The token is not valid or has expired.") from None
+    words = [claims.get(name) for name in ("sub", "sid")]
+    if claims.get("kind") != ACCESS or not all(isinstance(word, str) for word in words):
+        raise Unauthorized("The token is not valid or has expired.")
+    return claims
+
+
+def _holder(session: LoginSession) -> User | Robot | None:
+    account = account_of_session(session)
+    lives = session.ended_at is None and session.expires_at > utcnow()
+    if account is None or not account.active or not lives or account.token_generation != session.generation:
+        return None
+    return account
+
+
+def _answer(account: User | Robot, session: LoginSession, renewable: bool) -> dict[str, Any]:
+    settings = current_settings()
+    claims = {
+        "kind": ACCESS,
+        "sid": session.id,
+        "sub_kind": session.account_kind,
+        "realm_id": account.realm_id,
+        "realm_name": account.realm.name,
+        "scope": SCOPE,
+    }
+    answer: dict[str, Any] = {
+        "access_token": create_access_token(account.id, additional_claims=claims),
+        "expires_in": settings.ACCESS_TOKEN_SECONDS,
+        "token_type": "Bearer",
+        "scope": SCOPE,
+    }
+    if renewable:
+        word = secrets.token_urlsafe(32)
+        expires = utcnow() + timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
+        db.session.add(RefreshToken(token_hash=_hash(word), session_id=session.id, expires_at=expires))
+        answer["refresh_token"] = word
+    db.session.commit()
+    return answer
+
+
+def _forget_old(account: User | Robot) -> None:
+    old = sa.delete(LoginSession).where(LoginSession.account_id == account.id, LoginSession.expires_at < utcnow())
+    db.session.execute(old, execution_options={"synchronize_session": False})
+
+
+def _hash(token: str) -> str:
+    # Enough for a random word of 256 bits; what cannot be guessed needs no slow hash.
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

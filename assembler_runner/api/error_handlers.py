@@ -1,0 +1,99 @@
+"""Errors as answers: one shape for all of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
+from werkzeug.exceptions import HTTPException
+
+from assembler_runner.api.i18n import set_content_language, translated
+from assembler_runner.api.json_body import log
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import AssemblerError, DatabaseUnavailable
+
+_HTTP_HINTS = {
+    404: "Check the address; GET /api-spec.json lists all.",
+    405: "Use one of the methods in the header Allow.",
+    413: "Send less at once.",
+}
+
+
+def error_body(error: AssemblerError) -> dict[str, Any]:
+    """Returns the one shape of every error."""
+    return {
+        "statusCode": error.status,
+        "status_code": error.status,
+        "name": error.name,
+        "code": error.code,
+        "message": translated(error.message),
+        "hint": translated(error.hint),
+        "issues": [
+            finding.to_json() | {"message": translated(finding.message), "hint": translated(finding.hint)}
+            for finding in error.issues
+        ],
+    }
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Adds the one handler that turns every error into an answer."""
+    app.register_error_handler(AssemblerError, answer_error)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(SQLAlchemyError, _answer_database)
+    app.register_error_handler(Exception, _answer_unforeseen)
+
+
+def answer_error(error: AssemblerError) -> Response:
+    """Returns the answer for an error."""
+    response = jsonify(error_body(error))
+    response.status_code = error.status
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return set_content_language(response)
+
+
+def _answer_http(problem: HTTPException) -> Response:
+    if problem.code is None or problem.code < 400:
+        return problem.get_response()  # type: ignore[return-value]  # a redirect
+    response = answer_error(_HttpError(problem))
+    for header, value in problem.get_headers():
+        if header in ("Allow", "Retry-After", "WWW-Authenticate"):
+            response.headers[header] = value
+    return response
+
+
+def _answer_database(problem: SQLAlchemyError) -> Response:
+    try:
+        db.session.rollback()
+    except SQLAlchemyError:
+        # The connection is gone, so there is nothing left to roll back.
+        db.session().invalidate()
+    log.error("the database failed: %s", type(problem).__name__, exc_info=problem)
+    # InternalError: the database ended a transaction of a process that had been stopped.
+    away = isinstance(problem, (OperationalError, InterfaceError, InternalError, TimeoutError))
+    return answer_error(DatabaseUnavailable(retry_after=5) if away else AssemblerError())
+
+
+def _answer_unforeseen(problem: Exception) -> Response:
+    log.error("unforeseen error in %s %s", request.method, request.path, exc_info=problem)
+    return answer_error(AssemblerError())
+
+
+class _HttpError(AssemblerError):
+    """What Flask itself refuses, in the one shape."""
+
+    def __init__(self, problem: HTTPException) -> None:
+        assert problem.code is not None
+        self.status = problem.code  # type: ignore[misc]  # the class stands for every status
+        self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]  # likewise
+        self._name = type(problem).__name__
+        text = f"{request.path} does not exist." if problem.code == 404 else f"{problem.name}."
+        super().__init__(text, hint=_HTTP_HINTS.get(problem.code, "Correct the request."))
+
+    @property
+    def name(self) -> str:
+        return self._name

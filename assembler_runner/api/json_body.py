@@ -1,0 +1,133 @@
+"""What all views share: strict JSON in, one shape of errors out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import marshmallow as ma
+from flask import request
+
+from assembler_runner.core.errors import InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.validation import Fields, flatten_messages
+from assembler_runner.services import current_services
+
+log = logging.getLogger(__name__)
+
+
+class NoBody(InvalidJson):
+    """There is no body where JSON is needed."""
+
+    default_message = "The request has no JSON body."
+
+
+def read_json() -> Any:
+    """Reads the body as JSON that has exactly one meaning.
+
+    Raises:
+        InvalidJson: no JSON, or JSON with a key twice, NaN, numbers without end or nesting without end.
+        TooLarge: there is more of it than the service takes.
+    """
+    check_json_size(request.content_length or 0)
+    body = request.get_data(cache=False)
+    check_json_size(len(body))
+    if not body or body.isspace():
+        raise NoBody
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidJson("The body is not UTF-8.") from None
+    return parse_json(text)
+
+
+def check_json_size(size: int) -> None:
+    """Checks how many bytes of JSON there are.
+
+    Raises:
+        TooLarge: it is more than the service takes.
+    """
+    most = current_services().settings.MAX_JSON_BYTES
+    if size > most:
+        raise TooLarge(
+            f"JSON may have at most {most} bytes.",
+            hint="Send files as multipart/form-data, or upload them to a bucket.",
+        )
+
+
+def parse_json(text: str) -> Any:
+    """Reads JSON that has exactly one meaning.
+
+    Raises:
+        InvalidJson: it has a key twice, NaN, numbers without end or nesting without end, or is none.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_float)
+    except json.JSONDecodeError as problem:
+        raise InvalidJson(f"The body is not valid JSON: line {problem.lineno}, column {problem.colno}.") from None
+    except (RecursionError, ValueError):
+        raise InvalidJson("The body holds a number that is too long, or is nested too deeply.") from None
+
+
+def read_object() -> dict[str, Any]:
+    """Reads the body as a JSON object.
+
+    Raises:
+        InvalidJson: it is something else.
+    """
+    body = read_json()
+    if not isinstance(body, dict):
+        raise InvalidJson("The body must be a JSON object.")
+    return body
+
+
+def load(schema: ma.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks a body.
+
+    Raises:
+        InvalidRequest: with one finding per problem.
+    """
+    fields = load_partly(schema, body)
+    if fields.findings:
+        raise InvalidRequest(issues=fields.findings)
+    return dict(fields.data)
+
+
+def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> Fields:
+    """Checks a body as far as possible.
+
+    Args:
+        schema: what is taken.
+        body: the body, a JSON object.
+    Returns:
+        The valid fields, and one finding per problem.
+    """
+    try:
+        return Fields(dict(schema.load(body)), [], frozenset())
+    except ma.ValidationError as problem:
+        valid = problem.valid_data if isinstance(problem.valid_data, dict) else {}
+        findings = flatten_messages(problem.messages, "", sorted(schema.fields))
+        invalid = problem.messages.keys() if isinstance(problem.messages, dict) else ()
+        return Fields(dict(valid), findings, frozenset(map(str, invalid)))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise InvalidJson(f"The key {twice[:100]!r} stands twice in one object.", hint="Keep one of them.")
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise InvalidJson(f"{name} is not valid JSON.")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise InvalidJson(f"The number {text[:40]} is too large.")
+    return value

@@ -1,0 +1,1 @@
+"""The JSON that comes in, and the JSON that goes out."""

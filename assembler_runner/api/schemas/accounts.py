@@ -1,0 +1,371 @@
+"""The JSON of accounts: what the endpoints below /auth take and show.
+
+Keys may come in snake_case or camelCase, as published clients of the FLAME Hub send them; answers are snake_case.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import marshmallow as ma
+
+from assembler_runner.accounts.models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
+from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.api.schemas.space_input import check_name
+from assembler_runner.core.listing import snake
+
+TIMESTAMPS = ("created_at", "updated_at")
+QUOTAS = ("max_spaces", "max_requests_per_hour", "max_bytes")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+
+
+class Text(ma.fields.String):
+    """Text that every database takes."""
+
+    default_error_messages = {"control": "Must not hold control characters or lone surrogates."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and _CONTROL.search(text):
+            raise self.make_error("control")
+        return text
+
+
+class Id(Text):
+    """An id in its one form."""
+
+    default_error_messages = {"id": "Must be an id (UUID)."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return str(uuid.UUID(text))
+        except ValueError:
+            raise self.make_error("id") from None
+
+
+def check_account_name(name: str) -> None:
+    """Checks the name of a realm, an account, a role or a permission.
+
+    Raises:
+        marshmallow.ValidationError: saying what is allowed.
+    """
+    if not _NAME.fullmatch(name):
+        raise ma.ValidationError("Must be 1 to 64 letters, digits or . _ - @ +, and begin with a letter, digit or _.")
+    try:
+        uuid.UUID(name)
+    except ValueError:
+        return
+    raise ma.ValidationError("Must not look like an id.")
+
+
+def _check_email(email: str) -> None:
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise ma.ValidationError("Must be an e-mail address.")
+
+
+def name() -> Text:
+    """Returns the field of a required name."""
+    return Text(required=True, validate=check_account_name, metadata={"description": "Name, unique in the realm."})
+
+
+def text(length: int, doc: str) -> Text:
+    """Returns the field of a text that may be null."""
+    return Text(allow_none=True, validate=ma.validate.Length(max=length), metadata={"description": doc})
+
+
+def password(doc: str) -> ma.fields.String:
+    """Returns the field of a password or secret, which is only written."""
+    return ma.fields.String(
+        allow_none=True, load_only=True, validate=ma.validate.Length(8, 512), metadata={"description": doc}
+    )
+
+
+def quota(doc: str) -> ma.fields.Integer:
+    """Returns the field of a quota."""
+    return ma.fields.Integer(
+        strict=True, allow_none=True, validate=ma.validate.Range(0, 2**31 - 1), metadata={"description": doc}
+    )
+
+
+class Input(ma.Schema):
+    """Base of what is taken."""
+
+    class Meta:
+        """Unknown fields are errors: nobody writes more than is declared."""
+
+        unknown = ma.RAISE
+
+    ignored: tuple[str, ...] = ()
+
+    @ma.pre_load
+    def read_keys(self, data: Any, **kwargs: Any) -> Any:
+        """Takes camelCase keys, too, and drops what published clients send without a meaning here."""
+        if not isinstance(data, dict):
+            return data
+        read: dict[str, Any] = {}
+        for key, value in data.items():
+            known = snake(key) if snake(key) in self.fields else key
+            if known in read:
+                raise ma.ValidationError({key: ["Is given twice, in snake_case and in camelCase."]})
+            if snake(key) not in self.ignored:
+                read[known] = value
+        return read
+
+
+class _Described(Input):
+    display_name = text(128, "Name for people.")
+    description = text(10_000, "What it is for.")
+
+
+class _Quotas(Input):
+    max_spaces = quota("Most Spaces; null: the default.")
+    max_requests_per_hour = quota("Most requests in an hour; null: the default.")
+    max_bytes = ma.fields.Integer(
+        strict=True,
+        allow_none=True,
+        validate=ma.validate.Range(0, 2**60),
+        metadata={"description": "Most bytes in files; null: the default."},
+    )
+
+
+class RealmInput(_Described, _Quotas):
+    """A realm to make or change."""
+
+    name = name()
+    share_default_hub = ma.fields.Boolean(
+        metadata={"description": "Whether it may publish with the service's own Hub token."}
+    )
+
+
+class SelfInput(Input):
+    """What users change of themselves."""
+
+    display_name = text(128, "Name for people.")
+    first_name = text(128, "First name.")
+    last_name = text(128, "Last name.")
+    email = Text(allow_none=True, validate=_check_email, metadata={"description": "Address."})
+    password = ma.fields.String(
+        load_only=True, validate=ma.validate.Length(8, 512), metadata={"description": "New password; ends all tokens."}
+    )
+    current_password = ma.fields.String(
+        load_only=True, metadata={"description": "The present password; needed to change it."}
+    )
+
+
+class UserInput(_Quotas):
+    """A user to make or change."""
+
+    name = name()
+    display_name = text(128, "Name for people.")
+    first_name = text(128, "First name.")
+    last_name = text(128, "Last name.")
+    email = Text(allow_none=True, validate=_check_email, metadata={"description": "Address."})
+    avatar = text(512, "Address of a picture.")
+    cover = text(512, "Address of a wide picture.")
+    active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
+    name_locked = ma.fields.Boolean(metadata={"description": "Whether the user may not change its own name."})
+    password = password("Written, never read; null: no log in by password. A new one ends all tokens.")
+    realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+
+
+class RobotInput(_Described, _Quotas):
+    """A robot to make or change."""
+
+    name = name()
+    active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
+    secret = password("Written, never read; left out on creation, or null: one is made and shown once.")
+    user_id = Id(allow_none=True, metadata={"description": "The user it works for."})
+    realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+
+
+class ClientInput(RobotInput):
+    """A client to make or change; the same machine account as a robot."""
+
+    ignored = ("is_confidential", "secret_hashed", "secret_encrypted")
+
+    redirect_uri = text(2048, "Kept, not used.")
+    grant_types = text(512, "Kept, not used.")
+    base_url = text(2048, "Kept, not used.")
+    auth_method = Text(validate=ma.validate.OneOf(("secret",)), metadata={"description": "Only by secret."})
+    token_binding_method = Text(validate=ma.validate.OneOf(("none",)), metadata={"description": "Only none."})
+    backchannel_logout_uri = text(2048, "Kept, not used.")
+    post_logout_redirect_uri = text(2048, "Kept, not used.")
+
+
+class RoleInput(_Described):
+    """A role to make or change."""
+
+    name = name()
+    target = Text(
+        allow_none=True,
+        validate=ma.validate.OneOf(("user", "robot", "client")),
+        metadata={"description": "Kind of account it is meant for."},
+    )
+    realm_id = Id(allow_none=True, metadata={"description": "Its realm; null: of all realms."})
+
+
+class PermissionInput(_Described):
+    """A permission to make or change."""
+
+    ignored = ("policy_id",)
+
+    name = name()
+    realm_id = Id(allow_none=True, metadata={"description": "Its realm; null: of all realms."})
+
+
+class HubCredentialInput(Input):
+    """A Hub token to set."""
+
+    token = Text(
+        required=True,
+        load_only=True,
+        validate=ma.validate.Regexp(r"[\x21-\x7e]{4,512}\Z", error="Must be a token of the Hub."),
+        metadata={"description": "Token with write access; never shown again."},
+    )
+    namespaces = ma.fields.List(
+        Text(validate=check_name),
+        validate=ma.validate.Length(1, 100),
+        metadata={"description": "Where the realm may publish; all that the token may write to if left out."},
+    )
+    default_namespace = Text(
+        validate=check_name,
+        metadata={"description": "Where it publishes if a request names none; the token's own if left out."},
+    )
+
+
+class RealmSchema(AutoSchema):
+    """A realm."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = Realm
+        fields = ("id", "name", "display_name", "description", "built_in", "share_default_hub", *QUOTAS, *TIMESTAMPS)
+
+
+class _InRealm(AutoSchema):
+    realm = ma.fields.Nested(RealmSchema, allow_none=True, metadata={"description": "With include=realm."})
+
+
+class UserSchema(_InRealm):
+    """A user."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = User
+        include_fk = True
+        fields: tuple[str, ...] = (
+            *("id", "name", "display_name", "first_name", "last_name", "active", "name_locked", "avatar", "cover"),
+            *("realm_id", *QUOTAS, *TIMESTAMPS, "email", "realm"),
+        )
+
+
+class MeSchema(UserSchema):
+    """The user who asks."""
+
+    class Meta(UserSchema.Meta):
+        """The user with its rights."""
+
+        fields = (*UserSchema.Meta.fields, "permissions")
+
+    permissions = ma.fields.List(ma.fields.String(), metadata={"description": "What it may do."})
+
+
+class RobotSchema(_InRealm):
+    """A robot."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = Robot
+        include_fk = True
+        fields: tuple[str, ...] = (
+            *("id", "name", "display_name", "description", "active", "user_id", "realm_id", *QUOTAS, *TIMESTAMPS),
+            *("secret", "realm"),
+        )
+
+    secret = ma.fields.String(dump_only=True, metadata={"description": "Only once, where the service made it."})
+
+    @ma.post_dump
+    def show_once(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Leaves the secret out where there is none to show."""
+        if data.get("secret") is None:
+            data.pop("secret", None)
+        return data
+
+
+class ClientSchema(RobotSchema):
+    """A client; the same machine account as a robot."""
+
+    class Meta(RobotSchema.Meta):
+        """With what published clients read of it."""
+
+        fields: tuple[str, ...] = (
+            *RobotSchema.Meta.fields,
+            *("built_in", "redirect_uri", "grant_types", "base_url", "auth_method", "token_binding_method"),
+            *("backchannel_logout_uri", "post_logout_redirect_uri", "secret_hashed", "secret_encrypted"),
+        )
+
+    secret_hashed = ma.fields.Boolean(metadata={"description": "Always true: secrets are only kept hashed."})
+    secret_encrypted = ma.fields.Boolean(metadata={"description": "Always false: they are hashed."})
+
+
+class RoleSchema(_InRealm):
+    """A role."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = Role
+        include_fk = True
+        fields = ("id", "name", "display_name", "description", "target", "built_in", "realm_id", *TIMESTAMPS, "realm")
+
+
+class PermissionSchema(_InRealm):
+    """A permission."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = Permission
+        include_fk = True
+        fields = (
+            *("id", "name", "display_name", "description", "built_in", "client_id", "realm_id", "policy_id"),
+            *(*TIMESTAMPS, "realm"),
+        )
+
+
+class HubCredentialSchema(AutoSchema):
+    """Whose Hub token a realm uses; never the token."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = HubCredential
+        include_fk = True
+        fields = (
+            *("realm_id", "account_name", "plan", "role", "orgs", "namespaces", "default_namespace", "key_id"),
+            *("checked_at", *TIMESTAMPS),
+        )
+
+    orgs = ma.fields.List(ma.fields.Dict(), metadata={"description": "Organisations of the account: name and role."})
+    namespaces = ma.fields.List(ma.fields.String(), metadata={"description": "Where the realm may publish."})
+
+
+class AuditSchema(AutoSchema):
+    """One change."""
+
+    class Meta(AutoSchema.Meta):
+        """From the model."""
+
+        model = AuditEntry
+        fields = (
+            *("id", "created_at", "realm_id", "actor_kind", "actor_id", "actor_name", "actor_realm_id", "action"),
+            *("object_type", "object_id", "object_name", "address", "details"),
+        )

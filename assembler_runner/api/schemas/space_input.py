@@ -1,0 +1,333 @@
+"""The JSON that comes in: the body of a Space request, and commands."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import marshmallow as ma
+
+from assembler_runner.core.database import utcnow
+from assembler_runner.core.errors import Finding
+from assembler_runner.files.content import Content
+from assembler_runner.files.paths import field_of
+from assembler_runner.requests.sources import BucketReference, Given
+
+HARDWARE = (
+    "cpu-basic",
+    "cpu-upgrade",
+    "zero-a10g",
+    "t4-small",
+    "t4-medium",
+    "l4x1",
+    "l4x4",
+    "l40sx1",
+    "l40sx4",
+    "l40sx8",
+    "a10g-small",
+    "a10g-large",
+    "a10g-largex2",
+    "a10g-largex4",
+    "a100-large",
+    "a100x4",
+    "a100x8",
+    "rtx-pro-6000",
+    "rtx-pro-6000x2",
+    "rtx-pro-6000x4",
+    "rtx-pro-6000x8",
+)
+"""Flavours of machines (huggingface_hub 2.4, SpaceHardware)."""
+
+# ASCII words with - and . between; begins and ends with a word character (huggingface_hub, validate_repo_id).
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def check_name(name: str) -> None:
+    """Checks the name of a Space or a namespace.
+
+    Raises:
+        marshmallow.ValidationError: saying what is allowed.
+    """
+    if not _NAME.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
+        raise ma.ValidationError(
+            "Must be 1 to 96 letters, digits, '-', '_' or '.', begin and end with a letter, a digit or '_', "
+            "without '--' and '..', and not end with '.git'."
+        )
+
+
+def check_variable(name: str) -> None:
+    """Checks the name of an environment variable.
+
+    Raises:
+        marshmallow.ValidationError: saying what is allowed.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise ma.ValidationError("Must be letters, digits and '_', and not begin with a digit.")
+
+
+NO_FILES = "No files were given: put at least one file into it, such as app.py."
+
+
+class Files(ma.fields.Field[dict[str, Given]]):
+    """Files by path: text, `{"content": …, "encoding": "utf-8" | "base64"}` or `{"bucket_file_id": …}`.
+
+    Content that was read from elsewhere already stays as it is.
+    """
+
+    default_error_messages = {
+        "required": NO_FILES,
+        "null": NO_FILES,
+        "invalid": "Must be an object of path and content.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Given]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        contents: dict[str, Given] = {}
+        findings = []
+        for path, entry in value.items():
+            content = _file_content(path, entry)
+            if isinstance(content, Finding):
+                findings.append(content)
+            else:
+                contents[path] = content
+        if findings:
+            raise ma.ValidationError(findings, valid_data=contents)
+        return contents
+
+
+class Archive(ma.fields.Field[Content | BucketReference]):
+    """An archive as `{"bucket_file_id": …}`; content that came as a part of a form stays as it is."""
+
+    default_error_messages = {"invalid": 'Must be {{"bucket_file_id": "…"}}, or a part of a form.'}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Content | BucketReference:
+        if isinstance(value, Content):
+            return value
+        reference = _reference(value)
+        if reference is None:
+            raise self.make_error("invalid")
+        return reference
+
+
+def _reference(entry: Any) -> BucketReference | None:
+    if not isinstance(entry, dict) or set(entry) != {"bucket_file_id"} or not isinstance(entry["bucket_file_id"], str):
+        return None
+    return BucketReference(entry["bucket_file_id"])
+
+
+def _file_content(path: str, entry: Any) -> Given | Finding:
+    field = field_of(path.encode("utf-8", "backslashreplace").decode())
+    hint = 'Give the text itself, {"content": "…", "encoding": "base64"}, or {"bucket_file_id": "…"}.'
+    if isinstance(entry, Content):
+        return entry
+    if reference := _reference(entry):
+        return reference
+    if isinstance(entry, str):
+        entry = {"content": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
+        return Finding("invalid_file", "The content must be text.", path=field, hint=hint)
+    if unknown := set(entry) - {"content", "encoding"}:
+        return Finding("unknown_field", f"Unknown field: {', '.join(sorted(unknown))}.", path=field, hint=hint)
+    encoding = entry.get("encoding", "utf-8")
+    if encoding == "base64":
+        try:
+            return base64.b64decode(entry["content"], validate=True)
+        except (binascii.Error, ValueError):
+            return Finding(
+                "invalid_base64",
+                "The content is not valid base64.",
+                path=f"{field}.content",
+                hint="Encode the bytes with standard base64, padding included.",
+            )
+    if encoding not in ("utf-8", "utf8"):
+        return Finding("invalid_encoding", "The encoding must be utf-8 or base64.", path=f"{field}.encoding", hint=hint)
+    try:
+        return str(entry["content"]).encode("utf-8")
+    except UnicodeEncodeError:
+        return Finding(
+            "invalid_text",
+            "The text holds a lone surrogate, which no file can hold.",
+            path=field,
+            hint="Send the bytes as base64.",
+        )
+
+
+class JsonObject(ma.fields.Dict):
+    """Any JSON object, kept as it is."""
+
+    default_error_messages = {"invalid": "Must be a JSON object."}
+
+
+class Expiry(ma.fields.AwareDateTime):
+    """A moment to come, at which a Space is deleted by itself."""
+
+    default_error_messages = {"past": "Must be a moment to come."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"description": "When it is deleted by itself, such as 2026-12-31T12:00:00Z; null for never."}
+        super().__init__(format="iso", default_timezone=UTC, allow_none=True, metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        if moment <= utcnow():
+            raise self.make_error("past")
+        return moment
+
+
+BUCKET_FILE = {
+    "type": "object",
+    "required": ["bucket_file_id"],
+    "properties": {"bucket_file_id": {"type": "string", "format": "uuid"}},
+    "additionalProperties": False,
+}
+"""JSON Schema of a file that stands in a bucket."""
+
+
+class SpaceInput(ma.Schema):
+    """What is asked for: files, parameters and a type; all but the files has a default."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "space_type": "static",
+        "files": {"index.html": '<h1>Hello</h1><script src="params.js"></script>'},
+        "parameters": {"user": "x"},
+    }
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    space_type = ma.fields.String(
+        load_default="gradio",
+        metadata={
+            "description": "Type of the Space: `name`, or `name@version`; see GET /space-types.",
+            "example": "static",
+        },
+    )
+    files = Files(
+        metadata={
+            "type": "object",
+            "description": 'Path → text, path → {"content", "encoding": "base64"}, or path → {"bucket_file_id"}.',
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "required": ["content"],
+                        "properties": {
+                            "content": {"type": "string"},
+                            "encoding": {"type": "string", "enum": ["utf-8", "base64"]},
+                        },
+                        "additionalProperties": False,
+                    },
+                    BUCKET_FILE,
+                ]
+            },
+            "example": {"index.html": "<h1>Hello</h1>"},
+        },
+    )
+    archive = Archive(
+        metadata={
+            **BUCKET_FILE,
+            "description": "A zip, tar, tar.gz or tar.zst file in a bucket; what stands in files replaces single ones.",
+        }
+    )
+    parameters = JsonObject(
+        allow_none=True,
+        metadata={"description": "Any JSON object; becomes the variable PARAMS.", "example": {"user": "x"}},
+    )
+    options = JsonObject(
+        load_default=dict,
+        metadata={"description": "Options of the type; see GET /space-types.", "example": {"title": "Greeter"}},
+    )
+    name = ma.fields.String(
+        validate=check_name, metadata={"description": "Name of the Space; a generated one if left out."}
+    )
+    namespace = ma.fields.String(
+        validate=check_name,
+        metadata={"description": "User or organisation to publish under; the token's own if left out."},
+    )
+    visibility = ma.fields.String(
+        load_default="public",
+        validate=ma.validate.OneOf(("public", "private", "protected")),
+        metadata={"description": "Who sees it; protected: the app is public, its code is not."},
+    )
+    target = ma.fields.String(
+        validate=ma.validate.OneOf(("huggingface", "local")),
+        metadata={"description": "Where it is published; the service's default if left out."},
+    )
+    secrets = ma.fields.Dict(
+        keys=ma.fields.String(validate=check_variable),
+        values=ma.fields.String(),
+        metadata={"description": "Secret environment variables; never shown again."},
+    )
+    variables = ma.fields.Dict(
+        keys=ma.fields.String(validate=check_variable),
+        values=ma.fields.String(),
+        metadata={"description": "Public environment variables."},
+    )
+    hardware = ma.fields.String(
+        validate=ma.validate.OneOf(HARDWARE), metadata={"description": "Flavour of the machine."}
+    )
+    sleep_time = ma.fields.Integer(
+        strict=True,
+        validate=ma.validate.Range(1, 10**8),
+        metadata={"description": "Seconds without use until it sleeps."},
+    )
+    labels = ma.fields.List(
+        ma.fields.String(validate=ma.validate.Length(1, 64)),
+        validate=ma.validate.Length(max=50),
+        metadata={"description": "Words to find it by."},
+    )
+    expires_at = Expiry()
+    on_failure = ma.fields.String(
+        load_default="delete",
+        validate=ma.validate.OneOf(("keep", "private", "delete")),
+        metadata={"description": "What becomes of a new Space that stayed empty because the request failed."},
+    )
+    callback_url = ma.fields.String(
+        metadata={
+            "description": "Is told of every event of this request, and of what becomes of the Space until the next "
+            "one; see POST /webhooks."
+        },
+    )
+    callback_secret = ma.fields.String(
+        metadata={"description": "`whsec_` and base64; signs what callback_url is sent. A random one if left out."}
+    )
+    template = ma.fields.String(
+        metadata={"description": "Starter app of the type; files may be left out then, and replace single ones."}
+    )
+
+    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
+    def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
+        """Checks that there is something to publish."""
+        if isinstance(original, dict) and not original.get("files", {}) and not {"template", "archive"} & set(original):
+            raise ma.ValidationError({"files": [NO_FILES]})
+
+
+class CommandInput(ma.Schema):
+    """A command for a request."""
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    command = ma.fields.String(required=True, validate=ma.validate.OneOf(("cancel", "retry")))
+
+
+class RetryAllInput(ma.Schema):
+    """A command for all failed requests."""
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    command = ma.fields.String(required=True, validate=ma.validate.OneOf(("retry",)))
+    code = ma.fields.String(metadata={"description": "Only those that failed with this code."})

@@ -1,0 +1,150 @@
+"""The card of a Space: the YAML front matter of its README.md, which tells the Hub how to run it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from assembler_runner.core.errors import Finding
+
+README = "README.md"
+MAX_BYTES = 64 * 1024
+"""Largest front matter that is read: YAML takes seconds for a megabyte."""
+
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*---[ \t]*(\r\n|\n|\r)")
+_CLOSING = re.compile(rb"^---[ \t]*(?=\r|\n|\Z)", re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_DECIDES_HOW_IT_RUNS = ("app_file", "app_port", "python_version", "sdk_version")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases: a few lines with them can stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # typed in part only
+            raise yaml.MarkedYAMLError(problem="aliases are not taken", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text with line ends or control characters on one line, with escapes that every YAML reader takes alike."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _CONTROL.search(text) else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+@dataclass(frozen=True)
+class GivenCard:
+    """The front matter that a given README brings.
+
+    Args:
+        values: its keys and values.
+        findings: what is wrong with it.
+        start: position of the first byte behind the opening line; None where there is no front matter.
+        end: position of the closing line.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    start: int | None = None
+    end: int = 0
+
+
+def read_card(readme: bytes) -> GivenCard:
+    """Reads the front matter of a README.
+
+    Args:
+        readme: the bytes of README.md.
+    Returns:
+        What it holds; problems are findings, not exceptions.
+    """
+    opening = _OPENING.match(readme)
+    closing = _CLOSING.search(readme, opening.end()) if opening else None
+    if opening is None or closing is None:
+        return GivenCard()
+    start, end = opening.end(), closing.start()
+    first_line = readme.count(b"\n", 0, start) + 1
+    if end - start > MAX_BYTES:
+        return GivenCard(findings=(_invalid(f"has more than {MAX_BYTES} bytes", first_line),))
+    try:
+        values = yaml.load(readme[start:end].decode("utf-8"), _Loader)  # noqa: S506 (it is a SafeLoader)
+    except UnicodeDecodeError:
+        return GivenCard(findings=(_invalid("is not UTF-8", first_line),))
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = first_line + (mark.line if mark else 0)
+        return GivenCard(
+            findings=(_invalid(f"is not valid YAML ({getattr(problem, 'problem', None) or 'syntax'})", line),)
+        )
+    except (RecursionError, ValueError):
+        return GivenCard(findings=(_invalid("cannot be read", first_line),))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        return GivenCard(findings=(_invalid("is not a list of keys with values", first_line),))
+    return GivenCard(values, (), start, end)
+
+
+def complete_readme(readme: bytes, given: GivenCard, card: Mapping[str, Any]) -> tuple[bytes, list[Finding]]:
+    """Gives a README the front matter it lacks; its text and the keys it has stay as they are.
+
+    Args:
+        readme: the bytes of README.md; empty for a new one.
+        given: what :func:`read_card` found in it.
+        card: the keys the Space should have.
+    Returns:
+        The new bytes and what contradicts.
+    """
+    if given.findings:
+        return readme, list(given.findings)
+    findings = _contradictions(given.values, card)
+    missing = {key: value for key, value in card.items() if key not in given.values}
+    if not missing:
+        return readme, findings
+    if given.start is None:
+        has_bom = readme.startswith(codecs.BOM_UTF8)
+        block = b"---\n" + _dump(missing) + b"---\n"
+        text = readme[len(codecs.BOM_UTF8) :] if has_bom else readme
+        return (codecs.BOM_UTF8 if has_bom else b"") + block + (b"\n" + text if text else b""), findings
+    newline = b"\r\n" if b"\r\n" in readme[: given.start] else b"\n"
+    added = _dump(missing).replace(b"\n", newline)
+    whole = readme[: given.end] + added + readme[given.end :]
+    if read_card(whole).values != {**given.values, **missing}:
+        # Written in a style that lines cannot be added to, such as {a: b}.
+        block = _dump({**given.values, **missing}).replace(b"\n", newline)
+        whole = readme[: given.start] + block + readme[given.end :]
+    return whole, findings
+
+
+def _contradictions(given: Mapping[str, Any], card: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    if "sdk" in given and given["sdk"] != card["sdk"]:
+        message = f"README.md says sdk: {given['sdk']}, but this type is published with sdk: {card['sdk']}."
+        hint = f"Take the line sdk out of README.md, or write sdk: {card['sdk']}."
+        findings.append(Finding("sdk_mismatch", message, path=README, hint=hint))
+    for key in _DECIDES_HOW_IT_RUNS:
+        if key in given and key in card and str(given[key]) != str(card[key]):
+            message = f"README.md says {key}: {given[key]}, the request asks for {card[key]}."
+            findings.append(
+                Finding("card_mismatch", message, path=README, hint=f"Say {key} in one of the two places only.")
+            )
+    return findings
+
+
+def _dump(values: Mapping[str, Any]) -> bytes:
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000).encode("utf-8")
+
+
+def _invalid(what: str, line: int) -> Finding:
+    hint = "Correct the lines between the two ---, or leave them out to get them made."
+    return Finding("invalid_front_matter", f"The front matter of README.md {what}.", path=README, line=line, hint=hint)

@@ -1,0 +1,229 @@
+"""Plugins from git repositories: the forms of pip, a commit that is known, and never more rights than needed.
+
+The git program fetches into a bare repository; the wanted commit is then laid out in a folder of its own, so a plugin
+that is in use is never changed under its feet. No hooks, no submodules, no filters are run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, unquote
+
+from assembler_runner.core.errors import AssemblerError
+
+_LINE = re.compile(r"git\+(?P<protocol>[a-z]+)://(?P<rest>[^#\s]+)(?:#(?P<fragment>\S*))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_GIT_SECONDS = 120
+_DEFAULT = "refs/assembler/default"
+
+
+class PluginSourceError(AssemblerError):
+    """A line of GIT_PLUGINS that cannot be used."""
+
+    code = "plugin_source"
+    default_hint = "Write it as git+https://host/repository.git[@ref][#subdirectory=folder]."
+
+
+@dataclass(frozen=True)
+class GitSource:
+    """One line of GIT_PLUGINS, taken apart.
+
+    Args:
+        url: what git fetches from.
+        ref: branch, tag or commit; empty for the repository's default branch.
+        subdirectory: folder in the repository that holds the plugins; empty for its top.
+    """
+
+    url: str
+    ref: str
+    subdirectory: str
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A commit laid out in a folder.
+
+    Args:
+        folder: the folder that holds the plugins.
+        commit: id of the commit.
+        note: why it is not the newest, or None.
+    """
+
+    folder: Path
+    commit: str
+    note: str | None
+
+
+def parse(line: str, protocols: frozenset[str]) -> GitSource:
+    """Takes a line apart.
+
+    Args:
+        line: `git+URL[@ref][#subdirectory=dir]`, as pip has it (pip documentation, VCS support).
+        protocols: the protocols allowed.
+    Raises:
+        PluginSourceError: it has another form, or a protocol that is not allowed.
+    """
+    match = _LINE.fullmatch(line.strip())
+    if match is None:
+        raise PluginSourceError(f"{line!r} is not a git address in the form of pip.")
+    if match["protocol"] not in protocols:
+        allowed = ", ".join(sorted(protocols)) or "none"
+        hint = "Add it to GIT_PLUGIN_PROTOCOLS if you trust it."
+        raise PluginSourceError(f"The protocol {match['protocol']} is not allowed; allowed: {allowed}.", hint=hint)
+    rest, ref = match["rest"], ""
+    host, slash, path = rest.partition("/")
+    if "@" in path:
+        path, _, ref = path.rpartition("@")
+    subdirectory = unquote(parse_qs(match["fragment"] or "").get("subdirectory", [""])[0]).strip("/")
+    if (
+        ref.startswith("-")
+        or ".." in ref
+        or any(part == ".." for part in subdirectory.split("/"))
+        or host.startswith("-")
+    ):
+        raise PluginSourceError(f"{line!r} holds a part that git could take for something else.")
+    return GitSource(f"{match['protocol']}://{host}{slash}{path}", ref, subdirectory)
+
+
+def check_out(source: GitSource, folder: Path) -> Checkout:
+    """Brings the wanted commit onto this machine.
+
+    Args:
+        source: what is wanted.
+        folder: where repositories and checkouts are kept; made if it is not there.
+    Returns:
+        The checkout; of the last good commit, with a note, where the repository cannot be reached now.
+    Raises:
+        PluginSourceError: it cannot be reached and never was, or has no such ref or folder.
+    """
+    # Named after what is fetched, so that one repository with two refs is fetched for each.
+    key = hashlib.sha256(f"{source.url}\n{source.ref}".encode()).hexdigest()[:16]
+    home = folder / key
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise PluginSourceError(
+            f"{folder} cannot be used: {problem.strerror}.",
+            hint="Set GIT_PLUGIN_FOLDER to a folder that the service may write to.",
+        ) from None
+    with _alone(home):
+        repository, last_good = home / "repository.git", home / "commit"
+        note = None
+        try:
+            commit = _fetch(source, repository)
+        except _GitFailed as problem:
+            if not last_good.exists():
+                raise PluginSourceError(f"{source.url} could not be fetched: {problem.said}") from None
+            commit = last_good.read_text().strip()
+            note = f"could not be fetched just now ({problem.said}); the last good state is used"
+        laid_out = _lay_out(repository, commit, home)
+        last_good.write_text(commit)
+    wanted = laid_out / source.subdirectory if source.subdirectory else laid_out
+    if not wanted.is_dir():
+        raise PluginSourceError(
+            f"{source.url} has no folder {source.subdirectory} at {commit[:12]}.", hint="Correct subdirectory=."
+        )
+    return Checkout(wanted, commit, note)
+
+
+class _GitFailed(Exception):
+    """Git could not do it; `said` is what it says first; advice follows."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+        super().__init__(said)
+
+
+def _fetch(source: GitSource, repository: Path) -> str:
+    if not (repository / "HEAD").exists():
+        _git("init", "--quiet", "--bare", "--template=", str(repository))
+    specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", f"+HEAD:{_DEFAULT}"]
+    options = ["--quiet", "--prune", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head"]
+    _git("fetch", *options, "--", source.url, *specs, inside=repository)
+    if not source.ref:
+        return _resolve(repository, _DEFAULT)
+    for name in (f"refs/heads/{source.ref}", f"refs/tags/{source.ref}", source.ref):
+        try:
+            return _resolve(repository, name)
+        except _GitFailed:
+            continue
+    if _COMMIT.fullmatch(source.ref):
+        _git("fetch", *options, "--", source.url, source.ref, inside=repository)
+        return _resolve(repository, source.ref)
+    raise PluginSourceError(
+        f"{source.url} has no branch, tag or commit {source.ref}.", hint="Correct the part behind @."
+    )
+
+
+def _resolve(repository: Path, name: str) -> str:
+    return _git("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", inside=repository).strip()
+
+
+def _lay_out(repository: Path, commit: str, home: Path) -> Path:
+    final = home / commit
+    if final.exists():
+        return final
+    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=home))
+    try:
+        _git("--work-tree", str(unfinished), "checkout", "--quiet", "--force", commit, "--", ".", inside=repository)
+        unfinished.chmod(0o755)
+        unfinished.rename(final)
+    except _GitFailed as problem:
+        raise PluginSourceError(f"commit {commit[:12]} could not be laid out: {problem.said}") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return final
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Server and worker may share the folder and start at the same time."""
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _git(*arguments: str, inside: Path | None = None) -> str:
+    settings = [
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "submodule.recurse=false",
+        "protocol.ext.allow=never",
+    ]
+    command = ["git", *(word for setting in settings for word in ("-c", setting))]
+    if inside is not None:
+        command += ["--git-dir", str(inside)]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "https:ssh:file:http:git",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "LC_ALL": "C",
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own line, taken apart and behind "--"
+            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise PluginSourceError("The program git is not installed.", hint="Install git.") from None
+    except subprocess.TimeoutExpired:
+        raise _GitFailed(f"git gave no answer within {_GIT_SECONDS} s") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
+        said = lines[0] if lines else "git failed"
+        raise _GitFailed(_without_password(said.removeprefix("fatal: ")))
+    return done.stdout
+
+
+def _without_password(line: str) -> str:
+    return re.sub(r"//[^/@\s]+@", "//…@", line)

@@ -1,0 +1,301 @@
+"""Python files of a Space: putting `PARAMS` in, and finding syntax errors.
+
+The sources may be newer than this service's own Python, so they are read with tree-sitter, which goes on behind what it
+does not know, and a syntax error is only told when ruff, which knows newer versions, sees it too.
+"""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import functools
+import json
+import re
+import subprocess
+import sys
+import threading
+import tokenize
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import tree_sitter_python
+from tree_sitter import Language, Node, Parser, Query, QueryCursor
+
+NAME = "PARAMS"
+
+_LANGUAGE = Language(tree_sitter_python.language())
+_NAMES = Query(_LANGUAGE, f'((identifier) @name (#eq? @name "{NAME}"))')
+_ENCODING_LINE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
+_COMMENT_OR_BLANK = re.compile(rb"[ \t\f]*(#.*)?")
+_PATTERNS = {"pattern_list", "tuple_pattern", "list_pattern", "list_splat_pattern", "as_pattern_target"}
+_TARGETS_OF_WITH = {"tuple", "list", "list_splat", "parenthesized_expression"}
+# Held while parsing: the filters of warnings are one list for all threads.
+PARSING = threading.Lock()
+_RUFF_TARGET = "py314"
+_RUFF_TIMEOUT = 10
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What a file does with the name `PARAMS`.
+
+    Args:
+        uses: the name occurs as a variable.
+        binds: the module gives it a value itself.
+    """
+
+    uses: bool
+    binds: bool
+
+
+def facts(source: bytes) -> SourceFacts:
+    """Reads what a file does with `PARAMS`, wherever it stands: in functions, f-strings, patterns."""
+    if NAME.encode() not in source:
+        return SourceFacts(uses=False, binds=False)
+    root = _parse(source)
+    names = QueryCursor(_NAMES).captures(root).get("name", [])
+    variables = [node for node in names if not _is_label(node)]
+    return SourceFacts(uses=bool(variables), binds=any(_binds_in_module(node) for node in variables))
+
+
+def insert_parameters(source: bytes, parameters: Mapping[str, Any]) -> bytes:
+    """Makes `PARAMS` a module-level variable of a file.
+
+    It stands after shebang, encoding line, docstring and `from __future__` imports. Everything else, a byte order mark
+    and the kind of line ends included, stays as it is.
+
+    Args:
+        source: the bytes of the file.
+        parameters: any JSON object; its values arrive as the equal Python values.
+    Returns:
+        The new bytes.
+    """
+    newline = _newline(source)
+    after = _last_of_head(_parse(source))
+    if after is None:
+        position = _after_comment_lines(source)
+        return source[:position] + _statement(parameters, newline) + newline + source[position:]
+    end = after.end_byte
+    rest = re.compile(rb"[^\r\n]*").match(source, end)
+    assert rest is not None  # the pattern matches the empty text, too
+    if rest[0].strip() and not rest[0].lstrip().startswith(b"#"):
+        # More stands on the same line: the assignment has to stand before it.
+        return source[:end] + b"; " + _literal_line(parameters) + source[end:]
+    line_end = re.compile(rb"\r\n|\n|\r").match(source, rest.end())
+    if line_end is None:
+        return source + newline + _statement(parameters, newline)
+    return source[: line_end.end()] + newline + _statement(parameters, newline) + source[line_end.end() :]
+
+
+def syntax_error(source: bytes) -> tuple[str, int] | None:
+    """Finds the first syntax error.
+
+    Args:
+        source: the bytes of the file.
+    Returns:
+        What is wrong and the line, counted from 1; None if the file is valid in some Python up to 3.14.
+    """
+    try:
+        with PARSING, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except SyntaxError as problem:
+        own_verdict = (problem.msg, problem.lineno or 1)
+    except ValueError:
+        return "the file holds NUL bytes", 1
+    except (RecursionError, MemoryError):
+        return "the code is nested too deeply", 1
+    else:
+        return None
+    try:
+        text = source.decode(tokenize.detect_encoding(BytesIO(source).readline)[0])
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        return own_verdict
+    return _ruff_verdict(text, own_verdict)
+
+
+def newer_syntax(source: bytes, version: tuple[int, int]) -> tuple[tuple[int, int], str, int] | None:
+    """Finds syntax that is valid in a newer Python than this service's own, but not in the one that runs the file.
+
+    Args:
+        source: the bytes of a file that this Python cannot parse.
+        version: the Python that runs it, such as (3, 12).
+    Returns:
+        The first version that takes it, what it is and the line; None where there is none, or no version takes it.
+    """
+    text = source.decode("utf-8", "replace")
+    newest = int(_RUFF_TARGET.removeprefix("py3"))
+    if _ruff_verdict(text, ("", 1)) is not None:
+        return None
+    found = _ruff_verdict(text, ("", 1), f"py3{max(version[1], 7)}")
+    if found is None:
+        return None
+    needed = next(
+        minor for minor in range(version[1] + 1, newest + 1) if _ruff_verdict(text, ("", 1), f"py3{minor}") is None
+    )
+    return (3, needed), "newer syntax", found[1]
+
+
+def _ruff_verdict(text: str, own_verdict: tuple[str, int], target: str = _RUFF_TARGET) -> tuple[str, int] | None:
+    command = [_ruff(), "check", "--isolated", "--no-cache", "--select=E9", "--output-format=json"]
+    command += [f"--target-version={target}", "--stdin-filename=source.py", "-"]
+    try:
+        run = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_RUFF_TIMEOUT, check=False)  # noqa: S603 - our own
+        problems = json.loads(run.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        # Without a judge a file is taken: refusing a valid one would be worse.
+        return None
+    if not problems:
+        return None
+    first = min(problems, key=lambda problem: (problem["location"]["row"], problem["location"]["column"]))
+    return str(first["message"]).removeprefix("SyntaxError: "), int(first["location"]["row"])
+
+
+@functools.cache
+def _ruff() -> str:
+    beside = Path(sys.executable).parent / "ruff"
+    return str(beside) if beside.exists() else "ruff"
+
+
+def _parse(source: bytes) -> Node:
+    # Python ends lines at a lone carriage return, too; the replacement keeps every position.
+    text = re.sub(rb"\r(?!\n)", b"\n", source)
+    if text.startswith(codecs.BOM_UTF8):
+        text = b"\n\n\n" + text[3:]
+    return Parser(_LANGUAGE).parse(text).root_node
+
+
+def _statement(parameters: Mapping[str, Any], newline: bytes) -> bytes:
+    return _literal_line(parameters) + newline
+
+
+def _literal_line(parameters: Mapping[str, Any]) -> bytes:
+    # ASCII only, so it is right in a file of any encoding.
+    return f"{NAME} = {dict(parameters)!a}".encode("ascii")
+
+
+def _newline(source: bytes) -> bytes:
+    first = re.search(rb"\r\n|\n|\r", source)
+    return first[0] if first else b"\n"
+
+
+def _after_comment_lines(source: bytes) -> int:
+    position = len(codecs.BOM_UTF8) if source.startswith(codecs.BOM_UTF8) else 0
+    line = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|$)")
+    first = line.match(source, position)
+    if first is None or not first[2]:
+        return position
+    if not _ENCODING_LINE.match(first[1]) and _COMMENT_OR_BLANK.fullmatch(first[1]):
+        # An encoding line may be the second one behind a blank line or any other comment.
+        second = line.match(source, first.end())
+        if second and second[2] and _ENCODING_LINE.match(second[1]):
+            return second.end()
+    return first.end() if first[1].startswith(b"#!") or _ENCODING_LINE.match(first[1]) else position
+
+
+def _last_of_head(root: Node) -> Node | None:
+    """The last statement that must stay before any other: docstring or import from __future__."""
+    last = None
+    for statement in root.named_children:
+        if statement.type in ("comment", "line_continuation"):
+            continue
+        if statement.type != "future_import_statement" and not (last is None and _is_docstring(statement)):
+            break
+        last = statement
+    return last
+
+
+def _is_docstring(statement: Node) -> bool:
+    if statement.type != "expression_statement" or statement.named_child_count != 1:
+        return False
+    value = statement.named_children[0]
+    while value.type == "parenthesized_expression" and value.named_children:
+        value = next((inner for inner in value.named_children if inner.type != "comment"), value.named_children[0])
+    strings = value.named_children if value.type == "concatenated_string" else [value]
+    strings = [string for string in strings if string.type != "comment"]
+    return all(string.type == "string" and _string_prefix(string) <= set("ru") for string in strings)
+
+
+def _string_prefix(string: Node) -> set[str]:
+    start = (string.children[0].text or b"").decode().lower()
+    return set(start.rstrip("\"'"))
+
+
+def _is_label(node: Node) -> bool:
+    """Whether the identifier is no variable: x.PARAMS, f(PARAMS=1), case C(PARAMS=1), from PARAMS import x."""
+    parent = node.parent
+    if parent is None:
+        return False
+    if parent.type == "attribute":
+        return parent.child_by_field_name("attribute") == node
+    if parent.type == "dotted_name":
+        statement = parent.parent
+        return parent.named_children[0] != node or (
+            statement is not None
+            and (
+                statement.type in ("aliased_import", "relative_import")
+                or statement.child_by_field_name("module_name") == parent
+            )
+        )
+    if parent.type == "keyword_pattern":
+        return parent.named_children[0] == node
+    return parent.type == "keyword_argument" and parent.child_by_field_name("name") == node
+
+
+def _binds_in_module(node: Node) -> bool:
+    binder = _binder(node)
+    if binder is None:
+        return False
+    scope = binder.parent
+    while scope is not None:
+        if scope.type in ("function_definition", "class_definition", "lambda"):
+            return False
+        scope = scope.parent
+    return True
+
+
+def _binder(node: Node) -> Node | None:
+    """The statement that gives the identifier a value, or None where it is only read."""
+    child, parent = node, node.parent
+    while parent is not None and parent.type in _PATTERNS:
+        child, parent = parent, parent.parent
+    if parent is None:
+        return None
+    if parent.type == "dotted_name":
+        return _dotted_binder(parent)
+    target = parent
+    while target.type in _TARGETS_OF_WITH and target.parent is not None:
+        target = target.parent
+    if target.type == "as_pattern_target":
+        child, parent = target, target.parent or target
+    if parent.type == "splat_pattern" or (parent.type == "as_pattern" and parent.named_children[-1] == child):
+        return parent
+    if parent.type == "type":
+        child, parent = parent, parent.parent or parent
+    field = {
+        "assignment": "left",
+        "for_statement": "left",
+        "named_expression": "name",
+        "function_definition": "name",
+        "class_definition": "name",
+        "aliased_import": "alias",
+        "type_alias_statement": "left",
+    }.get(parent.type)
+    if field is None or parent.child_by_field_name(field) != child:
+        return None
+    if parent.type == "assignment" and parent.child_by_field_name("right") is None:
+        return None
+    return parent
+
+
+def _dotted_binder(dotted: Node) -> Node | None:
+    """`import PARAMS`, `import PARAMS.x`, `from x import PARAMS`, and a capture in a pattern of `match`."""
+    parent = dotted.parent
+    if parent is None or (dotted.named_child_count != 1 and parent.type != "import_statement"):
+        return None
+    binders = ("import_statement", "import_from_statement", "case_pattern", "keyword_pattern")
+    return parent if parent.type in binders else None

@@ -1,0 +1,259 @@
+"""The space types this service knows: plugins found in folders, git repositories and packages, checked, and looked up
+by name.
+
+Only :meth:`Registry.add` registers. A broken plugin is listed with its error and never stops the service.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from packaging.version import InvalidVersion, Version
+
+from assembler_runner.assembly import git_source
+from assembler_runner.assembly.plugin_contract import probe
+from assembler_runner.core.errors import AssemblerError
+from assembler_runner.plugin import SpacePlugin
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """One plugin that was found.
+
+    Args:
+        name: the space type, or the package's name where it could not be read.
+        version: the plugin's version, or None where it could not be read.
+        source: where it was found.
+        state: `loaded` or `broken`.
+        error: why it is broken, or None.
+        note: what else is to be told, e.g. that an older state of its repository is used.
+    """
+
+    name: str
+    version: str | None
+    source: str
+    state: Literal["loaded", "broken"]
+    error: str | None = None
+    note: str | None = None
+
+
+class Registry:
+    """All plugins of one process, several versions of a type side by side."""
+
+    def __init__(self) -> None:
+        self.records: list[PluginRecord] = []
+        self._plugins: dict[str, dict[Version, SpacePlugin]] = {}
+        self._sources: dict[tuple[str, Version], str] = {}
+
+    def add(self, cls: type[SpacePlugin], source: str, note: str | None = None) -> None:
+        """Registers one plugin class.
+
+        Args:
+            cls: the class; its names were checked when it was defined.
+            source: where it comes from, for people.
+            note: what else is to be told of it.
+        Raises:
+            ValueError: where type and version are there already, naming both sources.
+            PluginError: the plugin breaks its word.
+        """
+        version = Version(cls.version)
+        known = self._sources.get((cls.space_type, version))
+        if known is not None:
+            raise ValueError(
+                f"{cls.space_type} {version} is there already, from {known}; change the version or remove one"
+            )
+        plugin = cls()
+        probe(plugin)
+        self._plugins.setdefault(cls.space_type, {})[version] = plugin
+        self._sources[cls.space_type, version] = source
+        self.records.append(PluginRecord(cls.space_type, str(version), source, "loaded", note=note))
+
+    def get(self, name: str) -> SpacePlugin | None:
+        """Looks a type up.
+
+        Args:
+            name: `gradio` for the newest version, `gradio@1.2.0` for that one.
+        Returns:
+            The plugin, or None where there is none.
+        """
+        space_type, at, wanted = name.partition("@")
+        versions = self._plugins.get(space_type)
+        if not versions:
+            return None
+        if not at:
+            return versions[_newest(versions)]
+        try:
+            return versions.get(Version(wanted))
+        except InvalidVersion:
+            return None
+
+    def versions(self, space_type: str) -> list[str]:
+        """Returns the versions of a type, the newest first."""
+        return [str(version) for version in sorted(self._plugins.get(space_type, {}), reverse=True)]
+
+    def all(self) -> list[SpacePlugin]:
+        """Returns every version of every type, in order of name and version."""
+        return [
+            plugin
+            for _, versions in sorted(self._plugins.items())
+            for _, plugin in sorted(versions.items(), key=_first)
+        ]
+
+    def types(self) -> list[SpacePlugin]:
+        """Returns the newest version of each type, in order of name."""
+        return [versions[_newest(versions)] for _, versions in sorted(self._plugins.items())]
+
+    def tell(self, plugin: SpacePlugin, note: str) -> None:
+        """Adds what else is to be told of a plugin to its record, and to the log."""
+        log.error("plugin %s %s: %s", plugin.space_type, plugin.version, note)
+        known = (plugin.space_type, str(Version(plugin.version)))
+        self.records = [
+            replace(record, note=note) if (record.name, record.version, record.state) == (*known, "loaded") else record
+            for record in self.records
+        ]
+
+    def load_folders(self, folders: Iterable[Path]) -> None:
+        """Loads every package directly inside each of the folders; see :meth:`load_folder`."""
+        for folder in folders:
+            self.load_folder(folder)
+
+    def load_folder(self, folder: Path) -> None:
+        """Loads every package (folder with `__init__.py`) directly inside a folder, in order of name.
+
+        A package that cannot be loaded becomes a record with state `broken`, and one log line.
+        """
+        if not folder.is_dir():
+            self._broken(folder.name, None, str(folder), "the plugin folder does not exist")
+            return
+        for package in _packages(folder):
+            self._load(package.name, str(package), partial(_import_package, package))
+
+    def load_git(self, lines: Iterable[str], folder: Path, protocols: frozenset[str]) -> None:
+        """Loads plugins from git repositories; a line that cannot be used becomes a record with state `broken`.
+
+        Args:
+            lines: `git+URL[@ref][#subdirectory=dir]` each.
+            folder: where checkouts are kept.
+            protocols: the protocols allowed.
+        """
+        for line in lines:
+            try:
+                checkout = git_source.check_out(git_source.parse(line, protocols), folder)
+            except AssemblerError as problem:
+                self._broken(line, None, line, f"{problem.message} {problem.hint or ''}".strip())
+                continue
+            source = f"{line} at {checkout.commit}"
+            if checkout.note:
+                log.warning("plugins from %s: %s", line, checkout.note)
+            packages = _packages(checkout.folder)
+            if not packages:
+                self._broken(line, None, source, "the folder holds no package (folder with __init__.py)")
+            for package in packages:
+                self._load(package.name, f"{source}, {package.name}", partial(_import_package, package), checkout.note)
+
+    def load_entry_points(self, group: str = "assembler_runner.plugins") -> None:
+        """Loads plugins that installed distributions offer; an entry point names a class or a module with classes."""
+        for point in sorted(metadata.entry_points(group=group), key=lambda point: point.name):
+            offered_by = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+            self._load(point.name, f"installed package {offered_by}, entry point {point.name}", point.load)
+
+    def _load(self, name: str, source: str, read: Callable[[], Any], note: str | None = None) -> None:
+        try:
+            found = read()
+            classes: list[Any] = [found] if inspect.isclass(found) else _plugin_classes(found)
+        # A stranger's module may raise anything at all, SystemExit included; none of it may stop the service.
+        except BaseException as problem:
+            if isinstance(problem, KeyboardInterrupt):
+                raise
+            self._broken(name, None, source, _reason(problem))
+            return
+        if not classes or not all(issubclass(cls, SpacePlugin) and hasattr(cls, "space_type") for cls in classes):
+            self._broken(name, None, source, "it holds no subclass of SpacePlugin with a space_type")
+            return
+        for cls in classes:
+            try:
+                self.add(cls, source, note)
+            except (Exception, SystemExit) as problem:  # noqa: BLE001 - a stranger's constructor may raise anything
+                self._broken(cls.space_type, cls.version, source, _reason(problem))
+
+    def _broken(self, name: str, version: str | None, source: str, error: str) -> None:
+        log.error("plugin %s from %s is broken: %s", name, source, error)
+        self.records.append(PluginRecord(name, version, source, "broken", error))
+
+
+def _reason(problem: BaseException) -> str:
+    """What went wrong, with the place where there is one; this is for the operator, not for strangers."""
+    if isinstance(problem, AssemblerError):
+        return problem.message
+    told = f"{type(problem).__name__}: {problem}"
+    if isinstance(problem, SyntaxError):
+        return told
+    ours = str(Path(__file__).parent.parent)
+    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if Path(frame.filename).is_file()]
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
+    return f"{told} ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else told
+
+
+def _packages(folder: Path) -> list[Path]:
+    """The packages directly inside a folder, or the folder itself if it is one."""
+    if (folder / "__init__.py").is_file():
+        return [folder]
+    return sorted(path for path in folder.iterdir() if (path / "__init__.py").is_file())
+
+
+def _first(pair: tuple[Version, SpacePlugin]) -> Version:
+    return pair[0]
+
+
+def _newest(versions: Iterable[Version]) -> Version:
+    """The newest release; a pre-release only where there is nothing else (PEP 440)."""
+    known = list(versions)
+    return max([version for version in known if not version.is_prerelease] or known)
+
+
+def _import_package(package: Path) -> ModuleType:
+    # The folder is part of the name: two plugin folders may hold packages of one name.
+    place = hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]
+    name = f"assembler_plugin_{place}_{re.sub(r'[^0-9A-Za-z_]', '_', package.name)}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(
+        name, package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{package} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _plugin_classes(module: ModuleType) -> list[type[SpacePlugin]]:
+    own = (module.__name__, module.__name__ + ".")
+    found = [
+        cls
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, SpacePlugin)
+        and hasattr(cls, "space_type")
+        and (cls.__module__ == own[0] or cls.__module__.startswith(own[1]))
+    ]
+    return sorted(found, key=lambda cls: (cls.space_type, cls.__name__))

@@ -1,0 +1,1 @@
+"""Errors, settings, the database and its lists, logs, metrics, encryption: knows no domain."""

@@ -1,0 +1,77 @@
+"""Background threads: the same piece of work again and again, until the thread is stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class Loop(threading.Thread):
+    """A daemon thread that repeats a piece of work.
+
+    Work that raises, such as while the database is away, is logged and repeated after the pause.
+
+    Args:
+        name: name of the thread, for the log.
+        pause: seconds between two rounds, unless the work says otherwise.
+        work: one round; returns the seconds until the next one, None for the pause. Subclasses override :meth:`work`
+            instead.
+    """
+
+    def __init__(self, name: str, pause: float, work: Callable[[], float | None] | None = None) -> None:
+        super().__init__(name=name, daemon=True)
+        self.pause = pause
+        self.stopped = threading.Event()
+        self._work = work
+
+    def work(self) -> float | None:
+        """Does one round; see the class."""
+        assert self._work is not None
+        return self._work()
+
+    def rest(self, seconds: float) -> None:
+        """Waits between two rounds; ends early when the thread is stopped."""
+        self.stopped.wait(seconds)
+
+    def run(self) -> None:
+        """Repeats the work until the thread is stopped."""
+        while not self.stopped.is_set():
+            try:
+                seconds = self.work()
+            except Exception as problem:  # noqa: BLE001 - a database or broker that is away must not end the thread
+                log.warning("%s: a round failed: %s", self.name, type(problem).__name__)
+                seconds = None
+            self.rest(self.pause if seconds is None else seconds)
+
+    def stop(self) -> None:
+        """Ends the thread after the current round; returns at once."""
+        self.stopped.set()
+
+
+class OnDemand:
+    """Starts a loop when it is first needed, and again after a fork: a thread does not survive one.
+
+    Args:
+        make: makes the loop.
+    """
+
+    def __init__(self, make: Callable[[], Loop]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._loop: Loop | None = None
+
+    def ensure(self) -> None:
+        """Starts the loop, unless it runs."""
+        with self._lock:
+            if self._loop is None or not self._loop.is_alive():
+                self._loop = self._make()
+                self._loop.start()
+
+    def stop(self) -> None:
+        """Ends the loop, if it was started."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.stop()

@@ -1,0 +1,395 @@
+"""All settings of the service: one row a setting, read from environment variables.
+
+A setting, its environment variable and its documentation are one declaration: the fields of :class:`Settings`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flask import Flask, current_app
+
+from assembler_runner.core.errors import Finding, SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+SECRET_BYTES = 32
+_EXTENSION = "assembler-settings"
+_FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
+
+
+def setting(
+    default: Any,
+    help_text: str,
+    *,
+    secret: bool = False,
+    choices: tuple[str, ...] = (),
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """Declares one row.
+
+    Args:
+        default: the value where the environment has none.
+        help_text: one line for the documentation.
+        secret: never shown, not even in errors.
+        choices: the only values allowed.
+        at_least: the smallest number allowed.
+        at_most: the largest number allowed.
+    """
+    metadata = {
+        "help": help_text,
+        "secret": secret,
+        "choices": choices,
+        "at_least": at_least,
+        "at_most": at_most,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process; each field is the environment variable of the same name."""
+
+    SQLALCHEMY_DATABASE_URI: str = setting(
+        "", "Database; empty: SQLite in the instance folder. `postgresql+psycopg://…` or `mariadb+pymysql://…`."
+    )
+    BROKER_URL: str = setting(
+        "memory://", "Celery broker: `memory://` (only inside `assembler serve`), `redis://…` or `amqp://…`."
+    )
+    RESULT_BACKEND: str = setting("", "Celery result backend; not needed, results stand in the database.")
+    CELERY_QUEUE: str = setting("assembler", "Name of the Celery queue shared by API and workers.")
+    DEFAULT_FILE_STORE: str = setting(
+        "database",
+        "Where files are kept: `database`, `local_filesystem` (in the instance folder) or `s3://bucket[/prefix]`.",
+    )
+    INSTANCE_FOLDER: str = setting(
+        "",
+        "Folder of this installation's own data, such as local Spaces; empty: `instance` beside the package. "
+        "`assembler serve` takes `--instance`.",
+    )
+    SERVER_NAME: str = setting("", "Host name (and port) for URLs made outside a request.")
+    PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    GIT_PLUGINS: str = setting(
+        "", "Git repositories with plugins, one a line: `git+https://…[@ref][#subdirectory=folder]`."
+    )
+    GIT_PLUGIN_PROTOCOLS: str = setting(
+        "https", "Protocols allowed in GIT_PLUGINS, separated by `,`: https, ssh, file, http, git."
+    )
+    GIT_PLUGIN_FOLDER: str = setting(
+        "", "Where plugins from git are kept; empty: `git-plugins` in the instance folder."
+    )
+    CONTAINER_MODE: str = setting(
+        "server",
+        "What a container runs: `server`, `worker`, `beat`, or `migrate`, which ends when the database is up to date.",
+        choices=("server", "worker", "beat", "migrate"),
+    )
+    CONCURRENCY: int = setting(8, "Requests that one worker process publishes at the same time.", at_least=1)
+    CELERY_WORKER_POOL: str = setting(
+        "threads", "Celery pool of a worker.", choices=("threads", "prefork", "gevent", "solo")
+    )
+    PERIODIC_SCHEDULER: bool = setting(False, "Run Celery beat inside this worker.")
+    SERVER_PORT: int = setting(8080, "Port of the server in a container.", at_least=1)
+    GUNICORN_WORKERS: int = setting(2, "Server processes in a container.", at_least=1)
+    MIGRATION_WAIT: float = setting(
+        120.0, "Seconds a container waits for the database to answer and to be migrated.", at_least=0
+    )
+    ALIVE_FILE: str = setting(
+        "", "File that a worker touches while it finds its database, for the health check of a container; empty: none."
+    )
+    SECRET_KEY: str = setting("", "Key for secrets kept in the database; at least 32 characters.", secret=True)
+    OLD_SECRET_KEYS: str = setting(
+        "",
+        "Former values of SECRET_KEY, one a line, until `assembler secrets rotate` is done.",
+        secret=True,
+    )
+    JWT_SECRET_KEY: str = setting("", "Key that signs access tokens; at least 32 characters.", secret=True)
+    ADMIN_PASSWORD: str = setting(
+        "", "Password of the first user `admin`; empty: a random one, shown once.", secret=True
+    )
+    HF_TOKEN: str = setting(
+        "", "Token of the Hugging Face Hub with write access, used for the realm `master`.", secret=True
+    )
+    HF_ENDPOINT: str = setting("https://huggingface.co", "Address of the Hub.")
+    DEFAULT_TARGET: str = setting(
+        "",
+        "Target of requests that name none: `huggingface` or `local`; empty: `huggingface` if HF_TOKEN is set.",
+        choices=("", "huggingface", "local"),
+    )
+    CREATE_SPACE_WAIT: float = setting(25.0, "Seconds that POST /create-space waits for the result.", at_least=0)
+    ACCESS_TOKEN_SECONDS: int = setting(3600, "Seconds an access token is valid.", at_least=1)
+    REFRESH_TOKEN_SECONDS: int = setting(30 * 24 * 3600, "Seconds a refresh token is valid.", at_least=1)
+    REFRESH_GRACE_SECONDS: int = setting(
+        60, "Seconds a replaced refresh token still works, for programs that renew in parallel.", at_least=0
+    )
+    MAX_LOGIN_FAILURES: int = setting(
+        10, "Failed log ins of one account from one address in five minutes before it has to wait.", at_least=1
+    )
+    DEFAULT_ROLE: str = setting(
+        "member", "Role of new users and robots; empty: none.", choices=("", "viewer", "member")
+    )
+    REALM_MAX_SPACES: int = setting(0, "Most Spaces of a realm; 0: no limit.", at_least=0)
+    REALM_MAX_REQUESTS_PER_HOUR: int = setting(0, "Most requests of a realm in an hour; 0: no limit.", at_least=0)
+    REALM_MAX_BYTES: int = setting(0, "Most bytes in files of all requests of a realm; 0: no limit.", at_least=0)
+    ACCOUNT_MAX_SPACES: int = setting(0, "Most Spaces of a user or robot; 0: no limit.", at_least=0)
+    ACCOUNT_MAX_REQUESTS_PER_HOUR: int = setting(
+        0, "Most requests of a user or robot in an hour; 0: no limit.", at_least=0
+    )
+    ACCOUNT_MAX_BYTES: int = setting(
+        0, "Most bytes in files of all requests of a user or robot; 0: no limit.", at_least=0
+    )
+    CORS_ORIGINS: str = setting(
+        "", "Origins whose pages may use the API from a browser, separated by commas; empty: none."
+    )
+    TRUSTED_PROXIES: int = setting(
+        0, "Proxies in front of the service whose X-Forwarded- headers are believed.", at_least=0
+    )
+    MAX_REQUEST_BYTES: int = setting(2**30, "Largest request body in bytes.", at_least=1)
+    MAX_JSON_BYTES: int = setting(
+        64 * 2**20, "Largest JSON in a request in bytes; larger files go as multipart or into buckets.", at_least=1
+    )
+    MAX_FILE_BYTES: int = setting(2**30, "Largest single file in bytes.", at_least=1)
+    MAX_FILES: int = setting(2000, "Most files in one request.", at_least=1)
+    MAX_SPACE_BYTES: int = setting(4 * 2**30, "Most bytes in all files of a Space.", at_least=1)
+    MAX_PATH_BYTES: int = setting(1000, "Longest path of a file in bytes, at most 1000.", at_least=1, at_most=1000)
+    MAX_PATH_DEPTH: int = setting(32, "Most parts of a file's path.", at_least=1)
+    MAX_ARCHIVE_BYTES: int = setting(2 * 2**30, "Most bytes that an archive unpacks to.", at_least=1)
+    MAX_ARCHIVE_ENTRIES: int = setting(10_000, "Most files and folders in an archive.", at_least=1)
+    MAX_ARCHIVE_RATIO: int = setting(
+        100, "Most times its own size that an archive unpacks to, from 10 MiB on.", at_least=1
+    )
+    MAX_ARCHIVE_SECONDS: float = setting(60.0, "Most seconds to unpack an archive.", at_least=0.1)
+    HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for an answer of the Hub.", at_least=0.1)
+    LEASE_SECONDS: float = setting(
+        60.0, "Seconds after which a silent worker's request is given to another.", at_least=1
+    )
+    RESEND_SECONDS: float = setting(
+        10.0, "Seconds after which a wake-up that led to nothing is sent again.", at_least=0.1
+    )
+    MAX_ERRORS: int = setting(8, "Times a request is tried again after a passing error before it fails.", at_least=1)
+    FOLLOW_SECONDS: float = setting(
+        2.0, "Seconds between two looks at an app right after a commit; they become fewer with time.", at_least=0.02
+    )
+    BUILD_TIMEOUT: float = setting(3600.0, "Seconds until a build or start without an end is given up.", at_least=1)
+    WATCH_SECONDS: float = setting(
+        3600.0, "Seconds between two looks at an app that has come to rest; 0: only when somebody asks.", at_least=0
+    )
+    MAX_LOG_STREAMS: int = setting(16, "Logs that one process shows live at the same time.", at_least=1)
+    MAX_QUEUE: int = setting(10_000, "Most requests that may wait; more are refused with 503.", at_least=1)
+    MAX_QUEUE_WAIT: float = setting(
+        3600.0, "Longest expected wait in seconds; requests that would wait longer are refused with 503.", at_least=1
+    )
+    WEBHOOK_ALLOWED_NETWORKS: str = setting(
+        "", "Networks that webhooks may reach though they are not public, such as `10.0.0.0/8`, separated by commas."
+    )
+    WEBHOOK_RETRY_SECONDS: str = setting(
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        "Seconds to wait after each failed attempt of a webhook, separated by commas; then it is given up.",
+    )
+    MAX_EVENT_READERS: int = setting(
+        500, "Most callers of one process that read events live; more are refused with 503.", at_least=1
+    )
+    KEEP_REQUESTS_DAYS: float = setting(
+        0.0, "Days to keep failed and cancelled requests, and all of Spaces that are gone; 0: for ever.", at_least=0
+    )
+    KEEP_EVENTS_DAYS: float = setting(0.0, "Days to keep events of requests that have ended; 0: for ever.", at_least=0)
+    KEEP_DELIVERIES_DAYS: float = setting(
+        30.0, "Days to keep deliveries of webhooks that were made or given up; 0: for ever.", at_least=0
+    )
+    DRAIN_SECONDS: float = setting(20.0, "Seconds that running work gets to end when the service stops.", at_least=0)
+    LOG_LEVEL: str = setting("INFO", "Level of the log.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    LOG_FORMAT: str = setting(
+        "text", "Form of the log: `text`, or `json` with one object a line.", choices=("text", "json")
+    )
+    METRICS_TOKEN: str = setting(
+        "", "Token that opens /metrics, for a Prometheus without an account; empty: none.", secret=True
+    )
+    METRICS_PORT: int = setting(0, "Port where a worker shows its own /metrics; 0: none.", at_least=0, at_most=65535)
+
+    @property
+    def plugin_folders(self) -> list[Path]:
+        """The plugin folders, in the order they are searched."""
+        return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+
+    @property
+    def git_plugins(self) -> list[str]:
+        """The lines of GIT_PLUGINS."""
+        return [line.strip() for line in self.GIT_PLUGINS.splitlines() if line.strip()]
+
+    @property
+    def git_plugin_protocols(self) -> frozenset[str]:
+        """The protocols allowed in GIT_PLUGINS."""
+        return frozenset(word.strip() for word in self.GIT_PLUGIN_PROTOCOLS.split(",") if word.strip())
+
+    @property
+    def cors_origins(self) -> list[str]:
+        """The origins whose pages may use the API."""
+        return [part.strip().rstrip("/") for part in self.CORS_ORIGINS.split(",") if part.strip()]
+
+    @property
+    def webhook_allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """The networks that webhooks may reach though they are not public."""
+        return [ipaddress.ip_network(part.strip()) for part in self.WEBHOOK_ALLOWED_NETWORKS.split(",") if part.strip()]
+
+    @property
+    def webhook_retry_seconds(self) -> list[float]:
+        """Seconds to wait after each failed attempt of a webhook."""
+        return [float(part) for part in self.WEBHOOK_RETRY_SECONDS.split(",") if part.strip()]
+
+    @property
+    def secret_keys(self) -> list[str]:
+        """SECRET_KEY and the former ones, newest first."""
+        return [self.SECRET_KEY, *(part.strip() for part in self.OLD_SECRET_KEYS.splitlines() if part.strip())]
+
+
+SETTINGS: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(Settings)
+
+
+def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Reads the settings.
+
+    Args:
+        environ: environment variables; unknown ones are ignored.
+        overrides: values that win over the environment, by setting name.
+    Returns:
+        The checked settings.
+    Raises:
+        SettingsError: with one finding per bad value.
+    """
+    hints = typing.get_type_hints(Settings)
+    values: dict[str, Any] = dict(overrides)
+    findings = []
+    for row in SETTINGS:
+        if row.name in values or row.name not in environ:
+            continue
+        try:
+            values[row.name] = _parse(row, hints[row.name], environ[row.name])
+        except ValueError as problem:
+            shown = "" if row.metadata["secret"] else f" (it is {environ[row.name]!r})"
+            findings.append(
+                Finding("invalid_setting", f"{row.name} {problem}{shown}", path=row.name, hint=row.metadata["help"])
+            )
+    findings += [
+        finding
+        for name in ("SECRET_KEY", "JWT_SECRET_KEY", "METRICS_TOKEN")
+        if (finding := _weak_secret(name, values.get(name, "")))
+    ]
+    if not _FILE_STORE.fullmatch(store := values.get("DEFAULT_FILE_STORE", "database")):
+        message = f"DEFAULT_FILE_STORE must be database, local_filesystem or s3://bucket[/prefix] (it is {store!r})"
+        findings.append(Finding("invalid_setting", message, path="DEFAULT_FILE_STORE"))
+    findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
+    findings += _bad_webhook_settings(Settings(**values))
+    if findings:
+        raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
+    return Settings(**values)
+
+
+def require_secrets(settings: Settings) -> None:
+    """Checks that the secrets were given, as every start outside the embedded mode must.
+
+    Raises:
+        SettingsError: naming each missing one.
+    """
+    missing = [name for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)]
+    if missing:
+        findings = [Finding("missing_setting", f"{name} is not set", path=name) for name in missing]
+        raise SettingsError(
+            f"{' and '.join(missing)} must be set",
+            hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            issues=findings,
+        )
+
+
+def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
+    value: Any = text.strip() if kind is not str or row.metadata["choices"] else text
+    if kind is bool:
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+            "": False,
+        }
+        if value.lower() not in words:
+            raise ValueError("must be true or false")
+        return words[value.lower()]
+    if kind in (int, float):
+        try:
+            value = kind(value)
+        except ValueError:
+            raise ValueError("must be a whole number" if kind is int else "must be a number") from None
+        if math.isnan(value) or (row.metadata["at_least"] is not None and value < row.metadata["at_least"]):
+            raise ValueError(f"must be at least {row.metadata['at_least']}")
+        if row.metadata["at_most"] is not None and value > row.metadata["at_most"]:
+            raise ValueError(f"must be at most {row.metadata['at_most']}")
+    if row.metadata["choices"] and value not in row.metadata["choices"]:
+        raise ValueError("must be one of " + ", ".join(choice or "(empty)" for choice in row.metadata["choices"]))
+    return value
+
+
+def _bad_origin(origin: str) -> Finding:
+    message = f"CORS_ORIGINS must name origins such as https://app.example.org (one is {origin!r})"
+    return Finding("invalid_setting", message, path="CORS_ORIGINS", hint="Every origin must be named; there is no *.")
+
+
+def _bad_webhook_settings(settings: Settings) -> list[Finding]:
+    findings = []
+    try:
+        _ = settings.webhook_allowed_networks
+    except ValueError:
+        message = "WEBHOOK_ALLOWED_NETWORKS must name networks such as 10.0.0.0/8 or fd00::/8"
+        findings.append(Finding("invalid_setting", message, path="WEBHOOK_ALLOWED_NETWORKS"))
+    try:
+        bad = any(not 0 <= seconds < math.inf for seconds in settings.webhook_retry_seconds)
+    except ValueError:
+        bad = True
+    if bad:
+        message = "WEBHOOK_RETRY_SECONDS must be numbers from 0, separated by commas"
+        findings.append(Finding("invalid_setting", message, path="WEBHOOK_RETRY_SECONDS"))
+    return findings
+
+
+def _weak_secret(name: str, value: str) -> Finding | None:
+    if not value or (len(value.encode()) >= SECRET_BYTES and len(set(value)) >= 10):
+        return None
+    return Finding(
+        "weak_secret",
+        f"{name} is too weak: it needs at least {SECRET_BYTES} characters, 10 of them different",
+        path=name,
+        hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+    )
+
+
+def public_values(settings: Settings) -> types.MappingProxyType[str, Any]:
+    """Returns all settings that may be shown: secret ones only say whether they are set."""
+    shown = {row.name: getattr(settings, row.name) for row in SETTINGS}
+    shown |= {row.name: "set" if shown[row.name] else "not set" for row in SETTINGS if row.metadata["secret"]}
+    return types.MappingProxyType(shown)
+
+
+def attach(app: Flask, settings: Settings) -> None:
+    """Makes the settings available to :func:`current_settings` within an application.
+
+    Args:
+        app: the application.
+        settings: its checked settings.
+    """
+    app.extensions[_EXTENSION] = settings
+
+
+def current_settings() -> Settings:
+    """Returns the settings of the current Flask application."""
+    return cast(Settings, current_app.extensions[_EXTENSION])

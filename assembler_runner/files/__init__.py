@@ -1,0 +1,1 @@
+"""Bytes by digest: paths, trees, archives, the stores, the tables of buckets."""

@@ -1,0 +1,186 @@
+"""Unpacks what a caller sends as one archive: zip, tar, tar.gz, tar.zst; by streaming, and within a budget.
+
+Nothing is ever written under a name of the archive: contents go into a spool. Whatever is no plain file or folder is
+refused: links, devices, absolute paths, `..`, encrypted files, the same path twice.
+"""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import zstandard
+
+from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.files.archive_budget import Budget
+from assembler_runner.files.archive_streams import DamagedArchive, Forward, gzipped, plain, zstandarded
+from assembler_runner.files.content import Content, Spool
+from assembler_runner.files.paths import check_collisions, check_path
+from assembler_runner.files.tar_reader import BLOCK, TarEntry, TarReader, is_tar
+from assembler_runner.files.zip_reader import DEFLATED, STORED, ZipEntry, ZipReader, is_zip
+
+FIELD = "archive"
+
+_MOST_FINDINGS = 20
+# What file managers add; no one means to send it.
+_CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def unpack(archive: Content, spool: Spool, budget: Budget) -> dict[str, Content]:
+    """Unpacks an archive.
+
+    Args:
+        archive: a zip or tar file; a tar file may be packed with gzip or zstd.
+        spool: where the contents go.
+        budget: how much it may cost.
+    Returns:
+        Path → content. Folders and what file managers add are left out.
+    Raises:
+        InvalidRequest: it is no such archive, is damaged, or holds what cannot be taken; with all findings.
+        TooLarge: it is over the budget.
+    """
+    budget.begin(archive.size)
+    with archive.open() as file, _translated():
+        head = file.read(BLOCK)
+        file.seek(0)
+        if is_zip(head):
+            return _unpack_zip(file, archive.size, spool, budget)
+        if head.startswith(b"\x1f\x8b"):
+            return _unpack_tar(gzipped(file, budget), spool, budget)
+        if head.startswith(b"\x28\xb5\x2f\xfd"):
+            return _unpack_tar(zstandarded(file, budget), spool, budget)
+        if is_tar(head):
+            return _unpack_tar(plain(file, budget), spool, budget)
+    raise _refused("unknown_archive", "The archive is of no known kind.", "Send a zip, tar, tar.gz or tar.zst file.")
+
+
+def without_top_folder(files: dict[str, Content]) -> dict[str, Content]:
+    """Returns the files with the one folder taken off that all of them lie in, if there is one."""
+    tops = {path.partition("/")[0] for path in files}
+    if len(tops) != 1 or any("/" not in path for path in files):
+        return files
+    return {path.partition("/")[2]: content for path, content in files.items()}
+
+
+def _unpack_zip(file: BinaryIO, size: int, spool: Spool, budget: Budget) -> dict[str, Content]:
+    archive = ZipReader(file, size, budget)
+    findings: list[Finding] = []
+    kept: list[ZipEntry] = []
+    total = 0
+    for entry in archive.entries():
+        total += entry.size
+        budget.check(total)
+        problems = _check_zip_entry(entry, budget)
+        findings += problems
+        if len(findings) >= _MOST_FINDINGS:
+            break
+        if not problems and not entry.is_folder and not _is_clutter(entry.name):
+            kept.append(entry)
+    _refuse([*findings, *_check_names([entry.name for entry in kept])])
+    return {entry.name: spool.add(archive.content(entry), entry.name) for entry in kept}
+
+
+def _check_zip_entry(entry: ZipEntry, budget: Budget) -> list[Finding]:
+    name = entry.name
+    findings = _check_name(name, budget, is_folder=entry.is_folder)
+    kind = stat.S_IFMT(entry.mode)
+    if entry.is_encrypted:
+        findings.append(_about(name, "encrypted_archive", "is encrypted", "Pack it without a password."))
+    if entry.method not in (STORED, DEFLATED):
+        findings.append(_about(name, "archive_method", "is packed in an uncommon way", "Pack it with deflate."))
+    if kind == stat.S_IFLNK:
+        findings.append(_link(name))
+    elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        findings.append(_special(name))
+    return findings
+
+
+def _unpack_tar(stream: Forward, spool: Spool, budget: Budget) -> dict[str, Content]:
+    unpacked: dict[str, Content] = {}
+    findings: list[Finding] = []
+    names: list[str] = []
+    archive = TarReader(stream, budget)
+    for entry in archive.entries():
+        name = entry.name.removeprefix("./")
+        # The folder the archive was made in.
+        if entry.kind == "folder" and name in ("", "."):
+            continue
+        problems = _check_tar_entry(entry, name, budget)
+        findings += problems
+        if len(findings) >= _MOST_FINDINGS:
+            break
+        if problems or entry.kind == "folder" or _is_clutter(name):
+            continue
+        names.append(name)
+        if not findings:
+            unpacked[name] = spool.add(archive.content(), name)
+    _refuse(findings + _check_names(names))
+    stream.finish()
+    return unpacked
+
+
+def _check_tar_entry(entry: TarEntry, name: str, budget: Budget) -> list[Finding]:
+    findings = _check_name(name, budget, is_folder=entry.kind == "folder")
+    if entry.kind == "link":
+        findings.append(_link(name))
+    elif entry.kind in ("special", "sparse"):
+        findings.append(_special(name))
+    return findings
+
+
+def _check_name(name: str, budget: Budget, *, is_folder: bool) -> list[Finding]:
+    findings = check_path(name.removesuffix("/") if is_folder else name)
+    depth = name.count("/") + 1
+    if depth > budget.most_depth:
+        findings.append(_about(name, "path_too_deep", f"lies {depth} levels deep", "Use fewer folders in each other."))
+    return findings
+
+
+def _check_names(names: list[str]) -> list[Finding]:
+    seen: set[str] = set()
+    findings = []
+    for name in names:
+        if name in seen:
+            findings.append(_about(name, "duplicate_path", "stands in the archive twice", "Keep one of them."))
+        seen.add(name)
+    return findings + check_collisions(seen)
+
+
+def _is_clutter(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] == _CLUTTER[0] or parts[-1] in _CLUTTER or parts[-1].startswith("._")
+
+
+def _about(name: str, code: str, what: str, hint: str) -> Finding:
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    return Finding(code, f"The entry {shown[:200]!r} {what}.", path=f'{FIELD}["{shown[:200]}"]', hint=hint)
+
+
+def _link(name: str) -> Finding:
+    return _about(name, "link_in_archive", "is a link", "Pack the file itself, e.g. with tar --dereference.")
+
+
+def _special(name: str) -> Finding:
+    return _about(name, "special_file_in_archive", "is no plain file", "Pack plain files and folders only.")
+
+
+def _refuse(findings: Iterable[Finding]) -> None:
+    found = list(findings)[:_MOST_FINDINGS]
+    if found:
+        raise InvalidRequest("The archive holds what cannot be taken.", issues=found)
+
+
+def _refused(code: str, message: str, hint: str) -> InvalidRequest:
+    return InvalidRequest(issues=[Finding(code, message, path=FIELD, hint=hint)])
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns what the libraries raise for damaged archives into a finding."""
+    try:
+        yield
+    except (DamagedArchive, zlib.error, zstandard.ZstdError):
+        raise _refused("damaged_archive", "The archive is damaged.", "Create it again and send it again.") from None

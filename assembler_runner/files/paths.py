@@ -1,0 +1,96 @@
+"""Which paths a file of a Space may have. A client's path never becomes a path on this machine's disk."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from assembler_runner.core.errors import Finding
+
+MAX_PATH_BYTES = 1000
+MAX_PART_BYTES = 255
+
+
+def field_of(path: str) -> str:
+    """Returns how a file's field is named in a finding, e.g. `files["app.py"]`."""
+    return f'files["{path}"]'
+
+
+def check_path(path: str) -> list[Finding]:
+    """Checks one path by itself.
+
+    Args:
+        path: as the client gave it.
+    Returns:
+        One finding per problem; empty if the path may be used.
+    """
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    problems = []
+
+    def problem(code: str, what: str, hint: str) -> None:
+        problems.append(Finding(code, f"The path {shown[:200]!r} {what}.", path=field_of(shown), hint=hint))
+
+    if not path:
+        problem("empty_path", "is empty", "Give the file a name, such as app.py.")
+        return problems
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in path):
+        problem("invalid_path", "is not valid Unicode", "Use a name without lone surrogates.")
+    elif len(path.encode()) > MAX_PATH_BYTES:
+        problem("path_too_long", f"is longer than {MAX_PATH_BYTES} bytes", "Use shorter names.")
+    elif any(len(part.encode()) > MAX_PART_BYTES for part in path.split("/")):
+        problem("path_too_long", f"has a part longer than {MAX_PART_BYTES} bytes", "Use shorter names.")
+    if any(unicodedata.category(char) == "Cc" for char in path):
+        problem("control_character", "holds a control character", "Use a name without NUL, tabs and line ends.")
+    if "\\" in path:
+        problem("backslash", "holds a backslash", "Put / between folders.")
+    if path.startswith("/") or (len(path) > 1 and path[1] == ":" and path[0].isascii() and path[0].isalpha()):
+        problem("absolute_path", "is absolute", "Use a path relative to the Space's top folder.")
+    parts = path.strip("/").split("/")
+    if any(part in (".", "..") for part in parts):
+        problem("path_traversal", "has a part . or ..", "Use the plain path below the Space's top folder.")
+    if path.endswith("/") or "" in parts:
+        problem("empty_part", "has an empty part", "Write a single / between names and none at the end.")
+    if any(_is_git_folder(part) for part in parts):
+        problem("reserved_path", "lies in .git, which belongs to the repository itself", "Leave the folder .git out.")
+    if parts[0] == ".cache":
+        problem("reserved_path", "lies in .cache, which the Hub does not take", "Leave the folder .cache out.")
+    return problems
+
+
+def check_collisions(paths: Iterable[str]) -> list[Finding]:
+    """Finds paths that are one file, or file and folder at once, on systems that fold case or Unicode forms.
+
+    Args:
+        paths: all paths of a tree.
+    Returns:
+        One finding per path that collides with one before it.
+    """
+    files: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    findings = []
+    ordered = sorted(paths)
+    for path in ordered:
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            folders.setdefault(_folded("/".join(parts[:depth])), path)
+    for path in ordered:
+        key = _folded(path)
+        if key in files:
+            message = f"The paths {files[key]!r} and {path!r} differ only in case or Unicode form."
+            hint = "Keep one of them: many systems cannot hold both."
+            findings.append(Finding("duplicate_path", message, path=field_of(path), hint=hint))
+        elif key in folders:
+            message = f"The path {path!r} is a file and, in {folders[key]!r}, also a folder."
+            findings.append(Finding("file_and_folder", message, path=field_of(path), hint="Rename one of the two."))
+        files.setdefault(key, path)
+    return findings
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def _is_git_folder(part: str) -> bool:
+    # Some file systems drop ignorable characters and trailing dots and blanks, and have the short name git~1.
+    visible = "".join(char for char in part if unicodedata.category(char) != "Cf")
+    return visible.rstrip(". ").casefold() in (".git", "git~1")

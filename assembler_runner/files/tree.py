@@ -1,0 +1,101 @@
+"""The files of a Space: in memory where they are small, by reference where they are large."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO, Literal
+
+from assembler_runner.core.errors import TooLarge
+from assembler_runner.files.content import Content, content_of
+
+Origin = Literal["given", "default", "generated", "fixed"]
+
+MAX_READ_BYTES = 4 * 2**20
+"""Largest file that is read into memory as a whole."""
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """One file of a Space.
+
+    Args:
+        path: relative path with `/` between the parts.
+        source: the bytes, or where they are. A plugin gives bytes; what a caller sends may be too large for the memory.
+        origin: `given` by the caller, a `default` of the plugin, `generated` by the host, or `fixed`: given, and
+            changed by a fix that the caller asked for.
+    """
+
+    path: str
+    source: bytes | Content
+    origin: Origin = "default"
+
+    @property
+    def content(self) -> bytes:
+        """The bytes, all in memory.
+
+        Raises:
+            TooLarge: there are more than `MAX_READ_BYTES`; :meth:`open` reads them piece by piece.
+        """
+        if isinstance(self.source, bytes):
+            return self.source
+        if self.source.size > MAX_READ_BYTES:
+            raise TooLarge(
+                f"The file {self.path} has {self.source.size} bytes; a file that is read as text may have "
+                f"{MAX_READ_BYTES}.",
+                hint="Send a smaller file, or give it another name.",
+            )
+        return self.source.read()
+
+    def open(self) -> BinaryIO:
+        """Opens the file for reading; the caller closes it."""
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open()
+
+    def as_content(self) -> Content:
+        """Returns the file's bytes by reference."""
+        return content_of(self.source) if isinstance(self.source, bytes) else self.source
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the content, in hex."""
+        return self.source.sha256 if isinstance(self.source, Content) else hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self.source.size if isinstance(self.source, Content) else len(self.source)
+
+    def text(self) -> str:
+        """Returns the content as text; bytes that are not UTF-8 are replaced.
+
+        Raises:
+            TooLarge: see :attr:`content`.
+        """
+        return self.content.decode("utf-8", "replace")
+
+
+class Tree(Mapping[str, SpaceFile]):
+    """The files of a Space by path, in order of path; read-only."""
+
+    def __init__(self, files: Mapping[str, SpaceFile]) -> None:
+        self._files = {path: files[path] for path in sorted(files)}
+
+    def __getitem__(self, path: str) -> SpaceFile:
+        return self._files[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over paths and contents: the same exactly when the trees are the same."""
+        total = hashlib.sha256()
+        for path, file in self._files.items():
+            total.update(f"{path}\0{file.sha256}\n".encode())
+        return total.hexdigest()

@@ -1,0 +1,156 @@
+"""The commands of the server, for `assembler` and `python -m assembler_runner`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+
+from assembler_runner import __version__
+from assembler_runner.core.errors import AssemblerError
+
+
+class _Commands(click.Group):
+    """Imports a command, and perhaps with it the service, only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Finds one."""
+        return COMMANDS[cmd_name][1]() if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (text, _) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, prog_name="assembler")
+def cli() -> None:
+    """Assembler: a self-hosted factory for Spaces. These are the commands of the server."""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=5005, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option(
+    "--instance",
+    default="instance",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for database, secrets and local Spaces.",
+)
+def serve(host: str, port: int, instance: Path) -> None:
+    """Run API, web pages and worker together; nothing else is needed."""
+    # What a start makes stays: looking for garbage in it again and again would take a fifth of the start. The
+    # service turns this on when it is ready.
+    gc.disable()
+    try:
+        from assembler_runner.ops.serve import serve as run
+
+        run(host, port, instance)
+    finally:
+        gc.enable()
+
+
+@click.group()
+def plugin() -> None:
+    """Help for authors of plugins."""
+
+
+@plugin.command("new")
+@click.argument("name")
+@click.option(
+    "--folder",
+    default="plugins",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Plugin folder to put it into.",
+)
+def plugin_new(name: str, folder: Path) -> None:
+    """Write the skeleton of a plugin for the space type NAME."""
+    from assembler_runner.ops.cli.plugins import write_skeleton
+
+    made = write_skeleton(folder, name)
+    click.echo(f"Wrote {made}. Check it with: assembler plugin check {made}")
+
+
+@plugin.command("check")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def plugin_check(path: Path) -> None:
+    """Check the plugin in the folder PATH against all rules."""
+    from assembler_runner.ops.cli.plugins import check_plugin
+
+    findings = check_plugin(path)
+    for finding in findings:
+        click.echo(f"{finding.severity}: {finding.path or path.name}: {finding.message}")
+        if finding.hint:
+            click.echo(f"  {finding.hint}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    click.echo(f"{errors} errors, {len(findings) - errors} other findings." if findings else "Everything is fine.")
+    sys.exit(3 if errors else 0)
+
+
+def _with_error_messages(command: click.Command) -> click.Command:
+    """Makes of the service's errors one message and exit code 1, whichever group the command is in."""
+    work = command.invoke
+
+    def invoke(ctx: click.Context) -> Any:
+        try:
+            return work(ctx)
+        except AssemblerError as problem:
+            click.echo(f"Error: {problem.message}", err=True)
+            if problem.hint:
+                click.echo(f"Hint: {problem.hint}", err=True)
+            ctx.exit(1)
+
+    command.invoke = invoke  # type: ignore[method-assign]  # a command is an object for this
+    return command
+
+
+@cache
+def _account_command(name: str) -> click.Command:
+    from assembler_runner.ops.cli.accounts import GROUPS
+
+    return _with_error_messages(next(group for group in GROUPS if group.name == name))
+
+
+@cache
+def _operator_command(name: str) -> click.Command:
+    from assembler_runner.ops.cli.operator import COMMANDS as OF_OPERATORS
+
+    return _with_error_messages(next(command for command in OF_OPERATORS if command.name == name))
+
+
+_with_error_messages(serve)
+_with_error_messages(plugin)
+
+COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
+    "serve": ("Run API, web pages and worker together.", lambda: serve),
+    "user": ("Make and change users.", lambda: _account_command("user")),
+    "robot": ("Make and change robots.", lambda: _account_command("robot")),
+    "realm": ("Make and change realms.", lambda: _account_command("realm")),
+    "role": ("Show roles and permissions.", lambda: _account_command("role")),
+    "secrets": ("Change the keys of stored secrets.", lambda: _account_command("secrets")),
+    "plugin": ("Write and check plugins.", lambda: plugin),
+    "doctor": ("Check settings and everything the service needs.", lambda: _operator_command("doctor")),
+    "requests": ("List requests, and put failed ones back.", lambda: _operator_command("requests")),
+    "backup": ("Write everything the service keeps into a file.", lambda: _operator_command("backup")),
+    "restore": ("Read a backup into an empty database.", lambda: _operator_command("restore")),
+}
+"""Name → (help, loader): what the entry point group `assembler.commands` gives to the command `assembler`."""
+
+
+def main() -> None:
+    """Runs `python -m assembler_runner`: the same commands where the client is not installed."""
+    cli()

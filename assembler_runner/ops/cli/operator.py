@@ -1,0 +1,157 @@
+"""`assembler backup|restore|doctor|requests`: what an operator does on the server itself, without a token."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from flask_migrate import upgrade
+
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import operator
+from assembler_runner.app import create_app
+from assembler_runner.core.database import database_now, db
+from assembler_runner.core.errors import AssemblerError
+from assembler_runner.ops import backups
+from assembler_runner.ops.doctor import examine
+from assembler_runner.ops.serve import instance_lock, settings_of
+from assembler_runner.requests import cancel_retry
+from assembler_runner.services import Services, current_services
+from assembler_runner.spaces.models import FAILED, QUEUED, SpaceRequest
+from assembler_runner.spaces.transitions import TRANSITIONS
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_INSTANCE = click.option("--instance", default="instance", show_default=True, type=_FOLDER, help="As in serve.")
+_FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+_MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+
+
+@contextmanager
+def _service(instance: Path) -> Iterator[Services]:
+    instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with create_app(settings_of(instance), instance).app_context():
+        try:
+            yield current_services()
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+
+
+@click.command()
+@_FILE
+@_INSTANCE
+def backup(file: Path, instance: Path) -> None:
+    """Write rows, contents and local Spaces of the running service into FILE; not its keys."""
+    with _service(instance) as services:
+        made = backups.back_up(services, db.engine, file)
+    click.echo(f"Wrote {file}: {made.rows} rows, {made.contents} contents, {made.spaces} files of local Spaces.")
+    click.echo("The keys are not in it: keep SECRET_KEY (or secrets.json of the instance folder) in another place.")
+
+
+@click.command()
+@_FILE
+@_INSTANCE
+@click.option("--other-key", is_flag=True, help="Go on though SECRET_KEY is another one; sealed secrets are lost.")
+def restore(file: Path, instance: Path, other_key: bool) -> None:
+    """Fill an empty database, the file store and the instance folder from FILE; no service may run on them."""
+    with instance_lock(instance), _service(instance) as services:
+        made = backups.restore(
+            services, db.engine, file, lambda revision: upgrade(revision=revision), other_key=other_key
+        )
+        audit.record(operator(), "restore", "database", None, file.name, None, rows=made.rows)
+        db.session.commit()
+    click.echo(f"Restored {made.rows} rows, {made.contents} contents, {made.spaces} files of local Spaces.")
+
+
+@click.command()
+@_INSTANCE
+def doctor(instance: Path) -> None:
+    """Look at everything the service needs; exit code 1 if something does not work."""
+    worst = "ok"
+    with _service(instance) as services:
+        for found in examine(services, db.engine):
+            click.echo(f"{_MARKS[found.outcome]} {found.part}: {found.message}")
+            if found.hint:
+                click.echo(f"        → {found.hint}")
+            worst = "error" if "error" in (worst, found.outcome) else found.outcome if worst == "ok" else worst
+    click.echo(
+        {"ok": "Everything works.", "warning": "It works; see the warnings."}.get(worst, "Something is missing.")
+    )
+    sys.exit(1 if worst == "error" else 0)
+
+
+@click.group("requests")
+def requests_group() -> None:
+    """Requests of all realms."""
+
+
+@requests_group.command("list")
+@click.option("--status", type=click.Choice(sorted(TRANSITIONS)), help="Only these.")
+@click.option("--code", help="Only those that failed with this code.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
+@_INSTANCE
+def list_requests(status: str | None, code: str | None, limit: int, instance: Path) -> None:
+    """List requests, the newest first."""
+    with _service(instance):
+        for row in _found(status, code, limit):
+            why = f"  {row.error['code']}: {row.error['message']}" if row.error else ""
+            moment = row.created_at.isoformat(timespec="seconds")
+            click.echo(f"{row.id}  {row.status:9}  {moment}  {row.space.target}/{row.space.name}{why}")
+
+
+@requests_group.command("requeue")
+@click.argument("ids", nargs=-1)
+@click.option("--failed", is_flag=True, help="All that failed.")
+@click.option("--code", help="All that failed with this code.")
+@_INSTANCE
+def requeue(ids: tuple[str, ...], failed: bool, code: str | None, instance: Path) -> None:
+    """Put failed and cancelled requests back into the queue, and let those that wait for a later moment run now."""
+    if bool(ids) == bool(failed or code):
+        raise click.UsageError("Name requests, or --failed, or --code.")
+    refused = 0
+    with _service(instance):
+        chosen = ids or [row.id for row in _found(FAILED, code, None)]
+        db.session.rollback()
+        for request_id in chosen:
+            try:
+                click.echo(f"{request_id}  {_requeue(request_id)}")
+            except AssemblerError as problem:
+                refused += 1
+                click.echo(f"{request_id}  refused: {problem.message}")
+    sys.exit(1 if refused else 0)
+
+
+COMMANDS: tuple[click.Command, ...] = (backup, restore, doctor, requests_group)
+
+
+def _found(status: str | None, code: str | None, limit: int | None) -> Iterator[SpaceRequest]:
+    query = sa.select(SpaceRequest).order_by(SpaceRequest.created_at.desc())
+    if status or code:
+        query = query.where(SpaceRequest.status == (FAILED if code else status))
+    number = 0
+    for row in db.session.scalars(query.execution_options(yield_per=200)):
+        if code and row.error["code"] != code:
+            continue
+        number += 1
+        if limit is not None and number > limit:
+            return
+        yield row
+
+
+def _requeue(request_id: str) -> str:
+    row = db.session.get(SpaceRequest, request_id)
+    if row is None or row.status != QUEUED:
+        db.session.rollback()
+        cancel_retry.retry(operator(), request_id)
+        return "queued again"
+    now: dict[str, Any] = {"not_before": 0.0, "due_at": database_now()}
+    waits = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)
+    db.session.execute(waits.values(now), execution_options={"synchronize_session": False})
+    audit.record(operator(), "requeue", "request", request_id, row.space.name, row.realm_id)
+    db.session.commit()
+    return "is taken up now"

@@ -1,0 +1,185 @@
+"""For authors of plugins: a skeleton to begin with, and a check of all rules with what to do about each."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import marshmallow as ma
+
+from assembler_runner.assembly.assemble import assemble
+from assembler_runner.assembly.plugin_contract import ask_templates
+from assembler_runner.assembly.registry import Registry
+from assembler_runner.core.errors import AssemblerError, Finding, InvalidRequest
+from assembler_runner.plugin import SpacePlugin
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
+
+_MODULE = '''"""Space type `{name}`: one sentence on what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+
+from assembler_runner.plugin import (
+    CommonOptions,
+    Finding,
+    SpaceFile,
+    SpacePlugin,
+    Tree,
+    app_file_missing,
+    app_file_option,
+    on_card,
+    python_dockerfile,
+)
+
+
+class {cls}(SpacePlugin):
+    """Runs a Python file in a container."""
+
+    space_type = "{name}"
+    version = "0.1.0"
+    sdk = "docker"
+    description = "One sentence for people who choose a type."
+    tags = ("python",)
+
+    class Options(CommonOptions):
+        """Options of this type: checked on POST, shown in GET /space-types."""
+
+        app_file = app_file_option("app.py", card=False)
+        app_port = ma.fields.Integer(
+            strict=True,
+            load_default=7860,
+            validate=ma.validate.Range(1, 65535),
+            metadata=on_card("app_port", "Port the app listens on."),
+        )
+
+    def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
+        """Returns the files below defaults/ and a Dockerfile."""
+        dockerfile = python_dockerfile("3.12", options["app_port"], ["python", options["app_file"]])
+        return [*super().defaults(options), dockerfile]
+
+    def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
+        """Finds everything that is wrong with a finished tree."""
+        return app_file_missing(tree, options["app_file"], self.space_type)
+'''
+
+_EXAMPLE = """from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+print("Hello", PARAMS["user"])
+HTTPServer(("0.0.0.0", 7860), SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def write_skeleton(folder: Path, name: str) -> Path:
+    """Writes a plugin that passes every check.
+
+    Args:
+        folder: the plugin folder; made if it is not there.
+        name: name of the space type.
+    Returns:
+        The folder of the plugin.
+    Raises:
+        InvalidRequest: the name is not allowed, or the folder is there already.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(f"{name!r} is no name of a space type.", hint="Use lower-case letters, digits and '-'.")
+    package = folder / name.replace("-", "_")
+    if package.exists():
+        raise InvalidRequest(f"{package} is there already.", hint="Choose another name, or remove the folder.")
+    (package / "defaults").mkdir(parents=True)
+    example = package / "examples" / "hello"
+    (example / "files").mkdir(parents=True)
+    cls = "".join(part.capitalize() for part in name.split("-")) + "Plugin"
+    (package / "__init__.py").write_text(_MODULE.format(name=name, cls=cls), encoding="utf-8")
+    (package / "defaults" / "requirements.txt").write_text("# What the app needs.\n", encoding="utf-8")
+    (example / "request.json").write_text(json.dumps({"parameters": {"user": "x"}}) + "\n", encoding="utf-8")
+    (example / "files" / "app.py").write_text(_EXAMPLE, encoding="utf-8")
+    return package
+
+
+def check_plugin(package: Path) -> list[Finding]:
+    """Checks a plugin: it loads, its names, options, defaults, card and templates are right, its examples assemble.
+
+    Args:
+        package: the folder of the plugin.
+    Returns:
+        One finding per problem; empty if everything is fine.
+    """
+    importlib.invalidate_caches()
+    registry = Registry()
+    registry.load_folder(package)
+    findings = [
+        Finding("broken_plugin", record.error or "", path=record.name, hint="Correct it; nothing else was checked.")
+        for record in registry.records
+        if record.state == "broken"
+    ]
+    if not (package / "__init__.py").is_file():
+        return [Finding("no_package", f"{package} has no __init__.py.", hint="Name the folder of one plugin.")]
+    for plugin in registry.all():
+        findings += [*_check_texts(plugin), *_check_templates(plugin), *_check_examples(plugin, package)]
+    return findings
+
+
+def _check_texts(plugin: SpacePlugin) -> list[Finding]:
+    name = plugin.space_type
+    findings = []
+    if not plugin.description.strip():
+        findings.append(Finding("no_description", "It has no description.", "warning", name, hint="Set description."))
+    for option, field in plugin.options_schema.fields.items():
+        if not field.metadata.get("description"):
+            hint = 'Give the field metadata={"description": "…"}.'
+            findings.append(
+                Finding("no_description", f"The option {option} has no description.", "warning", name, hint=hint)
+            )
+    try:
+        plugin.options_schema.load({})
+    except ma.ValidationError as problem:
+        missing = ", ".join(sorted(map(str, problem.messages)))
+        message = f"A request without options is refused because of {missing}."
+        findings.append(Finding("required_option", message, "warning", name, hint="Give the option a load_default."))
+    return findings
+
+
+def _check_templates(plugin: SpacePlugin) -> list[Finding]:
+    findings = []
+    for template in ask_templates(plugin):
+        where = f"{plugin.space_type}, template {template.name}"
+        if not template.description.strip():
+            findings.append(Finding("no_description", "It has no description.", "warning", where, hint="Set it."))
+        findings += _assembles(plugin, where, {}, {"template": template.name})
+    return findings
+
+
+def _check_examples(plugin: SpacePlugin, package: Path) -> list[Finding]:
+    findings = []
+    for request in sorted(package.glob("examples/*/request.json")):
+        body = json.loads(request.read_text(encoding="utf-8"))
+        if body.get("space_type", plugin.space_type) != plugin.space_type:
+            continue
+        root = request.parent / "files"
+        files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        wanted = {name: body[name] for name in ("options", "parameters", "name", "template") if name in body}
+        findings += _assembles(plugin, f"{plugin.space_type}, example {request.parent.name}", files, wanted)
+    return findings
+
+
+def _assembles(plugin: SpacePlugin, where: str, files: dict[str, bytes], wanted: dict[str, object]) -> list[Finding]:
+    try:
+        first, second = (assemble(plugin, files, **wanted) for _ in range(2))  # type: ignore[arg-type]  # from JSON
+    except AssemblerError as problem:
+        return [Finding(problem.code, problem.message, path=where, hint=problem.hint)]
+    findings = [
+        Finding(finding.code, finding.message, finding.severity, where, finding.line, finding.hint)
+        for finding in first.findings
+        if finding.severity != "info"
+    ]
+    if first.tree.digest != second.tree.digest:
+        message = "Assembled twice, it gives different files."
+        findings.append(Finding("not_deterministic", message, path=where, hint="Leave clock and chance out."))
+    return findings

@@ -1,0 +1,170 @@
+"""What a container runs: `python -m assembler_runner.ops.container`, told by CONTAINER_MODE.
+
+Each step must succeed, or the container ends with a message that says which one did not and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy.exc import DBAPIError
+
+from assembler_runner.app import MIGRATIONS, check_database, create_app
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import Settings, load, require_secrets
+from assembler_runner.ops.cli.flask_commands import make_admin
+from assembler_runner.ops.migration_lock import only_one_migrates
+
+MODES = ("server", "worker", "beat", "migrate")
+POLL_SECONDS = 1.0
+
+
+def main() -> None:
+    """Runs the mode."""
+    try:
+        run(load(os.environ))
+    except SettingsError as problem:
+        sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")
+
+
+def run(settings: Settings) -> None:
+    """Prepares and becomes the process of the mode.
+
+    Args:
+        settings: the settings.
+    Raises:
+        SettingsError: a setting cannot be used here, or the database does not get ready.
+    """
+    mode = settings.CONTAINER_MODE
+    require_secrets(settings)
+    if mode != "migrate" and settings.BROKER_URL.startswith("memory:"):
+        raise SettingsError(
+            "BROKER_URL is not set: server and worker containers meet at a broker",
+            hint="Set it to redis://… or amqp://…; everything in one process is `assembler serve`.",
+        )
+    if settings.SQLALCHEMY_DATABASE_URI:
+        check_database(settings.SQLALCHEMY_DATABASE_URI)
+    _install_plugin_requirements()
+    app = create_app(settings)
+    with app.app_context():
+        if mode in ("migrate", "server"):
+            migrate(settings)
+        else:
+            wait_for_migration(app, settings.MIGRATION_WAIT)
+        db.session.remove()
+        db.engine.dispose()
+    if mode == "migrate":
+        print("The database is up to date.", flush=True)
+        return
+    # The processes of a pool share their numbers.
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="assembler-metrics-"))
+    command = _command(settings)
+    os.execv(command[0], command)  # noqa: S606 - the program of the mode, with no shell between
+
+
+def migrate(settings: Settings) -> None:
+    """Brings the database up to date and makes the user admin; of several containers that try at once one does it.
+
+    Raises:
+        SettingsError: the database does not answer in time.
+    """
+    end = time.monotonic() + settings.MIGRATION_WAIT
+    told = ""
+    while True:
+        try:
+            with only_one_migrates(db.engine):
+                upgrade()
+                make_admin()
+            return
+        except DBAPIError as problem:
+            db.session.rollback()
+            reason = str(problem.orig).splitlines()[0] if str(problem.orig) else type(problem).__name__
+            if not problem.connection_invalidated and not _cannot_connect():
+                raise SettingsError(
+                    f"The database could not be migrated: {reason}",
+                    hint="Check that the database user may create and change tables.",
+                ) from None
+            state = f"does not answer: {reason}"
+            if time.monotonic() > end:
+                raise _not_ready(state) from None
+        if state != told:
+            print(f"Waiting: the database {state}.", flush=True)
+            told = state
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for_migration(app: Flask, seconds: float) -> None:
+    """Waits until another container has brought the database up to date.
+
+    Raises:
+        SettingsError: it has not in time.
+    """
+    wanted = set(ScriptDirectory(str(MIGRATIONS)).get_heads())
+    end = time.monotonic() + seconds
+    told = ""
+    while True:
+        try:
+            with db.engine.connect() as connection:
+                present = set(MigrationContext.configure(connection).get_current_heads())
+            if present == wanted:
+                return
+            state = "has not been migrated yet" if not present else f"is at {', '.join(present)}, not at its newest"
+        except DBAPIError as problem:
+            state = f"does not answer: {str(problem.orig).splitlines()[0]}"
+        if time.monotonic() > end:
+            raise _not_ready(state)
+        if state != told:
+            print(f"Waiting: the database {state}.", flush=True)
+            told = state
+        time.sleep(POLL_SECONDS)
+
+
+def _install_plugin_requirements() -> None:
+    command = [sys.executable, "-m", "flask", "install", "--skip-runner-requirements"]
+    if subprocess.run(command, check=False).returncode:  # noqa: S603 - our own command
+        raise SettingsError(
+            "The requirements of the plugins could not be installed; see the messages above",
+            hint="Build an image that brings them, or give the container access to a package registry.",
+        )
+
+
+def _command(settings: Settings) -> list[str]:
+    celery = [sys.executable, "-m", "celery", "--app=assembler_runner.ops.celery_worker:celery"]
+    if settings.LOG_FORMAT == "json":
+        celery.append("--quiet")
+    level = f"--loglevel={settings.LOG_LEVEL}"
+    if settings.CONTAINER_MODE == "server":
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config=python:assembler_runner.ops.gunicorn_config"]
+        return [*gunicorn, "assembler_runner.wsgi:app"]
+    if settings.CONTAINER_MODE == "beat":
+        return [*celery, "beat", level, "--schedule=/tmp/celerybeat-schedule", "--pidfile="]
+    worker = ["worker", f"--pool={settings.CELERY_WORKER_POOL}", f"--concurrency={settings.CONCURRENCY}", level]
+    return [*celery, *worker, "--hostname=worker@%h", *(["--beat"] if settings.PERIODIC_SCHEDULER else [])]
+
+
+def _cannot_connect() -> bool:
+    try:
+        db.engine.connect().close()
+    except DBAPIError:
+        return True
+    return False
+
+
+def _not_ready(state: str) -> SettingsError:
+    return SettingsError(
+        f"The database {state}",
+        hint="Check SQLALCHEMY_DATABASE_URI, and that a container with CONTAINER_MODE=migrate (or server) has run.",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Removes what is older than the operator wants to keep, and content that nothing refers to any more.
+
+Every worker does it once an hour; two may do it at the same time.
+
+Kept in any case: whatever has not ended; every release of a Space that is still there, since it can be rolled back to;
+the newest request of such a Space; events that a webhook is still to be told of.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.settings import Settings
+from assembler_runner.files.models import Blob, BucketFile
+from assembler_runner.files.store import UNUSED_AFTER
+from assembler_runner.services import Services, current_services
+from assembler_runner.spaces.app_state import DELETED
+from assembler_runner.spaces.models import CANCELLED, FAILED, FINISHED, Event, RequestFile, Space, SpaceRequest
+from assembler_runner.webhooks.models import PENDING, WebhookDelivery
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 500
+CONTENTS_AT_ONCE = 1000
+REFERENCES = (RequestFile.sha256, RequestFile.given_sha256, BucketFile.hash)
+"""Every column that names a content."""
+_GONE = (DELETED, FAILED, CANCELLED)
+
+
+def clean_up() -> None:
+    """Removes everything that need not be kept any longer."""
+    services = current_services()
+    remove_old(services.settings)
+    collect(services)
+
+
+def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
+    """Removes what is too old, in transactions of at most 500 rows.
+
+    Args:
+        settings: how long each kind is kept.
+        now: the moment to count from; None for the present one.
+    Returns:
+        How many of each kind were removed.
+    """
+    removed: Counter[str] = Counter()
+    kinds: tuple[tuple[str, float, Callable[[datetime], int]], ...] = (
+        ("deliveries", settings.KEEP_DELIVERIES_DAYS, _deliveries),
+        ("spaces", settings.KEEP_REQUESTS_DAYS, _spaces),
+        ("requests", settings.KEEP_REQUESTS_DAYS, _requests),
+        ("events", settings.KEEP_EVENTS_DAYS, _events),
+    )
+    for kind, days, remove in kinds:
+        if not days:
+            continue
+        before = (now or utcnow()) - timedelta(days=days)
+        while number := remove(before):
+            removed[kind] += number
+            if number < AT_ONCE:
+                break
+    if removed:
+        log.info("removed as too old: %s", ", ".join(f"{number} {kind}" for kind, number in removed.items()))
+    return removed
+
+
+def _deliveries(before: datetime) -> int:
+    return _remove(WebhookDelivery, WebhookDelivery.finished_at < before)
+
+
+def _spaces(before: datetime) -> int:
+    """Removes Spaces that are not there any more, with all their requests, once the last of these is old."""
+    young = sa.exists().where(SpaceRequest.space_id == Space.id, ~_ended(before))
+    gone = Space.state.in_(_GONE) & Space.slot.is_(None) & (Space.updated_at < before) & ~young
+    found = list(db.session.scalars(sa.select(Space.id).where(gone).limit(AT_ONCE)))
+    if found:
+        _delete(SpaceRequest, SpaceRequest.space_id.in_(found))
+        _delete(Space, Space.id.in_(found))
+    db.session.commit()
+    return len(found)
+
+
+def _requests(before: datetime) -> int:
+    """Removes what has come to nothing, unless it is the last that was asked of its Space."""
+    later = sa.orm.aliased(SpaceRequest)
+    newer = sa.exists().where(later.space_id == SpaceRequest.space_id, later.number > SpaceRequest.number)
+    return _remove(SpaceRequest, SpaceRequest.status.in_((FAILED, CANCELLED)) & _ended(before) & newer)
+
+
+def _events(before: datetime) -> int:
+    waits = sa.exists().where(WebhookDelivery.event_id == Event.id, WebhookDelivery.status == PENDING)
+    unfinished = sa.exists().where(SpaceRequest.id == Event.request_id, SpaceRequest.status.not_in(FINISHED))
+    return _remove(Event, (Event.created_at < before) & ~waits & ~unfinished)
+
+
+def _ended(before: datetime) -> sa.ColumnElement[bool]:
+    # Nothing compares with a moment that is not there, and the row of an unfinished one has none.
+    return sa.and_(
+        SpaceRequest.status.in_(FINISHED),
+        SpaceRequest.cleanup_due_at.is_(None),
+        SpaceRequest.finished_at.is_not(None),
+        SpaceRequest.finished_at < before,
+    )
+
+
+def _remove(model: Any, condition: sa.ColumnElement[bool]) -> int:
+    found = list(db.session.scalars(sa.select(model.id).where(condition).limit(AT_ONCE)))
+    if found:
+        _delete(model, model.id.in_(found))
+    db.session.commit()
+    return len(found)
+
+
+def _delete(model: Any, condition: sa.ColumnElement[bool]) -> None:
+    db.session.execute(sa.delete(model).where(condition), execution_options={"synchronize_session": False})
+
+
+def collect(services: Services, unused_for: timedelta = UNUSED_AFTER) -> int:
+    """Removes what nothing refers to and what was not about to be referred to for a while.
+
+    Args:
+        services: what the process holds.
+        unused_for: how long it must not have been in use; what is still arriving must be younger.
+    Returns:
+        How many contents were removed.
+    """
+    before = utcnow() - unused_for
+    unused = sa.and_(
+        Blob.used_at < before,
+        *(~sa.exists(sa.select(sa.literal(1)).where(column == Blob.sha256)) for column in REFERENCES),
+    )
+    found = list(db.session.scalars(sa.select(Blob.sha256).where(unused).limit(CONTENTS_AT_ONCE)))
+    db.session.rollback()
+    removed = sum(services.files.remove(digest, unused) for digest in found)
+    services.files.remove_left_overs(before)
+    if removed:
+        log.info("%d contents that nothing refers to were removed", removed)
+    return removed

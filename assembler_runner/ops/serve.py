@@ -1,0 +1,246 @@
+"""`assembler serve`: API, pages, worker and sweeper in one process, on SQLite, with nothing else to install."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import sqlalchemy as sa
+from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import RequestEntityTooLarge
+
+from assembler_runner.api.error_handlers import error_body
+from assembler_runner.app import MIGRATIONS, create_app, enable_migrations
+from assembler_runner.core import logging as core_logging
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import SettingsError, TooLarge
+from assembler_runner.core.settings import Settings, load
+from assembler_runner.ops.cli.flask_commands import make_admin
+from assembler_runner.ops.migration_lock import is_at_newest
+from assembler_runner.ops.retention import clean_up
+from assembler_runner.publishing import claims
+from assembler_runner.publishing.embedded_worker import EmbeddedWorker, embed
+from assembler_runner.publishing.sweeper import Sweeper
+from assembler_runner.requests.expiry import apply_expiry
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.poller import Poller
+from assembler_runner.services import EXTENSION, Services
+from assembler_runner.webhooks.delivery import WebhookSender
+
+log = logging.getLogger(__name__)
+
+FIRST_THREADS, MOST_THREADS = 8, 64
+SECRETS_FILE = "secrets.json"
+
+
+def serve(host: str, port: int, instance: Path) -> None:
+    """Runs the service until it is told to stop.
+
+    Args:
+        host: address to listen on.
+        port: port; 0 for a free one.
+        instance: folder for database, secrets and local Spaces; made if it is not there.
+    Raises:
+        SettingsError: a setting is wrong, the folder is in use, or the address cannot be listened on.
+    """
+    lock = instance_lock(instance)
+    settings = settings_of(instance)
+    core_logging.configure(settings)
+    app = _open(settings, instance)
+    with app.app_context():
+        make_admin()
+        # The lock says that no other worker of this instance lives.
+        if left := claims.release_claims():
+            log.info("%d requests of the last run go on", left)
+        watches.release_claims()
+    server = _listen(app, host, port, settings.TRUSTED_PROXIES > 0)
+    worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
+    worker.start()
+    embed(worker)
+    sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[apply_expiry], hourly=[clean_up])
+    sweeper.start()
+    follower = Poller(app, app.extensions[EXTENSION])
+    follower.start()
+    webhooks = WebhookSender(app)
+    webhooks.start()
+    _stop_on_signals()
+    shown = f"[{host}]" if ":" in host else host
+    # What is there now is there to stay, and need not be looked through for garbage.
+    gc.freeze()
+    gc.enable()
+    print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
+    server.run()
+    print("Stopping: running work is finished first; press Ctrl-C again to stop at once.", flush=True)
+    sweeper.stop()
+    follower.stop()
+    webhooks.stop()
+    worker.stop()
+    app.extensions[EXTENSION].feed.close()
+    _drain(app)
+    lock.close()
+    # Threads that still wait for an answer have been given up; leaving normally would wait for them.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _drain(app: Flask) -> None:
+    services: Services = app.extensions[EXTENSION]
+    left = services.leases.drain(services.settings.DRAIN_SECONDS)
+    if left:
+        with app.app_context():
+            claims.release_claims(left)
+        log.info("%d running requests were handed back; they go on at the next start", len(left))
+
+
+def _open(settings: Settings, instance: Path) -> Flask:
+    try:
+        app = create_app(settings, instance, migrates=False)
+        with app.app_context():
+            if not is_at_newest(db.engine, MIGRATIONS):
+                _migrate(app)
+    except sa.exc.OperationalError as problem:
+        # The first line only: it names server and reason, never the password.
+        reason = str(problem.orig).splitlines()[0]
+        raise SettingsError(
+            f"The database cannot be used: {reason}", hint="Check SQLALCHEMY_DATABASE_URI and the database server."
+        ) from None
+    return app
+
+
+def _migrate(app: Flask) -> None:
+    # Most starts find nothing to migrate.
+    from flask_migrate import upgrade
+
+    enable_migrations(app)
+    upgrade()
+
+
+def instance_lock(instance: Path) -> IO[str]:
+    """Makes an instance folder the process's own, until the returned file is closed.
+
+    Raises:
+        SettingsError: another process has it, or it cannot be used.
+    """
+    try:
+        instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (instance / "lock").open("w")
+    except OSError as problem:
+        raise SettingsError(
+            f"The folder {instance} cannot be used: {problem.strerror}.", hint="Name another folder with --instance."
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SettingsError(
+            f"Another Assembler runs in the folder {instance}.", hint="Stop it, or name another folder with --instance."
+        ) from None
+    return file
+
+
+def settings_of(instance: Path) -> Settings:
+    """Returns the settings of an instance folder: the environment, with secrets that are made once and kept there."""
+    given = load(os.environ)
+    path = instance / SECRETS_FILE
+    try:
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        raise SettingsError(f"The file {path} is damaged.", hint="Restore it; sealed secrets need its keys.") from None
+    if not kept:
+        kept = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
+        temporary = path.with_suffix(".new")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(kept, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    return load(os.environ, **{name: value for name, value in kept.items() if not getattr(given, name)})
+
+
+def _listen(app: Flask, host: str, port: int, behind_proxy: bool) -> Any:
+    settings: Settings = app.extensions[EXTENSION].settings
+    readers = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
+    try:
+        server = create_server(
+            app,
+            _dispatcher=_Threads(MOST_THREADS + readers),
+            host=host,
+            port=port,
+            connection_limit=1000 + readers,
+            channel_timeout=300,
+            ident=None,
+            clear_untrusted_proxy_headers=not behind_proxy,
+            max_request_body_size=app.config["MAX_CONTENT_LENGTH"] + 1,
+        )
+    except (OSError, ValueError) as problem:
+        raise SettingsError(
+            f"Cannot listen on {host}:{port}: {str(getattr(problem, 'strerror', None) or problem).rstrip('.')}.",
+            hint="Choose another port with --port; 0 takes a free one.",
+        ) from None
+    server.channel_class = _Channel
+    return server
+
+
+class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # the library is not typed
+    """Threads that answer: as many as are needed at the same time, for each reader of a stream holds one.
+
+    Args:
+        most: how many at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.set_thread_count(FIRST_THREADS)
+
+    def add_task(self, task: Any) -> None:
+        with self.lock:
+            running = len(self.threads) - self.stop_count
+            busy = len(self.queue) >= running - self.active_count
+        if busy and running < self._most:
+            self.set_thread_count(running + 1)
+        super().add_task(task)
+
+
+class _BodyTooLarge(RequestEntityTooLarge):  # type: ignore[misc]  # the library is not typed
+    """The server's own refusal of a body, before anything of it is kept, in the one shape of errors."""
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        body = json.dumps(error_body(TooLarge("The body of the request is too large."))).encode()
+        return "413 Request Entity Too Large", [("Content-Type", "application/json")], body
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # the library is not typed
+    error: Any
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if isinstance(self.error, RequestEntityTooLarge):
+            self.error = _BodyTooLarge(self.error.body)
+        return consumed
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # the library is not typed
+    parser_class = _Parser
+
+
+def _stop_on_signals() -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

@@ -1,0 +1,1 @@
+"""The worker's side, after the queue: claims, pipeline, actions, clean-up."""

@@ -1,0 +1,99 @@
+"""Make a Space: one create call, one commit."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from assembler_runner.core.database import utcnow
+from assembler_runner.core.errors import AssemblerError, HeadMoved, NameTaken, TargetNotFound, TargetUnavailable
+from assembler_runner.files.tree import Tree
+from assembler_runner.publishing import checkpoints, manifests
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
+from assembler_runner.publishing.creation_lock import creation_lock
+from assembler_runner.publishing.job import Job
+from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
+
+COMMIT_TITLE = "Publish with Assembler"
+
+
+def create(job: Job) -> Done:
+    """Makes the Space and publishes its files."""
+    target = job.usable_target()
+    tree = manifests.read_tree(job)
+    untouched = job.space is None and job.create_sent_at is None
+    space, commit = (_first_time if untouched else _again)(job, target, tree)
+    return Done(
+        space=published(space, commit),
+        state=target.state_after_commit(job.spec.sdk),
+        request={"commit_oid": commit.oid, "commit_url": commit.url, "encrypted_secrets": None},
+        told=f"published {space.namespace}/{space.name}",
+    )
+
+
+def _first_time(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
+    space = _make(job, target)
+    with target.first_commit(space, tree) as begun:
+        checkpoints.record_space(job, space)
+        return space, _commit(job, target, space, tree, begun)
+
+
+def _again(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
+    space, commit = job.space, None
+    if space is not None:
+        try:
+            commit = own_commit(job, target, space)
+        except TargetNotFound:
+            # Removed by a clean-up whose answer was lost, before the request was tried again.
+            job, space = checkpoints.forget_space(job), None
+    if space is None:
+        space = _make(job, target)
+        checkpoints.record_space(job, space)
+        commit = own_commit(job, target, space)
+    begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
+    return space, commit or _commit(job, target, space, tree, begun)
+
+
+def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: FirstCommit) -> CommitInfo:
+    for _ in range(HEAD_TRIES):
+        head = begun.head()
+        surplus = head.paths - set(tree) - target.own_files
+        if head.created_at is not None and head.created_at != job.made_at:
+            # Lost with the power it is learnt again.
+            checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, durable=False)
+        else:
+            checkpoints.check_cancelled(job)
+        try:
+            return begun.commit(frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
+        except HeadMoved:
+            # Our own commit whose answer was lost, or somebody else's.
+            if done := own_commit(job, target, space):
+                return done
+            # Later there may be somebody else who changes files between the two questions.
+            begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
+    raise HeadMoved
+
+
+def _make(job: Job, target: Target) -> PublishedSpace:
+    if job.create_sent_at:
+        checkpoints.check_cancelled(job)
+        if space := jobs.lost_creation(job, target):
+            return space
+    checkpoints.write(job, {"create_sent_at": job.create_sent_at or utcnow()}, unless_cancelled=True)
+    return _send(job, target)
+
+
+def _send(job: Job, target: Target) -> PublishedSpace:
+    spec = job.spec_with_secrets()
+    try:
+        with creation_lock(target.account, job.owner):
+            return target.create(spec)
+    except TargetUnavailable:
+        raise
+    except AssemblerError as problem:
+        if job.create_sent_at is None:
+            # A plain refusal: nothing was made, and what has this name is not ours.
+            checkpoints.write(job, {"create_sent_at": None})
+        elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
+            return space
+        raise

@@ -1,0 +1,84 @@
+"""The Celery application: thin, because the database is the truth and a message only a wake-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, Task
+from flask import Flask
+from kombu import Connection
+
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import Settings
+from assembler_runner.publishing import memory_broker
+
+
+def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
+    """Makes the Celery application of a Flask application; its tasks run inside an application context.
+
+    Args:
+        flask: the Flask application.
+        settings: broker, queue and pool.
+    Raises:
+        SettingsError: there is no such kind of broker.
+    """
+
+    class FlaskTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            with flask.app_context():
+                return self.run(*args, **kwargs)
+
+    celery: Celery[Any] = Celery(
+        flask.name, task_cls=FlaskTask, broker=_broker_url(settings.BROKER_URL), backend=settings.RESULT_BACKEND or None
+    )
+    celery.conf.update(
+        task_default_queue=settings.CELERY_QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=4 if settings.BROKER_URL.startswith("memory:") else 1,
+        worker_concurrency=settings.CONCURRENCY,
+        # After a lost connection a pool thread would set it while the main thread reads, and both wait for ever.
+        worker_enable_prefetch_count_reduction=False,
+        worker_hijack_root_logger=False,
+        # For monitors such as Flower; nobody can listen to a broker in memory.
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=2,
+        broker_transport=memory_broker.TRANSPORT if settings.BROKER_URL.startswith("memory:") else None,
+        broker_transport_options=_transport_options(settings.BROKER_URL),
+    )
+    celery.set_default()
+    flask.extensions["celery"] = celery
+    return celery
+
+
+def _transport_options(broker: str) -> dict[str, Any]:
+    if broker.startswith("memory:"):
+        return {}
+    if broker.startswith(("redis:", "rediss:")):
+        return {
+            "visibility_timeout": 600,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "health_check_interval": 25,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+        }
+    return {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5, "confirm_timeout": 5}
+
+
+def _broker_url(broker: str) -> str:
+    if broker.startswith("memory:"):
+        # kombu warns of every connection to a broker without a host name.
+        return "memory://localhost/"
+    try:
+        # Without a scheme kombu would take the default broker.
+        Connection(broker, transport=broker.partition("://")[0] or "none").get_transport_cls()
+    except (KeyError, ImportError, ValueError):
+        raise SettingsError(
+            "BROKER_URL names no broker that can be used.", hint="It begins with memory://, redis:// or amqp://."
+        ) from None
+    return broker

@@ -1,0 +1,117 @@
+"""Claims: which worker works on which request."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from assembler_runner.core.database import database_now, db, new_id, plain, read_transaction, utcnow, write_transaction
+from assembler_runner.publishing.queue import is_first
+from assembler_runner.spaces.models import QUEUED, REQUESTS, RUNNING, SpaceRequest
+from assembler_runner.spaces.transitions import hold_space_of, move_to
+
+# Made once: to put a statement together takes longer than to send it.
+_CLAIMABLE = sa.or_(
+    sa.and_(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now()),
+    # Its worker has gone silent.
+    sa.and_(REQUESTS.c.status == RUNNING, REQUESTS.c.due_at < database_now()),
+)
+
+
+_space = (
+    sa.select(REQUESTS.c.space_id).where(REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String)).scalar_subquery()
+)
+
+
+_SUCCESSOR = (
+    sa.select(REQUESTS.c.id)
+    .where(REQUESTS.c.space_id == _space, plain(REQUESTS.c.status) == QUEUED)
+    .order_by(REQUESTS.c.number)
+    .limit(1)
+)
+
+
+def successor(request_id: str) -> str | None:
+    """Returns the next waiting request of the same Space, None if there is none."""
+    with read_transaction():
+        found = db.session.scalar(_SUCCESSOR, {"request_id": request_id})
+    return None if found == request_id else found
+
+
+def claim(request_id: str, seconds: float) -> str | None:
+    """Takes a request up, if it waits or its worker has gone silent, and no other of its Space comes first.
+
+    Args:
+        request_id: the request.
+        seconds: how long the claim holds without a renewal.
+    Returns:
+        The claim's id, or None if it is not to be had.
+    """
+    owner = new_id()
+    # Not durable: a claim lost with the power leaves the request waiting, and nothing was done for it yet.
+    with write_transaction(durable=False):
+        # Under the lock of the Space: of its requests only the first one is claimed.
+        space_id = hold_space_of(db.session(), request_id)
+        if space_id is None or not is_first(db.session(), request_id):
+            db.session.rollback()
+            return None
+        claimed = move_to(
+            db.session(),
+            request_id,
+            RUNNING,
+            space_id=space_id,
+            condition=_CLAIMABLE,
+            lease_owner=owner,
+            attempts=REQUESTS.c.attempts + 1,
+            due_at=database_now() + seconds,
+            started_at=sa.func.coalesce(REQUESTS.c.started_at, utcnow()),
+        )
+    return owner if claimed else None
+
+
+def take_due(resend_seconds: float, limit: int = 500) -> list[str]:
+    """Returns requests that have to be woken: never sent, waited long enough, left by a silent worker or half made.
+
+    Args:
+        resend_seconds: seconds after which a wake-up that led to nothing is due again.
+        limit: how many at most.
+    """
+    due = sa.and_(SpaceRequest.status.in_((QUEUED, RUNNING)), SpaceRequest.due_at < database_now())
+    query = sa.select(SpaceRequest.id).where(due).order_by(SpaceRequest.due_at).limit(limit)
+    found = list(db.session.scalars(query))
+    if found:
+        # A running one keeps its due_at: it says that the claim has run out.
+        again = sa.update(SpaceRequest).where(SpaceRequest.id.in_(found), SpaceRequest.status == QUEUED)
+        db.session.execute(
+            again.values(due_at=database_now() + resend_seconds, updated_at=SpaceRequest.updated_at),
+            execution_options={"synchronize_session": False},
+        )
+    left = SpaceRequest.cleanup_due_at < database_now()
+    found += db.session.scalars(sa.select(SpaceRequest.id).where(left).limit(limit))
+    db.session.commit()
+    return found
+
+
+def release_claims(owners: list[str] | None = None) -> int:
+    """Puts running requests back into the queue.
+
+    Args:
+        owners: the claims to give up; None for all, which only the single holder of an instance may do. It wakes the
+            waiting ones, too.
+    Returns:
+        How many.
+    """
+    query = sa.select(SpaceRequest.id, SpaceRequest.lease_owner).where(SpaceRequest.status == RUNNING)
+    if owners is not None:
+        query = query.where(SpaceRequest.lease_owner.in_(owners))
+    rows = db.session.execute(query).all()
+    for request_id, owner in rows:
+        move_to(db.session(), request_id, QUEUED, owner=owner, lease_owner=None, due_at=0.0, not_before=0.0)
+    if owners is None:
+        # Whoever was to be told of the waiting ones is gone, too.
+        waiting = sa.update(SpaceRequest).where(SpaceRequest.status == QUEUED)
+        db.session.execute(
+            waiting.values(due_at=SpaceRequest.not_before, updated_at=SpaceRequest.updated_at),
+            execution_options={"synchronize_session": False},
+        )
+    db.session.commit()
+    return len(rows)

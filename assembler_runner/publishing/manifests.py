@@ -1,0 +1,90 @@
+"""The files of a request: read for publishing, written down anew, copied to another request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from assembler_runner.core.database import db, read_transaction
+from assembler_runner.files.content import Content
+from assembler_runner.files.store import CHUNK_BYTES
+from assembler_runner.files.tree import SpaceFile, Tree
+from assembler_runner.publishing import checkpoints
+from assembler_runner.publishing.job import Job
+from assembler_runner.spaces.models import RequestFile
+
+_FILES = sa.select(RequestFile).where(RequestFile.request_id == sa.bindparam("request_id", type_=sa.String))
+
+SMALL_BYTES = 4 * 2**20
+"""Up to here all files of a request are read at once, into memory."""
+
+
+@read_transaction()
+def read_tree(job: Job) -> Tree:
+    """Returns the files the request publishes; small ones with their contents, see :func:`read_files`."""
+    return read_files(job, _rows(job.request_id))
+
+
+@read_transaction()
+def manifest(request_id: str) -> dict[str, RequestFile]:
+    """Returns the files of a request by path, without their contents."""
+    return _rows(request_id)
+
+
+@read_transaction()
+def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
+    """Returns files with their contents: in memory where all together are small, else by reference."""
+    sizes = {row.sha256: row.size for row in rows.values()}
+    store = job.services.files
+    small = max(sizes.values(), default=0) <= CHUNK_BYTES and sum(sizes.values()) <= SMALL_BYTES
+    held = store.read_small(db.session(), sizes) if small else {}
+    sources = {digest: held[digest] if small else store.content(digest, size) for digest, size in sizes.items()}
+    files = {
+        path: SpaceFile(path, sources[row.sha256], row.origin)  # type: ignore[arg-type]  # written from an Origin
+        for path, row in rows.items()
+    }
+    return Tree(files)
+
+
+def _rows(request_id: str) -> dict[str, RequestFile]:
+    rows = db.session.scalars(_FILES, {"request_id": request_id})
+    found = {row.path: row for row in rows}
+    for row in found.values():
+        db.session.expunge(row)
+    return found
+
+
+def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Content]) -> None:
+    """Writes down another tree than the one that was accepted, as what the request publishes.
+
+    Args:
+        job: the claimed request.
+        rows: the files by path.
+        contents: new contents, which are staged already.
+    Raises:
+        LeaseLost: the claim does not hold any more.
+    """
+    digest = read_files(job, rows).digest
+    job.services.files.put(db.session(), contents)
+    db.session.execute(sa.delete(RequestFile).where(RequestFile.request_id == job.request_id))
+    copies = copy_rows(rows)
+    for row in copies:
+        row.request_id = job.request_id
+    db.session.add_all(copies)
+    checkpoints.write(job, {"tree_digest": digest})
+
+
+def copy_rows(rows: Mapping[str, RequestFile]) -> list[RequestFile]:
+    """Returns the same files for another request."""
+    return [
+        RequestFile(
+            position=number,
+            path=path,
+            size=rows[path].size,
+            sha256=rows[path].sha256,
+            origin=rows[path].origin,
+            given_sha256=rows[path].given_sha256,
+        )
+        for number, path in enumerate(sorted(rows))
+    ]

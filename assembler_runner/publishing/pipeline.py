@@ -1,0 +1,233 @@
+"""What the worker does after the queue: claim one request, do what it asks for, record the result.
+
+What is done for each action stands in `actions`; claim, fence and what becomes of errors are the same for all. The
+requests of one Space are done one after the other, in the order in which they were accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from assembler_runner.core import metrics, tracing
+from assembler_runner.core.database import database_now, db, utcnow
+from assembler_runner.core.errors import AssemblerError, RateLimited
+from assembler_runner.core.request_ids import call_id, space_request_id, working_on
+from assembler_runner.publishing import checkpoints
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.actions import ACTIONS, HAPPENED, Done
+from assembler_runner.publishing.claims import claim, successor
+from assembler_runner.publishing.cleanup import clean_up, schedule_cleanup
+from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
+from assembler_runner.publishing.queue import next_requests
+from assembler_runner.runtime import watches
+from assembler_runner.services import Services
+from assembler_runner.spaces.app_state import DELETED, set_state
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import (
+    CANCELLED,
+    FAILED,
+    MAKING,
+    QUEUED,
+    RELEASES,
+    REQUESTS,
+    RUNNING,
+    SUCCEEDED,
+    Space,
+    SpaceRequest,
+)
+from assembler_runner.spaces.transitions import move_to
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
+
+LOOK_AT = 32
+"""Waiting requests that a worker chooses from when others were faster with the first one."""
+
+# The database does not answer, is locked or full, or has no free connection.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+
+
+_STATUS = sa.select(REQUESTS.c.status).where(REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String))
+_OVERTAKEN = sa.select(sa.func.count()).where(
+    REQUESTS.c.space_id == sa.bindparam("space_id", type_=sa.String),
+    REQUESTS.c.number > sa.bindparam("number", type_=sa.Integer),
+    REQUESTS.c.status == SUCCEEDED,
+    REQUESTS.c.action.in_(RELEASES | {"delete", "move"}),
+)
+
+
+def run_next(services: Services, woken_for: str) -> str | None:
+    """Does the work whose turn it is; every wake-up does one piece.
+
+    Args:
+        services: what the process holds.
+        woken_for: the request that the wake-up names. It comes first if its worker has gone silent, or if something is
+            to be cleaned up after it; else the request whose turn it is.
+    Returns:
+        A request that has waited for the one that was done, to be woken for; None if there is none.
+    """
+    status = db.session.scalar(_STATUS, {"request_id": woken_for})
+    if status in (FAILED, CANCELLED):
+        db.session.rollback()
+        clean_up(services, woken_for)
+    first = [woken_for] if status == RUNNING else []
+    waiting = [*first, *next_requests(db.session(), 1)]
+    while waiting and not services.leases.draining:
+        # The first claim goes on in the transaction that has looked.
+        for request_id in waiting:
+            if run(services, request_id):
+                return successor(request_id)
+        # Others were faster. A wake-up that does nothing would leave one waiting, and of many who look again at the
+        # same time each begins with another one.
+        waiting = next_requests(db.session(), LOOK_AT)
+        random.shuffle(waiting)
+    db.session.rollback()
+    return None
+
+
+def run(services: Services, request_id: str) -> bool:
+    """Runs one request to its end, or back into the queue.
+
+    Args:
+        services: what the process holds.
+        request_id: the request; one that is not there, not due or held by another worker is left alone.
+    Returns:
+        Whether it was taken up.
+    """
+    if services.leases.draining:
+        return False
+    owner = claim(request_id, services.leases.seconds)
+    if owner is None:
+        return False
+    # The call is known of the request that the message named; whose turn it is may be another one.
+    call = call_id.get() if space_request_id.get() == request_id else None
+    with services.leases.hold(request_id, owner), working_on(request_id, call), metrics.attempt() as outcomes:
+        try:
+            with tracing.span("publish", "consumer") as entered:
+                outcomes.append(_work(jobs.load(services, request_id, owner)))
+                seen = {"assembler.space_request_id": request_id, "assembler.outcome": outcomes[-1]}
+                tracing.describe(entered, "publish", **seen)
+        except LeaseLost:
+            log.info("request %s is held by another worker now", request_id)
+            schedule_cleanup(request_id)
+        except DATABASE_AWAY as problem:
+            # The claim runs out, and the request is taken up again when the database is back.
+            db.session.rollback()
+            log.warning("request %s waits for the database: %s", request_id, type(problem).__name__)
+    return True
+
+
+def _work(job: Job) -> str:
+    """Publishes; returns what came of it: a status, or `retrying`."""
+    try:
+        _succeed(job, ACTIONS[job.action](job))
+    except Cancelled:
+        _end(job, CANCELLED, None)
+        return CANCELLED
+    except (LeaseLost, *DATABASE_AWAY):
+        raise
+    except AssemblerError as problem:
+        return _settle(job, problem)
+    # Whatever a target does: the request must not stay claimed without a word.
+    except Exception:
+        log.exception("request %s failed in an unforeseen way", job.request_id)
+        db.session.rollback()
+        return _settle(job, AssemblerError())
+    return SUCCEEDED
+
+
+def _succeed(job: Job, done: Done) -> None:
+    values = {"error": None, **done.request}
+    secrets = jobs.secrets_of(job)
+
+    def follow() -> None:
+        if _is_overtaken(job):
+            return
+        checkpoints.write_space(job, done.space)
+        if done.state is None:
+            return
+        if done.state == DELETED:
+            set_state(db.session(), job.space_id, DELETED)
+            watches.stop(db.session(), job.space_id)
+            return
+        oid = None if done.request.get("unchanged") else done.request.get("commit_oid")
+        watches.start(
+            job.services, db.session(), job.space_id, oid, target=job.usable_target(), state=done.state, secrets=secrets
+        )
+
+    if checkpoints.finish(job, SUCCEEDED, event=done.event, then=follow, **values):
+        log.info("request %s %s", job.request_id, done.told)
+
+
+def _is_overtaken(job: Job) -> bool:
+    """Returns whether a later change of the Space is done already: what is true of the Space comes from that one."""
+    return bool(db.session.scalar(_OVERTAKEN, {"space_id": job.space_id, "number": job.number}))
+
+
+def _settle(job: Job, problem: AssemblerError) -> str:
+    """Back into the queue where a repeat can help, else to the end with what is known."""
+    errors = job.errors + (0 if isinstance(problem, RateLimited) else 1)
+    young = utcnow() - job.accepted_at < jobs.GIVE_UP_AFTER
+    if problem.retryable and errors < job.services.settings.MAX_ERRORS and young:
+        _requeue(job, problem, errors)
+        return "retrying"
+    log.info("request %s failed: %s", job.request_id, problem.code)
+    _end(job, FAILED, problem.to_json(), errors=errors)
+    return FAILED
+
+
+def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
+    spread = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    delay = problem.retry_after or min(LONGEST_DELAY, FIRST_DELAY * 2**errors) * spread
+    again = database_now() + delay
+    moved = move_to(
+        db.session(),
+        job.request_id,
+        QUEUED,
+        owner=job.owner,
+        errors=errors,
+        not_before=again,
+        due_at=again,
+        lease_owner=None,
+    )
+    if not moved:
+        db.session.rollback()
+        raise LeaseLost
+    data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
+    message = f"{problem.message} Trying again."
+    record_event(db.session(), "retrying", space_id=job.space_id, request_id=job.request_id, message=message, data=data)
+    db.session.commit()
+    log.info("request %s is tried again in %.1f s: %s", job.request_id, delay, problem.code)
+
+
+def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> None:
+    """Ends a request that did not come to its aim, and deals with what it half made or may have done."""
+    left = db.session.execute(
+        sa.select(SpaceRequest.create_sent_at, SpaceRequest.sent_at, Space.created_on_target)
+        .join(Space, Space.id == SpaceRequest.space_id)
+        .where(SpaceRequest.id == job.request_id)
+    ).one()
+    db.session.rollback()
+    making = job.action in MAKING
+    space: dict[str, Any] = {}
+    if making:
+        something = left.created_on_target or left.create_sent_at is not None
+        # Without anything half made nobody else has to wait for the name.
+        space = {} if something and job.target is not None else {"slot": None}
+    else:
+        something = left.sent_at is not None and job.action in HAPPENED
+    due: dict[str, Any] = {"cleanup_due_at": 0.0} if something and job.target is not None else {}
+
+    def tell() -> None:
+        if making:
+            set_state(db.session(), job.space_id, status)
+
+    if checkpoints.finish(job, status, space=space, then=tell, error=error, **due, **values) and due:
+        clean_up(job.services, job.request_id)

@@ -1,0 +1,1 @@
+"""The caller's side, before the queue: prepare, submit, update, move, cancel, quotas, buckets."""

@@ -1,0 +1,172 @@
+"""Commands for requests: cancel, retry, and what has failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import Account
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
+from assembler_runner.publishing.claims import successor
+from assembler_runner.publishing.tasks import wakeups
+from assembler_runner.requests.queries import find_request
+from assembler_runner.spaces.app_state import CREATING, set_state
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import CANCELLED, FAILED, MAKING, QUEUED, RELEASES, RUNNING, SUCCEEDED, SpaceRequest
+from assembler_runner.spaces.names import slot_of
+from assembler_runner.spaces.transitions import hold_space, move_to
+
+RETRY_AT_ONCE = 1000
+
+
+def cancel(account: Account, request_id: str) -> SpaceRequest:
+    """Cancels a request: at once while nothing was sent to the target, else as soon as the worker can stop cleanly.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+        Conflict: it has ended.
+    """
+    request = find_request(account, request_id)
+    stop(request)
+    _record(account, "cancel", request)
+    db.session.commit()
+    # What waited for it has its turn now; one that was begun is woken to stop cleanly.
+    following = successor(request_id) if request.status == CANCELLED else request_id
+    if following:
+        wakeups.send(following)
+    return request
+
+
+def stop(request: SpaceRequest) -> None:
+    """Cancels a request in the caller's transaction; see :func:`cancel`.
+
+    Raises:
+        Conflict: it has ended.
+    """
+    request_id, space = request.id, request.space
+    hold_space(db.session(), space.id)
+    unsent = SpaceRequest.create_sent_at.is_(None) & SpaceRequest.sent_at.is_(None) & (SpaceRequest.status == QUEUED)
+    if move_to(db.session(), request_id, CANCELLED, condition=unsent):
+        if request.action in MAKING:
+            set_state(db.session(), space.id, CANCELLED)
+            space.slot = None
+        return
+    asked = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status.in_((QUEUED, RUNNING)))
+    changed = db.session.execute(asked.values(cancel_requested=True), execution_options={"synchronize_session": False})
+    if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+        db.session.rollback()
+        raise Conflict(
+            f"The request has ended: it is {request.status}.", hint="Only queued and running requests can be cancelled."
+        )
+    # A request that waits for its next attempt is woken for the cancelling, before all others.
+    waiting = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)
+    db.session.execute(
+        waiting.values(not_before=0.0, due_at=0.0, turn_at=0.0), execution_options={"synchronize_session": False}
+    )
+    db.session.expire_all()
+    record_event(db.session(), "cancel_requested", space_id=space.id, request_id=request_id)
+
+
+def retry(account: Account, request_id: str) -> SpaceRequest:
+    """Puts a failed or cancelled request back into the queue, with the same files and plugin version.
+
+    Raises:
+        NotFound: there is none of that id in the caller's realm.
+        Conflict: it has not ended, has succeeded, is just being cleaned up after, or the Space was changed since.
+        NameTaken: another Space holds the name now.
+    """
+    request = find_request(account, request_id)
+    space = request.space
+    hold_space(db.session(), space.id)
+    _refuse_if_overtaken(request)
+    slot = space.slot or slot_of(space)
+    fresh: dict[str, Any] = {"errors": 0, "error": None, "cancel_requested": False, "finished_at": None}
+    fresh |= {"cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
+    ended = (SpaceRequest.status != RUNNING) & SpaceRequest.cleanup_owner.is_(None)
+    if not move_to(db.session(), request_id, QUEUED, condition=ended, **fresh):
+        db.session.rollback()
+        if request.cleanup_owner is not None:
+            raise Conflict("What the request left is just being cleaned up.", hint="Try again shortly.", retry_after=5)
+        raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
+    if request.action in MAKING:
+        set_state(db.session(), space.id, CREATING)
+        space.slot = slot
+    try:
+        _record(account, "retry", request)
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        raise NameTaken(
+            f"Another Space is named {space.name} now.", hint="Send a new request with another name."
+        ) from None
+    wakeups.send(request_id)
+    return request
+
+
+def _refuse_if_overtaken(request: SpaceRequest) -> None:
+    """What a later change has made would be undone by an earlier one."""
+    changed = (SpaceRequest.status == SUCCEEDED) & SpaceRequest.action.in_(RELEASES | {"delete", "move"})
+    later = sa.select(SpaceRequest.id, SpaceRequest.action).where(
+        SpaceRequest.space_id == request.space_id,
+        SpaceRequest.number > request.number,
+        changed | SpaceRequest.status.in_((QUEUED, RUNNING)),
+    )
+    found = db.session.execute(later.order_by(SpaceRequest.number).limit(1)).first()
+    if found is not None and request.status in (FAILED, CANCELLED):
+        db.session.rollback()
+        raise Conflict(
+            f"A later request of the Space ({found.action}, {found.id}) waits or has been done.",
+            hint="Send the change again as a new request.",
+        )
+
+
+def _record(account: Account, action: str, request: SpaceRequest) -> None:
+    audit.record(account, action, "request", request.id, request.space.name, request.realm_id)
+
+
+def failures(account: Account) -> list[dict[str, Any]]:
+    """Returns what has failed, by cause: code of the error, how many, the newest moment, an example of the message."""
+    query = sa.select(SpaceRequest.id, SpaceRequest.error, SpaceRequest.finished_at).where(
+        SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED
+    )
+    causes: dict[str, dict[str, Any]] = {}
+    for _, error, finished_at in db.session.execute(query.order_by(SpaceRequest.finished_at)):
+        cause = causes.setdefault(error["code"], {"code": error["code"], "count": 0})
+        cause |= {
+            "count": cause["count"] + 1,
+            "message": error["message"],
+            "hint": error["hint"],
+            "newest": finished_at,
+        }
+    return sorted(causes.values(), key=lambda cause: -cause["count"])
+
+
+def retry_all(account: Account, code: str | None = None) -> dict[str, Any]:
+    """Puts every failed request of the caller's realm back into the queue.
+
+    Args:
+        account: who is calling.
+        code: only those that failed with this code; None for all.
+    Returns:
+        `retried`: ids; `refused`: id, code and message of those that could not be.
+    """
+    query = sa.select(SpaceRequest.id, SpaceRequest.error).where(
+        SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED
+    )
+    rows = db.session.execute(query.order_by(SpaceRequest.created_at).limit(RETRY_AT_ONCE)).all()
+    db.session.rollback()
+    result: dict[str, Any] = {"retried": [], "refused": []}
+    for request_id, error in rows:
+        if code is not None and error["code"] != code:
+            continue
+        try:
+            retry(account, request_id)
+        except AssemblerError as problem:
+            result["refused"].append({"id": request_id, "code": problem.code, "message": problem.message})
+        else:
+            result["retried"].append(request_id)
+    return result

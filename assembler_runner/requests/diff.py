@@ -1,0 +1,87 @@
+"""What a tree would change of what is live: paths, and the lines of text files, within bounds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from assembler_runner.files.tree import Tree
+from assembler_runner.services import Services
+from assembler_runner.spaces.models import SpaceRequest
+
+MAX_TEXT_BYTES = 200_000
+MAX_LINES = 5000
+MAX_TOTAL_CHARACTERS = 500_000
+
+
+@dataclass(frozen=True)
+class FileDiff:
+    """One file that differs.
+
+    Args:
+        path: its path.
+        diff: unified diff; None where one of the sides is no text, or too large.
+    """
+
+    path: str
+    diff: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as the API shows it."""
+        return {"path": self.path, "diff": self.diff}
+
+
+def diff(services: Services, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
+    """Compares a tree with a published release.
+
+    Args:
+        services: what the process holds.
+        live: the release.
+        tree: the tree that would take its place.
+    Returns:
+        `added`, `changed` and `deleted`: path and diff of each file.
+    """
+    before = {row.path: row for row in live.files}
+    left = MAX_TOTAL_CHARACTERS
+    found: dict[str, list[dict[str, Any]]] = {"added": [], "changed": [], "deleted": []}
+    for path in sorted(before.keys() | tree.keys()):
+        if path in before and path in tree and before[path].sha256 == tree[path].sha256:
+            continue
+        old = _old_text(services, before[path].sha256, before[path].size) if path in before else ""
+        new = _text(tree[path].content) if path in tree and tree[path].size <= MAX_TEXT_BYTES else None
+        text = _unified(path, old, "" if path not in tree else new)
+        if text is not None and len(text) > left:
+            text = None
+        left -= len(text or "")
+        kind = "changed" if path in before and path in tree else "added" if path in tree else "deleted"
+        found[kind].append(FileDiff(path, text).to_json())
+    return found
+
+
+def _old_text(services: Services, digest: str, size: int) -> str | None:
+    return _text(services.files.content(digest, size).read()) if size <= MAX_TEXT_BYTES else None
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def _unified(path: str, old: str | None, new: str | None) -> str | None:
+    if old is None or new is None:
+        return None
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    if max(len(before), len(after)) > MAX_LINES:
+        return None
+    return "".join(_ended(difflib.unified_diff(before, after, f"a/{path}", f"b/{path}")))
+
+
+def _ended(lines: Iterator[str]) -> Iterator[str]:
+    """Marks a last line without an end, as every diff does."""
+    for line in lines:
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -1,0 +1,123 @@
+"""Move and duplicate: commands that give a Space, or a copy of it, another place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import Conflict, InvalidRequest, NameTaken
+from assembler_runner.publishing.queue import refuse_if_full
+from assembler_runner.requests import quotas, releases
+from assembler_runner.requests.commands import Caller, Render, same_kind, same_tree
+from assembler_runner.requests.prepare import check_machine, check_target
+from assembler_runner.requests.releases import newest_release, refuse_deleted
+from assembler_runner.requests.submit import accept, accept_new, add_request, sealed
+from assembler_runner.services import Services
+from assembler_runner.spaces.change import Change, Slots
+from assembler_runner.spaces.models import Space, SpaceRequest
+from assembler_runner.spaces.names import generated_name, slot_beside
+
+
+def move(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+    """Accepts another name for a Space.
+
+    Args:
+        services: what the process holds.
+        caller: who asks for it.
+        space: the Space.
+        data: `name`, `namespace` or both.
+        render: makes the answer from the request.
+    Raises:
+        Conflict: the Space is deleted, was not published, or has that name.
+        InvalidRequest: the realm may not publish to the namespace.
+        NameTaken: another Space holds the name.
+    """
+    refuse_deleted(space)
+    base = newest_release(space)
+    name, namespace = data.get("name", space.name), data.get("namespace", space.namespace)
+    if (name, namespace) == (space.name, space.namespace):
+        raise Conflict(f"The Space is named {namespace}/{name} already.", hint="Name another place.")
+    if namespace is None:
+        raise Conflict("Where the Space is published is not known yet.", hint="Name the namespace, too.")
+    _check_namespace(services, space, namespace)
+    slot = slot_beside(space, namespace, name)
+    holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
+    if holder not in (None, space.id):
+        raise NameTaken(f"A Space named {namespace}/{name} exists already.")
+
+    def store() -> tuple[SpaceRequest, Any]:
+        quotas.check(services.settings, caller.account, spaces=0, size=0)
+        change = Change(name=name, namespace=namespace, slots=Slots(space.slot, slot))
+        request = add_request(services, caller.account, space, "move", callback=data, **same_kind(base), change=change)
+        return request, render(request)
+
+    return accept(caller.account, store, caller.idempotency)
+
+
+def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
+    """Accepts a copy: a new Space with the files, parameters, options, labels and variables of what is published.
+
+    Args:
+        services: what the process holds.
+        caller: who asks for it.
+        space: the Space.
+        data: what is to differ.
+        render: makes the answer from the request of the new Space.
+    Raises:
+        Conflict: the Space is deleted, or was not published yet.
+        Forbidden: the caller may not make Spaces.
+        InvalidRequest: something does not fit.
+        NameTaken: a Space holds the name.
+    """
+    caller.account.require_permissions({"space_create"})
+    refuse_deleted(space)
+    refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
+    release = newest_release(space, published=True)
+    namespace = data.get("namespace", space.namespace)
+    _check_namespace(services, space, namespace)
+    given = {name: data[name] for name in ("hardware", "sleep_time", "secrets") if name in data}
+    variables = releases.settings_of(space)["variables"] | (data.get("variables") or {})
+    given["variables"] = {key: value for key, value in variables.items() if value is not None}
+    if findings := check_machine(release.sdk, given):
+        raise InvalidRequest(issues=findings)
+
+    def store() -> tuple[SpaceRequest, Any]:
+        files = same_tree(release)
+        quotas.check(services.settings, caller.account, spaces=1, size=sum(row.size for row in files["files"]))
+        copy = Space(
+            name=data.get("name") or generated_name(),
+            namespace=namespace,
+            target=space.target,
+            space_type=release.space_type,
+            visibility=data.get("visibility", space.visibility),
+            labels=data.get("labels", space.labels),
+            expires_at=data.get("expires_at"),
+            realm_id=space.realm_id,
+            owner_id=caller.account.id,
+            state="creating",
+        )
+        copy.slot = slot_beside(space, namespace, copy.name)
+        db.session.add(copy)
+        request = add_request(
+            services,
+            caller.account,
+            copy,
+            "duplicate",
+            callback=data,
+            **files,
+            environment={name: value for name, value in given.items() if name != "secrets"},
+            encrypted_secrets=sealed(services, given.get("secrets")),
+            change=replace(release.change, release=release.id, base=None),
+        )
+        return request, render(request)
+
+    return accept_new(caller.account, data.get("name"), store, caller.idempotency)
+
+
+def _check_namespace(services: Services, space: Space, namespace: str | None) -> None:
+    if findings := check_target(services, space.realm_id, {"target": space.target, "namespace": namespace}):
+        raise InvalidRequest(issues=findings)

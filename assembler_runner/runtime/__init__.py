@@ -1,0 +1,1 @@
+"""What became of the app: watches, probes, evaluation, causes, logs."""

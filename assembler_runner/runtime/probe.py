@@ -1,0 +1,326 @@
+"""One look at a Space: its target is asked, the verdict is found, and the cause of an error with what to do."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.core.database import database_now, db, utcnow
+from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
+from assembler_runner.core.redaction import Redactor, redactor
+from assembler_runner.core.vault import UnreadableSecret
+from assembler_runner.runtime import watches
+from assembler_runner.runtime.causes import Problem, diagnose
+from assembler_runner.runtime.evaluate import Evaluation, Known, judge, needs_log
+from assembler_runner.runtime.models import AppWatch, KeptLog
+from assembler_runner.services import Services
+from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
+from assembler_runner.spaces.models import SUCCEEDED, RequestFile, Space, SpaceRequest
+from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
+
+log = logging.getLogger(__name__)
+
+KEPT_LINES, KEPT_BYTES, LINE_LENGTH = 200, 64_000, 1000
+"""What is kept of the log of an app that failed: so many of its last lines, characters in all and in one line."""
+
+LOG_TRIES = 3
+FRESH_SECONDS = 1.0
+"""What was learnt so lately is not asked for again."""
+
+GONE_TRIES = 2
+"""Looks in a row that must not find a Space before it is taken as deleted."""
+
+GIVEN_UP = {
+    "build_timeout": (
+        "The build has come to no end in {minutes} minutes.",
+        "Look at the build log; restart the Space with a factory rebuild, or install less.",
+    ),
+    "start_timeout": (
+        "The app has not come up in {minutes} minutes.",
+        "Let it listen on host 0.0.0.0 and port 7860, and look at the run log.",
+    ),
+    "commit_not_built": (
+        "The target still runs an older commit {minutes} minutes after the newest one.",
+        "Restart the Space with a factory rebuild.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A claimed Space, read once; no row is kept open while the target is asked."""
+
+    services: Services
+    space_id: str
+    owner: str
+    realm_id: str
+    space: PublishedSpace | None
+    target: Target | None
+    account: str
+    known: Known
+    errors: int
+    has_problem: bool
+    encrypted_fingerprints: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look has brought."""
+
+    verdict: Evaluation
+    stage: str | None = None
+    problem: dict[str, Any] | None = None
+    lines: tuple[str, list[LogLine]] | None = None
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """How a look went.
+
+    Args:
+        problem: why the target could not tell, or None.
+        gap: seconds until the next Space of the account may be looked at.
+    """
+
+    problem: AssemblerError | None = None
+    gap: float = 0.0
+
+
+def look(services: Services, space_id: str, owner: str) -> ProbeResult:
+    """Looks at a claimed Space and writes what is found; the claim is over then.
+
+    Args:
+        services: what the process holds.
+        space_id: the Space.
+        owner: the claim.
+    """
+    this = _read(services, space_id, owner)
+    if this.space is None:
+        watches.release(space_id, owner, None, is_open=False)
+        db.session.commit()
+        return ProbeResult()
+    try:
+        if this.target is None:
+            raise Conflict(
+                "The realm has no access to the Space's target any more.", hint="Set a Hub token for the realm."
+            )
+        if (pause := this.target.allowance().wait) > 0:
+            watches.postpone(this.account, pause)
+            raise RateLimited("The target's rate limit is kept for publishing now.", retry_after=pause)
+        found = _ask(this, this.target, this.space)
+    except AssemblerError as problem:
+        _write_failure(this, problem)
+        return ProbeResult(problem, _gap_of(this))
+    _write(this, found)
+    return ProbeResult(gap=_gap_of(this))
+
+
+def refresh(services: Services, space_id: str) -> None:
+    """Looks at a Space now, because somebody asks; not if somebody just does or just did.
+
+    Args:
+        services: what the process holds.
+        space_id: the Space.
+    Raises:
+        TargetError: its target does not answer.
+    """
+    checked_at = db.session.scalar(sa.select(Space.state_checked_at).where(Space.id == space_id))
+    db.session.rollback()
+    if checked_at is not None and utcnow() - checked_at < timedelta(seconds=FRESH_SECONDS):
+        return
+    owner = watches.claim(space_id, services.leases.seconds)
+    if owner is None:
+        return
+    if problem := look(services, space_id, owner).problem:
+        raise problem
+
+
+def place_of(space: Space) -> PublishedSpace | None:
+    """Returns a Space as its target names it; None if it is not there, as far as is known."""
+    if space.created_on_target and space.namespace is not None and space.url is not None:
+        return PublishedSpace(space.namespace, space.name, space.url)
+    return None
+
+
+def redactor_of(services: Services, realm_id: str, encrypted_fingerprints: str | None) -> Redactor:
+    """Returns what takes known secrets out of the logs of a Space.
+
+    Raises:
+        UnreadableSecret: one cannot be known any more, so the log must not be shown.
+    """
+    settings = services.settings
+    own = [*settings.secret_keys, settings.JWT_SECRET_KEY, settings.ADMIN_PASSWORD, settings.HF_TOKEN]
+    token = services.targets.token(realm_id)
+    return redactor(services.vault, encrypted_fingerprints, [secret for secret in (*own, token) if secret])
+
+
+def _gap_of(this: Probe) -> float:
+    return this.target.allowance().gap if this.target else 0.0
+
+
+def _read(services: Services, space_id: str, owner: str) -> Probe:
+    row, space, age = db.session.execute(
+        sa.select(AppWatch, Space, database_now() - AppWatch.since)
+        .join(Space, Space.id == AppWatch.space_id)
+        .where(AppWatch.space_id == space_id)
+    ).one()
+    try:
+        target = services.targets.find(space.realm_id, space.target)
+    except UnreadableSecret:
+        target = None
+    release = sa.select(SpaceRequest.sdk).where(SpaceRequest.space_id == space_id, SpaceRequest.status == SUCCEEDED)
+    sdk = db.session.scalar(release.order_by(SpaceRequest.finished_at.desc()).limit(1))
+    known = Known(
+        is_open=row.is_open,
+        commit_oid=row.commit_oid,
+        first_stage=row.first_stage,
+        has_moved=row.has_moved,
+        age=age,
+        static=(sdk or space.space_type) == "static",
+        state=space.state,
+    )
+    found = Probe(
+        services,
+        space_id,
+        owner,
+        space.realm_id,
+        place_of(space),
+        target,
+        (target.account if target else None) or row.account,
+        known,
+        row.errors,
+        space.problem is not None,
+        row.encrypted_fingerprints,
+    )
+    db.session.rollback()
+    return found
+
+
+def _ask(this: Probe, target: Target, space: PublishedSpace) -> Found:
+    settings = this.services.settings
+    try:
+        runtime = target.runtime(space)
+    except TargetNotFound:
+        if this.errors + 1 < GONE_TRIES or target.find(space.namespace, space.name) is not None:
+            raise TargetUnavailable("The target does not find the Space.") from None
+        return Found(Evaluation(DELETED))
+    settle = watches.SETTLE * settings.FOLLOW_SECONDS
+    verdict = judge(this.known, runtime, settle, settings.BUILD_TIMEOUT)
+    if verdict.doubtful and target.head(space).oid == runtime.commit:
+        # Somebody else has committed after us, and that is what runs.
+        verdict = replace(verdict, state=RUNNING, is_open=False)
+    if verdict.code:
+        message, hint = GIVEN_UP[verdict.code]
+        given_up = Problem(verdict.code, message.format(minutes=round(this.known.age / 60)), hint)
+        return Found(verdict, runtime.stage, given_up.to_json())
+    if verdict.state not in ERRORS:
+        return Found(verdict, runtime.stage)
+    if verdict.state == this.known.state and this.has_problem and not this.known.is_open:
+        return _unchanged(this, verdict, runtime)
+    return _diagnosed(this, target, space, verdict, runtime)
+
+
+def _unchanged(this: Probe, verdict: Evaluation, runtime: Runtime) -> Found:
+    problem = db.session.scalar(sa.select(Space.problem).where(Space.id == this.space_id))
+    db.session.rollback()
+    return Found(verdict, runtime.stage, problem)
+
+
+def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Evaluation, runtime: Runtime) -> Found:
+    kind = needs_log(verdict.state)
+    lines: list[LogLine] = []
+    try:
+        redact = redactor_of(this.services, this.realm_id, this.encrypted_fingerprints).redact
+        if kind:
+            lines = [replace(line, text=redact(line.text)) for line in _last_lines(this, target, space, kind)]
+        said = redact(runtime.message) if runtime.message else None
+    except UnreadableSecret:
+        # Without the marks of its secrets nothing an app has written may be kept or shown.
+        kind, said = None, None
+    query = sa.select(RequestFile.path).join(SpaceRequest, SpaceRequest.id == RequestFile.request_id)
+    query = query.where(SpaceRequest.space_id == this.space_id, SpaceRequest.status == SUCCEEDED)
+    files = set(db.session.scalars(query))
+    db.session.rollback()
+    logs = {kind: [line.text for line in lines]} if kind else {}
+    problem = diagnose(runtime.stage, said, logs, files)
+    return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None)
+
+
+def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
+    """Reads the end of a log; after several failures the verdict does without."""
+    watches.renew(this.space_id, this.owner, this.services.leases.seconds)
+    lines: list[LogLine] = []
+    try:
+        with target.read_log(space, kind, KEPT_LINES) as reader:
+            while not reader.ended:
+                if line := reader.read(5.0):
+                    lines.append(replace(line, text=line.text[:LINE_LENGTH]))
+    except AssemblerError as problem:
+        if problem.retryable and this.errors + 1 < LOG_TRIES:
+            raise
+        log.info("the %s log of Space %s cannot be read: %s", kind, this.space_id, problem.code)
+    kept: list[LogLine] = []
+    room = KEPT_BYTES
+    for line in reversed(lines[-KEPT_LINES:]):
+        room -= len(line.text) + 1
+        if room < 0:
+            break
+        kept.insert(0, line)
+    return kept
+
+
+def _write(this: Probe, found: Found) -> None:
+    verdict = found.verdict
+    values: dict[str, Any] = {"errors": 0, "is_open": verdict.is_open, "account": this.account}
+    values |= {"has_moved": verdict.has_moved, "first_stage": this.known.first_stage or found.stage}
+    if verdict.is_open and not this.known.is_open:
+        # A change that was made elsewhere begins now.
+        values |= {"since": database_now(), "commit_oid": None, "first_stage": found.stage}
+    age = this.known.age if this.known.is_open else 0.0
+    seconds = watches.seconds_until_next_probe(this.services, this.account, verdict.is_open, age, _gap_of(this))
+    if not _hold(this, seconds, values):
+        return
+    if found.lines:
+        kind, lines = found.lines
+        rows = [line.to_json() for line in lines]
+        db.session.merge(KeptLog(space_id=this.space_id, kind=kind, lines=rows, taken_at=utcnow()))
+    changed = set_state(
+        db.session(), this.space_id, verdict.state, source=verdict.source, stage=found.stage, problem=found.problem
+    )
+    db.session.commit()
+    if changed:
+        log.info("Space %s is %s (%s)", this.space_id, verdict.state, found.stage)
+
+
+def _write_failure(this: Probe, problem: AssemblerError) -> None:
+    """Comes again later; gives the verdict up where that cannot help or has not helped for long."""
+    known, settings = this.known, this.services.settings
+    hopeless = not problem.retryable or (known.is_open and known.age > settings.BUILD_TIMEOUT)
+    delay = problem.retry_after or watches.back_off(this.services, this.errors)
+    if hopeless:
+        delay = settings.WATCH_SECONDS or watches.LONGEST_GAP * settings.FOLLOW_SECONDS
+    errors = this.errors if isinstance(problem, RateLimited) else this.errors + 1
+    values: dict[str, Any] = {"errors": errors, "account": this.account}
+    if hopeless:
+        values["is_open"] = False
+    if not _hold(this, delay, values):
+        return
+    if hopeless:
+        told = Problem(problem.code, problem.message, problem.hint or "Look at the Space's page on its target.")
+        set_state(db.session(), this.space_id, UNKNOWN, source=BY_TARGET, problem=told.to_json())
+    db.session.commit()
+    log.info("Space %s could not be looked at: %s", this.space_id, problem.code)
+
+
+def _hold(this: Probe, seconds: float | None, values: dict[str, Any]) -> bool:
+    """Ends the claim in a transaction that goes on with what was found; not if it does not hold any more."""
+    # The Space first, as in all other transactions that write both.
+    db.session.execute(sa.select(Space.id).where(Space.id == this.space_id).with_for_update())
+    if watches.release(this.space_id, this.owner, seconds, **values):
+        return True
+    db.session.rollback()
+    return False

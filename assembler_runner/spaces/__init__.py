@@ -1,0 +1,1 @@
+"""What a Space is: tables, transitions, app states, events, names, leases."""

@@ -1,0 +1,100 @@
+"""What a request asks for beside files, parameters, options and settings: the column `change`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from assembler_runner.core.database import JsonText
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The slots of a Space that is moved.
+
+    Args:
+        old: the slot it holds, if it holds one.
+        new: the slot it takes.
+    """
+
+    old: str | None
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a request changes its Space.
+
+    Args:
+        mode: whether given files replace all files or are merged into them; None for no files.
+        force: overwrite commits made by others.
+        if_match: commits one of which must be live; None for any.
+        tree: whether files are concerned.
+        base: id of the request it builds on, if that had not ended yet.
+        release: id of the request whose tree is published again.
+        touched: paths the caller named.
+        template: name of the starter app the tree was assembled from.
+        with_parameters: whether parameters were given; None where that was not recorded.
+        space_type: the new type of the Space, if it changes.
+        name: the name that was asked for, or the one a Space is moved to.
+        namespace: the namespace a Space is moved to.
+        slots: the slots of a Space that is moved.
+    """
+
+    mode: Literal["replace", "merge"] | None = None
+    force: bool = False
+    if_match: tuple[str, ...] | None = None
+    tree: bool = True
+    base: str | None = None
+    release: str | None = None
+    touched: tuple[str, ...] = ()
+    template: str | None = None
+    with_parameters: bool | None = None
+    space_type: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    slots: Slots | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as JSON, without what has its default."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: _plain(values[field.name]) for field in fields(self) if values[field.name] != field.default}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Change:
+        """Reads what :meth:`to_json` wrote.
+
+        Args:
+            data: the JSON object.
+        """
+        values = dict(data)
+        for name in ("if_match", "touched"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        if values.get("slots"):
+            values["slots"] = Slots(**values["slots"])
+        return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Slots):
+        return asdict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+class ChangeJson(sa.TypeDecorator[Change]):
+    """A :class:`Change` as JSON."""
+
+    impl = JsonText
+    cache_ok = True
+
+    def process_bind_param(self, value: Change | None, dialect: sa.Dialect) -> Any:
+        """Writes JSON."""
+        return {} if value is None else value.to_json()
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Change:
+        """Reads JSON."""
+        return Change.from_json(value or {})

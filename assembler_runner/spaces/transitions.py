@@ -1,0 +1,107 @@
+"""The one table of allowed transitions of a request, and the one function that changes its status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from assembler_runner.core.commit_signals import endings, notify_after_commit
+from assembler_runner.core.database import utcnow
+from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.models import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    QUEUED,
+    REQUEST_ID,
+    REQUESTS,
+    RUNNING,
+    SPACE_ID,
+    SPACES,
+    SUCCEEDED,
+)
+
+TRANSITIONS: dict[str, frozenset[str]] = {
+    QUEUED: frozenset({RUNNING, CANCELLED}),
+    RUNNING: frozenset({RUNNING, QUEUED, SUCCEEDED, FAILED, CANCELLED}),
+    SUCCEEDED: frozenset(),
+    FAILED: frozenset({QUEUED}),
+    CANCELLED: frozenset({QUEUED}),
+}
+"""Status of a request → what may follow. running → running is the take-over of a silent worker's request."""
+
+
+def move_to(
+    session: Session,
+    request_id: str,
+    status: str,
+    *,
+    space_id: str | None = None,
+    owner: str | None = None,
+    condition: Any = None,
+    **values: Any,
+) -> bool:
+    """Changes the status, if the present one allows it; the only place where that is done.
+
+    The change is one conditional UPDATE, so of two who try only one succeeds; the event is written with it. The row
+    of the Space is held before that of the request, everywhere, so that nobody waits in a circle.
+
+    Args:
+        session: the session; the caller commits.
+        request_id: the request.
+        status: the new status.
+        space_id: its Space, where the caller holds that row already; None where it is to be held here.
+        owner: the claim that must still hold it, for changes made by a worker.
+        condition: what else must be true of the row.
+        values: other columns to set.
+    Returns:
+        Whether it was changed.
+    """
+    space_id = space_id or hold_space_of(session, request_id)
+    if space_id is None:
+        return False
+    sources = [source for source, targets in TRANSITIONS.items() if status in targets]
+    where = [REQUESTS.c.id == request_id, REQUESTS.c.status.in_(sources)]
+    if owner is not None:
+        where.append(REQUESTS.c.lease_owner == owner)
+    if condition is not None:
+        where.append(condition)
+    if status in FINISHED:
+        values.setdefault("finished_at", utcnow())
+        notify_after_commit(session, endings)
+    changed = sa.update(REQUESTS).where(*where).values(status=status, **values)
+    if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]  # it is a CursorResult
+        return False
+    session.expire_all()
+    record_event(session, status, space_id=space_id, request_id=request_id, data=_status_data(values))
+    return True
+
+
+def hold_space(session: Session, space_id: str) -> None:
+    """Holds the row of a Space until the transaction ends: what is decided about it is decided by one at a time."""
+    session.execute(_HELD, {"space_id": space_id})
+
+
+def hold_space_of(session: Session, request_id: str) -> str | None:
+    """Holds the row of the Space of a request, see :func:`hold_space`; returns its id, None without such a request."""
+    return session.scalar(_HELD_OF, {"request_id": request_id})
+
+
+def _status_data(values: dict[str, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    if values.get("error"):
+        data["error"] = values["error"]
+    if values.get("commit_oid"):
+        data["commit"] = {"oid": values["commit_oid"], "url": values.get("commit_url")}
+    return data
+
+
+# Prebuilt: constructing these statements costs more than executing them.
+_HELD = sa.select(SPACES.c.id).where(SPACES.c.id == SPACE_ID).with_for_update()
+_HELD_OF = (
+    sa.select(SPACES.c.id)
+    .where(SPACES.c.id == sa.select(REQUESTS.c.space_id).where(REQUESTS.c.id == REQUEST_ID).scalar_subquery())
+    .with_for_update()
+)

@@ -1,0 +1,1 @@
+"""A Hub that speaks the API of the Hugging Face Hub."""

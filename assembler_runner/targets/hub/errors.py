@@ -1,0 +1,103 @@
+"""What the Hub, its library and the way to it say of failures, in errors of ours."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from assembler_runner.core.errors import (
+    AssemblerError,
+    HeadMoved,
+    NameTaken,
+    PaymentRequired,
+    RateLimited,
+    TargetForbidden,
+    TargetNotFound,
+    TargetRefused,
+    TargetTooLarge,
+    TargetUnauthorized,
+    TargetUnavailable,
+)
+from assembler_runner.targets.hub import metrics
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+
+log = logging.getLogger(__name__)
+
+_RESET = re.compile(r'"api";r=0;t=(\d+)')
+MESSAGE_LIMIT = 300
+
+
+class CreationBusy(Exception):
+    """The Hub makes another repository for this account right now."""
+
+
+@contextmanager
+def translated(action: str, token: str) -> Iterator[None]:
+    """Turns the exceptions of the library and its transport into errors of ours."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as problem:
+        log.info("the Hub refused %s with status %s", action, problem.response.status_code)
+        raise _of_status(action, problem, token) from None
+    except CreationBusy:
+        raise RateLimited("The Hub is making another repository for this account.", retry_after=2) from None
+    except httpx2.TransportError as problem:
+        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
+        metrics.record_no_answer(problem.request)
+        raise TargetUnavailable("The Hub did not answer.") from None
+    except (OSError, RuntimeError) as problem:
+        # What the upload of large files raises; it has a transport of its own.
+        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
+        raise TargetUnavailable("The Hub's store of large files did not answer.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        # What the library raises where an answer is not what it must be.
+        log.info("an unreadable answer from the Hub to %s: %s", action, type(problem).__name__)
+        raise TargetUnavailable("The Hub gave an answer that cannot be read.") from None
+
+
+def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerError:
+    status = problem.response.status_code
+    said = _quoted(problem.server_message, token)
+    if status == 401:
+        return TargetUnauthorized(f"The Hub does not accept the service's token.{said}")
+    if status == 402:
+        return PaymentRequired(f"The Hub asks for a paid plan.{said}")
+    if status == 403:
+        return TargetForbidden(f"The service's token may not do this on the Hub.{said}")
+    if status == 404:
+        return TargetNotFound(f"The Hub has no such repository.{said}")
+    if status == 409 and action in ("create", "move"):
+        return NameTaken(f"A Space of this name exists already on the Hub.{said}")
+    if status in (409, 412):
+        return HeadMoved()
+    if status == 413:
+        return TargetTooLarge(f"The Hub refused the files as too large.{said}")
+    if status == 429:
+        return RateLimited(f"The Hub's rate limit is used up for now.{said}", retry_after=_wait(problem))
+    if status >= 500 or status == 408:
+        return TargetUnavailable(f"The Hub answered with status {status}.")
+    return TargetRefused(f"The Hub refused the request.{said}")
+
+
+def _quoted(said: str | None, token: str) -> str:
+    if not said:
+        return ""
+    line = " ".join(said.replace(token, "…").split())
+    return f" It said: {line[:MESSAGE_LIMIT]}"
+
+
+def _wait(problem: HfHubHTTPError) -> float | None:
+    headers = problem.response.headers
+    told = headers.get("Retry-After", "")
+    if told.isdigit():
+        return float(told)
+    reset = _RESET.search(headers.get("RateLimit", ""))
+    return float(reset[1]) if reset else None

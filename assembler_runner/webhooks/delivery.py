@@ -1,0 +1,216 @@
+"""Sends what webhooks are to be told: claims deliveries, signs and posts them, tries again, gives up."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+
+from assembler_runner.core import metrics
+from assembler_runner.core.commit_signals import deliveries
+from assembler_runner.core.database import database_now, db, new_id, read_transaction, utcnow
+from assembler_runner.core.loops import Loop
+from assembler_runner.core.safe_http import Answer, CallFailed, post
+from assembler_runner.core.vault import UnreadableSecret
+from assembler_runner.services import Services, current_services
+from assembler_runner.spaces.models import Event, Space
+from assembler_runner.webhooks.models import DEAD, DELIVERED, PENDING, Webhook, WebhookDelivery
+from assembler_runner.webhooks.webhooks import SECRET_PREFIX, secrets_of
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+LEASE_SECONDS = 60.0
+AT_ONCE, AT_ONCE_FOR_ONE = 8, 2
+LONGEST_WAIT = 24 * 3600.0
+GONE = 410
+
+
+class WebhookSender(Loop):
+    """Looks for what is due and sends it, some at the same time, few to the same receiver.
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__("webhooks", POLL_SECONDS)
+        self._app = app
+        self._pool = ThreadPoolExecutor(AT_ONCE, "webhook")
+        self._seen = 0
+        self._lock = threading.Lock()
+        self._busy: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Sends until it is stopped; what is not sent is sent by another worker or after the next start."""
+        with self._pool:
+            super().run()
+
+    def work(self) -> None:
+        """Starts the deliveries that are due."""
+        with self._app.app_context():
+            for delivery_id, webhook_id in self._due():
+                with self._lock:
+                    self._busy[delivery_id] = webhook_id
+                self._pool.submit(self._send, delivery_id)
+
+    def rest(self, seconds: float) -> None:
+        """Waits until a delivery was written here, or it is time to poll the database again."""
+        end = time.monotonic() + seconds
+        while not self.stopped.is_set() and (left := end - time.monotonic()) > 0:
+            before, self._seen = self._seen, deliveries.wait(self._seen, left)
+            if self._seen != before:
+                return
+
+    @read_transaction()
+    def _due(self) -> list[tuple[str, str]]:
+        with self._lock:
+            busy, held = set(self._busy), Counter(self._busy.values())
+        query = (
+            sa.select(WebhookDelivery.id, WebhookDelivery.webhook_id)
+            .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+            .where(WebhookDelivery.status == PENDING, WebhookDelivery.due_at <= database_now(), Webhook.active)
+            .order_by(WebhookDelivery.due_at, WebhookDelivery.created_at)
+            .limit(AT_ONCE * 8)
+        )
+        chosen: list[tuple[str, str]] = []
+        for delivery_id, webhook_id in db.session.execute(query).all():
+            if delivery_id in busy or held[webhook_id] >= AT_ONCE_FOR_ONE or len(chosen) + len(busy) >= AT_ONCE:
+                continue
+            held[webhook_id] += 1
+            chosen.append((delivery_id, webhook_id))
+        return chosen
+
+    def _send(self, delivery_id: str) -> None:
+        try:
+            with self._app.app_context():
+                deliver(current_services(), delivery_id)
+        # Nobody looks at what a pool's thread raises; the lease runs out, and the delivery is tried again.
+        except Exception:
+            log.exception("delivery %s failed in an unforeseen way", delivery_id)
+        finally:
+            with self._lock:
+                self._busy.pop(delivery_id, None)
+            deliveries.notify()
+
+
+def deliver(services: Services, delivery_id: str) -> bool:
+    """Makes one attempt at a delivery, if it is due and nobody else is at it.
+
+    Args:
+        services: what the process holds.
+        delivery_id: the delivery.
+    Returns:
+        Whether it was taken up.
+    """
+    owner = new_id()
+    due = (WebhookDelivery.status == PENDING) & (WebhookDelivery.due_at <= database_now())
+    claim = {"owner": owner, "due_at": database_now() + LEASE_SECONDS, "attempts": WebhookDelivery.attempts + 1}
+    if not _write(delivery_id, due, claim):
+        return False
+    delivery = db.session.get_one(WebhookDelivery, delivery_id)
+    webhook = db.session.get_one(Webhook, delivery.webhook_id)
+    url, webhook_id, attempts = webhook.url, webhook.id, delivery.attempts
+    body = _body(delivery)
+    try:
+        headers = _sign(services, webhook, delivery_id, body)
+    except UnreadableSecret as problem:
+        _write(delivery_id, WebhookDelivery.owner == owner, _given_up(problem.message))
+        return True
+    # No connection is held while the receiver takes its time.
+    db.session.rollback()
+    outcome: Answer | str
+    try:
+        outcome = post(url, body, headers, services.settings.webhook_allowed_networks)
+    except CallFailed as problem:
+        outcome = problem.args[0]
+    _settle(services, delivery_id, webhook_id, owner, attempts, outcome)
+    return True
+
+
+def _body(delivery: WebhookDelivery) -> bytes:
+    event = db.session.get(Event, delivery.event_id) if delivery.event_id is not None else None
+    if event is None:
+        message: dict[str, Any] = {"type": "test", "timestamp": _text(delivery.created_at), "data": {}}
+        return json.dumps(message).encode()
+    space = db.session.get_one(Space, event.space_id)
+    data = {
+        "id": event.id,
+        "space_id": event.space_id,
+        "request_id": event.request_id,
+        "message": event.message,
+        **({"details": event.data} if event.data else {}),
+        "space": {"name": space.name, "namespace": space.namespace, "target": space.target, "labels": space.labels},
+    }
+    return json.dumps({"type": event.type, "timestamp": _text(event.created_at), "data": data}).encode()
+
+
+def _text(moment: Any) -> str:
+    return str(moment.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+
+
+def _sign(services: Services, webhook: Webhook, message_id: str, body: bytes) -> dict[str, str]:
+    """Returns the headers of a message (Standard Webhooks 1.0, signature scheme v1: HMAC-SHA-256)."""
+    timestamp = str(int(time.time()))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    signatures = []
+    for secret in secrets_of(services, webhook):
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+        signatures.append("v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode())
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Assembler",
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _settle(
+    services: Services, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Answer | str
+) -> None:
+    mine = WebhookDelivery.owner == owner
+    metrics.DELIVERIES.labels(
+        "delivered" if isinstance(outcome, Answer) and outcome.status // 100 == 2 else "failed"
+    ).inc()
+    status = outcome.status if isinstance(outcome, Answer) else None
+    if status is not None and 200 <= status < 300:
+        done = {"status": DELIVERED, "error": None, "finished_at": utcnow(), "owner": None}
+        _write(delivery_id, mine, done | {"answer_status": status})
+        return
+    error = outcome if isinstance(outcome, str) else f"it answered {status}"
+    log.info("delivery %s to webhook %s failed: %s", delivery_id, webhook_id, error)
+    waits = services.settings.webhook_retry_seconds
+    if status == GONE:
+        # The receiver says that it will never be there again (Standard Webhooks 1.0).
+        _write(delivery_id, mine, _given_up(error) | {"answer_status": status})
+        db.session.execute(sa.update(Webhook).where(Webhook.id == webhook_id).values(active=False))
+        db.session.commit()
+    elif attempts > len(waits):
+        _write(delivery_id, mine, _given_up(error) | {"answer_status": status})
+    else:
+        asked = outcome.retry_after if isinstance(outcome, Answer) and outcome.retry_after is not None else 0.0
+        wait = max(waits[attempts - 1], min(asked, LONGEST_WAIT))
+        again = {"owner": None, "due_at": database_now() + wait, "error": error, "answer_status": status}
+        _write(delivery_id, mine, again)
+
+
+def _given_up(error: str) -> dict[str, Any]:
+    return {"status": DEAD, "error": error, "finished_at": utcnow(), "owner": None}
+
+
+def _write(delivery_id: str, condition: Any, values: dict[str, Any]) -> bool:
+    changed = sa.update(WebhookDelivery).where(WebhookDelivery.id == delivery_id, condition).values(**values)
+    done = db.session.execute(changed, execution_options={"synchronize_session": False})
+    db.session.commit()
+    return bool(done.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult

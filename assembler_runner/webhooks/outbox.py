@@ -1,0 +1,43 @@
+"""Deliveries are written in the transaction of their event: an event is delivered if, and only if, it happened."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from assembler_runner.core.commit_signals import deliveries, notify_after_commit
+from assembler_runner.spaces.events import listen
+from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
+from assembler_runner.webhooks.models import PENDING, Webhook, WebhookDelivery
+
+
+def register() -> None:
+    """Writes a delivery for every event that a webhook subscribes to, from now on."""
+    listen(_write_deliveries)
+
+
+def _write_deliveries(
+    session: Session, event_id: int, type: str, space_id: str, request_id: str | None, now: datetime
+) -> None:
+    about = {"space_id": space_id, "request_id": request_id}
+    for webhook_id, event_types in session.execute(_SUBSCRIBED, about).all():
+        if not event_types or type in event_types:
+            notify_after_commit(session, deliveries)
+            session.add(WebhookDelivery(webhook_id=webhook_id, event_id=event_id, status=PENDING, created_at=now))
+
+
+_WEBHOOKS: Any = Webhook.__table__
+
+# An event of a Space that belongs to no request goes to the callback of the Space's last request.
+_requests = sa.select(REQUESTS.c.id).where(REQUESTS.c.space_id == SPACE_ID)
+_LAST = _requests.order_by(REQUESTS.c.created_at.desc(), REQUESTS.c.id).limit(1).scalar_subquery()
+# Prebuilt: constructing it costs more than executing it.
+_SUBSCRIBED = sa.select(_WEBHOOKS.c.id, _WEBHOOKS.c.event_types).where(
+    _WEBHOOKS.c.realm_id == sa.select(SPACES.c.realm_id).where(SPACES.c.id == SPACE_ID).scalar_subquery(),
+    _WEBHOOKS.c.active,
+    _WEBHOOKS.c.space_id.is_(None) | (_WEBHOOKS.c.space_id == SPACE_ID),
+    _WEBHOOKS.c.request_id.is_(None) | (_WEBHOOKS.c.request_id == sa.func.coalesce(REQUEST_ID, _LAST)),
+)

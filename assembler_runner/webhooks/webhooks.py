@@ -1,0 +1,241 @@
+"""Webhooks: who is told of what, and with which secret it is signed.
+
+Messages, signatures and secrets have the form of Standard Webhooks 1.0 (standardwebhooks.com).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.accounts import audit
+from assembler_runner.accounts.permissions import Account
+from assembler_runner.core.commit_signals import deliveries, notify_after_commit
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
+from assembler_runner.core.safe_http import problem_of
+from assembler_runner.services import Services
+from assembler_runner.spaces.models import Space, SpaceRequest
+from assembler_runner.webhooks.models import DEAD, PENDING, Webhook, WebhookDelivery
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - how every secret begins, none itself
+SECRET_BYTES = (24, 64)
+OLD_SECRET_SECONDS = 24 * 3600
+_OPEN = ("url", "description", "event_types", "active")
+
+
+def find(account: Account, webhook_id: str) -> Webhook:
+    """Returns one webhook.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    row = db.session.get(Webhook, webhook_id)
+    if row is None or not account.sees(row.realm_id):
+        raise NotFound("There is no webhook of this id.")
+    return row
+
+
+def find_delivery(account: Account, webhook_id: str, delivery_id: str) -> WebhookDelivery:
+    """Returns one delivery of a webhook.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    webhook = find(account, webhook_id)
+    row = db.session.get(WebhookDelivery, delivery_id)
+    if row is None or row.webhook_id != webhook.id:
+        raise NotFound("There is no delivery of this id.")
+    return row
+
+
+def create(services: Services, account: Account, values: Mapping[str, Any]) -> tuple[Webhook, str]:
+    """Makes a webhook of the caller's realm, or of one of its Spaces.
+
+    Args:
+        services: what the process holds.
+        account: who is calling.
+        values: url, and perhaps description, event_types, active, space_id and secret.
+    Returns:
+        The webhook, and its secret, which is not shown again.
+    Raises:
+        InvalidRequest: the address or the secret cannot be used, or there is no such Space.
+    """
+    findings = check(services, values.get("url"), values.get("secret"))
+    space = db.session.get(Space, values["space_id"]) if values.get("space_id") else None
+    if values.get("space_id") and (space is None or not account.sees(space.realm_id)):
+        findings.append(Finding("unknown_space", "There is no Space of this id.", path="space_id"))
+    if findings:
+        raise InvalidRequest(issues=findings)
+    secret = values.get("secret") or new_secret()
+    row = Webhook(realm_id=space.realm_id if space else account.realm_id, owner_id=account.id)
+    row.space_id = space.id if space else None
+    row.encrypted_secret = _encrypt(services, secret)
+    for name in _OPEN:
+        if name in values:
+            setattr(row, name, values[name])
+    db.session.add(row)
+    db.session.flush()
+    audit.record(account, "create", "webhook", row.id, None, row.realm_id, space_id=row.space_id)
+    db.session.commit()
+    return row, secret
+
+
+def add_callback(services: Services, request: SpaceRequest, url: str, secret: str | None) -> None:
+    """Makes the webhook of a request, in the transaction that stores it; the address has been checked.
+
+    Args:
+        services: what the process holds.
+        request: the request.
+        url: its `callback_url`.
+        secret: its `callback_secret`, if it has one.
+    """
+    row = Webhook(url=url, realm_id=request.realm_id, owner_id=request.owner_id, space_id=request.space_id)
+    row.request_id, row.encrypted_secret = request.id, _encrypt(services, secret or new_secret())
+    db.session.add(row)
+    db.session.flush()
+
+
+def update(services: Services, account: Account, webhook_id: str, values: Mapping[str, Any]) -> Webhook:
+    """Changes what is given.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+        InvalidRequest: the address cannot be used.
+    """
+    row = find(account, webhook_id)
+    if findings := check(services, values.get("url"), None):
+        raise InvalidRequest(issues=findings)
+    for name in _OPEN:
+        if name in values:
+            setattr(row, name, values[name])
+    audit.record(account, "update", "webhook", row.id, None, row.realm_id, fields=sorted(values))
+    db.session.commit()
+    return row
+
+
+def delete(account: Account, webhook_id: str) -> None:
+    """Deletes a webhook with its deliveries.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    row = find(account, webhook_id)
+    audit.record(account, "delete", "webhook", row.id, None, row.realm_id)
+    db.session.delete(row)
+    db.session.commit()
+
+
+def rotate_secret(services: Services, account: Account, webhook_id: str, secret: str | None) -> tuple[Webhook, str]:
+    """Replaces the secret; for a day messages are signed with the old one, too.
+
+    Returns:
+        The webhook, and its new secret.
+    Raises:
+        NotFound: there is none of that id for this account.
+        InvalidRequest: the secret cannot be used.
+    """
+    row = find(account, webhook_id)
+    if findings := check(services, None, secret):
+        raise InvalidRequest(issues=findings)
+    secret = secret or new_secret()
+    row.encrypted_old_secret, row.encrypted_secret = row.encrypted_secret, _encrypt(services, secret)
+    row.old_secret_until = utcnow() + timedelta(seconds=OLD_SECRET_SECONDS)
+    audit.record(account, "rotate_secret", "webhook", row.id, None, row.realm_id)
+    db.session.commit()
+    return row, secret
+
+
+def send_test(account: Account, webhook_id: str) -> WebhookDelivery:
+    """Sends a message that tells of no event.
+
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    row = WebhookDelivery(webhook_id=find(account, webhook_id).id, created_at=utcnow(), status=PENDING)
+    db.session.add(row)
+    notify_after_commit(db.session(), deliveries)
+    db.session.commit()
+    return row
+
+
+def replay(account: Account, webhook_id: str, delivery_id: str | None = None) -> int:
+    """Sends again: one delivery, or all that were given up.
+
+    Args:
+        account: who is calling.
+        webhook_id: the webhook.
+        delivery_id: the one delivery, whatever became of it; None for all that are dead.
+    Returns:
+        How many.
+    Raises:
+        NotFound: there is none of that id for this account.
+    """
+    webhook = find(account, webhook_id)
+    chosen = WebhookDelivery.status == DEAD
+    if delivery_id is not None:
+        chosen = WebhookDelivery.id == find_delivery(account, webhook_id, delivery_id).id
+    again = sa.update(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id, chosen)
+    values = {"status": PENDING, "attempts": 0, "due_at": 0.0, "owner": None, "finished_at": None}
+    done = db.session.execute(again.values(**values), execution_options={"synchronize_session": False})
+    audit.record(account, "replay", "webhook", webhook.id, None, webhook.realm_id)
+    notify_after_commit(db.session(), deliveries)
+    db.session.commit()
+    return int(done.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+
+
+def check(services: Services, url: str | None, secret: str | None, prefix: str = "") -> list[Finding]:
+    """Returns what is wrong with an address and a secret.
+
+    Args:
+        services: what the process holds.
+        url: the address, if one was given.
+        secret: the secret, if one was given.
+        prefix: what stands before the names of the fields.
+    """
+    findings = []
+    if url is not None and (problem := problem_of(url, services.settings.webhook_allowed_networks)):
+        hint = "Name a public address; others have to be allowed by WEBHOOK_ALLOWED_NETWORKS."
+        findings.append(Finding("invalid_url", f"The address {problem}.", path=f"{prefix}url", hint=hint))
+    if secret is not None and not _usable(secret):
+        message = f"A secret is {SECRET_PREFIX} and the base64 of {SECRET_BYTES[0]} to {SECRET_BYTES[1]} bytes."
+        hint = "Leave it out, and a random one is made."
+        findings.append(Finding("invalid_secret", message, path=f"{prefix}secret", hint=hint))
+    return findings
+
+
+def new_secret() -> str:
+    """Returns a new random secret."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def secrets_of(services: Services, webhook: Webhook) -> list[str]:
+    """Returns the secrets that sign its messages now, the newest first.
+
+    Raises:
+        UnreadableSecret: they were sealed with another key.
+    """
+    sealed = [webhook.encrypted_secret]
+    if webhook.encrypted_old_secret and webhook.old_secret_until and utcnow() < webhook.old_secret_until:
+        sealed.append(webhook.encrypted_old_secret)
+    return [services.vault.decrypt(each)["secret"] for each in sealed]
+
+
+def _encrypt(services: Services, secret: str) -> str:
+    return services.vault.encrypt({"secret": secret})
+
+
+def _usable(secret: str) -> bool:
+    if not secret.startswith(SECRET_PREFIX):
+        return False
+    try:
+        size = len(base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True))
+    except (binascii.Error, ValueError):
+        return False
+    return SECRET_BYTES[0] <= size <= SECRET_BYTES[1]

@@ -1,0 +1,109 @@
+"""`assembler types` and `assembler init`."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path, PurePosixPath
+
+import click
+
+from assembler_client.cli.output import Shell, common
+from assembler_client.errors import NotFound, invalid_input
+from assembler_client.models import Finding, PreviewFile, SpaceType
+from assembler_client.suggest import did_you_mean
+
+
+@click.command()
+@click.argument("name", required=False)
+@common
+def types(shell: Shell, name: str | None) -> None:
+    """List the space types, or show the type NAME with its options and templates."""
+    with shell.connect() as assembler:
+        if name is None:
+            found = assembler.get_space_types()
+            if shell.as_json:
+                shell.result(found)
+                return
+            shell.table(
+                ("TYPE", "VERSION", "DESCRIPTION"), [(kind.name, kind.version, kind.description) for kind in found]
+            )
+            return
+        kind = assembler.get_space_type(name)
+    if kind is None:
+        raise NotFound(f"Space type {name} does not exist. List all: assembler types")
+    if shell.as_json:
+        shell.result(kind)
+        return
+    _describe(shell, kind)
+
+
+def _describe(shell: Shell, kind: SpaceType) -> None:
+    shell.echo(f"{kind.name} {kind.version}: {kind.description}")
+    if kind.templates:
+        click.echo("\nTemplates, for assembler init:")
+        shell.table(("NAME", "DESCRIPTION"), [(template.name, template.description) for template in kind.templates])
+    click.echo("\nOptions, for --option NAME=VALUE:")
+    rows = []
+    for name, shown in kind.options.get("properties", {}).items():
+        choices = ", ".join(map(str, shown["enum"])) if "enum" in shown else shown.get("type", "")
+        rows.append((name, choices if isinstance(choices, str) else "/".join(choices), shown.get("description", "")))
+    shell.table(("NAME", "VALUES", "DESCRIPTION"), rows)
+
+
+@click.command()
+@click.argument("space_type")
+@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--template", help="Starter app, see assembler types TYPE; defaults to the first one.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@common
+def init(shell: Shell, space_type: str, folder: Path, template: str | None, force: bool) -> None:
+    """Write a starter app of SPACE_TYPE into FOLDER."""
+    with shell.connect() as assembler:
+        kind = assembler.get_space_type(space_type)
+        if kind is None:
+            raise NotFound(f"Space type {space_type} does not exist. List all: assembler types")
+        chosen = template or (kind.templates[0].name if kind.templates else None)
+        if chosen is None:
+            raise NotFound(f"The space type {space_type} has no templates.")
+        names = [found.name for found in kind.templates]
+        if chosen not in names:
+            hint = did_you_mean(chosen, names) or f"Templates of {space_type}: {', '.join(names) or 'none'}."
+            message = f"The space type {space_type} has no template {chosen[:80]!r}."
+            raise invalid_input([Finding(code="unknown_template", path="template", message=message, hint=hint)])
+        shown = assembler.preview_space(space_type=space_type, template=chosen, content=True)
+        listed = next(found.files for found in kind.templates if found.name == chosen)
+    # The app reads its parameters from these files.
+    wanted = {*listed, "params.js", "params.json"}
+    files = [file for file in shown.files if file.path in wanted]
+    targets = {folder.joinpath(*_parts(file.path)): file for file in files}
+    if existing := [path for path in targets if path.exists() and not force]:
+        hint = "Choose another folder, or pass --force."
+        raise invalid_input(
+            [
+                Finding(code="exists", path=str(path), message="This file already exists.", hint=hint)
+                for path in existing
+            ]
+        )
+    for path, file in targets.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_content(file))
+    if shell.as_json:
+        shell.result({"space_type": space_type, "template": chosen, "files": [str(path) for path in targets]})
+        return
+    for path in targets:
+        shell.echo(str(path))
+    shell.say(f"Publish it: assembler create {folder} --type {space_type}")
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    # The service validates paths; check again before writing.
+    parts = PurePosixPath(path).parts
+    if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or ":" in path:
+        raise click.ClickException(f"The service returned an invalid path: {path!r}")
+    return parts
+
+
+def _content(file: PreviewFile) -> bytes:
+    if file.content is None:
+        raise click.ClickException(f"The service did not return the content of {file.path!r}.")
+    return base64.b64decode(file.content) if file.encoding == "base64" else file.content.encode()

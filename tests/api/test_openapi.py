@@ -1,0 +1,165 @@
+"""The OpenAPI document: valid, complete, and true to what the service does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from assembler_runner.api.schemas.space_input import SpaceInput
+from tests.conftest import PASSWORD, MakeService, Service
+
+METHODS = ("get", "put", "post", "delete", "patch")
+NOT_API = ("api-docs.", "pages.", "assets.", "ui.", "local.")
+PUBLIC = {
+    ("get", "/docs"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("post", "/auth/token"),
+    ("post", "/auth/token/revoke"),
+}
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def document(service: Service) -> Document:
+    # Names that are given twice are warnings, and warnings are errors here.
+    answer = service.client.get("/api-spec.json")
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    return dict(answer.json or {})
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def schema(document: Document, name: str) -> dict[str, Any]:
+    """One schema as JSON Schema, with the others beside it."""
+    return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+
+
+def sample(document: Document, name: str) -> dict[str, Any]:
+    """The examples that stand at the fields of a schema, as one body."""
+    properties = document["components"]["schemas"][name]["properties"]
+    return {field: shown["example"] for field, shown in properties.items() if "example" in shown}
+
+
+def test_it_is_valid_openapi_3_1(document: Document) -> None:
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+    for name in document["components"]["schemas"]:
+        jsonschema.Draft202012Validator.check_schema(schema(document, name))
+
+
+def test_it_names_every_route_and_no_other(service: Service, document: Document) -> None:
+    served = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule.replace("//", "/")))
+        for rule in service.app.url_map.iter_rules()
+        if not rule.endpoint.startswith(NOT_API)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert {(method, path) for method, path, _ in operations(document)} == served
+
+
+def test_every_operation_says_what_it_does(document: Document) -> None:
+    shown = list(operations(document))
+    summaries = [operation["summary"] for _, _, operation in shown]
+    assert all(re.fullmatch(r"[A-Z][^.]{5,70}", summary) for summary in summaries), summaries
+    assert len(set(summaries)) == len(summaries)
+    described = {tag["name"] for tag in document["tags"] if tag["description"]}
+    for method, path, operation in shown:
+        assert set(operation["tags"]) <= described, (method, path)
+        assert any(code.startswith("2") for code in operation["responses"]), (method, path)
+
+
+def test_only_public_operations_need_no_token(service: Service, document: Document) -> None:
+    assert document["security"] == [{"bearer": []}]
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert {(method, path) for method, path, operation in operations(document) if "security" in operation} == PUBLIC
+    for method, path, operation in operations(document):
+        answer = service.client.open(re.sub(r"\{\w+\}", "x", path), method=method.upper(), json={})
+        assert (answer.status_code != 401) == (operation.get("security") == []), (method, path)
+
+
+def test_every_operation_with_a_token_tells_of_401(document: Document) -> None:
+    for method, path, operation in operations(document):
+        assert ("401" in operation["responses"]) == ("security" not in operation), (method, path)
+
+
+def test_post_spaces_names_and_describes_every_field(document: Document) -> None:
+    body = document["paths"]["/spaces"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/SpaceInput"}
+    shown = document["components"]["schemas"]["SpaceInput"]
+    assert set(shown["properties"]) == set(SpaceInput().fields)
+    assert all(field.get("description") for field in shown["properties"].values())
+    assert shown["anyOf"] == [{"required": ["files"]}, {"required": ["template"]}, {"required": ["archive"]}]
+    assert shown["additionalProperties"] is False
+
+
+def test_the_examples_are_accepted(make_service: MakeService) -> None:
+    service = make_service(CREATE_SPACE_WAIT=0.0)
+    document = dict(service.client.get("/api-spec.json").json or {})
+    for name, path, status in (
+        ("SpaceInput", "/spaces/preview", 200),
+        ("SpaceInput", "/spaces", 202),
+        ("SpaceInput", "/create-space", 202),
+    ):
+        body = sample(document, name)
+        assert set(body) >= {"space_type", "files", "parameters"}
+        jsonschema.validate(body, schema(document, name))
+        answer = service.post(path, body)
+        assert answer.status_code == status, answer.json
+
+
+# What the service accepts and refuses, the document does, too.
+BODIES = [
+    ({"files": {"index.html": "x"}, "space_type": "static"}, True),
+    ({"files": {"a.bin": {"content": "AA==", "encoding": "base64"}, "index.html": "x"}, "space_type": "static"}, True),
+    ({"files": {"index.html": "x"}, "space_type": "static", "parameters": None, "labels": ["a"]}, True),
+    ({"space_type": "static"}, False),
+    ({"files": {"index.html": 1}, "space_type": "static"}, False),
+    ({"files": {"index.html": {"content": "x", "encoding": "rot13"}}, "space_type": "static"}, False),
+    ({"files": {"index.html": "x"}, "space_type": "static", "visibility": "hidden"}, False),
+    ({"files": {"index.html": "x"}, "space_type": "static", "file": {}}, False),
+    ({"files": {"index.html": "x"}, "space_type": "static", "labels": [""]}, False),
+    ({"files": {"app.py": "1\n"}, "hardware": "abacus"}, False),
+    ({"files": {"app.py": "1\n"}, "sleep_time": 0}, False),
+]
+
+
+@pytest.mark.parametrize(("body", "good"), BODIES)
+def test_document_and_service_agree_on_bodies(
+    service: Service, document: Document, body: dict[str, Any], good: bool
+) -> None:
+    valid = jsonschema.Draft202012Validator(schema(document, "SpaceInput")).is_valid(body)
+    assert valid == good
+    assert (service.post("/spaces/preview", body).status_code == 200) == good
+
+
+def test_answers_are_as_described(service: Service, document: Document) -> None:
+    request = service.publish(name="one", labels=["a"], parameters={"x": [1, None]})
+    token = {"grant_type": "password", "username": "admin", "password": PASSWORD}
+    answers = {
+        "Request": request,
+        "Space": service.space(request["space_id"]),
+        "SpaceList": service.get("/spaces").json,
+        "RequestList": service.get("/requests").json,
+        "EventList": service.get(f"/requests/{request['id']}/events").json,
+        "SpaceTypeList": service.get("/space-types").json,
+        "PluginList": service.get("/plugins").json,
+        "Preview": service.post("/spaces/preview", sample(document, "SpaceInput")).json,
+        "Token": service.client.post("/auth/token", json=token).json,
+        "Error": service.post("/spaces", {"files": {"../x": "y"}}).json,
+    }
+    for name, answer in answers.items():
+        jsonschema.validate(answer, schema(document, name))
+        properties = document["components"]["schemas"][name]["properties"]
+        assert set(answer) == set(properties), name

@@ -1,0 +1,298 @@
+"""What containers run, as processes; and the files that describe containers."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kubernetes_validate
+import pytest
+import yaml
+
+from assembler_runner.core.settings import SETTINGS
+from tests.support.services import (
+    PASSWORD,
+    PROJECT,
+    Client,
+    Process,
+    assert_published_once,
+    forget_queue,
+    free_port,
+    hub_settings,
+    postgres_database,
+    redis_url,
+    wait_until,
+)
+from tests.support.standin_hub import StandInHub
+
+COMPOSE = ["docker-compose.yml", "docker-compose.mariadb.yml"]
+MANIFESTS = sorted((PROJECT / "deploy" / "kubernetes").glob("*.yaml"))
+NAMES = {row.name for row in SETTINGS}
+
+
+class Containers:
+    """Starts what a container runs, with the settings of one deployment."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self.settings = settings
+
+    def start(self, mode: str, **settings: str) -> Process:
+        return Process("-m", "assembler_runner.ops.container", **self.settings, CONTAINER_MODE=mode, **settings)
+
+    def health(self, mode: str, **settings: str) -> int:
+        with Process(
+            "-m", "assembler_runner.ops.healthcheck", **self.settings, CONTAINER_MODE=mode, **settings
+        ) as process:
+            return process.wait()
+
+
+@pytest.fixture
+def hub() -> Iterator[StandInHub]:
+    with StandInHub() as running:
+        yield running
+
+
+@pytest.fixture
+def containers(tmp_path: Path, hub: StandInHub) -> Iterator[Containers]:
+    queue = f"assembler-test-{uuid.uuid4().hex[:12]}"
+    broker = redis_url()
+    with postgres_database() as database:
+        yield Containers(
+            hub_settings(hub)
+            | {
+                "SQLALCHEMY_DATABASE_URI": database,
+                "BROKER_URL": broker,
+                "CELERY_QUEUE": queue,
+                "SECRET_KEY": "secret-key-of-the-tests-0123456789",
+                "JWT_SECRET_KEY": "jwt-key-of-the-tests-0123456789ab",
+                "ADMIN_PASSWORD": PASSWORD,
+                "INSTANCE_FOLDER": str(tmp_path / "instance"),
+                "ALIVE_FILE": str(tmp_path / "alive"),
+                "RESEND_SECONDS": "1",
+                "FLASK_APP": "assembler_runner.app:create_app",
+            }
+        )
+    forget_queue(broker, queue)
+
+
+@pytest.mark.slow
+def test_a_deployment_comes_up_publishes_and_stops(containers: Containers, hub: StandInHub) -> None:
+    port = str(free_port())
+    with containers.start("worker") as worker:
+        worker.wait_for_line("Waiting: the database has not been migrated yet")
+        assert containers.health("worker") == 1
+        with containers.start("migrate") as first, containers.start("migrate") as second:
+            assert (first.wait(), second.wait()) == (0, 0), first.log + second.log
+            assert "The database is up to date." in first.log
+        with containers.start("server", SERVER_PORT=port) as server, containers.start("beat") as beat:
+            server.wait_for_http(f"http://127.0.0.1:{port}/health/live")
+            worker.wait_for_line("ready")
+            beat.wait_for_line("beat: Starting")
+            assert containers.health("server", SERVER_PORT=port) == 0
+            wait_until(lambda: containers.health("worker") == 0, "the worker is healthy")
+            with Client(f"http://127.0.0.1:{port}") as client:
+                ids = client.submit_all(["one", "two-static"])
+                assert_published_once(hub, client.wait_all(ids))
+                wait_until(lambda: client.get("/health/ready")["status"] == "ok", "all parts are there")
+                stream = {"Accept": "text/event-stream", "Authorization": f"Bearer {client.token}"}
+                space_id = client.get("/spaces")["data"][0]["id"]
+            url = f"http://127.0.0.1:{port}/spaces/{space_id}/events"
+            with httpx.stream("GET", url, headers=stream, timeout=30) as reader:
+                lines = reader.iter_lines()
+                assert next(lines).startswith("retry")
+                began = time.monotonic()
+                server.send(signal.SIGTERM)
+                for _ in lines:
+                    pass
+            assert server.wait() == 0, server.log
+            assert time.monotonic() - began < 15, "a reader does not hold up the end"
+            assert containers.health("server", SERVER_PORT=port) == 1
+            assert beat.stop() == 0, beat.log
+        assert worker.stop() == 0, worker.log
+
+
+@pytest.mark.slow
+def test_a_deployment_can_be_watched(containers: Containers, hub: StandInHub) -> None:
+    port, worker_port = str(free_port()), str(free_port())
+    token = "the metrics token of the tests 0123456789"
+    containers.settings |= {"METRICS_TOKEN": token, "LOG_FORMAT": "json", "GUNICORN_WORKERS": "2"}
+    bearer = {"Authorization": f"Bearer {token}"}
+    url, worker_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{worker_port}/metrics"
+    with (
+        containers.start("server", SERVER_PORT=port) as server,
+        containers.start("worker", METRICS_PORT=worker_port) as worker,
+    ):
+        server.wait_for_http(f"{url}/health/live")
+        with Client(url) as client:
+            client._http.headers["X-Request-Id"] = "call-of-the-test"
+            request_id = client.submit("one")
+            client.wait(request_id)
+        # Each call on a connection of its own, so that both processes answer some.
+        for _ in range(20):
+            httpx.get(f"{url}/health/live")
+        asked = 'assembler_http_request_seconds_count{method="GET",route="/health/live",status="200"}'
+        seen = {value(httpx.get(f"{url}/metrics", headers=bearer).text, asked) for _ in range(6)}
+        # wait_for_http asked, too; but all processes tell the same.
+        assert len(seen) == 1
+        assert seen.pop() >= 21
+        assert httpx.get(worker_url).status_code == 401
+        worked = httpx.get(worker_url, headers=bearer).text
+        assert value(worked, 'assembler_job_seconds_count{outcome="succeeded"}') == 1
+        hub_calls = 'assembler_hub_call_seconds_count{method="POST",route="/api/repos/create",status="200"}'
+        assert value(worked, hub_calls) == 1
+        assert value(worked, "assembler_queue_length") == 0
+        assert server.stop() == 0
+        assert worker.stop() == 0
+    lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
+    published = next(line for line in lines if "published" in line["message"])
+    assert (published["request_id"], published["space_request_id"]) == ("call-of-the-test", request_id)
+    assert published["logger"] == "assembler_runner.publishing.pipeline"
+    called = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+    assert any(line.get("route") == "/spaces" and line["request_id"] == "call-of-the-test" for line in called)
+    assert any("Booting worker" in line["message"] for line in called), "gunicorn's own lines have the same form"
+    assert token not in server.log + worker.log
+
+
+def value(text: str, series: str) -> float:
+    """The number of one series in the text format of Prometheus."""
+    (found,) = [line for line in text.splitlines() if line.startswith(f"{series} ")]
+    return float(found.rpartition(" ")[2])
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "words"),
+    [
+        ("server", {"SECRET_KEY": ""}, "SECRET_KEY must be set"),
+        ("server", {"BROKER_URL": "memory://"}, "BROKER_URL is not set"),
+        ("worker", {"MIGRATION_WAIT": "0.1"}, "The database has not been migrated yet"),
+        (
+            "migrate",
+            {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://nobody@127.0.0.1:1/none", "MIGRATION_WAIT": "0.1"},
+            "The database does not answer",
+        ),
+        (
+            "migrate",
+            {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://me:op@en:sesame@database/assembler"},
+            "SQLALCHEMY_DATABASE_URI cannot be used: its port is not a number",
+        ),
+        ("worker", {"SQLALCHEMY_DATABASE_URI": "nonsense"}, "SQLALCHEMY_DATABASE_URI cannot be used: Could not parse"),
+        ("worker", {"SQLALCHEMY_DATABASE_URI": "oracle://host/name"}, "No module named 'oracledb'"),
+        ("cook", {}, "CONTAINER_MODE must be one of server, worker, beat, migrate"),
+    ],
+)
+def test_a_step_that_fails_ends_the_container_with_a_message(
+    containers: Containers, mode: str, settings: dict[str, str], words: str
+) -> None:
+    containers.settings |= settings
+    with containers.start(mode) as process:
+        assert process.wait() == 1, process.log
+    assert words in process.log
+    assert "Traceback" not in process.log
+    assert "sesame" not in process.log, "a part of a password"
+    assert "Hint: " in process.log
+
+
+def test_plugins_whose_requirements_cannot_be_installed_end_the_container(
+    containers: Containers, tmp_path: Path
+) -> None:
+    package = tmp_path / "plugins" / "wanting"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from assembler_runner.plugin import SpacePlugin\n\n\nclass Wanting(SpacePlugin):\n"
+        '    """A type."""\n\n    space_type, version, sdk = "wanting", "1.0", "static"\n\n'
+        "    def get_requirements(self) -> str:\n        return 'flask<1'\n"
+    )
+    with containers.start("server", PLUGIN_FOLDERS=str(package.parent)) as process:
+        assert process.wait() == 1
+    assert "wanting@1.0 wants flask<1, but the service runs with flask" in process.log
+    assert "The requirements of the plugins could not be installed" in process.log
+
+
+def test_the_health_check_needs_little() -> None:
+    program = (
+        "import sys, assembler_runner.ops.healthcheck; print({'flask', 'sqlalchemy', 'celery'} & set(sys.modules))"
+    )
+    with Process("-c", program) as process:
+        assert process.wait() == 0
+    assert process.log == "set()\n", "it runs every few seconds, in a container that may be busy"
+
+
+def test_every_health_check_asks_the_same() -> None:
+    command = ["python", "-m", "assembler_runner.ops.healthcheck"]
+    (asked,) = re.findall(r"^HEALTHCHECK .*\n\s+CMD (.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    assert json.loads(asked) == command
+    (worker,) = [each for each in manifests() if (each["kind"], each["metadata"]["name"]) == ("Deployment", "worker")]
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    assert [container[name]["exec"]["command"] for name in ("startupProbe", "livenessProbe")] == [command, command]
+
+
+def test_the_dockerfile_has_no_known_faults() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, PROJECT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_gets_what_it_copies() -> None:
+    text = (PROJECT / "Dockerfile").read_text()
+    copied = {word for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE) for word in line.split()[:-1]}
+    let_in = {line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == let_in
+    assert all((PROJECT / name).exists() for name in copied)
+    settings = set(re.findall(r"^\s+([A-Z_]+)=", text, re.MULTILINE))
+    ours = {"PIP_DISABLE_PIP_VERSION_CHECK", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "FLASK_APP"}
+    assert settings - ours - {"HF_HUB_DISABLE_TELEMETRY"} <= NAMES
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_files_use_settings_that_there_are(name: str) -> None:
+    described = yaml.safe_load((PROJECT / name).read_text())
+    services = described["services"]
+    assert {"migrate", "api", "worker", "beat", "database", "broker"} == set(services)
+    for service in services.values():
+        if service["image"] == "assembler":
+            assert set(service["environment"]) <= NAMES
+            assert service["depends_on"]
+    modes = {name: services[name]["environment"]["CONTAINER_MODE"] for name in ("migrate", "api", "worker", "beat")}
+    assert modes == {"migrate": "migrate", "api": "server", "worker": "worker", "beat": "beat"}
+    for name, service in services.items():
+        assert service["healthcheck"]["disable"] if name in ("migrate", "beat") else True
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source.startswith("./") or source in described["volumes"]
+
+
+def manifests() -> list[dict[str, Any]]:
+    return [
+        document
+        for path in MANIFESTS
+        if path.name != "kustomization.yaml"
+        for document in yaml.safe_load_all(path.read_text())
+    ]
+
+
+@pytest.mark.parametrize(
+    "manifest", manifests(), ids=lambda manifest: f"{manifest['kind']}-{manifest['metadata']['name']}"
+)
+def test_kubernetes_manifests_fit_the_schema(manifest: dict[str, Any]) -> None:
+    version = ".".join(kubernetes_validate.latest_version().split(".")[:2])
+    kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    listed = yaml.safe_load((PROJECT / "deploy/kubernetes/kustomization.yaml").read_text())["resources"]
+    assert sorted([*listed, "kustomization.yaml"]) == [path.name for path in MANIFESTS]
+    config = next(each for each in manifests() if each["kind"] == "ConfigMap")
+    assert set(config["data"]) <= NAMES
+    for each in manifests():
+        template = each["spec"].get("template") if each["kind"] in ("Job", "Deployment") else None
+        if template:
+            assert {row["name"] for row in template["spec"]["containers"][0]["env"]} <= NAMES

@@ -1,0 +1,39 @@
+"""What stops a start outside the embedded mode: one clear message, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+GOOD = "a-long-and-varied-key-for-tests-0123456789"
+STARTS = {
+    "flask run": ["-m", "flask", "--app", "assembler_runner.app:create_app", "run", "--port", "0"],
+    "wsgi": ["-c", "import assembler_runner.wsgi"],
+    "worker": ["-c", "import assembler_runner.ops.celery_worker"],
+}
+
+
+@pytest.mark.parametrize("start", sorted(STARTS))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "SECRET_KEY and JWT_SECRET_KEY must be set"),
+        ({"SECRET_KEY": GOOD, "JWT_SECRET_KEY": "x" * 40}, "JWT_SECRET_KEY is too weak"),
+        ({"SECRET_KEY": GOOD, "JWT_SECRET_KEY": GOOD, "CONCURRENCY": "many"}, "CONCURRENCY must be a whole number"),
+    ],
+)
+def test_a_start_that_cannot_be(start: str, settings: dict[str, str], message: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    command = [sys.executable, *STARTS[start]]
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=clean | settings, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "x" * 40 not in done.stderr

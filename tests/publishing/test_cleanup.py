@@ -1,0 +1,187 @@
+"""What is half made when a request ends: it is found and dealt with, also where it comes late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from assembler_runner.core.database import db, utcnow
+from assembler_runner.publishing import claims, pipeline
+from assembler_runner.publishing.creation_lock import creation_lock
+from assembler_runner.spaces.models import CreationLock, SpaceRequest
+from assembler_runner.targets.hub.target import HuggingFaceTarget
+from tests.conftest import MakeService, Service
+from tests.support.services import wait_until
+from tests.support.standin_hub import Fault, StandInHub
+
+CREATE, COMMIT, DELETE = "/api/repos/create$", "/commit/", "/api/repos/delete$"
+
+
+def command(service: Service, request_id: str, word: str) -> None:
+    answer = service.post(f"/requests/{request_id}/command", {"command": word})
+    assert answer.status_code == 202, answer.json
+
+
+def sweep(service: Service, request_id: str) -> None:
+    """Does what a worker does that the sweeper has woken."""
+    with service.app.app_context():
+        pipeline.run_next(service.services, request_id)
+
+
+def elsewhere(act: Callable[[], None]) -> None:
+    """Does it as another worker would, while this one is at work."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(act).result()
+
+
+def clean_up_due(service: Service, request_id: str) -> float | None:
+    with service.app.app_context():
+        return db.session.get_one(SpaceRequest, request_id).cleanup_due_at
+
+
+def test_a_retry_finds_that_the_clean_up_was_done_after_all(hub_service: Service, hub: StandInHub) -> None:
+    hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("drop_after", "DELETE", DELETE))
+    request = hub_service.publish(name="site")
+    assert (request["status"], hub.spaces()) == ("failed", [])
+    assert clean_up_due(hub_service, request["id"]) is not None
+    command(hub_service, request["id"], "retry")
+    assert hub_service.work(request["id"])["status"] == "succeeded"
+    assert len(hub.commits("alice/site")) == 1
+
+
+def test_a_deletion_that_was_only_said_to_be_done_is_repeated(hub_service: Service, hub: StandInHub) -> None:
+    hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("garbage", "DELETE", DELETE))
+    request = hub_service.publish(name="site")
+    assert (request["status"], hub.spaces()) == ("failed", ["alice/site"])
+
+    def gone() -> bool:
+        sweep(hub_service, request["id"])
+        return hub.spaces() == []
+
+    wait_until(gone, "the Space is gone", timeout=10)
+
+
+def test_a_request_that_took_long_does_not_leave_for_long_what_it_half_made(
+    hub_service: Service, hub: StandInHub
+) -> None:
+    hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("status", "DELETE", DELETE, status=503))
+    request_id = hub_service.submit(name="site")["latest_request"]["id"]
+    with hub_service.app.app_context():
+        db.session.get_one(SpaceRequest, request_id).created_at = utcnow() - timedelta(hours=2)
+        db.session.commit()
+    assert hub_service.work(request_id)["status"] == "failed"
+    due = clean_up_due(hub_service, request_id)
+    assert due is not None
+    assert 0 < due - time.time() < 30
+
+
+def test_a_creation_that_comes_after_the_end_is_removed(make_service: MakeService, hub: StandInHub) -> None:
+    service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, HUB_TIMEOUT=0.5)
+    hub.faults.add(Fault("hang", "POST", CREATE, seconds=0.9))
+    request_id = service.submit(name="site")["latest_request"]["id"]
+    assert service.work(request_id)["status"] == "queued"
+    command(service, request_id, "cancel")
+    assert service.work(request_id)["status"] == "cancelled"
+    # The name stays taken meanwhile: what comes late could not be told from somebody else's.
+    answer = service.post("/spaces", {"name": "site", "space_type": "static", "files": {"index.html": "x"}})
+    assert (answer.status_code, answer.json["code"]) == (409, "name_taken")
+    wait_until(hub.spaces, "the creation has come")
+
+    def removed() -> bool:
+        sweep(service, request_id)
+        return clean_up_due(service, request_id) is None
+
+    wait_until(removed, "nothing is left to do", timeout=10)
+    assert hub.spaces() == []
+    service.submit(name="site")
+
+
+def test_a_commit_that_is_there_after_all_is_told(make_service: MakeService, hub: StandInHub) -> None:
+    service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=1)
+    hub.faults.add(Fault("drop_after", "POST", COMMIT))
+    request = service.publish(name="site")
+    assert request["status"] == "queued"
+    request = service.work(request["id"])
+    (commit,) = hub.commits("alice/site")
+    assert (request["status"], request["error"], request["commit"]["oid"]) == ("succeeded", None, commit.oid)
+    assert [event["type"] for event in service.events(request["id"])][-5:] == [
+        *("failed", "queued", "resumed", "running", "succeeded")
+    ]
+
+
+def test_what_a_worker_creates_that_slept_through_the_end_is_removed(
+    hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = hub_service.submit(name="site")["latest_request"]["id"]
+    create = HuggingFaceTarget.create
+
+    def meanwhile() -> None:
+        hub_service.let_lease_run_out(request_id)
+        command(hub_service, request_id, "cancel")
+        assert hub_service.work(request_id)["status"] == "cancelled"
+
+    def create_late(target: HuggingFaceTarget, spec: Any) -> Any:
+        elsewhere(meanwhile)
+        return create(target, spec)
+
+    monkeypatch.setattr(HuggingFaceTarget, "create", create_late)
+    assert hub_service.work(request_id)["status"] == "cancelled"
+    assert hub.spaces() == ["alice/site"]
+    sweep(hub_service, request_id)
+    assert hub.spaces() == []
+
+
+def test_a_clean_up_leaves_alone_what_another_request_has_made(
+    hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.faults.add(Fault("status", "POST", COMMIT, status=403))
+    old = hub_service.publish(name="site")
+    assert (old["status"], hub.spaces()) == ("failed", [])
+    new = hub_service.submit(name="site")["latest_request"]["id"]
+    commit = HuggingFaceTarget.commit
+
+    def meanwhile() -> None:
+        with hub_service.app.app_context():
+            late = sa.update(SpaceRequest).where(SpaceRequest.id == old["id"])
+            db.session.execute(late.values(cleanup_due_at=0.0))
+            db.session.commit()
+        sweep(hub_service, old["id"])
+
+    def clean_up_first(target: HuggingFaceTarget, *arguments: Any) -> Any:
+        elsewhere(meanwhile)
+        return commit(target, *arguments)
+
+    monkeypatch.setattr(HuggingFaceTarget, "commit", clean_up_first)
+    assert hub_service.work(new)["status"] == "succeeded"
+    assert len(hub.commits("alice/site")) == 1
+
+
+def test_turns_to_create_end_with_their_process(service: Service) -> None:
+    with service.app.app_context():
+        creation_lock("account", 600).__enter__()
+        claims.release_claims()
+        assert db.session.get_one(CreationLock, "account").owner is None
+
+
+def test_a_lost_connection_to_the_store_of_large_files_is_tried_again(
+    hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transport raises errors of Python's own."""
+    from huggingface_hub import HfApi
+
+    create_commit = HfApi.create_commit
+
+    def fail_once(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(HfApi, "create_commit", create_commit)
+        raise ConnectionError("Network error")
+
+    request_id = hub_service.submit(name="site")["latest_request"]["id"]
+    monkeypatch.setattr(HfApi, "create_commit", fail_once)
+    assert hub_service.work(request_id)["status"] == "queued"
+    assert hub_service.work(request_id)["status"] == "succeeded"
