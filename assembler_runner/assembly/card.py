@@ -13,6 +13,8 @@ import yaml
 from assembler_runner.core.errors import Finding
 
 README = "README.md"
+MAX_BYTES = 64 * 1024
+"""Largest front matter that is read: YAML takes seconds for a megabyte."""
 
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*---[ \t]*(\r\n|\n|\r)")
 _CLOSING = re.compile(rb"^---[ \t]*(?=\r|\n|\Z)", re.MULTILINE)
@@ -72,6 +74,8 @@ def read_card(readme: bytes) -> GivenCard:
         return GivenCard()
     start, end = opening.end(), closing.start()
     first_line = readme.count(b"\n", 0, start) + 1
+    if end - start > MAX_BYTES:
+        return GivenCard(findings=(_invalid(f"has more than {MAX_BYTES} bytes", first_line),))
     try:
         values = yaml.load(readme[start:end].decode("utf-8"), _Loader)  # noqa: S506 (it is a SafeLoader)
     except UnicodeDecodeError:

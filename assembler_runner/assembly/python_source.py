@@ -33,8 +33,8 @@ _ENCODING_LINE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 _COMMENT_OR_BLANK = re.compile(rb"[ \t\f]*(#.*)?")
 _PATTERNS = {"pattern_list", "tuple_pattern", "list_pattern", "list_splat_pattern", "as_pattern_target"}
 _TARGETS_OF_WITH = {"tuple", "list", "list_splat", "parenthesized_expression"}
-# The filters of warnings are one list for all threads.
-_PARSING = threading.Lock()
+# Held while parsing: the filters of warnings are one list for all threads.
+PARSING = threading.Lock()
 _RUFF_TARGET = "py314"
 _RUFF_TIMEOUT = 10
 
@@ -100,7 +100,7 @@ def syntax_error(source: bytes) -> tuple[str, int] | None:
         What is wrong and the line, counted from 1; None if the file is valid in some Python up to 3.14.
     """
     try:
-        with _PARSING, warnings.catch_warnings():
+        with PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(source)
     except SyntaxError as problem:
@@ -118,9 +118,31 @@ def syntax_error(source: bytes) -> tuple[str, int] | None:
     return _ruff_verdict(text, own_verdict)
 
 
-def _ruff_verdict(text: str, own_verdict: tuple[str, int]) -> tuple[str, int] | None:
+def newer_syntax(source: bytes, version: tuple[int, int]) -> tuple[tuple[int, int], str, int] | None:
+    """Finds syntax that is valid in a newer Python than this service's own, but not in the one that runs the file.
+
+    Args:
+        source: the bytes of a file that this Python cannot parse.
+        version: the Python that runs it, such as (3, 12).
+    Returns:
+        The first version that takes it, what it is and the line; None where there is none, or no version takes it.
+    """
+    text = source.decode("utf-8", "replace")
+    newest = int(_RUFF_TARGET.removeprefix("py3"))
+    if _ruff_verdict(text, ("", 1)) is not None:
+        return None
+    found = _ruff_verdict(text, ("", 1), f"py3{max(version[1], 7)}")
+    if found is None:
+        return None
+    needed = next(
+        minor for minor in range(version[1] + 1, newest + 1) if _ruff_verdict(text, ("", 1), f"py3{minor}") is None
+    )
+    return (3, needed), "newer syntax", found[1]
+
+
+def _ruff_verdict(text: str, own_verdict: tuple[str, int], target: str = _RUFF_TARGET) -> tuple[str, int] | None:
     command = [_ruff(), "check", "--isolated", "--no-cache", "--select=E9", "--output-format=json"]
-    command += [f"--target-version={_RUFF_TARGET}", "--stdin-filename=source.py", "-"]
+    command += [f"--target-version={target}", "--stdin-filename=source.py", "-"]
     try:
         run = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_RUFF_TIMEOUT, check=False)  # noqa: S603 - our own
         problems = json.loads(run.stdout)

@@ -38,9 +38,11 @@ knows that thing's own exceptions; it translates them into these once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
+
+from assembler_runner.fixes import Fix
 
 Severity = Literal["error", "warning", "info"]
 
@@ -56,6 +58,8 @@ class Finding:
         path: the field of the request (`files["../x"]`, `options.title`) or the file it is about, or None.
         line: line in that file, counted from 1, or None.
         hint: what to do, or None.
+        values: what was captured, by name; plain data.
+        fix: a change that makes it disappear, or None.
     """
 
     code: str
@@ -64,10 +68,12 @@ class Finding:
     path: str | None = None
     line: int | None = None
     hint: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fix: Fix | None = field(default=None, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the finding as the API shows it."""
-        return asdict(self)
+        return {**asdict(self), "fix": self.fix.to_json() if self.fix is not None else None}
 
 
 class AssemblerError(Exception):

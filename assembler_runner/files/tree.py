@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 from assembler_runner.core.errors import TooLarge
 from assembler_runner.files.content import Content, content_of
 
-Origin = Literal["given", "default", "generated"]
+Origin = Literal["given", "default", "generated", "fixed"]
 
 MAX_READ_BYTES = 4 * 2**20
 """Largest file that is read into memory as a whole."""
@@ -25,7 +25,8 @@ class SpaceFile:
     Args:
         path: relative path with `/` between the parts.
         source: the bytes, or where they are. A plugin gives bytes; what a caller sends may be too large for the memory.
-        origin: `given` by the caller, a `default` of the plugin, or `generated` by the host.
+        origin: `given` by the caller, a `default` of the plugin, `generated` by the host, or `fixed`: given, and
+            changed by a fix that the caller asked for.
     """
 
     path: str

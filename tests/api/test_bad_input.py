@@ -38,7 +38,7 @@ def issues(service: Service, body: Any, path: str = "/spaces") -> dict[str, dict
     assert (answer.json["code"], answer.json["status_code"]) == ("invalid_request", 422)
     assert service.get("/spaces").json["meta"]["total"] == 0
     for issue in answer.json["issues"]:
-        assert set(issue) == {"code", "severity", "path", "line", "message", "hint"}
+        assert set(issue) == {"code", "severity", "path", "line", "message", "hint", "values", "fix"}
         assert issue["message"]
     return {issue["path"]: issue for issue in answer.json["issues"]}
 

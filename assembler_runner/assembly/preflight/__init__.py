@@ -1,0 +1,1 @@
+"""Checks before publishing: rules as data and pure functions, secrets, fixes."""
