@@ -12,7 +12,7 @@ from flask_jwt_extended import JWTManager
 
 from assembler_runner.accounts import login_throttle, tokens
 from assembler_runner.accounts.models import Realm, Robot, Role, User
-from assembler_runner.accounts.passwords import _dummy_hash, _fits, hash_password
+from assembler_runner.accounts.passwords import fits, hash_password
 from assembler_runner.accounts.permissions import (
     ANY_ACCOUNT,
     MASTER_REALM,
@@ -186,16 +186,15 @@ def _check_password(name: str, password: str, realm: str | None) -> User:
 
 def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _Row:
     """Returns the row if the password or secret is its own; says nothing about what is wrong if not."""
-    login_throttle.check(account)
-    key = (type(row), row.id) if row else None
-    # The hash takes its time; nothing is locked meanwhile.
-    db.session.rollback()
-    fits = _fits(stored or _dummy_hash(), word)
-    present = db.session.get(*key) if key else None
-    if not fits or stored is None or present is None or not present.active:
-        login_throttle.failed(account)
-        raise InvalidCredentials
-    return present
+    with login_throttle.attempt(account):
+        key = (type(row), row.id) if row else None
+        # The hash takes its time; nothing is locked meanwhile.
+        db.session.rollback()
+        right = fits(stored, word)
+        present = db.session.get(*key) if key else None
+        if not right or present is None or not present.active:
+            raise InvalidCredentials
+        return present
 
 
 def ensure_admin(password: str) -> bool:
