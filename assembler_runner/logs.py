@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from assembler_runner.causes.diagnosis import BUILD, RUN
+from assembler_runner.causes.problem import BUILD, RUN
 from assembler_runner.database import db
 from assembler_runner.errors import AssemblerError, Conflict
 from assembler_runner.event_feed import TooManyReaders

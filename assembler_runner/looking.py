@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner import following
-from assembler_runner.causes import Problem, diagnose
+from assembler_runner.causes import Problem, diagnose_logs
 from assembler_runner.database import database_now, db, utcnow
 from assembler_runner.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
 from assembler_runner.host import Host
@@ -246,7 +246,7 @@ def _diagnosed(this: Look, target: Target, space: PublishedSpace, verdict: Verdi
     files = set(db.session.scalars(query))
     db.session.rollback()
     logs = {kind: [line.text for line in lines]} if kind else {}
-    problem = diagnose(runtime.stage, said, logs, files)
+    problem = diagnose_logs(logs, stage=runtime.stage, said=said, files=files)
     return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None)
 
 

@@ -13,7 +13,7 @@ from flask import Response, current_app, g, jsonify, request
 from assembler_runner import logs, sessions, spaces
 from assembler_runner.api.common import Blueprint, error_body, fails
 from assembler_runner.auth import current_account
-from assembler_runner.causes.diagnosis import RUN
+from assembler_runner.causes.problem import RUN
 from assembler_runner.errors import AssemblerError, Finding
 from assembler_runner.host import current_host
 from assembler_runner.listing import InvalidQuery
