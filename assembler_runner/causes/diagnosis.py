@@ -77,7 +77,7 @@ def _of_target(words: Sequence[str], *, general: bool) -> _Found | None:
         for text in words:
             if (match := rule.said_pattern.match(text)) and not rule.unless_pattern.search(text):
                 values = captured(match.groupdict())
-                return _Found(rule, values or {"said": text}, rule.confidence or _BY_TARGET)
+                return _Found(rule, values or {"said": words[0] if general else text}, rule.confidence or _BY_TARGET)
     return None
 
 
@@ -143,7 +143,8 @@ def _of_failure(log: Log, failure: Failure, confidence: float) -> _Found | None:
 def _frames_fit(rule: Rule, failure: Failure) -> bool:
     if rule.frame is None:
         return True
-    return not failure.frames or any(rule.frame_pattern.search(frame.file) for frame in failure.frames)
+    files = [frame.file for frame in failure.frames] or [""]
+    return any(rule.frame_pattern.search(file) for file in files)
 
 
 def _context_of(rule: Rule, log: Log) -> dict[str, str] | None:

@@ -23,7 +23,7 @@ class Rule:
         said: pattern of what the target says, matched from its beginning.
         line: pattern of a line that ended a build or an app, matched from its beginning.
         exception: names of classes of exceptions, separated by `|`, or `*`; `text` is the pattern of their message.
-        frame: pattern that a file of the traceback must contain.
+        frame: pattern that must be found in the name of a file of the traceback; `^$` fits where its files are cut off.
         js: True for exceptions of JavaScript only.
         also, unless: patterns that the whole log must or must not contain; groups of `also` are captured, too.
         kind: the only log it is for, `build` or `run`; None for both.

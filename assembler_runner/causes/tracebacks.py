@@ -147,10 +147,13 @@ def _read_bare(lines: Sequence[Line], at: int) -> tuple[Failure | None, int]:
         return None, at + 1
     frames = list(_frames_before(lines, at))
     more = _continuation(lines, at + 1)
-    is_js = bool(match["js"]) or any(_JS_AT.match(line) for line in more)
+    is_js = bool(match["js"]) or any(_JS_AT.match(line) or line.startswith("Require stack") for line in more)
+    is_js = is_js or any(line.text.startswith("node:internal") for line in lines[max(0, at - 7) : at])
     if is_js or not frames:
         places = [*_js_frames(more), *_js_places_before(lines, at)]
         frames, is_js = places or frames, is_js or bool(places)
+    if match["type"] == "Error" and not is_js and not frames:
+        return None, at + 1
     message = "\n".join([match["text"], *more])
     noise = match["type"].rpartition(".")[2] in _SHUTDOWN
     numbers = (lines[max(0, at - len(frames))].number, lines[at].number)
