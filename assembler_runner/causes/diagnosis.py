@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assembler_runner.causes.context import Context
 from assembler_runner.causes.evidence import Ending, Log, find_ending, read_log
@@ -56,13 +56,13 @@ def read(
     words = _words(stage, said)
     if found := _of_target(words, general=False):
         return _problem(found, None, context)
-    if said and "\n" in said:
-        logs_read.append(read_log(RUN, _CODE_OF_EXIT.sub("", said)))
+    if said and (quoted := _CODE_OF_EXIT.sub("", said)) != stage:
+        logs_read.append(replace(read_log(RUN, quoted), is_said=True))
     for log in logs_read:
         if problem := _of_log(log, context):
             return problem
     if said and _TIMEOUT.search(said[:1000]):
-        return reachability(next((log for log in logs_read if log.kind == RUN), None), context)
+        return reachability(next((log for log in logs_read if log.kind == RUN and not log.is_said), None), context)
     if found := _of_target(words, general=True):
         return _problem(found, None, context)
     return _unknown(stage, said, logs_read)
@@ -185,11 +185,11 @@ def _problem(found: _Found, log: Log | None, context: Context) -> Problem:
         fill(answer.hint or rule.hint, values, own),
         path,
         line,
-        log.kind if log else None,
+        log.kind if log and not log.is_said else None,
         shown(values),
         fix,
         excerpt(log, found.lines) if log else None,
-        found.lines,
+        found.lines if log and not log.is_said else (),
         round(found.confidence, 2),
         rule.name,
     )
@@ -237,7 +237,7 @@ def _exception(log: Log, failure: Failure, context: Context) -> Problem:
 
 
 def _unknown(stage: str | None, said: str | None, read: Sequence[Log]) -> Problem:
-    log = next((one for one in read if one.lines), None)
+    log = next((one for one in read if one.lines and not one.is_said), None)
     if said and said.strip():
         message = f"The cause is not known. The target says: {quote(said)}"
     else:
@@ -262,7 +262,7 @@ def _unknown(stage: str | None, said: str | None, read: Sequence[Log]) -> Proble
 
 def excerpt(log: Log, numbers: Sequence[int]) -> Excerpt | None:
     """Returns the lines around the evidence: from its first line on, or the last ones before it."""
-    if not log.lines or not numbers:
+    if log.is_said or not log.lines or not numbers:
         return None
     offset = log.lines[0].number
     first, last = min(numbers), max(numbers)

@@ -33,11 +33,13 @@ class Log:
     Args:
         kind: `build` or `run`.
         lines: its last lines.
+        is_said: whether it is not a log, but what the target quotes of one.
         contexts: what rules have found in the whole of it; kept so that each searches only once.
     """
 
     kind: str
     lines: Sequence[Line]
+    is_said: bool = False
     contexts: dict[str, dict[str, str] | None] = field(default_factory=dict)
 
     @cached_property
@@ -76,7 +78,7 @@ def find_ending(log: Log, context: Context) -> Ending:
     started = 0 if log.kind == BUILD else _last_start(lines)
     failures = [one for one in find_failures(lines) if not one.is_noise and _is_of_app(one, log, context)]
     failure = _deciding(failures)
-    if failure and log.kind == RUN and (failure.shown <= started or _goes_on(lines, failure)):
+    if failure and log.kind == RUN and _is_past(lines, failure, started):
         failure = None
     if failure:
         after = [line for line in lines if line.number > failure.shown]
@@ -102,8 +104,10 @@ def _last_start(lines: Sequence[Line]) -> int:
     return next((line.number for line in reversed(lines) if is_server_start(line.text)), 0)
 
 
-def _goes_on(lines: Sequence[Line], failure: Failure) -> bool:
-    """Whether the app answered requests after an exception."""
+def _is_past(lines: Sequence[Line], failure: Failure, started: int) -> bool:
+    """Whether an app went on after an exception, or runs and only prints the words of one, as of a user."""
+    if failure.shown <= started or (started and not failure.frames):
+        return True
     return any(line.number > failure.shown and _SUCCESS.match(line.text) for line in lines)
 
 

@@ -20,18 +20,22 @@ _SIDE_PROGRAM = re.compile(
     r"|vnc|prometheus|metrics|debugger|inspector|supervis|ray\b|jaeger|memcached|dask|tensorboard|routes\.go|backend)"
 )
 _STARTED = re.compile(
-    r"(?i)\b(?:running (?:on|at)|listen(?:ing|s)?\b|serv(?:ing|ed) (?:\w{1,12} )?(?:on|at)|started (?:on|at|server)"
+    r"(?i)\b(?:running (?:on|at)|listen(?:ing|s)?\b|serv(?:ing|ed) (?:\w{1,12} )?(?:on|at)|started (?:on|at|server)|server at"
     r"|bound to|(?:available|ready|up|live|accessible) (?:on|at)|on port"
     r"|(?:local|network|external|internal)(?: url)?:|url:)"
 )
 _ADDRESS = re.compile(
     r"(?i)(?P<host>0\.0\.0\.0|\[::\]|\[::1\]|::1|::|\*|127\.0\.0\.\d{1,3}|localhost|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})"
     r"(?:[:/]|(?:,)? {0,2}(?:on )?port[ =:]{1,3})(?P<port>\d{2,5})\b"
-    r"|\bport[ =:#]{0,3}(?P<alone>\d{2,5})\b|(?<= ):(?P<bare>\d{2,5})\b"
+    r"|\bport(?:\(s\))?[ =:#]{0,3}(?P<alone>\d{2,5})\b|(?<= ):(?P<bare>\d{2,5})\b"
 )
 _COMPLETE = ("INFO:     Application startup complete", "Application startup complete")
 _FAILED = re.compile(r"(?i)error|fail|denied|in use|refused|EACCES|cannot|can't|timed? ?out")
 _ALL = re.compile(r"(?i)running on all addresses|\(0\.0\.0\.0\)|all interfaces")
+_SURE = re.compile(
+    r"[ *>-]{0,6}(?:INFO:? {1,6})?(?:Uvicorn running on|Running on|Listening at: |Listening on:? http|Now listening on"
+    r"|Dash is running|Starting development server|Serving HTTP|Hypercorn|Server is listening on 127|Daphne)"
+)
 _LOCAL_HOST = re.compile(r"(?i)127\.|localhost|\[?::1")
 
 
@@ -41,7 +45,7 @@ class Listener:
 
     Args:
         port: the port.
-        reach: `everywhere`, `local`, or None where it does not tell.
+        reach: `everywhere`, `local`, or None where the line does not tell for certain.
         line: number of the line that tells it.
         text: that line.
     """
@@ -66,7 +70,10 @@ def find_listeners(lines: Sequence[Line]) -> list[Listener]:
             continue
         port = int(address["port"] or address["alone"] or address["bare"])
         host = address["host"] or ""
-        reach = (LOCAL if _LOCAL_HOST.match(host) else EVERYWHERE) if host else None
+        reach = EVERYWHERE if host else None
+        if _LOCAL_HOST.match(host):
+            # Apps of Node often print localhost while they listen on all addresses.
+            reach = LOCAL if _SURE.match(line.text) else None
         if port in SIDE_PORTS or not 0 < port < 65536:
             continue
         before = found.get(port)
