@@ -22,7 +22,15 @@ LOGS = Path(__file__).resolve().parent / "logs"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-causes-are-found.md"
 RESULTS = ("right", "partly", "general", "unknown", "wrong")
 GENERAL = frozenset(
-    {"exception", "wheel_failed", "dockerfile_command_failed", "app_ended", "npm_failed", "app_failed_to_load", "process_failed"}
+    {
+        "exception",
+        "wheel_failed",
+        "dockerfile_command_failed",
+        "app_ended",
+        "npm_failed",
+        "app_failed_to_load",
+        "process_failed",
+    }
 )
 
 
@@ -54,22 +62,20 @@ def result_of(found: Problem, case: Case) -> str:
     """Returns how good an answer to a case of tests/logs is."""
     code = case.meta["expect"].partition(" ")[0]
     if found.code != code:
-        return found.code if found.code in ("unknown",) else "general" if found.code in GENERAL else "wrong"
-    if found.code == "unknown" or (found.code in GENERAL and found.rule in (None, found.code)):
-        return "right" if found.code == code else "general"
+        return "unknown" if found.code == "unknown" else "general" if found.code in GENERAL else "wrong"
     helpful = case.meta.get("hint", "") in found.hint and case.meta.get("message", "") in found.message
     return "right" if helpful else "partly"
 
 
 def result_of_json(found: Problem, expected: Mapping[str, Any]) -> str:
     """Returns how good an answer to a case in JSON is."""
-    told = f"{found.message} {found.hint}"
-    forbidden = any(re.search(pattern, told) for pattern in expected.get("must_not_match", ()))
+    answer = f"{found.message} {found.hint}"
+    forbidden = any(re.search(pattern, answer) for pattern in expected.get("must_not_match", ()))
     if found.code not in expected["code_any_of"] or forbidden:
         if found.code == "unknown":
             return "unknown"
         return "general" if found.code in GENERAL and not forbidden else "wrong"
-    return "right" if all(re.search(pattern, told) for pattern in expected.get("must_match", ())) else "partly"
+    return "right" if all(re.search(pattern, answer) for pattern in expected.get("must_match", ())) else "partly"
 
 
 def results(folder: Path) -> Iterator[tuple[str, str, Problem]]:

@@ -26,7 +26,7 @@ def diagnose(
     """Finds the cause of an error.
 
     Args:
-        log: the log, or its last lines; written by strangers, known secrets taken out.
+        log: the log, or its last lines; untrusted text, known secrets taken out.
         kind: `build` or `run`.
         space_type: the type that published the Space, or None.
         files: paths of the Space's files, or path → text where texts are known; the texts make more fixes possible.

@@ -18,7 +18,7 @@ from assembler_runner.causes.tracebacks import Failure
 from assembler_runner.causes.words import captured, derived, fill, shown
 
 THRESHOLD = 0.5
-"""Below this confidence a cause is not told."""
+"""Below this confidence no cause is reported."""
 
 _BY_TARGET, _BY_EXCEPTION, _BY_CHAIN, _BY_LINE, _GENERAL = 0.95, 0.9, 0.75, 0.8, 0.6
 _TIMEOUT = re.compile(r"(?i)timed out|not healthy|timeout")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assembler_runner.causes.context import Context
 from assembler_runner.causes.modules import is_standard, project_name, project_of, provider_of
@@ -15,6 +15,11 @@ from assembler_runner.fixes import Fix
 
 REQUIREMENTS = "requirements.txt"
 _ALTERNATIVE_NODE = re.compile(r"^[./]|^@/|^~/|^src/|\.(?:[cm]?[jt]sx?|json|css|vue)$")
+_IMPORTING = re.compile(r"importlib|^<frozen")
+_SERVERS = re.compile(
+    r"gunicorn/(?:util|app/\w+)\.py|uvicorn/(?:importer|config)\.py|hypercorn/utils\.py|flask/cli\.py|daphne/cli\.py"
+    r"|waitress/runner\.py|celery/(?:utils/imports|bin/celery|app/utils)\.py|granian/.*load|fastapi_cli/discover\.py"
+)
 _INSTALLED_BY = (
     "In a Space with its own Dockerfile this file must be installed there (RUN pip install -r requirements.txt)."
 )
@@ -51,6 +56,13 @@ def solve_module(values: Mapping[str, str], context: Context, failure: Failure |
             "Rename the file that has the name of the package (and delete its __pycache__).",
             values={"top": top},
         )
+    if failure and _is_start_command(failure):
+        return replace(
+            solve_app_module(values, context, failure) if context.files else Answer(),
+            code="wrong_app_module",
+            message="The start command names the module {module}, which does not exist in the app's folder.",
+            path="Dockerfile" if context.is_docker else None,
+        )
     if top in GONE_FROM_PYTHON or top == "pyaudioop":
         return _gone(top)
     if own := _own_file(module, context):
@@ -84,6 +96,12 @@ def solve_module(values: Mapping[str, str], context: Context, failure: Failure |
             "Take the import out, or import it only where sys.platform is win32.",
         )
     return _package(module, context)
+
+
+def _is_start_command(failure: Failure) -> bool:
+    """Whether a server looked for the module that its command line names, not the app for one that it imports."""
+    frames = [frame.file for frame in failure.frames if not _IMPORTING.search(frame.file)]
+    return bool(frames) and bool(_SERVERS.search(frames[-1]))
 
 
 def _gone(top: str) -> Answer:
@@ -204,7 +222,10 @@ def solve_app_module(values: Mapping[str, str], context: Context, failure: Failu
             hint="Check that the Dockerfile copies the file there (COPY, WORKDIR), "
             "or that the module imports no package that is missing.",
         )
-    return Answer()
+    return Answer(
+        hint="Correct the module in the start command: the name before the colon is the file's name without .py, "
+        "as app:app for app.py and main:app for main.py, from the folder where the app is started."
+    )
 
 
 def solve_python_program(values: Mapping[str, str], context: Context, failure: Failure | None) -> Answer:

@@ -1,4 +1,4 @@
-"""Text of strangers made fit to be read and shown: bounded, without control characters, quoted."""
+"""Untrusted text made fit to be read and shown: bounded, without control characters, quoted."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def cut(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Returns a captured text as it may stand in a sentence of ours: short, in quotation marks; numbers as they are."""
+    """Returns a captured text as it is used in our sentences: short, in quotation marks; numbers as they are."""
     short = cut(text)
     return short if short.isdecimal() and short.isascii() else '"{}"'.format(short.replace('"', "'"))
