@@ -20,8 +20,8 @@ _SIDE_PROGRAM = re.compile(
     r"|vnc|prometheus|metrics|debugger|inspector|supervis|ray\b|jaeger|memcached|dask|tensorboard|routes\.go|backend)"
 )
 _STARTED = re.compile(
-    r"(?i)\b(?:running (?:on|at)|listen(?:ing|s)?\b|serv(?:ing|ed) (?:\w{1,12} )?(?:on|at)|started (?:on|at|server)|server at"
-    r"|bound to|(?:available|ready|up|live|accessible) (?:on|at)|on port"
+    r"(?i)\b(?:running (?:on|at)|listen(?:ing|s)?\b|serv(?:ing|ed) (?:\w{1,12} )?(?:on|at)|started (?:on|at|server)"
+    r"|server at|bound to|(?:available|ready|up|live|accessible) (?:on|at)|on port"
     r"|(?:local|network|external|internal)(?: url)?:|url:)"
 )
 _ADDRESS = re.compile(
