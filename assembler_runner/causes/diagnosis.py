@@ -58,10 +58,11 @@ def read(
         return _problem(found, None, context)
     if said and (quoted := _CODE_OF_EXIT.sub("", said)) != stage:
         logs_read.append(replace(read_log(RUN, quoted), is_said=True))
+    timed_out = bool(said and _TIMEOUT.search(said[:1000]))
     for log in logs_read:
-        if problem := _of_log(log, context):
+        if problem := _of_log(log, context, timed_out):
             return problem
-    if said and _TIMEOUT.search(said[:1000]):
+    if timed_out:
         return reachability(next((log for log in logs_read if log.kind == RUN and not log.is_said), None), context)
     if found := _of_target(words, general=True):
         return _problem(found, None, context)
@@ -81,9 +82,9 @@ def _of_target(words: Sequence[str], *, general: bool) -> _Found | None:
     return None
 
 
-def _of_log(log: Log, context: Context) -> Problem | None:
+def _of_log(log: Log, context: Context, timed_out: bool) -> Problem | None:
     """Reads one log: what ended it decides; what only failed on the way is not a cause."""
-    ending = find_ending(log, context)
+    ending = find_ending(log, context, timed_out=timed_out)
     for general in (False, True):
         for found in _candidates(log, ending, general):
             if found.confidence >= THRESHOLD:
@@ -124,7 +125,7 @@ def _of_lines(log: Log, lines: Sequence[Line], general: bool) -> Iterator[_Found
 
 def _of_failure(log: Log, failure: Failure, confidence: float) -> _Found | None:
     by_name = rules_of_exceptions()
-    text = failure.text[:2000]
+    text = failure.own_words[:2000]
     for rule in by_name.get(failure.name, by_name["*"]):
         if rule.kind not in (None, log.kind) or (rule.js and not failure.is_js):
             continue

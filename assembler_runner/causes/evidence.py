@@ -72,13 +72,19 @@ def read_log(kind: str, log: str | Sequence[str]) -> Log:
     return Log(kind, read_lines(log))
 
 
-def find_ending(log: Log, context: Context) -> Ending:
-    """Returns what ended the build or the app that wrote a log."""
+def find_ending(log: Log, context: Context, *, timed_out: bool = False) -> Ending:
+    """Returns what ended the build or the app that wrote a log.
+
+    Args:
+        log: the log.
+        context: the Space.
+        timed_out: whether the target ended an app that was still running.
+    """
     lines = _failed_step(log.lines) if log.kind == BUILD else log.lines
     started = 0 if log.kind == BUILD else _last_start(lines)
     failures = [one for one in find_failures(lines) if not one.is_noise and _is_of_app(one, log, context)]
     failure = _deciding(failures)
-    if failure and log.kind == RUN and _is_past(lines, failure, started):
+    if failure and log.kind == RUN and _is_past(lines, failure, started, timed_out):
         failure = None
     if failure:
         after = [line for line in lines if line.number > failure.shown]
@@ -104,9 +110,12 @@ def _last_start(lines: Sequence[Line]) -> int:
     return next((line.number for line in reversed(lines) if is_server_start(line.text)), 0)
 
 
-def _is_past(lines: Sequence[Line], failure: Failure, started: int) -> bool:
+def _is_past(lines: Sequence[Line], failure: Failure, started: int, timed_out: bool) -> bool:
     """Whether an app went on after an exception, or runs and only prints the words of one, as of a user."""
     if failure.shown <= started or (started and not failure.frames):
+        return True
+    later = sum(line.number > failure.shown and bool(line.text.strip()) for line in lines)
+    if timed_out and later > _AFTER_START:
         return True
     return any(line.number > failure.shown and _SUCCESS.match(line.text) for line in lines)
 

@@ -13,6 +13,13 @@ from typing import Any
 ORDER = ("hub", "endings", "libraries", "models", "node", "docker", "pip", "servers", "python")
 """Files of rules, from the special to the general; within a file the first rule that fits is taken."""
 
+OF_THE_CODE = frozenset(
+    {"ModuleNotFoundError", "ImportError", "SyntaxError", "IndentationError", "TabError", "NameError", "AttributeError"}
+    | {"KeyError", "IndexError", "UnboundLocalError", "ZeroDivisionError", "RecursionError", "FileNotFoundError"}
+    | {"PermissionError", "UnicodeDecodeError", "UnicodeEncodeError", "NotADirectoryError", "ReferenceError"}
+)
+"""Classes of exceptions about the code itself: `*` does not mean them, only their names do."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -22,7 +29,8 @@ class Rule:
         name: unique name; `code` is what programs decide by, and may be shared.
         said: pattern of what the target says, matched from its beginning.
         line: pattern of a line that ended a build or an app, matched from its beginning.
-        exception: names of classes of exceptions, separated by `|`, or `*`; `text` is the pattern of their message.
+        exception: names of classes of exceptions, separated by `|`; `*` is any but `OF_THE_CODE`. `text` is the pattern
+            of their message.
         frame: pattern that must be found in the name of a file of the traceback; `^$` fits where its files are cut off.
         js: True for exceptions of JavaScript only.
         also, unless: patterns that the whole log must or must not contain; groups of `also` are captured, too.
@@ -97,15 +105,15 @@ def rules() -> tuple[Rule, ...]:
 
 @cache
 def rules_of_exceptions() -> Mapping[str, tuple[Rule, ...]]:
-    """Returns the rules for each name of an exception's class; those for any are under `*`, and under each name."""
-    by_name: dict[str, list[Rule]] = {"*": []}
+    """Returns the rules for each name of an exception's class; `*` is for names that no rule has."""
+    by_name: dict[str, list[Rule]] = {name: [] for name in ("*", *OF_THE_CODE)}
     for rule in rules():
         for name in (rule.exception or "").split("|"):
             by_name.setdefault(name, [])
     for rule in rules():
         names = set((rule.exception or "").split("|"))
         for name, chosen in by_name.items():
-            if rule.exception and (names & {name, "*"}):
+            if rule.exception and (name in names or ("*" in names and name not in OF_THE_CODE)):
                 chosen.append(rule)
     return {name: tuple(chosen) for name, chosen in by_name.items()}
 

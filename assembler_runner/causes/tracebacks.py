@@ -18,6 +18,12 @@ _BARE = re.compile(
     r"(?:[A-Z]\w{0,60}(?:Error|Exception|Interrupt|Exit|Iteration|NotFound)|(?<=\.)Error|Error))"
     r"(?: \[(?P<js>[A-Z_0-9]{3,40})\])?: (?P<text>\S.*)$"
 )
+_TYPED = re.compile(
+    r"(?i)(?P<own>.{0,60}?\b(?:command|input|prompt|query|question|user (?:said|text|message))\b[^:'\"\n]{0,20}[:'\"])"
+)
+_PLAIN = frozenset(
+    {"ValueError", "RuntimeError", "Exception", "TypeError", "KeyError", "AssertionError", "LookupError"}
+)
 _CHAIN = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)")
 _IGNORED = re.compile(
     r"(?:Exception ignored in|(?:Task|Future) exception was never retrieved|Exception in callback|--- Logging error ---"
@@ -73,6 +79,12 @@ class Failure:
     def name(self) -> str:
         """Name of the class alone."""
         return self.type.rpartition(".")[2]
+
+    @property
+    def own_words(self) -> str:
+        """The message without what a user typed, where it quotes that, as in `unknown command: …`."""
+        match = _TYPED.match(self.text) if self.type in _PLAIN else None
+        return match["own"] if match else self.text
 
 
 def find_failures(lines: Sequence[Line]) -> list[Failure]:
