@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from assembler_runner.causes.text import Line
 
 EVERYWHERE, LOCAL = "everywhere", "local"
+_LAST_LINES = 300
 SIDE_PORTS = frozenset(
     {11434, 6379, 5432, 3306, 27017, 5672, 15672, 9200, 9300, 19530, 6333, 6334, 8265, 9222, 9515, 4444, 5900, 6080}
     | {9090, 9042, 2181, 9092, 11211, 1883, 7474, 7687, 8125, 4040, 9001, 5555, 2375, 5037, 8086, 1433, 26257}
@@ -30,6 +31,7 @@ _ADDRESS = re.compile(
     r"|\bport(?:\(s\))?[ =:#]{0,3}(?P<alone>\d{2,5})\b|(?<= ):(?P<bare>\d{2,5})\b"
 )
 _COMPLETE = ("INFO:     Application startup complete", "Application startup complete")
+_LOCAL_BY_DEFAULT = re.compile(r"(?i)use --host to expose")
 _FAILED = re.compile(r"(?i)error|fail|denied|in use|refused|EACCES|cannot|can't|timed? ?out")
 _ALL = re.compile(r"(?i)running on all addresses|\(0\.0\.0\.0\)|all interfaces")
 _SURE = re.compile(
@@ -79,6 +81,8 @@ def find_listeners(lines: Sequence[Line]) -> list[Listener]:
         before = found.get(port)
         if before is None or (before.reach != EVERYWHERE and reach == EVERYWHERE):
             found[port] = Listener(port, reach, line.number, line.text)
+    if any(_LOCAL_BY_DEFAULT.search(line.text[:200]) for line in lines[-_LAST_LINES:]):
+        return [Listener(one.port, one.reach or LOCAL, one.line, one.text) for one in found.values()]
     if everywhere:
         return [Listener(one.port, EVERYWHERE, one.line, one.text) for one in found.values()]
     return list(found.values())

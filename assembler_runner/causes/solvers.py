@@ -258,10 +258,36 @@ def solve_node_module(values: Mapping[str, str], context: Context, failure: Fail
     )
 
 
+def solve_version(values: Mapping[str, str], context: Context, failure: Failure | None) -> Answer:
+    """Tells a version that needs another Python from one that does not exist."""
+    _, found, version = values["requirement"].partition("==")
+    if not found or re.search(rf"(?:^|[ ;,]){re.escape(version.rstrip('.*'))}", values.get("ignored", "")):
+        return Answer()
+    return Answer(
+        "no_matching_distribution",
+        "There is no version {requirement}.",
+        "Check the version on pypi.org, or leave it out.",
+        path=REQUIREMENTS,
+    )
+
+
+def solve_debian_package(values: Mapping[str, str], context: Context, failure: Failure | None) -> Answer:
+    """Tells a Python package in packages.txt from a wrong name."""
+    name = values["package"]
+    if not (project_of(name.replace("-", "_")) or name in PYTHON_PROGRAMS):
+        return Answer()
+    return Answer(
+        message="There is no Debian package {package}; a Python package has this name.",
+        hint="Write it into requirements.txt; packages.txt and apt-get are for Debian packages.",
+    )
+
+
 SOLVERS: Mapping[str, Callable[[Mapping[str, str], Context, Failure | None], Answer]] = {
     "module": solve_module,
     "import_name": solve_import_name,
     "app_module": solve_app_module,
     "python_program": solve_python_program,
     "node_module": solve_node_module,
+    "version": solve_version,
+    "debian_package": solve_debian_package,
 }
