@@ -132,6 +132,29 @@ def test_the_port_is_written_into_the_card() -> None:
     assert "app_port: 8000" in str(fixed(found, files)["README.md"])
 
 
+def test_a_slow_start_gets_more_time_only_where_the_port_is_right() -> None:
+    files = {"Dockerfile": "FROM node\n", "README.md": CARD}
+    log = "INFO:     Uvicorn running on http://0.0.0.0:7860 (Press CTRL+C to quit)\nDownloading: 20%"
+    found = diagnose(log, said=TIMEOUT, files=files)
+    assert "startup_duration_timeout: 1h\n---" in str(fixed(found, files)["README.md"])
+    assert not fix_of(found).safe
+    assert diagnose("Downloading: 20%", said=TIMEOUT, files=files).fix is None
+
+
+def test_a_module_that_left_python_has_a_successor() -> None:
+    files = {"app.py": APP, "requirements.txt": "pydub\n"}
+    found = diagnose(raised("ModuleNotFoundError: No module named 'pyaudioop'"), files=files)
+    assert (found.code, fixed(found, files)["requirements.txt"]) == ("wrong_python", "pydub\naudioop-lts\n")
+
+
+def test_oauth_is_switched_on_in_the_card() -> None:
+    files = {"app.py": APP, "README.md": CARD}
+    found = diagnose(
+        raised("ValueError: OAuth is required but OAUTH_CLIENT_ID environment variable is not set"), files=files
+    )
+    assert "hf_oauth: true\n---" in str(fixed(found, files)["README.md"])
+
+
 def test_without_texts_the_port_is_an_option() -> None:
     log = "INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)"
     found = diagnose(log, said=TIMEOUT, files=["Dockerfile", "README.md"], space_type="docker")

@@ -25,6 +25,12 @@ GONE_FROM_PYTHON: dict[str, str] = {
 }
 """Module of the standard library → the Python version that removed it (PEP 594, PEP 632)."""
 
+NEW_IN_PYTHON: dict[str, str] = {"tomllib": "3.11", "zoneinfo": "3.9", "graphlib": "3.9"}
+"""Module of the standard library → the Python version that brought it."""
+
+SUCCESSORS: dict[str, str] = {"audioop": "audioop-lts", "cgi": "legacy-cgi", "distutils": "setuptools"}
+"""Module that Python removed → package on PyPI that provides it again."""
+
 LIBRARY_PACKAGES: dict[str, str] = {
     "libGL": "libgl1",
     "libEGL": "libegl1",

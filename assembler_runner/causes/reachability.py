@@ -9,6 +9,7 @@ from assembler_runner.causes.context import DEFAULT_PORT, Context
 from assembler_runner.causes.evidence import Log
 from assembler_runner.causes.ports import EVERYWHERE, LOCAL, Listener, find_listeners
 from assembler_runner.causes.problem import RUN, Excerpt, Problem
+from assembler_runner.causes.repairs import card_fix
 from assembler_runner.fixes import Edit, Fix
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - it is written into the app's code, not listened on here
@@ -50,6 +51,7 @@ def _slow(log: Log | None, context: Context, listener: Listener | None) -> Probl
     lines = (log.lines[-1].number,) if log and log.lines else ()
     text = "\n".join(line.text[:300] for line in log.lines[-5:]) if log else ""
     excerpt = Excerpt(text, RUN, log.lines[-5:][0].number) if log and log.lines else None
+    fix = card_fix("startup_duration_timeout", "1h", context, safe=False) if listener else None
     return Problem(
         "start_timeout",
         message,
@@ -58,7 +60,7 @@ def _slow(log: Log | None, context: Context, listener: Listener | None) -> Probl
         None,
         RUN if log else None,
         {},
-        None,
+        fix,
         excerpt,
         lines,
         0.7,
@@ -100,20 +102,7 @@ def _app_port(listener: Listener, context: Context) -> Fix | None:
     """Returns the fix that names the app's port on the card; only for a Space whose own Dockerfile starts the app."""
     if not context.is_docker or listener.reach not in (None, EVERYWHERE) or listener.port < 1024:
         return None
-    title = f"Write app_port: {listener.port} into README.md"
-    lines = (context.files.get("README.md") or "").splitlines()
-    if not lines:
-        return Fix(title, True, options={"app_port": listener.port}) if "app_port" not in context.card else None
-    if lines[0].strip() != "---":
-        return None
-    end = next((number for number, line in enumerate(lines[1:], start=2) if line.strip() == "---"), 0)
-    for number, line in enumerate(lines[:end], start=1):
-        if line.startswith("app_port:"):
-            return Fix(title, True, (Edit("README.md", "replace", number, line, f"app_port: {listener.port}"),))
-    for number, line in enumerate(lines[:end], start=1):
-        if line.startswith("sdk:"):
-            return Fix(title, True, (Edit("README.md", "replace", number, line, f"{line}\napp_port: {listener.port}"),))
-    return None
+    return card_fix("app_port", listener.port, context)
 
 
 def _listen_everywhere(listener: Listener, context: Context) -> Fix | None:

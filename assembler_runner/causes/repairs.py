@@ -12,6 +12,9 @@ from assembler_runner.causes.text import cut
 from assembler_runner.fixes import Edit, Fix
 
 REQUIREMENTS = "requirements.txt"
+OPTIONS = frozenset({"app_port", "startup_duration_timeout"})
+"""Keys of the front matter that are options of the bundled types, too."""
+
 Values = Mapping[str, str]
 
 
@@ -47,6 +50,37 @@ def require(requirement: str, context: Context, safe: bool = True) -> Fix | None
     return Fix(
         _title("Add {} to requirements.txt", requirement), safe, (Edit(REQUIREMENTS, "append_line", new=requirement),)
     )
+
+
+def card_fix(key: str, value: str | int, context: Context, *, safe: bool = True) -> Fix | None:
+    """Returns the fix that sets a value of the front matter of README.md.
+
+    Args:
+        key, value: what to write.
+        context: the Space; where the text of README.md is not known the fix sets the option of the type, unless the
+            card has another value.
+        safe: see `Fix`.
+    Returns:
+        The fix, or None where README.md has no front matter or already has the value.
+    """
+    title = f"Write {key}: {value} into README.md"
+    lines = (context.files.get("README.md") or "").splitlines()
+    if not lines:
+        return Fix(title, safe, options={key: value}) if key in OPTIONS and key not in context.card else None
+    end = next((number for number, line in enumerate(lines[1:], start=2) if line.strip() == "---"), 0)
+    if lines[0].strip() != "---" or not end:
+        return None
+    wanted = f"{key}: {value}"
+    found = [number for number in range(2, end) if lines[number - 1].startswith(f"{key}:")]
+    if found:
+        old = lines[found[0] - 1]
+        return None if old == wanted else Fix(title, safe, (Edit("README.md", "replace", found[0], old, wanted),))
+    old = lines[end - 2]
+    return Fix(title, safe, (Edit("README.md", "replace", end - 1, old, f"{old}\n{wanted}"),)) if end > 2 else None
+
+
+def _card(pair: list[str], context: Context, place: tuple[str, int] | None, safe: bool) -> Fix | None:
+    return card_fix(pair[0], pair[1], context, safe=safe)
 
 
 def _pin(requirement: str, context: Context, place: tuple[str, int] | None, safe: bool) -> Fix | None:
@@ -188,6 +222,7 @@ class _Known(dict[str, str]):
 
 
 _KINDS: Mapping[str, Callable[[Any, Context, tuple[str, int] | None, bool], Fix | None]] = {
+    "card": _card,
     "require": _require,
     "pin": _pin,
     "forget": _forget,

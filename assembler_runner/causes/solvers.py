@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from assembler_runner.causes.context import Context
 from assembler_runner.causes.modules import is_standard, project_name, project_of, provider_of
-from assembler_runner.causes.names import GONE_FROM_PYTHON, PYTHON_PROGRAMS
+from assembler_runner.causes.names import GONE_FROM_PYTHON, NEW_IN_PYTHON, PYTHON_PROGRAMS, SUCCESSORS
 from assembler_runner.causes.repairs import require
 from assembler_runner.causes.tracebacks import Failure
 from assembler_runner.fixes import Fix
@@ -64,7 +64,7 @@ def solve_module(values: Mapping[str, str], context: Context, failure: Failure |
             path="Dockerfile" if context.is_docker else None,
         )
     if top in GONE_FROM_PYTHON or top == "pyaudioop":
-        return _gone(top)
+        return _gone(top, context)
     if own := _own_file(module, context):
         return Answer(
             "local_module_not_found",
@@ -104,13 +104,10 @@ def _is_start_command(failure: Failure) -> bool:
     return bool(frames) and bool(_SERVERS.search(frames[-1]))
 
 
-def _gone(top: str) -> Answer:
+def _gone(top: str, context: Context) -> Answer:
     name = "audioop" if top == "pyaudioop" else top
-    more = {
-        "audioop": " Or add the line audioop-lts to requirements.txt.",
-        "cgi": " Or add the line legacy-cgi to requirements.txt.",
-        "distutils": " Or add the line setuptools to requirements.txt.",
-    }.get(name, "")
+    package = SUCCESSORS.get(name, "")
+    more = f" Or add the line {package} to requirements.txt." if package else ""
     return Answer(
         "wrong_python",
         f"Python {GONE_FROM_PYTHON[name]} and newer has no module {name} any more; "
@@ -118,6 +115,7 @@ def _gone(top: str) -> Answer:
         f"Use newer versions of the packages, or set python_version below {GONE_FROM_PYTHON[name]} "
         f"(option of the type, README.md, or FROM in the Dockerfile).{more}",
         path="README.md",
+        fix=require(package, context),
     )
 
 
@@ -137,6 +135,14 @@ def _package(module: str, context: Context) -> Answer:
         return Answer(hint=provider.advice)
     requirement = provider.requirement
     if requirement is None:
+        if newer := NEW_IN_PYTHON.get(module.partition(".")[0]):
+            return Answer(
+                "wrong_python",
+                "The module {module} belongs to Python {newer} and newer, and the Space has an older one.",
+                "Set python_version to {newer} or newer (option of the type or README.md; in a Dockerfile the FROM line).",
+                path="README.md",
+                own={"newer": newer},
+            )
         if is_standard(module):
             return Answer(
                 code="missing_module",
