@@ -139,7 +139,8 @@ def _package(module: str, context: Context) -> Answer:
             return Answer(
                 "wrong_python",
                 "The module {module} belongs to Python {newer} and newer, and the Space has an older one.",
-                "Set python_version to {newer} or newer (option of the type or README.md; in a Dockerfile the FROM line).",
+                "Set python_version to {newer} or newer "
+                "(option of the type or README.md; in a Dockerfile the FROM line).",
                 path="README.md",
                 own={"newer": newer},
             )
