@@ -82,7 +82,7 @@ class Failure:
 
     @property
     def own_words(self) -> str:
-        """The message without what a user typed, where it quotes that, as in `unknown command: …`."""
+        """The message without the text of a user that it quotes, as a complaint about an unknown command does."""
         match = _TYPED.match(self.text) if self.type in _PLAIN else None
         return match["own"] if match else self.text
 
