@@ -42,6 +42,16 @@ def check(c: Context) -> None:
 
 
 @task(
+    optional=["folder"],
+    help={"folder": "A folder of logs; tests/runtime/logs if left out, and then the page in docs is written anew."},
+)
+def causes(c: Context, folder: str = "") -> None:
+    """Count how many causes of a folder of logs are found; writes docs/how-causes-are-found.md."""
+    chosen = folder or "--page docs/how-causes-are-found.md"
+    c.run(f"{PYTHON} -m tests.runtime.corpus {chosen}", pty=False)
+
+
+@task(
     positional=["name"],
     optional=["name"],
     help={

@@ -20,7 +20,7 @@ from assembler_runner.core.errors import AssemblerError, Finding
 from assembler_runner.core.listing import InvalidQuery
 from assembler_runner.requests import queries
 from assembler_runner.runtime import logs
-from assembler_runner.runtime.causes.diagnosis import RUN
+from assembler_runner.runtime.causes.problem import RUN
 from assembler_runner.services import current_services
 from assembler_runner.targets import LogLine
 

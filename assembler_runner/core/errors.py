@@ -42,7 +42,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
-from assembler_runner.fixes import Fix
+from assembler_runner.core.fixes import Fix
 
 Severity = Literal["error", "warning", "info"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict
 from assembler_runner.core.redaction import Redactor
-from assembler_runner.runtime.causes.diagnosis import BUILD, RUN
+from assembler_runner.runtime.causes.problem import BUILD, RUN
 from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.runtime.probe import place_of, redactor_of
 from assembler_runner.services import Services

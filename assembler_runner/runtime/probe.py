@@ -14,7 +14,7 @@ from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, 
 from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.runtime import watches
-from assembler_runner.runtime.causes import Problem, diagnose
+from assembler_runner.runtime.causes import Problem, diagnose_logs
 from assembler_runner.runtime.evaluate import Evaluation, Known, judge, needs_log
 from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.services import Services
@@ -246,7 +246,7 @@ def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Eval
     files = set(db.session.scalars(query))
     db.session.rollback()
     logs = {kind: [line.text for line in lines]} if kind else {}
-    problem = diagnose(runtime.stage, said, logs, files)
+    problem = diagnose_logs(logs, stage=runtime.stage, said=said, files=files)
     return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None)
 
 

@@ -176,7 +176,8 @@ def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
             yaml.safe_load(found.text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+# The hints of causes.md name variables of other programs.
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "causes.md"], ids=name_of)
 def test_settings_that_are_named_exist(page: Path) -> None:
     names = {setting.name for setting in SETTINGS}
     text = read(page)

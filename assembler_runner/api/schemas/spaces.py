@@ -144,6 +144,13 @@ class ProblemSchema(ma.Schema):
     path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space it is about."})
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
     log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log that tells it: build or run."})
+    values = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "What was captured; untrusted text."})
+    fix = ma.fields.Dict(allow_none=True, metadata={"description": "What to change: title, safe, edits, options."})
+    excerpt = ma.fields.Dict(
+        allow_none=True, metadata={"description": "The lines that tell it: text (untrusted), kind, line."}
+    )
+    evidence = ma.fields.List(ma.fields.Integer(), metadata={"description": "Numbers of the log's lines that decided."})
+    confidence = ma.fields.Float(metadata={"description": "How sure the cause is, from 0 to 1."})
 
 
 class LogLineSchema(ma.Schema):

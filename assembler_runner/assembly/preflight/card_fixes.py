@@ -6,7 +6,7 @@ from typing import Any
 
 from assembler_runner.assembly.preflight.context import README, Context
 from assembler_runner.assembly.preflight.declaration import Found
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 
 def set_key(context: Context, key: str, value: str, *, title: str, safe: bool) -> Fix | None:

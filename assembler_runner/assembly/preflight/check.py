@@ -9,8 +9,8 @@ from assembler_runner.assembly.preflight.catalogue import rules
 from assembler_runner.assembly.preflight.context import MAX_TEXT_BYTES, Context
 from assembler_runner.assembly.preflight.declaration import RULES
 from assembler_runner.core.errors import Finding
+from assembler_runner.core.fixes import Fix, FixDoesNotFit, apply
 from assembler_runner.files.tree import SpaceFile
-from assembler_runner.fixes import Fix, FixDoesNotFit, apply
 
 MAX_FINDINGS_PER_RULE = 50
 MAX_ROUNDS = 5

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.core.errors import Finding, Severity
-from assembler_runner.fixes import Fix
+from assembler_runner.core.fixes import Fix
 
 Topic = Literal["readme", "entry", "python", "requirements", "docker", "static", "files", "secrets", "request"]
 TOPICS: tuple[Topic, ...] = (

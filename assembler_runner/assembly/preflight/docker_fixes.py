@@ -6,7 +6,7 @@ import re
 
 from assembler_runner.assembly.preflight.declaration import Found
 from assembler_runner.assembly.preflight.dockerfile import Instruction
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 DOCKERFILE = "Dockerfile"
 

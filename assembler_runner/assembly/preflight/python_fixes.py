@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.python_file import PythonFile
 from assembler_runner.core.errors import Severity
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 
 def severity_in(context: Context, path: str) -> Severity:

@@ -8,7 +8,7 @@ from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.declaration import Found
 from assembler_runner.assembly.preflight.quoting import clean
 from assembler_runner.assembly.preflight.requirement_lines import RequirementLine
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 REQUIREMENTS = "requirements.txt"
 

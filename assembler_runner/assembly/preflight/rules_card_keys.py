@@ -13,7 +13,7 @@ from assembler_runner.assembly.preflight.context import README, Context
 from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.preflight.tables import CARD_KEYS
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 MAX_OAUTH_MINUTES = 43_200
 

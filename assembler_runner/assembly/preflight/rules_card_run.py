@@ -12,7 +12,7 @@ from assembler_runner.assembly.preflight.context import README, Context
 from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.preflight.tables import HARDWARE
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 _PYTHON = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
 

@@ -11,7 +11,7 @@ from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.docker_fixes import DOCKERFILE, at_instruction
 from assembler_runner.assembly.preflight.dockerfile import expand, split_words
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 COMPOSE = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
 

@@ -11,7 +11,7 @@ from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.docker_fixes import DOCKERFILE, WITHOUT_COMMAND, at_instruction, swap
 from assembler_runner.assembly.preflight.dockerfile import Dockerfile, Instruction, Stage, split_words
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 _SCRIPT = re.compile(r"^(?:\./|/)?[\w./-]+\.(?:sh|bash|py|pl)$|^\./[\w./-]+$")
 

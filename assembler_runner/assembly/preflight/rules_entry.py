@@ -11,7 +11,7 @@ from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.python_file import constant, dotted, keyword
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 BUILD_FOLDERS = ("dist", "build", "out", "public", "docs", "_site", "site", "www", "html", "dist/browser")
 _PYTHON_NAMES = (

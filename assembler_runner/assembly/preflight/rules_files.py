@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from assembler_runner.assembly.preflight.context import Context, fold
 from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.quoting import clean, quote
+from assembler_runner.core.fixes import Edit, Fix
 from assembler_runner.files.paths import field_of
-from assembler_runner.fixes import Edit, Fix
 
 DISK_BYTES = 50 * 10**9
 MAX_DELETED = 200

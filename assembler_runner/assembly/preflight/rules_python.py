@@ -15,7 +15,7 @@ from assembler_runner.assembly.preflight.python_fixes import given_files, severi
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.python_source import newer_syntax
 from assembler_runner.core.errors import Severity
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 MAX_UNREADABLE = 10
 """How many files are given to the checker that knows newer versions: each costs a process."""

@@ -12,7 +12,7 @@ from assembler_runner.assembly.preflight.python_file import PythonFile
 from assembler_runner.assembly.preflight.python_fixes import given_files, severity_in, swap
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.preflight.tables import STDLIB
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 
 @rule(

@@ -18,7 +18,7 @@ from assembler_runner.assembly.preflight.tables import (
     STDLIB,
     STDLIB_ON_INDEX,
 )
-from assembler_runner.fixes import Fix
+from assembler_runner.core.fixes import Fix
 
 _PIP_COMMAND = re.compile(r"^[!%$>\s]*(?:sudo\s+)?(?:python3?\s+-m\s+)?pip3?\s+install\s+(.+)$", re.I)
 

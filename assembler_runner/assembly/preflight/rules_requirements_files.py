@@ -19,7 +19,7 @@ from assembler_runner.assembly.preflight.requirement_fixes import (
 from assembler_runner.assembly.preflight.tables import (
     GONE_DEBIAN_PACKAGES,
 )
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 
 @rule(

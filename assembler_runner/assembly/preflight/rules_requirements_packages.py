@@ -20,7 +20,7 @@ from assembler_runner.assembly.preflight.tables import (
     RENAMED,
     WINDOWS_ONLY,
 )
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 _SSH = re.compile(r"git\+ssh://(?:git@)?([\w.-]+)[:/]([\w./-]+)|git\+git@([\w.-]+):([\w./-]+)")
 

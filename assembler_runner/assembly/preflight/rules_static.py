@@ -10,7 +10,7 @@ from assembler_runner.assembly.preflight.context import Context, fold
 from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.html_links import Link, links_of, path_of
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 MAX_PAGES = 200
 _SOURCES = (".jsx", ".tsx", ".ts", ".vue", ".svelte", ".scss", ".sass", ".less")

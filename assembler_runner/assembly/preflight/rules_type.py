@@ -10,7 +10,7 @@ from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.preflight.rules_entry import entry_hint
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Recognised
-from assembler_runner.fixes import Fix
+from assembler_runner.core.fixes import Fix
 
 _TYPES = ("gradio", "streamlit", "docker", "static")
 _STARTED_OTHERWISE = ("node", "django")

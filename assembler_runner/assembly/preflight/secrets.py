@@ -31,7 +31,7 @@ from assembler_runner.assembly.preflight.secret_patterns import (
     SSH_KEYS,
 )
 from assembler_runner.core.errors import Severity
-from assembler_runner.fixes import Edit, Fix
+from assembler_runner.core.fixes import Edit, Fix
 
 MAX_PER_FILE = 10
 MAX_TRIES = 2000

@@ -1,71 +1,6 @@
-"""Names that differ between where a thing is used and where it is got: modules, libraries, programs."""
+"""Names that differ between where a thing is used and what provides it: modules of old, libraries, programs."""
 
 from __future__ import annotations
-
-DISTRIBUTIONS: dict[str, str] = {
-    "attr": "attrs",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",
-    "Crypto": "pycryptodome",
-    "dateutil": "python-dateutil",
-    "discord": "discord.py",
-    "docx": "python-docx",
-    "dotenv": "python-dotenv",
-    "faiss": "faiss-cpu",
-    "ffmpeg": "ffmpeg-python",
-    "fitz": "PyMuPDF",
-    "git": "GitPython",
-    "google.cloud.storage": "google-cloud-storage",
-    "google.genai": "google-genai",
-    "google.generativeai": "google-generativeai",
-    "google.protobuf": "protobuf",
-    "gtts": "gTTS",
-    "haystack": "haystack-ai",
-    "igraph": "python-igraph",
-    "IPython": "ipython",
-    "jose": "python-jose",
-    "jwt": "PyJWT",
-    "kafka": "kafka-python",
-    "langchain_community": "langchain-community",
-    "langchain_core": "langchain-core",
-    "langchain_huggingface": "langchain-huggingface",
-    "langchain_openai": "langchain-openai",
-    "langchain_text_splitters": "langchain-text-splitters",
-    "ldap": "python-ldap",
-    "llama_cpp": "llama-cpp-python",
-    "llama_index": "llama-index",
-    "lxml_html_clean": "lxml-html-clean",
-    "magic": "python-magic",
-    "markdown": "Markdown",
-    "mpl_toolkits": "matplotlib",
-    "multipart": "python-multipart",
-    "MySQLdb": "mysqlclient",
-    "OpenSSL": "pyOpenSSL",
-    "PIL": "Pillow",
-    "pkg_resources": "setuptools<81",
-    "pptx": "python-pptx",
-    "psycopg2": "psycopg2-binary",
-    "pytorch_lightning": "pytorch-lightning",
-    "rest_framework": "djangorestframework",
-    "sentence_transformers": "sentence-transformers",
-    "serial": "pyserial",
-    "sklearn": "scikit-learn",
-    "skimage": "scikit-image",
-    "slugify": "python-slugify",
-    "socks": "PySocks",
-    "speech_recognition": "SpeechRecognition",
-    "telegram": "python-telegram-bot",
-    "umap": "umap-learn",
-    "usb": "pyusb",
-    "whisper": "openai-whisper",
-    "win32api": "pywin32",
-    "wx": "wxPython",
-    "yaml": "PyYAML",
-    "youtube_transcript_api": "youtube-transcript-api",
-    "yt_dlp": "yt-dlp",
-    "zmq": "pyzmq",
-}
-"""Import name → name of the distribution, where they differ by more than case."""
 
 GONE_FROM_PYTHON: dict[str, str] = {
     "aifc": "3.13",
@@ -90,6 +25,12 @@ GONE_FROM_PYTHON: dict[str, str] = {
 }
 """Module of the standard library → the Python version that removed it (PEP 594, PEP 632)."""
 
+NEW_IN_PYTHON: dict[str, str] = {"tomllib": "3.11", "zoneinfo": "3.9", "graphlib": "3.9"}
+"""Module of the standard library → the Python version that brought it."""
+
+SUCCESSORS: dict[str, str] = {"audioop": "audioop-lts", "cgi": "legacy-cgi", "distutils": "setuptools"}
+"""Module that Python removed → package on PyPI that provides it again."""
+
 LIBRARY_PACKAGES: dict[str, str] = {
     "libGL": "libgl1",
     "libEGL": "libegl1",
@@ -113,51 +54,149 @@ LIBRARY_PACKAGES: dict[str, str] = {
     "libzbar": "libzbar0",
     "libnss3": "libnss3",
     "libodbc": "unixodbc",
+    "sndfile": "libsndfile1",
+    "PortAudio": "libportaudio2",
+    "libgl1": "libgl1",
+    "libOpenGL": "libopengl0",
+    "libGLU": "libglu1-mesa",
+    "libfontconfig": "libfontconfig1",
+    "libfreetype": "libfreetype6",
+    "libXi": "libxi6",
+    "libXcursor": "libxcursor1",
+    "libXrandr": "libxrandr2",
+    "libxcb": "libxcb1",
+    "libasound": "libasound2",
+    "libatk-1": "libatk1.0-0",
+    "libatk-bridge": "libatk-bridge2.0-0",
+    "libgbm": "libgbm1",
+    "libcups": "libcups2",
+    "libpoppler": "poppler-utils",
+    "libgeos": "libgeos-c1v5",
+    "libspatialindex": "libspatialindex6",
+    "libhdf5": "libhdf5-103",
+    "libsox": "libsox-fmt-all",
+    "libavdevice": "ffmpeg",
+    "libavcodec": "ffmpeg",
+    "libavformat": "ffmpeg",
+    "libavutil": "ffmpeg",
+    "libffi": "libffi8",
+    "libfluidsynth": "libfluidsynth3",
+    "libopenblas": "libopenblas0",
+    "libGLX": "libglx0",
+    "libtbb": "libtbb12",
+    "libatlas": "libatlas3-base",
+    "libxkbcommon": "libxkbcommon0",
+    "libdbus-1": "libdbus-1-3",
+    "libturbojpeg": "libturbojpeg0",
+    "libmariadb": "libmariadb3",
+    "libmysqlclient": "libmariadb3",
+    "libjpeg": "libjpeg62-turbo",
+    "libpng16": "libpng16-16",
+    "libwebp": "libwebp7",
+    "libopenmpi": "libopenmpi3",
+    "libusb-1": "libusb-1.0-0",
+    "libpulse": "libpulse0",
+    "libsqlite3": "libsqlite3-0",
+    "libcurl": "libcurl4",
 }
 """Beginning of a shared library's file name → Debian package."""
 
 PROGRAM_PACKAGES: dict[str, str] = {
-    "pdftoppm": "poppler-utils",
-    "pdfinfo": "poppler-utils",
-    "tesseract": "tesseract-ocr",
-    "espeak": "espeak-ng",
+    "7z": "p7zip-full",
+    "antiword": "antiword",
+    "aria2c": "aria2",
+    "c++": "build-essential",
+    "cc": "build-essential",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "chromium-browser": "chromium",
+    "cmake": "cmake",
     "convert": "imagemagick",
-    "soffice": "libreoffice",
-    "libreoffice": "libreoffice",
+    "curl": "curl",
+    "dos2unix": "dos2unix",
+    "dot": "graphviz",
+    "espeak": "espeak-ng",
+    "espeak-ng": "espeak-ng",
+    "exiftool": "libimage-exiftool-perl",
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "fluidsynth": "fluidsynth",
+    "g++": "build-essential",
+    "gcc": "build-essential",
+    "gfortran": "gfortran",
+    "git": "git",
+    "git-lfs": "git-lfs",
+    "go": "golang-go",
+    "google-chrome": "chromium",
+    "gosu": "gosu",
+    "gs": "ghostscript",
     "java": "default-jre-headless",
     "javac": "default-jdk-headless",
-    "dot": "graphviz",
-    "gcc": "build-essential",
-    "g++": "build-essential",
-    "cc": "build-essential",
-    "c++": "build-essential",
+    "jq": "jq",
+    "libreoffice": "libreoffice",
+    "lilypond": "lilypond",
+    "magick": "imagemagick",
     "make": "build-essential",
-    "node": "nodejs",
-    "chromium-browser": "chromium",
-    "google-chrome": "chromium",
-    "pg_config": "libpq-dev",
+    "mediainfo": "mediainfo",
     "mysql_config": "default-libmysqlclient-dev",
-    "sox": "sox libsox-fmt-all",
+    "nginx": "nginx",
+    "node": "nodejs",
+    "npm": "npm",
+    "pandoc": "pandoc",
+    "pdfinfo": "poppler-utils",
+    "pdflatex": "texlive-latex-base",
+    "pdftoppm": "poppler-utils",
+    "pdftotext": "poppler-utils",
+    "perl": "perl",
+    "pg_config": "libpq-dev",
+    "php": "php-cli",
+    "psql": "postgresql-client",
+    "R": "r-base",
+    "redis-server": "redis-server",
+    "Rscript": "r-base",
+    "rubberband": "rubberband-cli",
+    "ruby": "ruby",
+    "soffice": "libreoffice",
+    "sox": "sox",
+    "tesseract": "tesseract-ocr",
+    "timidity": "timidity",
+    "tini": "tini",
+    "unzip": "unzip",
+    "wget": "wget",
+    "wkhtmltopdf": "wkhtmltopdf",
+    "xelatex": "texlive-xetex",
+    "Xvfb": "xvfb",
+    "xvfb-run": "xvfb",
+    "xz": "xz-utils",
+    "zip": "zip",
 }
-"""Program → Debian package, where the names differ."""
+"""Program → Debian package. A program that is not here is not guessed."""
+
+PYTHON_PROGRAMS: dict[str, str] = {
+    "accelerate": "accelerate",
+    "django-admin": "Django",
+    "fastapi": "fastapi[standard]",
+    "flask": "Flask",
+    "hf": "huggingface_hub",
+    "huggingface-cli": "huggingface_hub",
+    "jupyter": "jupyterlab",
+    "jupyter-lab": "jupyterlab",
+    "langserve": "langserve",
+    "supervisord": "supervisor",
+    "torchrun": "torch",
+    "uvicorn": "uvicorn",
+    "waitress-serve": "waitress",
+    "whisper": "openai-whisper",
+}
+"""Program → Python package, where the names differ."""
 
 
-def distribution_of(module: str) -> str:
-    """Returns the line for requirements.txt that brings a module."""
-    parts = module.split(".")
-    for end in range(len(parts), 0, -1):
-        if known := DISTRIBUTIONS.get(".".join(parts[:end])):
-            return known
-    return parts[0]
-
-
-def package_of_library(file: str) -> str:
-    """Returns the Debian package that brings a shared library."""
+def package_of_library(file: str) -> str | None:
+    """Returns the Debian package that provides a shared library, or None where it is not known."""
     known = sorted((name for name in LIBRARY_PACKAGES if file.startswith(name)), key=len)
-    return LIBRARY_PACKAGES[known[-1]] if known else file.partition(".so")[0].lower()
+    return LIBRARY_PACKAGES[known[-1]] if known else None
 
 
-def package_of_program(program: str) -> str:
-    """Returns the Debian package that brings a program."""
-    name = program.rpartition("/")[2]
-    return PROGRAM_PACKAGES.get(name, name)
+def package_of_program(program: str) -> str | None:
+    """Returns the Debian package that provides a program, or None where it is not known."""
+    return PROGRAM_PACKAGES.get(program.rpartition("/")[2])

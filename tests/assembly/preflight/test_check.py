@@ -16,8 +16,8 @@ from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes,
 from assembler_runner.assembly.preflight.rules_docker_start import dockerfile_port
 from assembler_runner.assembly.preflight.rules_requirements_packages import gradio_version
 from assembler_runner.core.errors import Finding
+from assembler_runner.core.fixes import Edit, Fix, FixDoesNotFit
 from assembler_runner.files.tree import SpaceFile
-from assembler_runner.fixes import Edit, Fix, FixDoesNotFit
 from tests.assembly.preflight.support import SECRETS, context_of
 
 LEAKING = {"files": {"app.py": "T = '{TOKEN:hf}'\n"}}

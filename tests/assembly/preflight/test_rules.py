@@ -11,7 +11,7 @@ from assembler_runner.assembly.preflight.catalogue import RULES, as_json, as_mar
 from assembler_runner.assembly.preflight.check import apply_safe_fixes, check, with_fix
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.core.errors import Finding
-from assembler_runner.fixes import Fix
+from assembler_runner.core.fixes import Fix
 from tests.assembly.preflight.support import SECRETS, all_cases, context_of
 
 ALL = list(all_cases())
