@@ -166,7 +166,7 @@ def syntax_needs_newer_python(context: Context) -> Iterator[Found]:
 
 # Most files have none of it, and need no walk through their tree.
 _MAY_BE_NEW = re.compile(
-    rb"\bmatch\b|\bexcept\s*\*|(?m:^[ \t]*type\s)|\b(?:def|class)\s+\w+\s*\[|[\[,]\s*\*\w|\b[tT][rR]?[\"']"
+    rb"\bmatch\b|\bexcept\s*\*|(?m:^[ \t]*type\s)|\b(?:def|class)\s+\w+\s*\[|\w\[\s*\*\w|\b[tT][rR]?[\"']"
     + (rb"|[fF][rR]?[\"']" if sys.version_info >= (3, 12) else b"")
 )
 _NEWER: tuple[type[ast.AST], ...] = (
