@@ -52,6 +52,25 @@ class Url(ma.fields.String):
         return absolute_url(value)
 
 
+class EditSchema(ma.Schema):
+    """One change of one file."""
+
+    path = ma.fields.String(metadata={"description": "The file."})
+    action = ma.fields.String(validate=ma.validate.OneOf(("write", "append_line", "delete", "replace")))
+    line = ma.fields.Integer(allow_none=True, metadata={"description": "Line, from 1; null for the whole file."})
+    old = ma.fields.String(allow_none=True, metadata={"description": "Text that must be there now."})
+    new = ma.fields.String(allow_none=True, metadata={"description": "Text afterwards."})
+
+
+class FixSchema(ma.Schema):
+    """A change that makes a finding disappear."""
+
+    title = ma.fields.String(metadata={"description": "What it does."})
+    safe = ma.fields.Boolean(metadata={"description": "Whether it may be applied unread."})
+    edits = ma.fields.List(ma.fields.Nested(EditSchema), metadata={"description": "Changes of files."})
+    options = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "Options of the type to set."})
+
+
 class FindingSchema(ma.Schema):
     """One thing that was noticed."""
 
@@ -61,6 +80,8 @@ class FindingSchema(ma.Schema):
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
     message = ma.fields.String(metadata={"description": "What is the matter."})
     hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
+    values = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "What was captured, by name."})
+    fix = ma.fields.Nested(FixSchema, allow_none=True, metadata={"description": "A change that makes it disappear."})
 
 
 class ErrorSchema(ma.Schema):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from assembler_runner.assembly.python_source import PARSING
 
@@ -66,24 +67,33 @@ class PythonFile:
         return self.lines[number - 1] if number is not None and 0 < number <= len(self.lines) else ""
 
     @cached_property
-    def nodes(self) -> list[ast.AST]:
-        """All nodes of the syntax tree."""
-        return list(ast.walk(self.tree)) if self.tree is not None else []
+    def by_type(self) -> dict[type[ast.AST], list[Any]]:
+        """All nodes of the syntax tree by their class, in one pass."""
+        found: dict[type[ast.AST], list[Any]] = {}
+        waiting: list[ast.AST] = [self.tree] if self.tree is not None else []
+        for node in waiting:
+            found.setdefault(type(node), []).append(node)
+            for value in node.__dict__.values():
+                if type(value) is list:
+                    waiting += [item for item in value if isinstance(item, ast.AST)]
+                elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                    waiting.append(value)
+        return found
+
+    def nodes(self, *types: type[ast.AST]) -> list[Any]:
+        """Returns the nodes of these classes."""
+        return [node for kind in types for node in self.by_type.get(kind, ())]
 
     @cached_property
     def calls(self) -> list[ast.Call]:
         """All calls."""
-        return [node for node in self.nodes if isinstance(node, ast.Call)]
+        return self.nodes(ast.Call)
 
     @cached_property
     def texts(self) -> list[ast.Constant]:
-        """All string constants of one line that are no docstrings."""
-        bare = {id(node.value) for node in self.nodes if isinstance(node, ast.Expr)}
-        return [
-            node
-            for node in self.nodes
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare
-        ]
+        """All string constants that are no docstrings."""
+        bare = {id(node.value) for node in self.nodes(ast.Expr)}
+        return [node for node in self.nodes(ast.Constant) if isinstance(node.value, str) and id(node) not in bare]
 
     @cached_property
     def imports(self) -> list[Import]:

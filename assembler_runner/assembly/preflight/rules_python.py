@@ -164,10 +164,23 @@ def syntax_needs_newer_python(context: Context) -> Iterator[Found]:
         )
 
 
+# Most files have none of it, and need no walk through their tree.
+_MAY_BE_NEW = re.compile(
+    rb"\bmatch\b|\bexcept\s*\*|(?m:^[ \t]*type\s)|\b(?:def|class)\s+\w+\s*\[|\w\[\s*\*\w|\b[tT][rR]?[\"']"
+    + (rb"|[fF][rR]?[\"']" if sys.version_info >= (3, 12) else b"")
+)
+_NEWER: tuple[type[ast.AST], ...] = (
+    *(ast.Match, ast.TryStar, ast.JoinedStr, ast.Subscript, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+    *(getattr(ast, name) for name in ("TypeAlias", "TemplateStr") if hasattr(ast, name)),
+)
+
+
 def newest_syntax(parsed: PythonFile) -> tuple[tuple[int, int], str, int] | None:
     """Returns the Python that a file needs at least, what for, and the line; None for Python 3.8."""
     best: tuple[tuple[int, int], str, int] | None = None
-    for node in parsed.nodes:
+    if not _MAY_BE_NEW.search(parsed.source):
+        return None
+    for node in parsed.nodes(*_NEWER):
         found: tuple[tuple[int, int], str] | None = None
         if isinstance(node, ast.Match):
             found = (3, 10), "match"

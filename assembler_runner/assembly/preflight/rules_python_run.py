@@ -25,6 +25,16 @@ _HOME_PATH = re.compile(
 _LISTENERS = ("run", "launch", "serve", "run_server", "start", "listen")
 
 
+# Cheap signs that a file is worth a walk through its tree.
+_FILE_NAME = re.compile(rb"[\"']([^\"'\n]{1,200}\.[^\"'\n]{1,20})[\"']")
+_OWN_PATH = re.compile(rb"[\"'](?:[A-Za-z]:[\\/]|/Users/|/home/|\\\\)")
+
+
+def _differs(context: Context, name: bytes) -> bool:
+    wanted = name.decode("utf-8", "replace").removeprefix("./")
+    return wanted not in context.files and fold(wanted) in context.folded
+
+
 @rule(
     "path_case",
     "warning",
@@ -37,6 +47,8 @@ _LISTENERS = ("run", "launch", "serve", "run_server", "start", "listen")
 def path_case(context: Context) -> Iterator[Found]:
     """Finds names of files in the code that differ in case."""
     for path, parsed in given_files(context):
+        if not any(_differs(context, name) for name in _FILE_NAME.findall(parsed.source)):
+            continue
         for node in parsed.texts:
             text = str(node.value)
             if not 3 < len(text) < 200 or "." not in text or (" " in text.strip() and "/" not in text):
@@ -70,6 +82,8 @@ def path_case(context: Context) -> Iterator[Found]:
 def path_of_own_computer(context: Context) -> Iterator[Found]:
     """Finds absolute paths of the sender's computer."""
     for path, parsed in given_files(context):
+        if not _OWN_PATH.search(parsed.source):
+            continue
         for node in parsed.texts:
             text = str(node.value)
             if len(text) < 300 and "\n" not in text and (_WINDOWS_PATH.match(text) or _HOME_PATH.match(text)):
@@ -204,9 +218,7 @@ def gradio_removed(context: Context) -> Iterator[Found]:
     for path, parsed in given_files(context):
         if "gradio" not in parsed.imported:
             continue
-        for node in parsed.nodes:
-            if not isinstance(node, ast.Attribute):
-                continue
+        for node in parsed.nodes(ast.Attribute):
             name = dotted(node).replace("gradio.", "gr.", 1)
             style = (
                 node.attr == "style"

@@ -37,6 +37,7 @@ MAX_PER_FILE = 10
 MAX_TRIES = 2000
 _FEW_CHARACTERS = 6
 _SAME_PLACE = 200
+_BY_LITERAL = [(literal, form) for form in FORMS for literal in form.literals]
 _LOCAL_HOSTS = re.compile(
     r"^(?:localhost|127\.|0\.0\.0\.0|host\.docker\.internal|\[?::1|example\.|[\w-]+$)|\.example(?:\.\w+)?$|\.local$"
 )
@@ -87,9 +88,7 @@ def find_secrets(text: str) -> list[Secret]:
         The secrets by position, at most one for each place.
     """
     found: dict[int, Secret] = {}
-    for form in FORMS:
-        if not any(literal in text for literal in form.literals):
-            continue
+    for form in dict.fromkeys(form for literal, form in _BY_LITERAL if literal in text):
         for match in form.pattern.finditer(text):
             if not _is_placeholder(match[1]):
                 found.setdefault(match.start(), Secret(form.kind, match.start(), form.variable))
