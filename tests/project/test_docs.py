@@ -134,7 +134,7 @@ def test_every_error_is_documented() -> None:
 
 
 def test_the_tree_in_errors_py_is_the_tree() -> None:
-    text = read(PROJECT / "assembler_runner" / "errors.py")
+    text = read(PROJECT / "assembler_runner" / "core" / "errors.py")
     drawn = re.findall(r"^[ │├└─]*([A-Z]\w+) +(\d{3})  (\w+)", text, re.MULTILINE)
     own = [cls for cls in _all_errors() if cls.__module__ == AssemblerError.__module__]
     assert sorted(drawn) == sorted((cls.__name__, str(cls.status), cls.code) for cls in own)
