@@ -23,6 +23,7 @@ from assembler_runner.assembly.options import check_options
 from assembler_runner.assembly.plugin_contract import ask_card, ask_check, ask_defaults, ask_templates
 from assembler_runner.assembly.preflight.check import check, combined
 from assembler_runner.assembly.preflight.context import Context
+from assembler_runner.assembly.preflight.quoting import quote
 from assembler_runner.assembly.preflight.rules_card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Recognised
@@ -125,6 +126,7 @@ def assemble(
     )
     if findings:
         return Assembly(Tree(given), findings, None, True)
+    noted = _renamed_readme(files)
     if plugin.container is not None and DOCKERFILE not in own and recognised is None:
         recognised = _recognised(plugin, own)
     checked, problems = check_options(plugin, options or {}, card, context, recognised)
@@ -145,7 +147,7 @@ def assemble(
     for file in _missing_files(plugin, own, checked, recognised):
         tree.setdefault(file.path, file)
     findings += _add_card(plugin, tree, checked, card, name, frozenset(options or ()))
-    findings += check_collisions(tree)
+    findings += [*noted, *check_collisions(tree)]
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
     # The rules see files as they were given, so that lines and fixes are those of the sender.
@@ -165,6 +167,14 @@ def _given_files(files: Mapping[str, bytes | Content | SpaceFile]) -> dict[str, 
             else SpaceFile(place, source, "given")
         )
     return given
+
+
+def _renamed_readme(files: Iterable[str]) -> list[Finding]:
+    readme = readme_of(files)
+    if readme in (None, README):
+        return []
+    message = f"{quote(str(readme))} was taken as README.md, the only name that the Hub reads."
+    return [Finding("readme_name", message, "info", README, hint="Name it README.md.")]
 
 
 def _recognised(plugin: SpacePlugin, files: Mapping[str, SpaceFile]) -> Recognised:

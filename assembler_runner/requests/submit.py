@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +32,8 @@ from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
 
 NAME_TRIES = 5
+MAX_FINDINGS = 200
+"""Most findings that are stored with a request."""
 
 
 def submit(
@@ -170,6 +172,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         ),
     )
     keep_contents(services, prepared)
+    audit_allowed(account, space, prepared)
     return space, request
 
 
@@ -217,9 +220,23 @@ def add_request(
     set_committed_value(space, "latest_request", request)
     if callback and callback.get("callback_url"):
         webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
-    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id)
+    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id, data=_noted(request.findings))
     audit.record(account, action, "space", space.id, space.name, space.realm_id, request_id=request.id)
     return request
+
+
+def _noted(findings: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Returns what the first event says of the findings."""
+    shown = [{key: finding[key] for key in ("code", "severity", "path", "message")} for finding in findings or ()]
+    return {"findings": shown[:50]} if shown else {}
+
+
+def audit_allowed(account: Account, space: Space, prepared: Prepared) -> None:
+    """Writes into the audit log which errors a caller lets pass; the caller commits."""
+    if prepared.allowed:
+        codes = sorted({finding.code for finding in prepared.allowed})
+        paths = sorted({finding.path for finding in prepared.allowed if finding.path})[:20]
+        audit.record(account, "allow", "space", space.id, space.name, space.realm_id, codes=codes, paths=paths)
 
 
 def values_of(prepared: Prepared) -> dict[str, Any]:
@@ -232,6 +249,7 @@ def values_of(prepared: Prepared) -> dict[str, Any]:
         "parameters": data.get("parameters") if data.get("parameters") is not None else {},
         "options": data.get("options") or {},
         "tree_digest": tree.digest,
+        "findings": [finding.to_json() for finding in prepared.assembly.findings[:MAX_FINDINGS]],
         "files": [_file_row(number, file, prepared.given) for number, file in enumerate(tree.values())],
     }
 

@@ -130,6 +130,9 @@ class SpaceRequest(Timestamps, Base):
     tree_digest: Mapped[str] = mapped_column(sa.String(64), doc="Digest over paths and contents of all files.")
     commit_oid: Mapped[str | None] = mapped_column(sa.String(64))
     commit_url: Mapped[str | None] = mapped_column(sa.String(512))
+    findings: Mapped[Any] = mapped_column(
+        JsonText, nullable=True, default=list, doc="What was found in the tree: warnings and notes."
+    )
     unchanged: Mapped[bool] = mapped_column(
         default=False, server_default="0", doc="Whether all files were so already, so that no commit was made."
     )

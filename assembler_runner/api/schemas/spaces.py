@@ -92,6 +92,7 @@ class RequestSchema(AutoSchema):
             "files",
             "tree_digest",
             "commit",
+            "findings",
             "unchanged",
             "attempts",
             "error",
@@ -111,6 +112,14 @@ class RequestSchema(AutoSchema):
     )
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
+    findings = ma.fields.Function(
+        lambda request: request.findings or [],
+        metadata={
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Finding"},
+            "description": "Warnings and notes about the tree.",
+        },
+    )
     error = ma.fields.Nested(FailureSchema, allow_none=True)
     queue_position = ma.fields.Method(
         "place",
@@ -208,9 +217,18 @@ class SpaceSchema(AutoSchema):
             "expires_at",
             "created_at",
             "updated_at",
+            "findings",
             "latest_request",
         )
 
+    findings = ma.fields.Function(
+        lambda space: space.latest_request.findings or [],
+        metadata={
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Finding"},
+            "description": "Warnings and notes about the tree of the latest request.",
+        },
+    )
     url = Url(allow_none=True, metadata={"description": "Where it can be seen; null until it is published."})
     labels = ma.fields.List(ma.fields.String())
     commit_oid = ma.fields.String(
