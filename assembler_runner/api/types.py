@@ -90,3 +90,15 @@ def default_files(plugin: SpacePlugin) -> list[str]:
 def _all(rows: list[Any]) -> dict[str, Any]:
     meta = {"total": len(rows), "limit": len(rows), "offset": 0, "schema": {}}
     return {"data": rows, "meta": MetaSchema().dump(meta)}
+
+
+@blueprint.get("/findings")
+@blueprint.needs(ANY_ACCOUNT)
+@blueprint.response(200, list_of(FindingRuleSchema))
+def list_findings() -> dict[str, Any]:
+    """List the codes of findings
+
+    What is checked before a Space is published: every code with its severity, an explanation and an example, whether
+    there is a fix and whether `allow` lets it pass.
+    """
+    return _all(as_json())

@@ -68,7 +68,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     """
     data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
-    given = {path: SpaceFile(path, source, "given") for path, source in files.items()}
+    given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
     too_much = _check_limits(services.settings, given)
     findings = [*fields.findings, *too_much]
     findings += check_target(services, account.realm_id, data)

@@ -112,13 +112,8 @@ class RequestSchema(AutoSchema):
     )
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
-    findings = ma.fields.Function(
-        lambda request: request.findings or [],
-        metadata={
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/Finding"},
-            "description": "Warnings and notes about the tree.",
-        },
+    findings = ma.fields.List(
+        ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes about the tree."}
     )
     error = ma.fields.Nested(FailureSchema, allow_none=True)
     queue_position = ma.fields.Method(
@@ -142,6 +137,18 @@ class RequestSchema(AutoSchema):
         """Returns when it will be taken up."""
         moment = expected_start(db.session(), request, self.place(request))
         return None if moment is None else as_text(moment)
+
+
+class FindingRuleSchema(ma.Schema):
+    """One code that a finding may have."""
+
+    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
+    severity = ma.fields.String(metadata={"description": "error, warning or info."})
+    topic = ma.fields.String(metadata={"description": "What it is about."})
+    explanation = ma.fields.String(metadata={"description": "What is the matter, and why."})
+    example = ma.fields.String(metadata={"description": "What leads to it."})
+    has_fix = ma.fields.Boolean(metadata={"description": "Whether there may be a fix."})
+    allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` lets it pass."})
 
 
 class ProblemSchema(ma.Schema):
@@ -221,13 +228,10 @@ class SpaceSchema(AutoSchema):
             "latest_request",
         )
 
-    findings = ma.fields.Function(
-        lambda space: space.latest_request.findings or [],
-        metadata={
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/Finding"},
-            "description": "Warnings and notes about the tree of the latest request.",
-        },
+    findings = ma.fields.List(
+        ma.fields.Nested(FindingSchema),
+        attribute="latest_request.findings",
+        metadata={"description": "Warnings and notes about the tree of the latest request."},
     )
     url = Url(allow_none=True, metadata={"description": "Where it can be seen; null until it is published."})
     labels = ma.fields.List(ma.fields.String())
@@ -325,6 +329,7 @@ class CreateSpaceSchema(ma.Schema):
     note = ma.fields.String()
     id = ma.fields.String()
     request_id = ma.fields.String()
+    findings = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes."})
     status_url = ma.fields.String(metadata={"description": "Only with 202."})
 
 
