@@ -6,11 +6,13 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.api.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
-from assembler_runner.api.schemas.spaces import PluginSchema, SpaceTypeSchema
+from assembler_runner.api.schemas.spaces import FindingRuleSchema, PluginSchema, SpaceTypeSchema
 from assembler_runner.assembly.card import README
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
+from assembler_runner.assembly.preflight.catalogue import as_json
 from assembler_runner.assembly.registry import PluginRecord
 from assembler_runner.core.errors import NotFound
 from assembler_runner.plugin import SpacePlugin
