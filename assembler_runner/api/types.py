@@ -11,6 +11,7 @@ from assembler_runner.api.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
 from assembler_runner.api.schemas.spaces import FindingRuleSchema, PluginSchema, SpaceTypeSchema
 from assembler_runner.assembly.card import README
+from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
 from assembler_runner.assembly.preflight.catalogue import as_json
 from assembler_runner.assembly.registry import PluginRecord
@@ -86,7 +87,8 @@ def default_files(plugin: SpacePlugin) -> list[str]:
         options = dict(plugin.options_schema.load({}))
     except ma.ValidationError:
         return [README]
-    return sorted({README, *(file.path for file in ask_defaults(plugin, options))})
+    made = {DOCKERFILE, REQUIREMENTS} if plugin.container is not None else set()
+    return sorted({README, *made, *(file.path for file in ask_defaults(plugin, options))})
 
 
 def _all(rows: list[Any]) -> dict[str, Any]:

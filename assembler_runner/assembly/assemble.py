@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import marshmallow as ma
@@ -115,7 +115,8 @@ def assemble(
     own = {file.path: file for file in starter.files} | given if starter else given
     card, card_problems = read_given_card(own.get(README))
     context = Context(
-        own,
+        # Files of a starter app are judged like given ones.
+        {path: replace(file, origin="given") for path, file in own.items()},
         plugin.sdk,
         plugin.space_type,
         parameters=parameters,
@@ -151,8 +152,14 @@ def assemble(
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
     # The rules see files as they were given, so that lines and fixes are those of the sender.
-    subject = context.extended({**tree, **own}, checked)
-    return Assembly(whole, combined(findings, check(subject)), subject)
+    subject = context.extended({**tree, **context.files}, checked)
+    found = [
+        finding
+        for finding in check(subject)
+        # A type without the option decides itself what it starts with.
+        if finding.code != "no_app_file" or "app_file" in plugin.options_schema.fields
+    ]
+    return Assembly(whole, combined(findings, found), subject)
 
 
 def _given_files(files: Mapping[str, bytes | Content | SpaceFile]) -> dict[str, SpaceFile]:

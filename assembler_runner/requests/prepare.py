@@ -8,7 +8,9 @@ from typing import Any
 
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.assembly.assemble import Assembly, Destination, assemble, check_input
+from assembler_runner.assembly.card import README
 from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes, wrong_codes
+from assembler_runner.assembly.preflight.rules_card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint, Recognised
 from assembler_runner.core.database import read_transaction
@@ -152,7 +154,8 @@ def _assembled(
     fixed = apply_safe_fixes(assembly.context)
     if not fixed.done:
         return assembly, given
-    changed = {path: file for path, file in fixed.files.items() if file.origin in ("given", "fixed")}
+    kept = {README if path == readme_of(given) else path for path in given}
+    changed = {path: file for path, file in fixed.files.items() if path in kept or file.origin == "fixed"}
     assembly = made(changed, {**(data.get("options") or {}), **fixed.options})
     said = [
         Finding("fixed", f"{finding.fix.title}.", "info", finding.path, finding.line, values={"code": finding.code})
