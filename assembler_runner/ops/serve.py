@@ -71,6 +71,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     follower.start()
     webhooks = WebhookSender(app)
     webhooks.start()
+    app.extensions[EXTENSION].targets.learn_account()
     _stop_on_signals()
     shown = f"[{host}]" if ":" in host else host
     # What is there now is there to stay, and need not be looked through for garbage.

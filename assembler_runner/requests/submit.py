@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, new_id, violated_constraint
-from assembler_runner.core.errors import InvalidRequest, NameTaken
+from assembler_runner.core.errors import Finding, InvalidRequest, NameTaken
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
@@ -152,6 +152,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         state="creating",
     )
     space.slot = slot_of(space)
+    space.url = services.targets.url_of(target, space.namespace, space.name)
     db.session.add(space)
     request = add_request(
         services,
@@ -159,7 +160,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         space,
         action="create",
         callback=data,
-        **values_of(prepared),
+        **_with_note(values_of(prepared), space),
         environment={
             name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
         },
@@ -174,6 +175,15 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
     keep_contents(services, prepared)
     audit_allowed(account, space, prepared)
     return space, request
+
+
+def _with_note(values: dict[str, Any], space: Space) -> dict[str, Any]:
+    """Adds a finding to the columns of a request if the address of its Space is not known yet."""
+    if space.url is not None:
+        return values
+    message = "The address is not known yet: the Hub has not answered whose token this service has."
+    note = Finding("url_unknown", message, "info", "namespace", hint="Name the namespace to know it at once.")
+    return {**values, "findings": [*values["findings"], note.to_json()]}
 
 
 def add_request(
@@ -305,6 +315,5 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
 
 def _default_namespace(services: Services, account: Account, target: str) -> str | None:
     if target == HUB:
-        access = services.targets.access(account.realm_id)
-        return access.default_namespace if access else None
+        return services.targets.own_namespace(account.realm_id)
     return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"

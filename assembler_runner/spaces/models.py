@@ -37,7 +37,9 @@ class Space(Timestamps, Base):
     namespace: Mapped[str | None] = mapped_column(
         sa.String(96), doc="User or organisation that owns it on its target; null until known."
     )
-    url: Mapped[str | None] = mapped_column(sa.String(512), doc="Where it can be seen; null until it is published.")
+    url: Mapped[str | None] = mapped_column(
+        sa.String(512), doc="Where it is or will be published; null if not known yet."
+    )
     target: Mapped[str] = mapped_column(sa.String(32), doc="Where it is published: huggingface or local.")
     space_type: Mapped[str] = mapped_column(sa.String(50), doc="Its type.")
     visibility: Mapped[str] = mapped_column(sa.String(16), doc="public, private or protected.")

@@ -233,7 +233,10 @@ class SpaceSchema(AutoSchema):
         attribute="latest_request.findings",
         metadata={"description": "Warnings and notes about the tree of the latest request."},
     )
-    url = Url(allow_none=True, metadata={"description": "Where it can be seen; null until it is published."})
+    url = Url(
+        allow_none=True,
+        metadata={"description": "Where it is or will be published; null if the namespace is not known yet."},
+    )
     labels = ma.fields.List(ma.fields.String())
     commit_oid = ma.fields.String(
         allow_none=True, metadata={"description": "Live commit, as last seen; the ETag of the Space."}

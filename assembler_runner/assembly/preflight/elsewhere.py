@@ -21,6 +21,13 @@ _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
         "data.csv alone, without space_type",
     ),
     (
+        "url_unknown",
+        "info",
+        "files",
+        "The Hub has not answered yet whose token the service has, so the address of the Space is not known.",
+        "the first request after a start without a connection to the Hub",
+    ),
+    (
         "fixed",
         "info",
         "files",
