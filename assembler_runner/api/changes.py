@@ -15,7 +15,7 @@ from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema,
 from assembler_runner.api.spaces import idempotency_of, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.core.errors import Finding, InvalidRequest
-from assembler_runner.requests import bulk, commands, diff, idempotency, move, queries, update
+from assembler_runner.requests import bulk, commands, diff, fix, idempotency, move, queries, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
 from assembler_runner.services import Services, current_services
@@ -139,8 +139,8 @@ def delete_space(space_id: str) -> Response:
 def command_space(space_id: str) -> Response:
     """Command a Space
 
-    rollback, restart, factory_rebuild, pause, wake, hardware, move or duplicate. The answer is the request; that of
-    duplicate belongs to the new Space.
+    rollback, restart, factory_rebuild, pause, wake, hardware, move, duplicate or apply_fix. The answer is the request;
+    that of duplicate belongs to the new Space.
     """
     space = queries.find_space(current_account(), space_id)
     body = read_object()
@@ -156,6 +156,8 @@ def _command(services: Services, caller: Caller, space: Space, data: dict[str, A
     if problems:
         raise InvalidRequest(issues=problems)
     name = data["command"]
+    if name == "apply_fix":
+        return fix.apply_fix(services, caller, space, _request.dump)
     act = {"rollback": commands.rollback, "move": move.move, "duplicate": move.duplicate}.get(name)
     if act is None:
         return commands.command(services, caller, space, name, data, _request.dump)

@@ -42,6 +42,7 @@ class Known:
         age: seconds since the change.
         static: whether the app is only served, not built.
         state: the present state.
+        is_first: whether nothing was built before, so that whatever the target says is about the newest commit.
     """
 
     is_open: bool
@@ -51,6 +52,7 @@ class Known:
     age: float
     static: bool
     state: str
+    is_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,11 @@ def judge(known: Known, runtime: Runtime, settle: float, timeout: float) -> Eval
         if known.age > timeout:
             return Evaluation(UNKNOWN, BY_TIMEOUT, has_moved=moved, code="commit_not_built")
         return Evaluation(_still(known), is_open=True, has_moved=moved, doubtful=known.age > settle)
-    proven = known.static or moved if runtime.commit is None or known.commit_oid is None or others else True
+    certain = runtime.commit is not None and known.commit_oid is not None and not others
+    # Nothing was built before the first release, so its failure or success is no older build's; an empty repository
+    # has no app file either, though.
+    is_own = known.is_first and state in (RUNNING, BUILD_ERROR, RUNTIME_ERROR)
+    proven = certain or known.static or is_own or moved
     if proven:
         return Evaluation(state, has_moved=moved)
     if known.age > settle:

@@ -29,6 +29,8 @@ class AppWatch(Base):
     # The first stage that was seen since then, and whether another one was: then the target has begun with the change.
     first_stage: Mapped[str | None] = mapped_column(sa.String(64))
     has_moved: Mapped[bool] = mapped_column(default=False)
+    # Digest of the target's last answer: a problem is diagnosed again when it differs.
+    answer_digest: Mapped[str | None] = mapped_column(sa.String(64))
     # Looks in a row that failed.
     errors: Mapped[int] = mapped_column(default=0)
     # Marks of the secrets the Space has or had, by which they are known in logs; see redaction.py.

@@ -14,12 +14,13 @@ from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, 
 from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.runtime import watches
+from assembler_runner.runtime.app_context import answer_digest, read_context
 from assembler_runner.runtime.causes import Problem, diagnose_logs
 from assembler_runner.runtime.evaluate import Evaluation, Known, judge, needs_log
 from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
-from assembler_runner.spaces.models import SUCCEEDED, RequestFile, Space, SpaceRequest
+from assembler_runner.spaces.models import SUCCEEDED, Space, SpaceRequest
 from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Probe:
     errors: int
     has_problem: bool
     encrypted_fingerprints: str | None
+    answer_digest: str | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Found:
     stage: str | None = None
     problem: dict[str, Any] | None = None
     lines: tuple[str, list[LogLine]] | None = None
+    answer_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,14 @@ class ProbeResult:
     gap: float = 0.0
 
 
-def look(services: Services, space_id: str, owner: str) -> ProbeResult:
+def look(services: Services, space_id: str, owner: str, *, anew: bool = False) -> ProbeResult:
     """Looks at a claimed Space and writes what is found; the claim is over then.
 
     Args:
         services: what the process holds.
         space_id: the Space.
         owner: the claim.
+        anew: diagnose an error again, even if the target's answer is the same.
     """
     this = _read(services, space_id, owner)
     if this.space is None:
@@ -111,7 +115,7 @@ def look(services: Services, space_id: str, owner: str) -> ProbeResult:
         if (pause := this.target.allowance().wait) > 0:
             watches.postpone(this.account, pause)
             raise RateLimited("The target's rate limit is kept for publishing now.", retry_after=pause)
-        found = _ask(this, this.target, this.space)
+        found = _ask(this, this.target, this.space, anew=anew)
     except AssemblerError as problem:
         _write_failure(this, problem)
         return ProbeResult(problem, _gap_of(this))
@@ -135,7 +139,7 @@ def refresh(services: Services, space_id: str) -> None:
     owner = watches.claim(space_id, services.leases.seconds)
     if owner is None:
         return
-    if problem := look(services, space_id, owner).problem:
+    if problem := look(services, space_id, owner, anew=True).problem:
         raise problem
 
 
@@ -173,7 +177,8 @@ def _read(services: Services, space_id: str, owner: str) -> Probe:
     except UnreadableSecret:
         target = None
     release = sa.select(SpaceRequest.sdk).where(SpaceRequest.space_id == space_id, SpaceRequest.status == SUCCEEDED)
-    sdk = db.session.scalar(release.order_by(SpaceRequest.finished_at.desc()).limit(1))
+    done = db.session.scalars(release.order_by(SpaceRequest.finished_at.desc()).limit(2)).all()
+    sdk = done[0] if done else None
     known = Known(
         is_open=row.is_open,
         commit_oid=row.commit_oid,
@@ -181,6 +186,7 @@ def _read(services: Services, space_id: str, owner: str) -> Probe:
         has_moved=row.has_moved,
         age=age,
         static=(sdk or space.space_type) == "static",
+        is_first=len(done) == 1,
         state=space.state,
     )
     found = Probe(
@@ -195,12 +201,13 @@ def _read(services: Services, space_id: str, owner: str) -> Probe:
         row.errors,
         space.problem is not None,
         row.encrypted_fingerprints,
+        row.answer_digest,
     )
     db.session.rollback()
     return found
 
 
-def _ask(this: Probe, target: Target, space: PublishedSpace) -> Found:
+def _ask(this: Probe, target: Target, space: PublishedSpace, *, anew: bool) -> Found:
     settings = this.services.settings
     try:
         runtime = target.runtime(space)
@@ -219,7 +226,8 @@ def _ask(this: Probe, target: Target, space: PublishedSpace) -> Found:
         return Found(verdict, runtime.stage, given_up.to_json())
     if verdict.state not in ERRORS:
         return Found(verdict, runtime.stage)
-    if verdict.state == this.known.state and this.has_problem and not this.known.is_open:
+    is_same = verdict.state == this.known.state and this.answer_digest == answer_digest(runtime)
+    if is_same and this.has_problem and not this.known.is_open and not anew:
         return _unchanged(this, verdict, runtime)
     return _diagnosed(this, target, space, verdict, runtime)
 
@@ -227,7 +235,7 @@ def _ask(this: Probe, target: Target, space: PublishedSpace) -> Found:
 def _unchanged(this: Probe, verdict: Evaluation, runtime: Runtime) -> Found:
     problem = db.session.scalar(sa.select(Space.problem).where(Space.id == this.space_id))
     db.session.rollback()
-    return Found(verdict, runtime.stage, problem)
+    return Found(verdict, runtime.stage, problem, None, answer_digest(runtime))
 
 
 def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Evaluation, runtime: Runtime) -> Found:
@@ -241,13 +249,12 @@ def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Eval
     except UnreadableSecret:
         # Without the marks of its secrets nothing an app has written may be kept or shown.
         kind, said = None, None
-    query = sa.select(RequestFile.path).join(SpaceRequest, SpaceRequest.id == RequestFile.request_id)
-    query = query.where(SpaceRequest.space_id == this.space_id, SpaceRequest.status == SUCCEEDED)
-    files = set(db.session.scalars(query))
-    db.session.rollback()
+    app = read_context(this.services, this.space_id)
     logs = {kind: [line.text for line in lines]} if kind else {}
-    problem = diagnose_logs(logs, stage=runtime.stage, said=said, files=files)
-    return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None)
+    problem = diagnose_logs(
+        logs, space_type=app.space_type, files=app.files, card=app.card, stage=runtime.stage, said=said
+    )
+    return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None, answer_digest(runtime))
 
 
 def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
@@ -277,6 +284,7 @@ def _write(this: Probe, found: Found) -> None:
     verdict = found.verdict
     values: dict[str, Any] = {"errors": 0, "is_open": verdict.is_open, "account": this.account}
     values |= {"has_moved": verdict.has_moved, "first_stage": this.known.first_stage or found.stage}
+    values["answer_digest"] = found.answer_digest
     if verdict.is_open and not this.known.is_open:
         # A change that was made elsewhere begins now.
         values |= {"since": database_now(), "commit_oid": None, "first_stage": found.stage}

@@ -98,7 +98,7 @@ OUTCOMES = [
     ([OLD, ("RUNNING_BUILDING", 1), ("RUNNING_APP_STARTING", 1), "RUNNING"], "running"),
     ([("RUNNING", 2), ("BUILDING", 1), "RUNNING"], "running"),
     ([("NO_APP_FILE", 2), ("BUILDING", 1), "RUNNING"], "running"),
-    ([("BUILD_ERROR", 2), ("BUILDING", 1), "RUNNING"], "running"),
+    (["BUILD_ERROR"], "build_error"),
     ([("STOPPED", 1), ("BUILDING", 1), "RUNNING"], "running"),
     ([("BUILDING", 1), "BUILD_ERROR"], "build_error"),
     ([("BUILDING", 1), ("APP_STARTING", 1), "RUNTIME_ERROR"], "runtime_error"),
@@ -138,12 +138,20 @@ def test_an_old_build_that_names_its_commit_never_counts(hub_service: Service, h
 
 
 def test_a_stage_that_stays_counts_after_a_while_and_says_so(hub_service: Service, hub: StandInHub) -> None:
-    hub.script(NAME, ["RUNNING"])
     space_id = published(hub_service)
+    follow(hub_service, space_id)
+    hub.script(NAME, ["RUNNING"])
+    hub_service.change(space_id, parameters={"user": "another"})
     assert follow(hub_service, space_id, 3)["state"] == "building"
     age(hub_service, space_id, 90)
     space = follow(hub_service, space_id)
     assert (space["state"], space["state_source"]) == ("running", "assumed")
+
+
+def test_a_new_space_needs_no_proof(hub_service: Service, hub: StandInHub) -> None:
+    hub.script(NAME, ["RUNNING"])
+    space = follow(hub_service, published(hub_service), 1)
+    assert (space["state"], space["state_source"]) == ("running", "target")
 
 
 def test_somebody_elses_newer_commit_that_runs_is_running(hub_service: Service, hub: StandInHub) -> None:

@@ -20,7 +20,7 @@ from assembler_runner.api.schemas.space_input import (
 )
 
 MACHINE_COMMANDS = ("restart", "factory_rebuild", "pause", "wake", "hardware")
-COMMANDS = ("rollback", *MACHINE_COMMANDS, "move", "duplicate")
+COMMANDS = ("rollback", *MACHINE_COMMANDS, "move", "duplicate", "apply_fix")
 BULK_COMMANDS = ("delete", "restart", "factory_rebuild", "pause", "wake")
 VISIBILITIES = ("public", "private", "protected")
 

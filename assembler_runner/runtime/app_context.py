@@ -1,0 +1,80 @@
+"""What is known of a Space beside its log, for finding the cause of an error: its type, its card, its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from assembler_runner.assembly.card import README, read_card
+from assembler_runner.core.database import db
+from assembler_runner.services import Services
+from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
+from assembler_runner.targets import Runtime
+
+MOST_FILES, MOST_BYTES, LARGEST_BYTES = 60, 2 * 2**20, 256 * 1024
+"""How many files are read as text, how many bytes in all, and the largest single file."""
+
+_TEXTS = (".py", ".txt", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", "Dockerfile")
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """What is known of the app.
+
+    Args:
+        space_type: its type; None if nothing was published.
+        card: the front matter of its README.
+        files: path → text; None for a file that was not read.
+    """
+
+    space_type: str | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def read_context(services: Services, space_id: str) -> AppContext:
+    """Reads the newest published release of a Space; ends the transaction.
+
+    Args:
+        services: what the process holds.
+        space_id: the Space.
+    """
+    release = (
+        sa.select(SpaceRequest.id, SpaceRequest.space_type)
+        .where(SpaceRequest.space_id == space_id, SpaceRequest.status == SUCCEEDED, SpaceRequest.action.in_(RELEASES))
+        .order_by(SpaceRequest.number.desc())
+        .limit(1)
+    )
+    row = db.session.execute(release).first()
+    if row is None:
+        db.session.rollback()
+        return AppContext()
+    columns = (RequestFile.path, RequestFile.size, RequestFile.sha256)
+    rows = db.session.execute(sa.select(*columns).where(RequestFile.request_id == row.id)).all()
+    chosen: dict[str, tuple[str, int]] = {}
+    room = MOST_BYTES
+    # The ones that decide come first: files at the top, then small ones.
+    for path, size, digest in sorted(rows, key=lambda found: (found.path.count("/"), found.size)):
+        if path.endswith(_TEXTS) and size <= LARGEST_BYTES and size <= room and len(chosen) < MOST_FILES:
+            chosen[path] = (digest, size)
+            room -= size
+    held = services.files.read_small(db.session(), dict(chosen.values()))
+    db.session.rollback()
+    files: dict[str, str | None] = {path: None for path, _, _ in rows}
+    files |= {path: held[digest].decode("utf-8", "replace") for path, (digest, _) in chosen.items()}
+    card = read_card((files.get(README) or "").encode()).values
+    return AppContext(row.space_type, card, files)
+
+
+def answer_digest(runtime: Runtime) -> str:
+    """Returns a digest of what a target says of an app: a problem is read anew when it changes.
+
+    Args:
+        runtime: what the target says.
+    """
+    words = "\0".join((runtime.stage, runtime.message or "", runtime.commit or ""))
+    return hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()
