@@ -78,7 +78,7 @@ def read(services: Services, space: Space, kind: str, tail: int) -> Log:
     """Reads the last lines of a log.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         space: the Space.
         kind: `build` or `run`.
         tail: how many lines at most.
@@ -109,7 +109,7 @@ class LiveLog:
     """A log line by line; closing it frees everything, and may be done twice.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         space: the Space.
         kind: `build` or `run`.
         tail: at most so many of the lines that are there already.

@@ -25,7 +25,7 @@ class Poller(Loop):
 
     Args:
         app: the application.
-        services: what the process holds.
+        services: the services of this process.
     """
 
     def __init__(self, app: Flask, services: Services) -> None:

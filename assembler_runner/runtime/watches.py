@@ -47,7 +47,7 @@ def start(
     Call it in the transaction that ends the request.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         session: the session.
         space_id: the Space.
         commit_oid: the new commit; None for a restart, and for whatever else made the app start anew.
@@ -155,7 +155,7 @@ def seconds_until_next_probe(services: Services, account: str, is_open: bool, ag
     """Returns when a Space is looked at next, spread a little; None: only when somebody asks.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         account: whose rate limit it is counted against.
         is_open: whether the verdict is still open.
         age: seconds since the change.

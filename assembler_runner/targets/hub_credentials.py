@@ -38,7 +38,7 @@ def store(
     Args:
         targets: asks the Hub whose token it is.
         vault: encrypts the token.
-        account: who is calling.
+        account: the caller.
         realm_id: the realm.
         values: token, and perhaps namespaces and default_namespace.
     Raises:
