@@ -1,4 +1,4 @@
-"""The JSON that goes out: auto-schemas from the models, and what stands beside them."""
+"""Schemas of responses about Spaces, requests, logs, events and space types."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceReque
 
 
 class FileSchema(AutoSchema):
-    """One file of a request."""
+    """A file of a request."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = RequestFile
         fields: tuple[str, ...] = ("path", "size", "sha256", "origin")
@@ -43,17 +43,17 @@ class FailureSchema(ma.Schema):
     code = ma.fields.String()
     message = ma.fields.String()
     hint = ma.fields.String(allow_none=True)
-    details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the difference."})
+    details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the differences."})
 
 
 class FailureCauseSchema(ma.Schema):
-    """One cause of failures."""
+    """An error code with its failed requests."""
 
     code = ma.fields.String()
-    count = ma.fields.Integer(metadata={"description": "How many requests failed for it."})
-    message = ma.fields.String(metadata={"description": "Message of the newest one."})
+    count = ma.fields.Integer(metadata={"description": "Number of requests that failed with it."})
+    message = ma.fields.String(metadata={"description": "Message of the newest failure."})
     hint = ma.fields.String(allow_none=True)
-    newest = Timestamp(metadata={"description": "When the newest one failed, UTC."})
+    newest = Timestamp(metadata={"description": "Time of the newest failure, UTC."})
 
 
 class RefusedSchema(ma.Schema):
@@ -65,17 +65,17 @@ class RefusedSchema(ma.Schema):
 
 
 class RetriedSchema(ma.Schema):
-    """What became of a retry of all."""
+    """The result of a retry of all failed requests."""
 
     retried = ma.fields.List(ma.fields.String())
     refused = ma.fields.List(ma.fields.Nested(RefusedSchema))
 
 
 class RequestSchema(AutoSchema):
-    """One asked-for change of a Space."""
+    """A requested change of a Space."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = SpaceRequest
         include_fk = True
@@ -114,54 +114,65 @@ class RequestSchema(AutoSchema):
     error = ma.fields.Nested(FailureSchema, allow_none=True)
     queue_position = ma.fields.Method(
         "place",
-        metadata={"type": ["integer", "null"], "description": "Place in the queue, from 1; null if it does not wait."},
+        metadata={
+            "type": ["integer", "null"],
+            "description": "Position in the queue, from 1; null if it is not queued.",
+        },
     )
     expected_start_at = ma.fields.Method(
         "start",
         metadata={
             "type": ["string", "null"],
             "format": "date-time",
-            "description": "When it will be taken up, judged by the last ones; null if that is not known.",
+            "description": "Estimated start, from the rate of recent requests; null if not known.",
         },
     )
 
     def place(self, request: SpaceRequest) -> int | None:
-        """Returns the place in the queue."""
+        """Returns the position in the queue."""
         return position(db.session(), request)
 
     def start(self, request: SpaceRequest) -> str | None:
-        """Returns when it will be taken up."""
-        moment = expected_start(db.session(), request, self.place(request))
-        return None if moment is None else as_text(moment)
+        """Returns the estimated start."""
+        expected = expected_start(db.session(), request, self.place(request))
+        return None if expected is None else as_text(expected)
 
 
 class ProblemSchema(ma.Schema):
     """Why the app of a Space does not run."""
 
-    code = ma.fields.String(metadata={"description": "Stable name of the cause; unknown where none is known."})
+    code = ma.fields.String(metadata={"description": "Stable code of the cause, or `unknown`."})
     message = ma.fields.String(metadata={"description": "What happened."})
     hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
-    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space it is about."})
+    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space that causes it."})
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log that tells it: build or run."})
-    values = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "What was captured; untrusted text."})
-    fix = ma.fields.Dict(allow_none=True, metadata={"description": "What to change: title, safe, edits, options."})
-    excerpt = ma.fields.Dict(
-        allow_none=True, metadata={"description": "The lines that tell it: text (untrusted), kind, line."}
+    log_kind = ma.fields.String(
+        allow_none=True, metadata={"description": "The log that contains the evidence: build or run."}
     )
-    evidence = ma.fields.List(ma.fields.Integer(), metadata={"description": "Numbers of the log's lines that decided."})
-    confidence = ma.fields.Float(metadata={"description": "How sure the cause is, from 0 to 1."})
+    values = ma.fields.Dict(
+        keys=ma.fields.String(), metadata={"description": "Captured values by name; untrusted text."}
+    )
+    fix = ma.fields.Dict(
+        allow_none=True, metadata={"description": "A change that resolves it: title, safe, edits, options."}
+    )
+    excerpt = ma.fields.Dict(
+        allow_none=True, metadata={"description": "The relevant lines of the log: text (untrusted), kind, line."}
+    )
+    evidence = ma.fields.List(
+        ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
+    )
+    confidence = ma.fields.Float(metadata={"description": "Confidence in the cause, from 0 to 1."})
 
 
 class LogLineSchema(ma.Schema):
-    """One line of a log."""
+    """A line of a log."""
 
     timestamp = Timestamp(allow_none=True, metadata={"description": "When it was written, UTC; null if not known."})
     text = ma.fields.String()
 
 
 class LogMetaSchema(ma.Schema):
-    """What stands beside a log."""
+    """Metadata of a log."""
 
     total = ma.fields.Integer()
     limit = ma.fields.Integer()
@@ -182,7 +193,7 @@ class SpaceSchema(AutoSchema):
     """A Space."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Space
         include_fk = True
@@ -211,23 +222,23 @@ class SpaceSchema(AutoSchema):
             "latest_request",
         )
 
-    url = Url(allow_none=True, metadata={"description": "Where it can be seen; null until it is published."})
+    url = Url(allow_none=True, metadata={"description": "URL of the Space; null until it is published."})
     labels = ma.fields.List(ma.fields.String())
     commit_oid = ma.fields.String(
-        allow_none=True, metadata={"description": "Live commit, as last seen; the ETag of the Space."}
+        allow_none=True, metadata={"description": "Live commit as of the last probe; the ETag of the Space."}
     )
     foreign_oid = ma.fields.String(
-        allow_none=True, metadata={"description": "The same where somebody else made it; else null."}
+        allow_none=True, metadata={"description": "The live commit if it is a foreign commit; else null."}
     )
     problem = ma.fields.Nested(ProblemSchema, allow_none=True)
     latest_request = ma.fields.Nested(RequestSchema)
 
 
 class EventSchema(AutoSchema):
-    """One thing that happened to a Space, mostly for a request."""
+    """An event of a Space, usually of one of its requests."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Event
         include_fk = True
@@ -236,7 +247,7 @@ class EventSchema(AutoSchema):
     data = ma.fields.Method("details", metadata={"type": "object", "description": "Details."})
 
     def details(self, event: Event) -> dict[str, Any]:
-        """Returns the details, with addresses that work from outside."""
+        """Returns the details, with absolute URLs."""
         data: dict[str, Any] = dict(event.data or {})
         if isinstance(data.get("commit"), dict):
             data["commit"] = {**data["commit"], "url": absolute_url(data["commit"].get("url"))}
@@ -244,10 +255,10 @@ class EventSchema(AutoSchema):
 
 
 class PreviewFileSchema(FileSchema):
-    """One file of a preview."""
+    """A file of a preview."""
 
     class Meta(FileSchema.Meta):
-        """The file with its content, where it was asked for."""
+        """The fields of a file, and its content if requested."""
 
         fields: tuple[str, ...] = (*FileSchema.Meta.fields, "content", "encoding")
 
@@ -256,7 +267,7 @@ class PreviewFileSchema(FileSchema):
 
 
 class PreviewSchema(ma.Schema):
-    """What a request would publish."""
+    """The tree that a request would publish."""
 
     files = ma.fields.List(ma.fields.Nested(PreviewFileSchema))
     findings = ma.fields.List(ma.fields.Nested(FindingSchema))
@@ -277,30 +288,28 @@ class SpaceTypeSchema(ma.Schema):
 
     name = ma.fields.String()
     version = ma.fields.String()
-    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions there are, newest first."})
-    sdk = ma.fields.String(metadata={"description": "What the Hub runs."})
+    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions, newest first."})
+    sdk = ma.fields.String(metadata={"description": "The SDK that the Hub runs."})
     description = ma.fields.String()
     tags = ma.fields.List(ma.fields.String())
     options = ma.fields.Dict(metadata={"description": "JSON Schema of the options."})
-    default_files = ma.fields.List(
-        ma.fields.String(), metadata={"description": "Files that are made where none is given."}
-    )
+    default_files = ma.fields.List(ma.fields.String(), metadata={"description": "Files that are generated if missing."})
     templates = ma.fields.List(ma.fields.Nested(TemplateSchema), metadata={"description": "Named starter apps."})
 
 
 class PluginSchema(ma.Schema):
-    """A plugin that was found."""
+    """A plugin that is loaded or broken."""
 
     name = ma.fields.String()
     version = ma.fields.String(allow_none=True)
     source = ma.fields.String()
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
-    note = ma.fields.String(allow_none=True, metadata={"description": "What else is to be known of it."})
+    note = ma.fields.String(allow_none=True, metadata={"description": "A remark, such as about a replaced plugin."})
 
 
 class CreateSpaceSchema(ma.Schema):
-    """What the forerunner's endpoint answers."""
+    """The response of POST /create-space."""
 
     message = ma.fields.String()
     url = ma.fields.String(allow_none=True)
@@ -311,16 +320,16 @@ class CreateSpaceSchema(ma.Schema):
 
 
 class FileDiffSchema(ma.Schema):
-    """One file that would change."""
+    """A file that would change."""
 
     path = ma.fields.String()
     diff = ma.fields.String(
-        allow_none=True, metadata={"description": "Unified diff; null where a side is no text, or too large."}
+        allow_none=True, metadata={"description": "Unified diff; null if a version is not text or is too large."}
     )
 
 
 class DiffSchema(ma.Schema):
-    """What would change."""
+    """The files that would change."""
 
     added = ma.fields.List(ma.fields.Nested(FileDiffSchema))
     changed = ma.fields.List(ma.fields.Nested(FileDiffSchema))
@@ -328,21 +337,21 @@ class DiffSchema(ma.Schema):
 
 
 class BaseSchema(ma.Schema):
-    """What is published now."""
+    """The published release."""
 
     request_id = ma.fields.String(metadata={"description": "The request that published it."})
     commit_oid = ma.fields.String(allow_none=True)
 
 
 class ChangePreviewSchema(PreviewSchema):
-    """What a change would publish, and how that differs from what is published."""
+    """The tree that an update would publish, and the differences from the published release."""
 
     base = ma.fields.Nested(BaseSchema)
     diff = ma.fields.Nested(DiffSchema)
 
 
 class BulkItemSchema(ma.Schema):
-    """One Space that a command for many concerns."""
+    """A Space for which a bulk command was accepted."""
 
     id = ma.fields.String()
     name = ma.fields.String()
@@ -350,7 +359,7 @@ class BulkItemSchema(ma.Schema):
 
 
 class BulkRefusedSchema(ma.Schema):
-    """One Space for which the command is not possible."""
+    """A Space for which a bulk command is not possible."""
 
     id = ma.fields.String()
     name = ma.fields.String()
@@ -359,10 +368,10 @@ class BulkRefusedSchema(ma.Schema):
 
 
 class BulkSchema(ma.Schema):
-    """What a command for many Spaces does."""
+    """The result of a bulk command."""
 
     command = ma.fields.String()
     dry_run = ma.fields.Boolean()
     accepted = ma.fields.List(ma.fields.Nested(BulkItemSchema))
     refused = ma.fields.List(ma.fields.Nested(BulkRefusedSchema))
-    left = ma.fields.Integer(metadata={"description": "How many more were found than are done at once."})
+    left = ma.fields.Integer(metadata={"description": "Number of matching Spaces beyond the limit of one call."})
