@@ -258,7 +258,7 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
                 if not hasattr(view, "requires"):
                     requires("plugin_read")(view)
         except Exception as problem:  # noqa: BLE001 - a stranger's code may raise anything; its Space type still works
-            registry.tell(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
+            registry.add_note(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
 
 
 def _may_read(namespace: str, name: str) -> bool:

@@ -29,20 +29,20 @@ PORT = 7860
 class FlaskParameters(ma.Schema):
     """Parameters of the template `flask`."""
 
-    greeting = ma.fields.String(load_default="Hello from Flask", metadata={"description": "What the page says."})
+    greeting = ma.fields.String(load_default="Hello from Flask", metadata={"description": "Text of the page."})
 
 
 class FastApiParameters(ma.Schema):
     """Parameters of the template `fastapi`."""
 
     title = ma.fields.String(load_default="My API", metadata={"description": "Name of the API."})
-    greeting = ma.fields.String(load_default="Hello from FastAPI", metadata={"description": "What it answers."})
+    greeting = ma.fields.String(load_default="Hello from FastAPI", metadata={"description": "Message of the API."})
 
 
 class NodeParameters(ma.Schema):
     """Parameters of the template `node`."""
 
-    greeting = ma.fields.String(load_default="Hello from Node.js", metadata={"description": "What the page says."})
+    greeting = ma.fields.String(load_default="Hello from Node.js", metadata={"description": "Text of the page."})
 
 
 class DockerPlugin(SpacePlugin):
@@ -79,18 +79,18 @@ class DockerPlugin(SpacePlugin):
         return [
             self._served("flask", "A web app with Flask, served by gunicorn.", FlaskParameters, gunicorn),
             self._served("fastapi", "A web API with FastAPI, served by uvicorn.", FastApiParameters, uvicorn),
-            self.template("node", "A web server of Node.js alone.", NodeParameters),
+            self.template("node", "A web server with Node.js, without packages.", NodeParameters),
         ]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds a default Dockerfile that has nothing to run, and one for another port than is asked for."""
+        """Finds a default Dockerfile without an app file, and a Dockerfile that exposes another port."""
         if tree["Dockerfile"].content == self._dockerfile(options).content:
             return app_file_missing(tree, options["app_file"], self.space_type)
         exposed = [int(port) for port in re.findall(r"(?mi)^\s*EXPOSE\s+(\d{1,5})", tree["Dockerfile"].text())]
         port = options["app_port"]
         if not exposed or port in exposed:
             return []
-        message = f"The Dockerfile exposes port {exposed[0]}, but the Space is asked for on port {port}."
+        message = f"The Dockerfile exposes port {exposed[0]}, but the Space is configured for port {port}."
         hint = f"Listen on port {port}, or set options.app_port to {exposed[0]}."
         return [Finding("port_mismatch", message, "warning", "Dockerfile", hint=hint)]
 
