@@ -162,7 +162,7 @@ def add_command(services: Services, account: Account, space: Space, name: str, d
     base = newest_release(space)
     if space.target == "local":
         raise Conflict(
-            f"The target local stores files and runs no apps, so there is nothing to {name.replace('_', ' ')}.",
+            f"The target local stores files and runs no apps, so {name} is not possible.",
             hint="Publish the Space to a Hub, or clone it and run it yourself.",
         )
     if base.sdk == "static":

@@ -81,7 +81,7 @@ def test_every_text_is_translated_and_compiled(tmp_path: Path) -> None:
     assert all(written.values())
     assert compiled == written
     for text, german in written.items():
-        # What is not prose has to come through as it is.
+        # Placeholders and code must be preserved.
         for word in re.findall(r"[A-Z]+ /\S+|[A-Z]+_[A-Z_]+|grant_type|space_type|issues|%\(\w+\)s|<\w+>", text):
             assert word in german, text
 

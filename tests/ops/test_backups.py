@@ -205,7 +205,7 @@ def test_doctor_tells_what_is_missing(assembler: Callable[..., Result], tmp_path
     told = assembler("doctor", *instance, code=1, **KEYS, **settings).output
     assert "ERROR   broker: redis does not answer" in told
     assert "ERROR   plugins: broken: " in told
-    assert "ERROR   hub: http://127.0.0.1:1: The Hub did not answer." in told
+    assert "ERROR   hub: http://127.0.0.1:1: The Hub did not respond." in told
     assert "hf_nobodynobody" not in told
     away = {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://me:opensesame@127.0.0.1:1/none"}
     told = assembler("doctor", *instance, code=1, **KEYS, **away).output
@@ -246,7 +246,7 @@ def test_requests_are_listed_and_queued_again(assembler: Callable[..., Result], 
         assert "succeeded" in db.session.scalars(sa.select(Event.type)).all()
     told = assembler("requests", "requeue", asked, "nothing", *options, code=1, **KEYS).output
     assert f"{asked}  refused: The request is succeeded." in told
-    assert "nothing  refused: There is no request of this id." in told
+    assert "nothing  refused: There is no request with this id." in told
     assembler("requests", "requeue", *options, code=2, **KEYS)
     with app.app_context():
         db.session.remove()

@@ -213,7 +213,7 @@ def test_plugins_whose_requirements_cannot_be_installed_end_the_container(
     )
     with containers.start("server", PLUGIN_FOLDERS=str(package.parent)) as process:
         assert process.wait() == 1
-    assert "wanting@1.0 wants flask<1, but the service runs with flask" in process.log
+    assert "wanting@1.0 requires flask<1, but the service runs with flask" in process.log
     assert "The requirements of the plugins could not be installed" in process.log
 
 

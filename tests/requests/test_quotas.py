@@ -25,7 +25,7 @@ def refused(answer: Any, word: str) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_requests_of_an_hour_by_realm_and_account(service: Service) -> None:
+def test_requests_per_hour_by_realm_and_account(service: Service) -> None:
     realm_id = make_realm(service, "ours", max_requests_per_hour=3)
     ann, bob = make_user(service, "ann", realm_id), make_user(service, "bob", realm_id)
     made(service.post(f"/auth/users/{ann.id}", {"max_requests_per_hour": 2}), 202)
