@@ -20,7 +20,7 @@ from assembler_runner.core import metrics
 from assembler_runner.core.commit_signals import deliveries
 from assembler_runner.core.database import database_now, db, new_id, read_transaction, utcnow
 from assembler_runner.core.loops import Loop
-from assembler_runner.core.safe_http import Answer, CallFailed, post
+from assembler_runner.core.safe_http import CallFailed, Response, post
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.models import Event, Space
@@ -129,7 +129,7 @@ def deliver(services: Services, delivery_id: str) -> bool:
         return True
     # No connection is held while the receiver takes its time.
     db.session.rollback()
-    outcome: Answer | str
+    outcome: Response | str
     try:
         outcome = post(url, body, headers, services.settings.webhook_allowed_networks)
     except CallFailed as problem:
@@ -177,13 +177,13 @@ def _sign(services: Services, webhook: Webhook, message_id: str, body: bytes) ->
 
 
 def _settle(
-    services: Services, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Answer | str
+    services: Services, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Response | str
 ) -> None:
     mine = WebhookDelivery.owner == owner
     metrics.DELIVERIES.labels(
-        "delivered" if isinstance(outcome, Answer) and outcome.status // 100 == 2 else "failed"
+        "delivered" if isinstance(outcome, Response) and outcome.status // 100 == 2 else "failed"
     ).inc()
-    status = outcome.status if isinstance(outcome, Answer) else None
+    status = outcome.status if isinstance(outcome, Response) else None
     if status is not None and 200 <= status < 300:
         done = {"status": DELIVERED, "error": None, "finished_at": utcnow(), "owner": None}
         _write(delivery_id, mine, done | {"answer_status": status})
@@ -199,7 +199,7 @@ def _settle(
     elif attempts > len(waits):
         _write(delivery_id, mine, _given_up(error) | {"answer_status": status})
     else:
-        asked = outcome.retry_after if isinstance(outcome, Answer) and outcome.retry_after is not None else 0.0
+        asked = outcome.retry_after if isinstance(outcome, Response) and outcome.retry_after is not None else 0.0
         wait = max(waits[attempts - 1], min(asked, LONGEST_WAIT))
         again = {"owner": None, "due_at": database_now() + wait, "error": error, "answer_status": status}
         _write(delivery_id, mine, again)

@@ -19,7 +19,7 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.commit_signals import deliveries, notify_after_commit
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
-from assembler_runner.core.safe_http import problem_of
+from assembler_runner.core.safe_http import url_problem
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhooks.models import DEAD, PENDING, Webhook, WebhookDelivery
@@ -200,7 +200,7 @@ def check(services: Services, url: str | None, secret: str | None, prefix: str =
         prefix: what stands before the names of the fields.
     """
     findings = []
-    if url is not None and (problem := problem_of(url, services.settings.webhook_allowed_networks)):
+    if url is not None and (problem := url_problem(url, services.settings.webhook_allowed_networks)):
         hint = "Name a public address; others have to be allowed by WEBHOOK_ALLOWED_NETWORKS."
         findings.append(Finding("invalid_url", f"The address {problem}.", path=f"{prefix}url", hint=hint))
     if secret is not None and not _usable(secret):
