@@ -25,7 +25,7 @@ from assembler_runner.core import sqlite
 
 
 class JsonText(sa.TypeDecorator[Any]):
-    """Any JSON value as ASCII text: native JSON types reject or change NUL, lone surrogates, deep nesting and key order."""
+    """Any JSON value as ASCII text: native JSON types reject or change NUL, lone surrogates, depth and key order."""
 
     impl = sa.Text
     cache_ok = True

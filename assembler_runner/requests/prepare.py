@@ -113,7 +113,7 @@ def _check_length(settings: Settings, path: str) -> list[Finding]:
         return [Finding("path_too_long", message, path=field_of(path), hint="Use shorter names.")]
     if depth > settings.MAX_PATH_DEPTH:
         message = f"The path has {depth} parts; at most {settings.MAX_PATH_DEPTH} are taken."
-        return [Finding("path_too_deep", message, path=field_of(path), hint="Use fewer folders in each other.")]
+        return [Finding("path_too_deep", message, path=field_of(path), hint="Use fewer nested folders.")]
     return []
 
 
