@@ -177,4 +177,4 @@ class _EventStream:
 
     def _is_allowed(self) -> bool:
         with self._app.app_context(), read_transaction():
-            return self._session_id is None or tokens.lives(self._session_id)
+            return self._session_id is None or tokens.is_active(self._session_id)
