@@ -87,7 +87,7 @@ def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ende
     end = time.monotonic() + seconds
     with current_services().feed.subscribe(space_id) as subscription:
         last = 0
-        while not subscription.over:
+        while not subscription.closed:
             # Each poll needs a new transaction; the same one would see the same snapshot again.
             db.session.rollback()
             if db.session.scalar(sa.select(sa.exists().where(newer))) or ended():
@@ -138,7 +138,7 @@ class _EventStream:
         """
         last, behind, checked = after, True, time.monotonic()
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
-        while not self._subscription.over:
+        while not self._subscription.closed:
             over = False
             if behind:
                 rows, over = self._stored(last)
@@ -177,4 +177,4 @@ class _EventStream:
 
     def _is_allowed(self) -> bool:
         with self._app.app_context(), read_transaction():
-            return self._session_id is None or tokens.lives(self._session_id)
+            return self._session_id is None or tokens.is_active(self._session_id)

@@ -107,7 +107,7 @@ def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
 
     def allowed() -> bool:
         with app.app_context(), read_transaction():
-            return session_id is None or tokens.lives(session_id)
+            return session_id is None or tokens.is_active(session_id)
 
     def generate() -> Iterator[str]:
         checked = sent_at = time.monotonic()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import database_now, db, new_id, plain, read_transaction, utcnow, write_transaction
+from assembler_runner.core.database import (
+    database_now,
+    db,
+    new_id,
+    read_transaction,
+    utcnow,
+    without_index,
+    write_transaction,
+)
 from assembler_runner.publishing.queue import is_first
 from assembler_runner.spaces.models import QUEUED, REQUESTS, RUNNING, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space_of, move_to
@@ -24,7 +32,7 @@ _space = (
 
 _SUCCESSOR = (
     sa.select(REQUESTS.c.id)
-    .where(REQUESTS.c.space_id == _space, plain(REQUESTS.c.status) == QUEUED)
+    .where(REQUESTS.c.space_id == _space, without_index(REQUESTS.c.status) == QUEUED)
     .order_by(REQUESTS.c.number)
     .limit(1)
 )

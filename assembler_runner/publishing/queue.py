@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.orm.attributes import set_committed_value
 
-from assembler_runner.core.database import database_now, plain, utcnow
+from assembler_runner.core.database import database_now, utcnow, without_index
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
@@ -60,7 +60,7 @@ _earlier_unfinished = (
     .where(
         _other.c.space_id == REQUESTS.c.space_id,
         _other.c.number < REQUESTS.c.number,
-        plain(_other.c.status).in_((QUEUED, RUNNING)),
+        without_index(_other.c.status).in_((QUEUED, RUNNING)),
     )
     .correlate(REQUESTS)
 )

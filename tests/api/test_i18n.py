@@ -33,7 +33,7 @@ GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.1"}
 )
 def test_an_error_comes_in_the_language_asked_for(service: Service, asked: str, language: str) -> None:
     answer = service.client.get("/spaces", headers={"Accept-Language": asked})
-    english, german = "A valid access token is needed.", "Ein gültiges Zugriffstoken ist nötig."
+    english, german = "A valid access token is required.", "Ein gültiges Zugriffstoken ist nötig."
     assert answer.json["message"] == {"en": english, "de": german}[language]
     assert answer.json["code"] == "unauthorized"
     assert answer.json["name"] == "Unauthorized"

@@ -46,7 +46,7 @@ def test_a_list_waits_for_the_next_event(service: Service) -> None:
     answers: list[Any] = []
     reader = threading.Thread(target=lambda: answers.append(service.get(f"{path}&wait=30").json["data"]))
     reader.start()
-    while not service.services.feed.readers:
+    while not service.services.feed.subscribers:
         reader.join(0.01)
     cancel(service, request_id)
     reader.join(20)
@@ -73,7 +73,7 @@ def test_more_readers_than_a_process_may_serve_are_told_to_come_back(make_servic
     assert (refused.status_code, refused.json["code"]) == (503, "too_many_readers")
     assert int(refused.headers["Retry-After"]) > 0
     stream.close()
-    assert service.services.feed.readers == 0
+    assert service.services.feed.subscribers == 0
     assert service.get(f"{path}?after=0&wait=1").status_code == 200
 
 

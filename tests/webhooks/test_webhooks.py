@@ -138,7 +138,11 @@ def test_a_failed_attempt_is_repeated_then_given_up_and_can_be_replayed(service:
     for attempt, status in enumerate((500, 302, 404), 1):
         send(service, webhook["id"])
         row = deliveries(service, webhook["id"])[0]
-        assert (row["attempts"], row["answer_status"], row["error"]) == (attempt, status, f"it answered {status}")
+        assert (row["attempts"], row["answer_status"], row["error"]) == (
+            attempt,
+            status,
+            f"the receiver responded with {status}",
+        )
         ids.add(receiver.messages[-1][0]["webhook-id"])
     assert (row["status"], len(receiver.messages)) == ("dead", 3)
     assert ids == {row["id"]}, "a repeated message is known by its id"
@@ -255,5 +259,5 @@ def test_a_process_that_would_lose_deliveries_does_not_start(
 ) -> None:
     monkeypatch.setattr(events, "_listeners", [])
     monkeypatch.setattr(outbox, "register", lambda: None)
-    with pytest.raises(RuntimeError, match="nothing listens to events"):
+    with pytest.raises(RuntimeError, match="no event listener is registered"):
         make_service()
