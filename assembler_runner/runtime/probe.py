@@ -128,7 +128,7 @@ def refresh(services: Services, space_id: str) -> None:
         services: the services of this process.
         space_id: the Space.
     Raises:
-        TargetError: its target does not answer.
+        TargetError: the target does not respond.
     """
     checked_at = db.session.scalar(sa.select(Space.state_checked_at).where(Space.id == space_id))
     db.session.rollback()

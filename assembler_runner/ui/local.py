@@ -218,7 +218,7 @@ def _live_file(visit: _Visit, path: str) -> AnyResponse:
     if not path:
         path = _app_file(visit)
         if "/" in path:
-            # Served from its own folder, so that the links in it lead where its author meant.
+            # Served from its own folder, so that its relative links work.
             return redirect(url_for("local.live", **visit.names, path=path))
     elif path.endswith("/"):
         path += "index.html"

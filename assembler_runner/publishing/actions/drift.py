@@ -103,16 +103,16 @@ def compare(
         oid: the foreign commit.
         live: the files of the newest release, by path.
     """
-    theirs = target.files_at(space, oid) if oid else {}
+    foreign = target.files_at(space, oid) if oid else {}
     try:
-        ours = target.files_at(space, known) if known else {}
+        published = target.files_at(space, known) if known else {}
     except TargetNotFound:
-        ours = {path: LiveFile("", row.size) for path, row in live.items()}
-    both = theirs.keys() & ours.keys()
+        published = {path: LiveFile("", row.size) for path, row in live.items()}
+    both = foreign.keys() & published.keys()
     return Drift(
-        added=set(theirs) - set(ours),
-        changed={path for path in both if theirs[path].content_id != ours[path].content_id},
-        deleted=set(ours) - set(theirs),
+        added=set(foreign) - set(published),
+        changed={path for path in both if foreign[path].content_id != published[path].content_id},
+        deleted=set(published) - set(foreign),
     )
 
 
@@ -130,11 +130,11 @@ def _adopt(
     touched = {path for path in wanted.keys() | live.keys() if not _same(wanted.get(path), live.get(path))}
     touched |= set(job.change.touched)
     tree = {path: row for path, row in wanted.items() if path not in drift.deleted - touched}
-    theirs = (drift.added | drift.changed) - touched - target.own_files
-    sizes = target.files_at(space, head.oid) if theirs else {}
+    foreign = (drift.added | drift.changed) - touched - target.own_files
+    sizes = target.files_at(space, head.oid) if foreign else {}
     host, contents = job.services, []
     with Spool(host.instance / "incoming", host.settings.MAX_FILE_BYTES) as spool:
-        for path in sorted(theirs):
+        for path in sorted(foreign):
             if sizes[path].size > host.settings.MAX_FILE_BYTES:
                 raise TooLarge(f"{path}, added by a foreign commit, is too large to be adopted.")
             with target.open_file(space, path, head.oid) as file:
