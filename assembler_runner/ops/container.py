@@ -114,10 +114,10 @@ def wait_for_migration(app: Flask, seconds: float) -> None:
     while True:
         try:
             with db.engine.connect() as connection:
-                present = set(MigrationContext.configure(connection).get_current_heads())
-            if present == wanted:
+                current = set(MigrationContext.configure(connection).get_current_heads())
+            if current == wanted:
                 return
-            state = "has not been migrated yet" if not present else f"is at {', '.join(present)}, not at the newest"
+            state = "has not been migrated yet" if not current else f"is at {', '.join(current)}, not at the newest"
         except DBAPIError as problem:
             state = f"does not respond: {str(problem.orig).splitlines()[0]}"
         if time.monotonic() > end:

@@ -75,10 +75,10 @@ def _database(engine: sa.Engine) -> Check:
 def _migrations(engine: sa.Engine) -> Check:
     wanted = set(ScriptDirectory(str(MIGRATIONS)).get_heads())
     with engine.connect() as connection:
-        present = set(MigrationContext.configure(connection).get_current_heads())
-    if present == wanted:
-        return Check("migrations", "ok", f"the database is at {', '.join(present)}, the newest")
-    where = f"at {', '.join(present)}" if present else "without tables"
+        current = set(MigrationContext.configure(connection).get_current_heads())
+    if current == wanted:
+        return Check("migrations", "ok", f"the database is at {', '.join(current)}, the newest")
+    where = f"at {', '.join(current)}" if current else "without tables"
     return Check(
         "migrations", "error", f"the database is {where}, not at {', '.join(wanted)}",
         "Run flask db upgrade, or start assembler serve or a container with CONTAINER_MODE=migrate once.",

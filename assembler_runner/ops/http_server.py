@@ -1,4 +1,4 @@
-"""The HTTP server of `assembler serve`: waitress, with bounds on what one caller can hold.
+"""The HTTP server of `assembler serve`: waitress, with limits on the resources that one caller can occupy.
 
 A connection that sends no complete request, or reads its response too slowly, is closed after a timeout. If there are
 too many connections, idle ones are closed first, starting with the address that has the most.
