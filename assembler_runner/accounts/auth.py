@@ -175,22 +175,22 @@ def _view_of(endpoint: str | None) -> Any:
 
 
 def _check_password(name: str, password: str, realm: str | None) -> User:
-    words = {"name": name, "realm": realm or MASTER_REALM}
+    realm = realm or MASTER_REALM
     user = None
-    if not any("\0" in word for word in words.values()):
-        realms = sa.or_(Realm.name == words["realm"], Realm.id == words["realm"])
+    if "\0" not in name and "\0" not in realm:
+        realms = sa.or_(Realm.name == realm, Realm.id == realm)
         user = db.session.scalar(sa.select(User).join(Realm).where(User.name == name, realms))
-    account = f"user {user.realm.name}/{user.name}" if user else f"user {words['realm']}/{name}"
+    account = f"user {user.realm.name}/{user.name}" if user else f"user {realm}/{name}"
     return _checked(user, user.password_hash if user else None, password, account)
 
 
-def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _Row:
+def _checked(row: _Row | None, stored: str | None, secret: str, account: str) -> _Row:
     """Returns the row if the password or secret matches; the error does not reveal what is wrong."""
     with login_throttle.attempt(account):
         key = (type(row), row.id) if row else None
         # Hashing is slow: hold no lock and no transaction during it.
         db.session.rollback()
-        correct = verify(stored, word)
+        correct = verify(stored, secret)
         current = db.session.get(*key) if key else None
         if not correct or current is None or not current.active:
             raise InvalidCredentials

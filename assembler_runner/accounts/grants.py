@@ -58,7 +58,7 @@ class Grants(Kind):
         try:
             return kind.find(account, values[field])
         except NotFound as problem:
-            raise refusal(f"unknown_{kind.name}", problem.message, field, "Use an id of the lists.") from None
+            raise refusal(f"unknown_{kind.name}", problem.message, field, "Use an id from the list.") from None
 
 
 _MODELS: dict[tuple[str, str], type[Any]] = {

@@ -56,22 +56,22 @@ def new_secret() -> tuple[str, str]:
     return secret, _GENERATED + hashlib.sha256(secret.encode()).hexdigest()
 
 
-def verify(stored: str | None, word: str) -> bool:
+def verify(stored: str | None, secret: str) -> bool:
     """Returns whether a password or secret matches the stored hash.
 
     Takes the same time without a stored hash, so that the duration does not reveal which accounts exist.
 
     Args:
         stored: the hash; None if there is no such account.
-        word: the password or secret.
+        secret: the password or secret.
     Raises:
         TooManyRequests: too many passwords are being checked.
     """
     if stored is not None and stored.startswith(_GENERATED):
-        return hmac.compare_digest(stored, _GENERATED + hashlib.sha256(word.encode("utf-8", "replace")).hexdigest())
+        return hmac.compare_digest(stored, _GENERATED + hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest())
     with _slot():
         try:
-            return _hasher.verify(stored or _dummy_hash(), word) and stored is not None
+            return _hasher.verify(stored or _dummy_hash(), secret) and stored is not None
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 

@@ -151,11 +151,11 @@ class Kind:
     def _realm_id(self, account: Account, values: dict[str, Any], row: Any) -> str | None:
         """Returns the realm of a row: the caller's realm unless another one is named; it never changes."""
         if row is not None:
-            given, present = values.get("realm_id", row.realm_id), row.realm_id
-            if given != present:
-                message = f"A {self.name} stays in its realm."
+            given, current = values.get("realm_id", row.realm_id), row.realm_id
+            if given != current:
+                message = f"A {self.name} cannot change its realm."
                 raise refusal("immutable", message, "realm_id", "Leave it out, or create a new one in the other realm.")
-            return str(present) if present else None
+            return str(current) if current else None
         given = values.get("realm_id")
         if given is None:
             return None if self.shared and account.everywhere and "realm_id" in values else account.realm_id
@@ -180,7 +180,7 @@ class Kind:
             db.session.rollback()
             raise Conflict(
                 "No account could manage the service any more.",
-                hint="Give the role admin to another active user of the realm master first.",
+                hint="Grant the role admin to another active user of the realm master first.",
             )
 
 

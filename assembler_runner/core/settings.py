@@ -320,7 +320,7 @@ def require_secrets(settings: Settings) -> None:
 def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
     value: Any = text.strip() if kind is not str or row.metadata["choices"] else text
     if kind is bool:
-        words = {
+        booleans = {
             "1": True,
             "true": True,
             "yes": True,
@@ -331,9 +331,9 @@ def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
             "off": False,
             "": False,
         }
-        if value.lower() not in words:
+        if value.lower() not in booleans:
             raise ValueError("must be true or false")
-        return words[value.lower()]
+        return booleans[value.lower()]
     if kind in (int, float):
         try:
             value = kind(value)

@@ -187,4 +187,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (DamagedArchive, zlib.error, zstandard.ZstdError):
-        raise _refused("damaged_archive", "The archive is damaged.", "Create it again and send it again.") from None
+        raise _refused(
+            "damaged_archive", "The archive is damaged.", "Create the archive again and resend it."
+        ) from None
