@@ -76,7 +76,7 @@ def _add_rate_limits(response: Response) -> Response:
     try:
         # A read transaction does not wait for writers.
         with read_transaction():
-            found = quotas.standings(current_services().settings, account)
+            found = quotas.hourly_usage(current_services().settings, account)
     except SQLAlchemyError as problem:
         # The call has succeeded, so its response must be sent.
         log.warning("the hourly quotas could not be read: %s", type(problem).__name__)

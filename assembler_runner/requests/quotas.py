@@ -22,7 +22,7 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Standing:
+class QuotaUsage:
     """The usage of an hourly quota.
 
     Args:
@@ -50,10 +50,10 @@ def check(settings: Settings, account: Account, *, spaces: int, size: int) -> No
         QuotaExceeded: names the exhausted quota.
     """
     limits = _check_totals(settings, account, spaces, size)
-    for standing in _standings(limits):
-        if standing.left == 0:
-            message = f"The {standing.scope} has used its {standing.most} requests per hour."
-            raise QuotaExceeded(message, retry_after=standing.reset)
+    for usage in _usage(limits):
+        if usage.left == 0:
+            message = f"The {usage.scope} has used its {usage.most} requests per hour."
+            raise QuotaExceeded(message, retry_after=usage.reset)
 
 
 def check_bytes(settings: Settings, account: Account, size: int) -> None:
@@ -69,9 +69,9 @@ def check_bytes(settings: Settings, account: Account, size: int) -> None:
     _check_totals(settings, account, 0, size)
 
 
-def standings(settings: Settings, account: Account) -> list[Standing]:
+def hourly_usage(settings: Settings, account: Account) -> list[QuotaUsage]:
     """Returns the usage of the hourly quotas that apply to an account."""
-    return _standings(_limits(settings, account))
+    return _usage(_limits(settings, account))
 
 
 _Limits = list[tuple[str, dict[str, str], dict[str, int | None]]]
@@ -112,7 +112,7 @@ def _given(account: Account, model: type[Realm] | type[Robot] | type[User], id: 
     return {name: getattr(row, f"max_{name}", None) for name in QUOTAS}
 
 
-def _standings(limits: _Limits) -> list[Standing]:
+def _usage(limits: _Limits) -> list[QuotaUsage]:
     since = utcnow() - timedelta(seconds=HOUR)
     found = []
     for scope, owned, most in limits:
@@ -122,7 +122,7 @@ def _standings(limits: _Limits) -> list[Standing]:
             query = sa.select(sa.func.count(), sa.func.min(SpaceRequest.created_at)).where(recent)
             used, oldest = db.session.execute(query).one()
             reset = math.ceil((oldest - since).total_seconds()) if oldest else HOUR
-            found.append(Standing(scope, hourly, max(0, hourly - used), max(1, reset)))
+            found.append(QuotaUsage(scope, hourly, max(0, hourly - used), max(1, reset)))
     return found
 
 
