@@ -88,7 +88,7 @@ def test_a_failed_fetch_uses_the_last_commit_and_says_so(repository: Repository,
     repository.folder.rename(tmp_path / "away")
     (record,) = loaded(line, tmp_path / "kept").records
     assert (record.state, record.version, record.source) == ("loaded", "1.0", good.source)
-    assert "last good state" in str(record.note)
+    assert "last fetched commit" in str(record.note)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_failed_fetch_uses_the_last_commit_and_says_so(repository: Repository,
     [
         ("nothing", "", "no branch, tag or commit nothing"),
         ("main", "#subdirectory=none", "no folder none"),
-        ("main", "", "holds no package"),
+        ("main", "", "contains no package"),
     ],
 )
 def test_a_missing_ref_or_folder_is_named(

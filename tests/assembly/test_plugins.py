@@ -82,7 +82,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "hostile_path": (
         plugin("def defaults(self, options):\n    return [SpaceFile('../../x', b'')]"),
-        "path that no Space may have",
+        "invalid path",
     ),
     "random": (
         plugin("def defaults(self, options):\n    return [SpaceFile('a', os.urandom(8))]", before="import os"),

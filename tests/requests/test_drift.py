@@ -164,4 +164,4 @@ def test_only_the_published_space_is_deleted(hub_service: Service, hub: StandInH
     assert request["status"] == "succeeded"
     assert hub.spaces() == [NAME]
     (event,) = [event for event in hub_service.events(request["id"]) if event["type"] == "deleted"]
-    assert "left alone" in event["message"]
+    assert "was not deleted" in event["message"]
