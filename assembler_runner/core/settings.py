@@ -135,19 +135,15 @@ class Settings:
     DEFAULT_ROLE: str = setting(
         "member", "Role of new users and robots; empty: none.", choices=("", "viewer", "member")
     )
-    REALM_MAX_SPACES: int = setting(0, "Maximum number of Spaces of a realm; 0: no limit.", at_least=0)
-    REALM_MAX_REQUESTS_PER_HOUR: int = setting(
-        0, "Maximum number of requests of a realm per hour; 0: no limit.", at_least=0
-    )
-    REALM_MAX_BYTES: int = setting(
-        0, "Maximum size of the files of all requests of a realm in bytes; 0: no limit.", at_least=0
-    )
-    ACCOUNT_MAX_SPACES: int = setting(0, "Maximum number of Spaces of a user or robot; 0: no limit.", at_least=0)
+    REALM_MAX_SPACES: int = setting(0, "Maximum Spaces of a realm; 0: no limit.", at_least=0)
+    REALM_MAX_REQUESTS_PER_HOUR: int = setting(0, "Maximum requests of a realm per hour; 0: no limit.", at_least=0)
+    REALM_MAX_BYTES: int = setting(0, "Maximum bytes in files of all requests of a realm; 0: no limit.", at_least=0)
+    ACCOUNT_MAX_SPACES: int = setting(0, "Maximum Spaces of a user or robot; 0: no limit.", at_least=0)
     ACCOUNT_MAX_REQUESTS_PER_HOUR: int = setting(
-        0, "Maximum number of requests of a user or robot per hour; 0: no limit.", at_least=0
+        0, "Maximum requests of a user or robot per hour; 0: no limit.", at_least=0
     )
     ACCOUNT_MAX_BYTES: int = setting(
-        0, "Maximum size of the files of all requests of a user or robot in bytes; 0: no limit.", at_least=0
+        0, "Maximum bytes in files of all requests of a user or robot; 0: no limit.", at_least=0
     )
     CORS_ORIGINS: str = setting(
         "", "Origins whose pages may call the API from a browser, separated by commas; empty: none."
@@ -173,7 +169,7 @@ class Settings:
     HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for a response of the Hub.", at_least=0.1)
     LEASE_SECONDS: float = setting(
         60.0,
-        "Seconds after which the request of a worker that no longer responds passes to another worker.",
+        "Seconds after which another worker takes over from one that no longer responds.",
         at_least=1,
     )
     RESEND_SECONDS: float = setting(10.0, "Seconds after which a wake-up without effect is sent again.", at_least=0.1)
@@ -181,18 +177,12 @@ class Settings:
     FOLLOW_SECONDS: float = setting(
         2.0, "Seconds between two probes of an app right after a commit; the interval grows with time.", at_least=0.02
     )
-    BUILD_TIMEOUT: float = setting(
-        3600.0, "Seconds until an unfinished build or start is considered failed.", at_least=1
-    )
+    BUILD_TIMEOUT: float = setting(3600.0, "Seconds after which an unfinished build or start fails.", at_least=1)
     WATCH_SECONDS: float = setting(
         3600.0, "Seconds between two probes of an app in a final state; 0: only on request.", at_least=0
     )
-    MAX_LOG_STREAMS: int = setting(
-        16, "Maximum number of live logs that one process streams at the same time.", at_least=1
-    )
-    MAX_QUEUE: int = setting(
-        10_000, "Maximum number of queued requests; further ones are rejected with 503.", at_least=1
-    )
+    MAX_LOG_STREAMS: int = setting(16, "Maximum number of live log streams of one process.", at_least=1)
+    MAX_QUEUE: int = setting(10_000, "Maximum number of queued requests; more are rejected with 503.", at_least=1)
     MAX_QUEUE_WAIT: float = setting(
         3600.0, "Maximum expected wait in seconds; requests that would wait longer are rejected with 503.", at_least=1
     )
@@ -204,7 +194,7 @@ class Settings:
         "Seconds to wait after each failed delivery attempt, separated by commas; after the last, the delivery fails.",
     )
     MAX_EVENT_READERS: int = setting(
-        500, "Maximum number of live event streams of one process; further ones are rejected with 503.", at_least=1
+        500, "Maximum number of live event streams of one process; more are rejected with 503.", at_least=1
     )
     KEEP_REQUESTS_DAYS: float = setting(
         0.0, "Days to keep failed and cancelled requests, and all requests of deleted Spaces; 0: for ever.", at_least=0

@@ -182,7 +182,7 @@ def test_restoring_into_a_running_service_is_rejected(
     with Process(*SERVE, str(tmp_path / "second"), **KEYS) as process:
         process.wait_for_line("Assembler is ready")
         refused = assembler("restore", str(kept), "--instance", str(tmp_path / "second"), code=1, **KEYS)
-        assert "Another Assembler runs" in refused.output
+        assert "Another Assembler is using" in refused.output
         process.stop()
 
 
