@@ -89,7 +89,7 @@ BROKEN: dict[str, tuple[str, str]] = {
         "the same files each time",
     ),
     "card_list": (plugin("def card(self, options):\n    return []"), "card() must return a dict"),
-    "card_object": (plugin("def card(self, options):\n    return {'a': object()}"), "card() must hold only"),
+    "card_object": (plugin("def card(self, options):\n    return {'a': object()}"), "card() must contain only"),
     "templates_text": (plugin("def templates(self):\n    return ['x']"), "must return a list of Template"),
     "template_empty": (plugin("def templates(self):\n    return [self.template('x', 'y')]"), "has no files"),
     "requirements_list": (plugin("def get_requirements(self):\n    return ['x']"), "must return text"),
