@@ -27,12 +27,14 @@ __all__ = [
     "CommonOptions",
     "Finding",
     "Origin",
+    "Recognition",
     "SpaceFile",
     "SpacePlugin",
     "Template",
     "Tree",
     "app_file_missing",
     "app_file_option",
+    "from_card",
     "on_card",
     "python_dockerfile",
     "python_version_option",
@@ -45,6 +47,16 @@ SDKS = ("gradio", "docker", "static")
 """SDKs supported by the Hub (Hub documentation, Spaces configuration reference)."""
 
 _SPACE_TYPE = re.compile(r"[a-z][a-z0-9-]{0,49}")
+
+
+def from_card(key: str, description: str) -> dict[str, str]:
+    """Returns the metadata of an option that is read from the card, but not written to it.
+
+    Args:
+        key: its key in the README front matter.
+        description: one line for people.
+    """
+    return {"from_card": key, "description": description}
 
 
 def on_card(key: str, description: str) -> dict[str, str]:
@@ -107,6 +119,21 @@ class CommonOptions(ma.Schema):
     )
 
 
+@dataclass(frozen=True)
+class Recognition:
+    """How the type of given files is recognized where a request names none.
+
+    Args:
+        files: names at the top of the Space, any of which decides; `*.x` for an extension.
+        imports: Python modules, any of which the app file imports.
+        packages: dependencies in package.json, any of which decides.
+    """
+
+    files: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
 class NoParameters(ma.Schema):
     """The parameters of a template without parameters."""
 
@@ -140,6 +167,9 @@ class SpacePlugin:
         Options: marshmallow schema of the type's options; unknown options are rejected.
         parameter_files: whether parameters are also written to `params.json` and `params.js`, for code other than
             Python.
+        container: for types with the sdk `docker`: the service generates Dockerfile and requirements.txt if missing,
+            for a Python app made with this framework; `any` for the one the files use. None: :meth:`defaults` does.
+        recognition: how files of this type are recognized; None for not at all.
     """
 
     space_type: ClassVar[str]
@@ -148,6 +178,8 @@ class SpacePlugin:
     description: ClassVar[str] = ""
     tags: ClassVar[tuple[str, ...]] = ()
     parameter_files: ClassVar[bool] = False
+    container: ClassVar[str | None] = None
+    recognition: ClassVar[Recognition | None] = None
 
     class Options(CommonOptions):
         """The options of a type without options of its own."""
@@ -268,7 +300,7 @@ def app_file_option(default: str, *, card: bool = True) -> ma.fields.String:
     return ma.fields.String(
         load_default=default,
         validate=ma.validate.Regexp(rf"^[^/\\\x00-\x1f][^\\\x00-\x1f]*{ending}(?!\n)$"),
-        metadata=on_card("app_file", description) if card else {"description": description},
+        metadata=on_card("app_file", description) if card else from_card("app_file", description),
     )
 
 
@@ -276,13 +308,13 @@ def python_version_option(*, card: bool = True) -> ma.fields.String:
     """Returns the option for the Python version of the app; the default is 3.12.
 
     Args:
-        card: whether the Hub reads it from the card.
+        card: whether the Hub reads it from the card, and has a default of its own; without it the default is 3.12.
     """
     description = "Python version the app runs with."
     return ma.fields.String(
-        load_default="3.12",
+        load_default=ma.missing if card else "3.12",
         validate=ma.validate.Regexp(r"^3\.[0-9]{1,2}(\.[0-9]{1,2})?(?!\n)$"),
-        metadata=on_card("python_version", description) if card else {"description": description},
+        metadata=on_card("python_version", description) if card else from_card("python_version", description),
     )
 
 
@@ -306,9 +338,10 @@ def python_dockerfile(python_version: str, port: int, command: list[str]) -> Spa
         command: the command that starts it, word by word.
     """
     lines = [
-        f"FROM python:{python_version}-slim",
+        f"FROM python:{python_version}-slim-bookworm",
         "RUN useradd --create-home --uid 1000 user",
         "WORKDIR /app",
+        "RUN chown user /app",
         "COPY --chown=user ./requirements.txt requirements.txt",
         "RUN pip install --no-cache-dir -r requirements.txt",
         "COPY --chown=user . /app",

@@ -100,7 +100,7 @@ def _refuse(body: Any) -> None:
         raise InvalidJson("No JSON data provided")
     if not isinstance(body, dict):
         raise InvalidJson("Invalid JSON format", hint="Send a JSON object.")
-    space_type = body.get("space_type", "gradio")
+    space_type = body.get("space_type", FIRST_TYPES[0])
     if not isinstance(space_type, str) or current_services().registry.get(space_type) is None:
         raise _BadRequest(f"Invalid space_type. Must be one of {_type_names()}", hint="Use one of these names.")
     if not body.get("files") and not {"template", "archive"} & body.keys():
@@ -149,6 +149,7 @@ def _answer(space_id: str, request_id: str) -> Response:
         "note": NOTE,
         "id": space.id,
         "request_id": asked.id,
+        "findings": asked.findings or [],
     }
     if asked.status == "succeeded":
         return jsonify(body)

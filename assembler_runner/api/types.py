@@ -6,11 +6,14 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.api.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
-from assembler_runner.api.schemas.spaces import PluginSchema, SpaceTypeSchema
+from assembler_runner.api.schemas.spaces import FindingRuleSchema, PluginSchema, SpaceTypeSchema
 from assembler_runner.assembly.card import README
+from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
+from assembler_runner.assembly.preflight.catalogue import as_json
 from assembler_runner.assembly.registry import PluginRecord
 from assembler_runner.core.errors import NotFound
 from assembler_runner.plugin import SpacePlugin
@@ -84,9 +87,22 @@ def default_files(plugin: SpacePlugin) -> list[str]:
         options = dict(plugin.options_schema.load({}))
     except ma.ValidationError:
         return [README]
-    return sorted({README, *(file.path for file in ask_defaults(plugin, options))})
+    made = {DOCKERFILE, REQUIREMENTS} if plugin.container is not None else set()
+    return sorted({README, *made, *(file.path for file in ask_defaults(plugin, options))})
 
 
 def _all(rows: list[Any]) -> dict[str, Any]:
     meta = {"total": len(rows), "limit": len(rows), "offset": 0, "schema": {}}
     return {"data": rows, "meta": MetaSchema().dump(meta)}
+
+
+@blueprint.get("/findings")
+@blueprint.needs(ANY_ACCOUNT)
+@blueprint.response(200, list_of(FindingRuleSchema))
+def list_findings() -> dict[str, Any]:
+    """List the codes of findings
+
+    What is checked before a Space is published: every code with its severity, an explanation and an example, whether
+    there is a fix and whether `allow` lets it pass.
+    """
+    return _all(as_json())

@@ -10,15 +10,23 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import marshmallow as ma
 
 from assembler_runner.assembly import python_source
-from assembler_runner.assembly.card import README, GivenCard, complete_readme, read_card
+from assembler_runner.assembly.card import README, GivenCard, complete_readme, read_card, with_sdk
+from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS, container_files, uses_requirements
+from assembler_runner.assembly.options import check_options
 from assembler_runner.assembly.plugin_contract import ask_card, ask_check, ask_defaults, ask_templates
+from assembler_runner.assembly.preflight.check import check, combined
+from assembler_runner.assembly.preflight.context import Context
+from assembler_runner.assembly.preflight.quoting import quote
+from assembler_runner.assembly.preflight.rules_card_keys import readme_of
+from assembler_runner.assembly.recognise import recognise
+from assembler_runner.assembly.recognised import Recognised
 from assembler_runner.core.errors import Finding, Severity
 from assembler_runner.core.validation import flatten_messages
 from assembler_runner.files.content import Content
@@ -35,17 +43,36 @@ _TEXT_FOR_BROWSERS = (".html", ".htm", ".js", ".mjs")
 
 
 @dataclass(frozen=True)
+class Destination:
+    """How a tree is published, as far as findings depend on it.
+
+    Args:
+        public: whether everyone may read the files.
+        target: name of the target.
+        hardware: the hardware that was asked for, or None.
+        variables: the variables of the Space.
+    """
+
+    public: bool = True
+    target: str = "huggingface"
+    hardware: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Assembly:
     """The result of :func:`assemble`.
 
     Args:
         tree: all files as they are published.
         findings: all problems; a tree with a finding of severity `error` must not be published.
+        context: the context of the rules, for their fixes; None if the input is invalid.
         invalid_input: paths, parameters or options are invalid, so the tree contains the given files only.
     """
 
     tree: Tree
     findings: list[Finding]
+    context: Context | None = None
     invalid_input: bool = False
 
     @property
@@ -56,12 +83,14 @@ class Assembly:
 
 def assemble(
     plugin: SpacePlugin,
-    files: Mapping[str, bytes | Content],
+    files: Mapping[str, bytes | Content | SpaceFile],
     *,
     options: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     name: str | None = None,
     template: str | None = None,
+    destination: Destination | None = None,
+    recognised: Recognised | None = None,
 ) -> Assembly:
     """Assembles the tree of a Space.
 
@@ -72,39 +101,109 @@ def assemble(
         parameters: the value of `PARAMS`; None if none were given.
         name: the requested name of the Space; the default title.
         template: name of the starter app whose files are the base and whose parameters are validated; None for none.
+        destination: how it is published; None for a public Space of a Hub.
+        recognised: the kind of app recognized from the files; None if the request names the type.
     Returns:
         The tree and all findings at once.
     Raises:
         PluginError: the plugin violated its contract.
     """
+    destination = destination or Destination()
     findings = check_input(files, parameters)
     starter, template_problems = find_template(plugin, template)
-    given = {path: SpaceFile(path, content, "given") for path, content in files.items()}
+    given = _given_files(files)
     own = {file.path: file for file in starter.files} | given if starter else given
     card, card_problems = read_given_card(own.get(README))
-    checked, problems = check_options(plugin, options or {}, card)
-    findings += problems
-    invalid_input = bool(findings)
-    findings += template_problems + card_problems
+    context = Context(
+        # Files of a starter app are judged like given ones.
+        {path: replace(file, origin="given") for path, file in own.items()},
+        plugin.sdk,
+        plugin.space_type,
+        parameters=parameters,
+        public=destination.public,
+        target=destination.target,
+        hardware=destination.hardware,
+        variables=destination.variables,
+    )
+    if findings:
+        return Assembly(Tree(given), findings, None, True)
+    noted = _renamed_readme(files)
+    if plugin.container is not None and DOCKERFILE not in own and recognised is None:
+        recognised = _recognised(plugin, own)
+    checked, problems = check_options(plugin, options or {}, card, context, recognised)
+    invalid_input = bool(problems)
+    findings += problems + template_problems + card_problems
     if starter is not None:
         parameters, problems = check_template_parameters(starter, parameters)
         findings += problems
     if findings:
-        return Assembly(Tree(given), findings, invalid_input)
+        return Assembly(Tree(given), findings, None, invalid_input)
 
     tree: dict[str, SpaceFile] = {}
     for file in own.values():
-        tree[file.path], noticed = _own_file(file, parameters, checked.get("app_file"))
+        tree[file.path], noticed = _own_file(file, parameters, checked.get("app_file"), context)
         findings += noticed
     if parameters is not None:
         findings += _add_parameter_files(plugin, tree, parameters)
-    for file in ask_defaults(plugin, checked):
+    for file in _missing_files(plugin, own, checked, recognised):
         tree.setdefault(file.path, file)
-    findings += _add_card(plugin, tree, checked, card, name)
-    findings += check_collisions(tree)
+    findings += _add_card(plugin, tree, checked, card, name, frozenset(options or ()))
+    findings += [*noted, *check_collisions(tree)]
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
-    return Assembly(whole, findings)
+    # The rules see files as they were given, so that lines and fixes are those of the sender.
+    subject = context.extended({**tree, **context.files}, checked)
+    found = [
+        finding
+        for finding in check(subject)
+        # A type without the option decides itself what it starts with.
+        if finding.code != "no_app_file" or "app_file" in plugin.options_schema.fields
+    ]
+    return Assembly(whole, combined(findings, found), subject)
+
+
+def _given_files(files: Mapping[str, bytes | Content | SpaceFile]) -> dict[str, SpaceFile]:
+    """Returns the given files; a README in another case is the README."""
+    readme = readme_of(files)
+    given = {}
+    for path, source in files.items():
+        place = README if path == readme else path
+        given[place] = (
+            SpaceFile(place, source.source, source.origin)
+            if isinstance(source, SpaceFile)
+            else SpaceFile(place, source, "given")
+        )
+    return given
+
+
+def _renamed_readme(files: Iterable[str]) -> list[Finding]:
+    readme = readme_of(files)
+    if readme in (None, README):
+        return []
+    message = f"{quote(str(readme))} was taken as README.md, the only name that the Hub reads."
+    return [Finding("readme_name", message, "info", README, hint="Name it README.md.")]
+
+
+def _recognised(plugin: SpacePlugin, files: Mapping[str, SpaceFile]) -> Recognised:
+    """Returns how an app of a known type is started."""
+    if plugin.container != "any":
+        return Recognised(plugin.space_type, "", framework=str(plugin.container))
+    return recognise(files, [plugin.space_type])
+
+
+def _missing_files(
+    plugin: SpacePlugin,
+    own: Mapping[str, SpaceFile],
+    options: Mapping[str, Any],
+    recognised: Recognised | None,
+) -> list[SpaceFile]:
+    defaults = {file.path: file for file in ask_defaults(plugin, options)}
+    if plugin.sdk == "docker" and not uses_requirements(own):
+        defaults.pop(REQUIREMENTS, None)
+    if plugin.container is None or recognised is None:
+        return list(defaults.values())
+    made = container_files(plugin, own, defaults, options, recognised)
+    return list((made if DOCKERFILE not in own else defaults | made).values())
 
 
 def check_input(files: Iterable[str], parameters: Any) -> list[Finding]:
@@ -198,34 +297,8 @@ def check_template_parameters(
         return parameters, flatten_messages(problem.messages, "parameters", sorted(schema.fields))
 
 
-def check_options(
-    plugin: SpacePlugin, options: Mapping[str, Any], card: GivenCard
-) -> tuple[dict[str, Any], list[Finding]]:
-    """Validates the options of a type; values from the given README fill in missing options.
-
-    Args:
-        plugin: the plugin of the space type.
-        options: the options as given.
-        card: the front matter of the given README.
-    Returns:
-        The validated options with all defaults, and one finding per problem.
-    """
-    schema = plugin.options_schema
-    asked = dict(options)
-    for name, field in schema.fields.items():
-        value = card.values.get(field.metadata.get("card", ""))
-        if isinstance(value, float):
-            value = str(value)  # YAML reads python_version: 3.12 as a number
-        if value is not None and name not in asked and not schema.validate({name: value}, partial=True):
-            asked[name] = value
-    try:
-        return dict(schema.load(asked)), []
-    except ma.ValidationError as problem:
-        return {}, flatten_messages(problem.messages, "options", sorted(schema.fields))
-
-
 def _own_file(
-    file: SpaceFile, parameters: Mapping[str, Any] | None, app_file: str | None
+    file: SpaceFile, parameters: Mapping[str, Any] | None, app_file: str | None, context: Context
 ) -> tuple[SpaceFile, list[Finding]]:
     path = file.path
     if not path.endswith(".py"):
@@ -235,7 +308,9 @@ def _own_file(
         hint = f"Keep Python files below {MAX_SOURCE_BYTES} bytes, and data in files of other types."
         return file, [Finding("source_too_large", message, "warning", path, hint=hint)]
     findings, content = [], file.content
-    broken = python_source.syntax_error(content)
+    parsed = context.python(path)
+    is_parsed = parsed is not None and parsed.tree is not None
+    broken = None if is_parsed else python_source.syntax_error(content)
     if broken is not None:
         what, line = broken
         severity: Severity = "error" if path == app_file else "warning"
@@ -291,12 +366,19 @@ def _add_parameter_files(
 
 
 def _add_card(
-    plugin: SpacePlugin, tree: dict[str, SpaceFile], options: Mapping[str, Any], given: GivenCard, name: str | None
+    plugin: SpacePlugin,
+    tree: dict[str, SpaceFile],
+    options: Mapping[str, Any],
+    given: GivenCard,
+    name: str | None,
+    asked: Collection[str],
 ) -> list[Finding]:
     card = ask_card(plugin, options)
     title = card.pop("title", None) or name or f"{plugin.space_type.capitalize()} Space"
     present = tree.get(README)
     values = {"title": title, "sdk": plugin.sdk, **card}
-    content, findings = complete_readme(present.content if present else b"", given, values)
+    readme = present.content if present else b""
+    readme, given = with_sdk(readme, given, plugin.space_type, plugin.sdk)
+    content, findings = complete_readme(readme, given, values, asked)
     tree[README] = SpaceFile(README, content, present.origin if present else "generated")
     return findings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ MAX_BYTES = 64 * 1024
 
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*---[ \t]*(\r\n|\n|\r)")
 _CLOSING = re.compile(rb"^---[ \t]*(?=\r|\n|\Z)", re.MULTILINE)
+_SDK_LINE = re.compile(rb"""^(["']?sdk["']?[ \t]*:[ \t]*)[^\r\n#]*[^\r\n# \t]""", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _DECIDES_HOW_IT_RUNS = ("app_file", "app_port", "python_version", "sdk_version")
 
@@ -30,6 +31,18 @@ class _Loader(yaml.SafeLoader):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # typed in part only
             raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
         return super().compose_node(parent, index)
+
+
+# Numbers with a fraction are versions here (3.10 is not 3.1), and YAML 1.1's base-60 numbers take quadratic time.
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]{1,18}$"), list("-+0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -95,19 +108,43 @@ def read_card(readme: bytes) -> GivenCard:
     return GivenCard(values, (), start, end)
 
 
-def complete_readme(readme: bytes, given: GivenCard, card: Mapping[str, Any]) -> tuple[bytes, list[Finding]]:
+def with_sdk(readme: bytes, given: GivenCard, space_type: str, sdk: str) -> tuple[bytes, GivenCard]:
+    """Replaces the value of sdk by the Hub's name of the SDK, if it is the name of the type or differs in case only.
+
+    Args:
+        readme: the bytes of README.md.
+        given: the result of :func:`read_card`.
+        space_type: the type of the Space.
+        sdk: the SDK that the Hub runs.
+    Returns:
+        README.md and its front matter, changed or unchanged.
+    """
+    written = given.values.get("sdk")
+    if not isinstance(written, str) or written == sdk or written.strip().lower() not in (space_type, sdk):
+        return readme, given
+    assert given.start is not None
+    block = _SDK_LINE.sub(rb"\g<1>" + sdk.encode(), readme[given.start : given.end], count=1)
+    whole = readme[: given.start] + block + readme[given.end :]
+    changed = read_card(whole)
+    return (whole, changed) if changed.values.get("sdk") == sdk else (readme, given)
+
+
+def complete_readme(
+    readme: bytes, given: GivenCard, card: Mapping[str, Any], asked: Collection[str] = ()
+) -> tuple[bytes, list[Finding]]:
     """Adds missing keys to the front matter of a README; its text and existing keys do not change.
 
     Args:
         readme: the bytes of README.md; empty for a new one.
         given: the result of :func:`read_card`.
         card: the keys and values that the Space requires.
+        asked: names of the options that the request sets; only these can contradict the README.
     Returns:
         The new bytes, and one finding per contradiction.
     """
     if given.findings:
         return readme, list(given.findings)
-    findings = _contradictions(given.values, card)
+    findings = _contradictions(given.values, card, asked)
     missing = {key: value for key, value in card.items() if key not in given.values}
     if not missing:
         return readme, findings
@@ -126,14 +163,14 @@ def complete_readme(readme: bytes, given: GivenCard, card: Mapping[str, Any]) ->
     return whole, findings
 
 
-def _contradictions(given: Mapping[str, Any], card: Mapping[str, Any]) -> list[Finding]:
+def _contradictions(given: Mapping[str, Any], card: Mapping[str, Any], asked: Collection[str]) -> list[Finding]:
     findings = []
     if "sdk" in given and given["sdk"] != card["sdk"]:
         message = f"README.md says sdk: {given['sdk']}, but this type is published with sdk: {card['sdk']}."
         hint = f"Remove the line sdk from README.md, or write sdk: {card['sdk']}."
         findings.append(Finding("sdk_mismatch", message, path=README, hint=hint))
     for key in _DECIDES_HOW_IT_RUNS:
-        if key in given and key in card and str(given[key]) != str(card[key]):
+        if key in asked and key in given and key in card and str(given[key]) != str(card[key]):
             message = f"README.md says {key}: {given[key]}, the request asks for {card[key]}."
             findings.append(
                 Finding("card_mismatch", message, path=README, hint=f"Set {key} in one of the two places only.")

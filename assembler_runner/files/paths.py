@@ -58,7 +58,9 @@ def check_path(path: str) -> list[Finding]:
 
 
 def check_collisions(paths: Iterable[str]) -> list[Finding]:
-    """Finds paths that would be the same file, or both file and folder, on systems that fold case or Unicode forms.
+    """Finds paths that would be the same file, or both file and folder, on systems that fold Unicode forms.
+
+    Paths that differ in case are different files on the Hub, in containers and in git.
 
     Args:
         paths: all paths of a tree.
@@ -76,7 +78,7 @@ def check_collisions(paths: Iterable[str]) -> list[Finding]:
     for path in ordered:
         key = _folded(path)
         if key in files:
-            message = f"The paths {files[key]!r} and {path!r} differ only in case or Unicode form."
+            message = f"The paths {files[key]!r} and {path!r} differ only in their Unicode form."
             hint = "Keep one of them: many systems cannot store both."
             findings.append(Finding("duplicate_path", message, path=field_of(path), hint=hint))
         elif key in folders:
@@ -87,7 +89,7 @@ def check_collisions(paths: Iterable[str]) -> list[Finding]:
 
 
 def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    return unicodedata.normalize("NFC", path)
 
 
 def _is_git_folder(part: str) -> bool:

@@ -44,6 +44,7 @@ def post_worker_init(worker: Any) -> None:
             stop(number, frame)
 
     signal.signal(signal.SIGTERM, stop_with_streams)
+    worker.app.callable.extensions[EXTENSION].targets.learn_account()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -71,6 +71,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     poller.start()
     webhooks = WebhookSender(app)
     webhooks.start()
+    app.extensions[EXTENSION].targets.learn_account()
     _stop_on_signals()
     shown = f"[{host}]" if ":" in host else host
     # Objects created by the start are permanent: exclude them from garbage collection.

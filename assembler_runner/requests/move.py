@@ -107,6 +107,7 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             state="creating",
         )
         copy.slot = slot_beside(space, namespace, copy.name)
+        copy.url = services.targets.url_of(copy.target, namespace, copy.name)
         db.session.add(copy)
         request = add_request(
             services,

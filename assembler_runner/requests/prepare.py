@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.assembly.assemble import Assembly, assemble, check_input
+from assembler_runner.assembly.assemble import Assembly, Destination, assemble, check_input
+from assembler_runner.assembly.card import README
+from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes, wrong_codes
+from assembler_runner.assembly.preflight.rules_card_keys import readme_of
+from assembler_runner.assembly.recognise import recognise
+from assembler_runner.assembly.recognised import Hint, Recognised
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
@@ -21,6 +26,9 @@ from assembler_runner.targets.hub.files import check_hub_limits
 from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
 
+DEFAULT_TYPE = "gradio"
+"""The type of files that are of no known kind."""
+
 TREE_FIELDS = frozenset({"files", "archive", "parameters", "options", "space_type", "name", "template", "_schema"})
 """Fields that the tree is assembled from; `_schema` means the body as a whole."""
 
@@ -31,15 +39,17 @@ class Prepared:
 
     Args:
         plugin: the plugin of its space type.
-        assembly: the tree and its findings.
-        given: the files that the caller sent.
-        data: all validated fields.
+    assembly: the tree and its findings.
+    given: the files that the caller sent, after fixes.
+    data: all validated fields.
+    allowed: errors that the caller allows.
     """
 
     plugin: SpacePlugin
     assembly: Assembly
     given: Mapping[str, SpaceFile]
     data: Mapping[str, Any]
+    allowed: tuple[Finding, ...] = ()
 
 
 @read_transaction(keep_open=True)
@@ -60,32 +70,99 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     """
     data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
-    given = {path: SpaceFile(path, source, "given") for path, source in files.items()}
+    given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
     too_much = _check_limits(services.settings, given)
     findings = [*fields.findings, *too_much]
     findings += check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
-    plugin = services.registry.get(data["space_type"]) if "space_type" in data else None
+    findings += wrong_codes(data.get("allow") or ())
+    recognised = _recognised(services, fields, given)
+    space_type = data.get("space_type") or (recognised and (recognised.space_type or DEFAULT_TYPE))
+    plugin = services.registry.get(space_type) if space_type else None
     if plugin is None:
-        findings += _unknown_type(services, data["space_type"]) if "space_type" in data else []
+        findings += _unknown_type(services, space_type) if space_type else []
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     findings += check_machine(plugin.sdk, data)
     if too_much or fields.invalid & TREE_FIELDS:
         # A tree assembled from only some of the fields would yield misleading findings.
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
-    assembly = assemble(
-        plugin,
-        files,
-        options=data.get("options"),
-        parameters=data.get("parameters"),
-        name=data.get("name"),
-        template=data.get("template"),
-    )
+    target = data.get("target") or services.targets.default(account.realm_id)
+    assembly, given = _assembled(plugin, given, data, target, recognised)
     if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
-    if (data.get("target") or services.targets.default(account.realm_id)) == HUB:
-        assembly = replace(assembly, findings=[*assembly.findings, *check_hub_limits(assembly.tree)])
-    return Prepared(plugin, assembly, given, data)
+    found = [*_about_type(recognised, data), *assembly.findings]
+    if target == HUB:
+        found += check_hub_limits(assembly.tree)
+    found, passed = allowed(found, data.get("allow") or ())
+    return Prepared(plugin, replace(assembly, findings=found), given, data, tuple(passed))
+
+
+def _recognised(services: Services, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
+    """Recognizes the type of files for which none is named; None where one is named, or a starter app is."""
+    data = fields.data
+    if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
+        return None
+    types = services.registry.types()
+    hints = [
+        Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
+        for plugin in types
+        if (rule := plugin.recognition) is not None
+    ]
+    return recognise(given, [plugin.space_type for plugin in types], hints)
+
+
+def _about_type(recognised: Recognised | None, data: Mapping[str, Any]) -> list[Finding]:
+    if recognised is None:
+        return []
+    hint = "Name the type in space_type."
+    if recognised.space_type is None:
+        message = f"No type is named and none was recognized, so {DEFAULT_TYPE} was assumed. {recognised.reason}"
+        return [Finding("type_assumed", message, "warning", "space_type", hint=hint)]
+    message = f"No type is named; {recognised.space_type} was recognized: {recognised.reason}"
+    return [Finding("type_recognized", message, "info", "space_type", hint=f"To choose another one: {hint}")]
+
+
+def _assembled(
+    plugin: SpacePlugin,
+    given: Mapping[str, SpaceFile],
+    data: Mapping[str, Any],
+    target: str,
+    recognised: Recognised | None,
+) -> tuple[Assembly, Mapping[str, SpaceFile]]:
+    """Assembles the tree, with safe fixes if they are asked for; returns it and the given files after the fixes."""
+
+    def made(files: Mapping[str, SpaceFile], options: Mapping[str, Any] | None) -> Assembly:
+        return assemble(
+            plugin,
+            files,
+            options=options,
+            parameters=data.get("parameters"),
+            name=data.get("name"),
+            template=data.get("template"),
+            destination=Destination(
+                data.get("visibility", "public") == "public",
+                target,
+                data.get("hardware"),
+                data.get("variables") or {},
+            ),
+            recognised=recognised if recognised is not None and recognised.space_type else None,
+        )
+
+    assembly = made(given, data.get("options"))
+    if data.get("fixes") != "safe" or assembly.context is None:
+        return assembly, given
+    fixed = apply_safe_fixes(assembly.context)
+    if not fixed.done:
+        return assembly, given
+    kept = {README if path == readme_of(given) else path for path in given}
+    changed = {path: file for path, file in fixed.files.items() if path in kept or file.origin == "fixed"}
+    assembly = made(changed, {**(data.get("options") or {}), **fixed.options})
+    said = [
+        Finding("fixed", f"{finding.fix.title}.", "info", finding.path, finding.line, values={"code": finding.code})
+        for finding in fixed.done
+        if finding.fix is not None
+    ]
+    return replace(assembly, findings=[*said, *assembly.findings]), changed
 
 
 def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:

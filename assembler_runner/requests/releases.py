@@ -78,7 +78,7 @@ def check_if_match(space: Space, if_match: Collection[str] | None) -> None:
 
 def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
     """Returns the files of a release as its caller sent them, without inserted parameters; by reference."""
-    rows = [row for row in base.files if row.origin in ("given", "adopted")]
+    rows = [row for row in base.files if row.origin in ("given", "fixed", "adopted")]
     changed = {row.given_sha256 for row in rows if row.given_sha256}
     found = sa.select(Blob.sha256, Blob.size).where(Blob.sha256.in_(changed))
     sizes = {row.sha256: row.size for row in db.session.execute(found)}

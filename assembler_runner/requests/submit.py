@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, new_id, violated_constraint
-from assembler_runner.core.errors import InvalidRequest, NameTaken
+from assembler_runner.core.errors import Finding, InvalidRequest, NameTaken
 from assembler_runner.files.content import Content
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
@@ -32,6 +32,8 @@ from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.webhooks import webhooks
 
 NAME_TRIES = 5
+MAX_FINDINGS = 200
+"""Most findings that are stored with a request."""
 
 
 def submit(
@@ -155,6 +157,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         state="creating",
     )
     space.slot = slot_of(space)
+    space.url = services.targets.url_of(target, space.namespace, space.name)
     db.session.add(space)
     request = add_request(
         services,
@@ -162,7 +165,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         space,
         action="create",
         callback=data,
-        **values_of(prepared),
+        **_with_note(values_of(prepared), space),
         environment={
             name: data[name] for name in ("hardware", "sleep_time", "variables") if data.get(name) is not None
         },
@@ -175,7 +178,17 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         ),
     )
     keep_contents(services, prepared)
+    audit_allowed(account, space, prepared)
     return space, request
+
+
+def _with_note(values: dict[str, Any], space: Space) -> dict[str, Any]:
+    """Adds a finding to the columns of a request if the address of its Space is not known yet."""
+    if space.url is not None:
+        return values
+    message = "The address is not known yet: the Hub has not answered whose token this service has."
+    note = Finding("url_unknown", message, "info", "namespace", hint="Name the namespace to know it at once.")
+    return {**values, "findings": [*values["findings"], note.to_json()]}
 
 
 def add_request(
@@ -224,9 +237,23 @@ def add_request(
     set_committed_value(space, "latest_request", request)
     if callback and callback.get("callback_url"):
         webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
-    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id)
+    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id, data=_noted(request.findings))
     audit.record(account, action, "space", space.id, space.name, space.realm_id, request_id=request.id)
     return request
+
+
+def _noted(findings: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Returns what the first event says of the findings."""
+    shown = [{key: finding[key] for key in ("code", "severity", "path", "message")} for finding in findings or ()]
+    return {"findings": shown[:50]} if shown else {}
+
+
+def audit_allowed(account: Account, space: Space, prepared: Prepared) -> None:
+    """Writes into the audit log which errors a caller lets pass; the caller commits."""
+    if prepared.allowed:
+        codes = sorted({finding.code for finding in prepared.allowed})
+        paths = sorted({finding.path for finding in prepared.allowed if finding.path})[:20]
+        audit.record(account, "allow", "space", space.id, space.name, space.realm_id, codes=codes, paths=paths)
 
 
 def values_of(prepared: Prepared) -> dict[str, Any]:
@@ -239,6 +266,7 @@ def values_of(prepared: Prepared) -> dict[str, Any]:
         "parameters": data.get("parameters") if data.get("parameters") is not None else {},
         "options": data.get("options") or {},
         "tree_digest": tree.digest,
+        "findings": [finding.to_json() for finding in prepared.assembly.findings[:MAX_FINDINGS]],
         "files": [_file_row(number, file, prepared.given) for number, file in enumerate(tree.values())],
     }
 
@@ -299,6 +327,5 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
 
 def _default_namespace(services: Services, account: Account, target: str) -> str | None:
     if target == HUB:
-        access = services.targets.access(account.realm_id)
-        return access.default_namespace if access else None
+        return services.targets.own_namespace(account.realm_id)
     return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"

@@ -21,7 +21,7 @@ from assembler_runner.requests import releases
 from assembler_runner.requests.commands import Caller, Render, add_change, same_tree
 from assembler_runner.requests.prepare import Prepared, check_machine, prepare
 from assembler_runner.requests.releases import newest_release, refuse_deleted
-from assembler_runner.requests.submit import accept, keep_contents, sealed, stage_large, values_of
+from assembler_runner.requests.submit import accept, audit_allowed, keep_contents, sealed, stage_large, values_of
 from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
@@ -189,6 +189,8 @@ def _effective(
         "template": template,
         "target": space.target,
         "namespace": space.namespace,
+        "visibility": data.get("visibility", space.visibility),
+        **{name: data[name] for name in ("fixes", "allow") if name in data},
         **{name: data[name] for name in ("hardware", "sleep_time") if name in data},
     }
     for name in ("variables", "secrets"):
@@ -241,6 +243,7 @@ def _store(
     )
     if prepared:
         keep_contents(services, prepared)
+        audit_allowed(caller.account, space, prepared)
     return request, render(request)
 
 

@@ -37,7 +37,9 @@ class Space(Timestamps, Base):
     namespace: Mapped[str | None] = mapped_column(
         sa.String(96), doc="User or organisation that owns it on its target; null until known."
     )
-    url: Mapped[str | None] = mapped_column(sa.String(512), doc="URL of the app; null until it is published.")
+    url: Mapped[str | None] = mapped_column(
+        sa.String(512), doc="Current or future URL of the Space; null if not known yet."
+    )
     target: Mapped[str] = mapped_column(sa.String(32), doc="Target it is published to: huggingface or local.")
     space_type: Mapped[str] = mapped_column(sa.String(50), doc="Space type.")
     visibility: Mapped[str] = mapped_column(sa.String(16), doc="public, private or protected.")
@@ -132,6 +134,9 @@ class SpaceRequest(Timestamps, Base):
     tree_digest: Mapped[str] = mapped_column(sa.String(64), doc="Digest over paths and contents of all files.")
     commit_oid: Mapped[str | None] = mapped_column(sa.String(64))
     commit_url: Mapped[str | None] = mapped_column(sa.String(512))
+    findings: Mapped[Any] = mapped_column(
+        JsonText, nullable=True, default=list, doc="What was found in the tree: warnings and notes."
+    )
     unchanged: Mapped[bool] = mapped_column(
         default=False, server_default="0", doc="Whether nothing changed, so that no commit was made."
     )

@@ -17,6 +17,7 @@ from flask import g, has_request_context
 from assembler_runner.accounts.models import HubCredential, Realm
 from assembler_runner.accounts.permissions import MASTER_REALM
 from assembler_runner.core.database import db
+from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import Vault
 from assembler_runner.targets import Target
@@ -31,6 +32,10 @@ _ACCESS = (
     .outerjoin(HubCredential, HubCredential.realm_id == Realm.id)
     .where(Realm.id == sa.bindparam("realm_id", type_=sa.String))
 )
+
+
+LEARN_SECONDS = 15.0
+"""How often the Hub is asked whose token HF_TOKEN is, until it answers."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class RealmTargets:
     def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
         self._settings, self._local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
+        self._own_name: str | None = None
+        self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
         self._lock = threading.Lock()
 
     def find(self, realm_id: str, name: str) -> Target | None:
@@ -106,6 +113,38 @@ class RealmTargets:
         if credential is not None:
             return HubAccess(tuple(credential.namespaces), credential.default_namespace)
         return HubAccess(None, None) if shares_default else None
+
+    def learn_account(self) -> None:
+        """Asks the Hub in the background whose token HF_TOKEN is, until it answers."""
+        if self._settings.HF_TOKEN:
+            self._learning.ensure()
+
+    def _learn(self) -> None:
+        self._own_name = self.whoami(str(self._settings.HF_TOKEN)).name
+        self._learning.stop()
+
+    def own_namespace(self, realm_id: str) -> str | None:
+        """Returns the namespace of the Hub that a realm publishes to without a choice; None if it is not known yet."""
+        access = self.access(realm_id)
+        if access is None or access.default_namespace is not None:
+            return access.default_namespace if access else None
+        return self._own_name
+
+    def url_of(self, target: str, namespace: str | None, name: str) -> str | None:
+        """Returns the address that a Space will have.
+
+        Args:
+            target: local or huggingface.
+            namespace: its namespace; None if it is not known yet.
+            name: its name.
+        Returns:
+            The address, of the target local without the host; None without a namespace.
+        """
+        if namespace is None:
+            return None
+        if target == LOCAL:
+            return f"/local/{namespace}/{name}"
+        return f"{self._settings.HF_ENDPOINT.rstrip('/')}/spaces/{namespace}/{name}"
 
     def names(self, realm_id: str) -> list[str]:
         """Returns the names of a realm's targets."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import marshmallow as ma
 
 from assembler_runner.plugin import (
     CommonOptions,
-    Finding,
-    SpaceFile,
     SpacePlugin,
     Template,
-    Tree,
-    app_file_missing,
     app_file_option,
     on_card,
     python_dockerfile,
@@ -55,6 +48,7 @@ class DockerPlugin(SpacePlugin):
         "Any app in a container; without a Dockerfile, app.py is run with Python and must listen on port 7860."
     )
     tags = ("container", "python", "app")
+    container = "any"
 
     class Options(CommonOptions):
         """Options of a Docker Space."""
@@ -68,10 +62,6 @@ class DockerPlugin(SpacePlugin):
         app_file = app_file_option("app.py", card=False)
         python_version = python_version_option(card=False)
 
-    def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
-        """Returns requirements.txt and a Dockerfile that runs the app file."""
-        return [*super().defaults(options), self._dockerfile(options)]
-
     def templates(self) -> list[Template]:
         """Returns web apps with Flask, FastAPI and Node.js."""
         gunicorn = ["gunicorn", "--bind", f"0.0.0.0:{PORT}", "--workers", "2", "app:app"]
@@ -82,21 +72,6 @@ class DockerPlugin(SpacePlugin):
             self.template("node", "A web server with Node.js, without packages.", NodeParameters),
         ]
 
-    def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds a default Dockerfile without an app file, and a Dockerfile that exposes another port."""
-        if tree["Dockerfile"].content == self._dockerfile(options).content:
-            return app_file_missing(tree, options["app_file"], self.space_type)
-        exposed = [int(port) for port in re.findall(r"(?mi)^\s*EXPOSE\s+(\d{1,5})", tree["Dockerfile"].text())]
-        port = options["app_port"]
-        if not exposed or port in exposed:
-            return []
-        message = f"The Dockerfile exposes port {exposed[0]}, but the Space is configured for port {port}."
-        hint = f"Listen on port {port}, or set options.app_port to {exposed[0]}."
-        return [Finding("port_mismatch", message, "warning", "Dockerfile", hint=hint)]
-
     def _served(self, name: str, description: str, parameters: type[ma.Schema], command: list[str]) -> Template:
         template = self.template(name, description, parameters)
         return replace(template, files=(*template.files, python_dockerfile("3.12", PORT, command)))
-
-    def _dockerfile(self, options: Mapping[str, Any]) -> SpaceFile:
-        return python_dockerfile(options["python_version"], options["app_port"], ["python", options["app_file"]])

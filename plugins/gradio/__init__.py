@@ -70,7 +70,7 @@ class GradioPlugin(SpacePlugin):
         python_version = python_version_option()
         sdk_version = ma.fields.String(
             load_default="6.31.0",
-            validate=ma.validate.Regexp(r"^[0-9]+\.[0-9]+\.[0-9]+(?!\n)$"),
+            validate=ma.validate.Regexp(r"^[0-9]+\.[0-9]+(\.[0-9]+)?((a|b|rc)[0-9]+)?(?!\n)$"),
             metadata=on_card("sdk_version", "Gradio version the Hub installs."),
         )
 

@@ -9,14 +9,10 @@ import marshmallow as ma
 
 from assembler_runner.plugin import (
     CommonOptions,
-    Finding,
-    SpaceFile,
     SpacePlugin,
     Template,
-    Tree,
-    app_file_missing,
     app_file_option,
-    python_dockerfile,
+    from_card,
     python_version_option,
 )
 
@@ -44,18 +40,17 @@ class StreamlitPlugin(SpacePlugin):
     sdk = "docker"
     description = "Interactive Python app built with Streamlit; needs an app.py. Published as a Docker Space."
     tags = ("python", "app", "dashboard")
+    container = "streamlit"
 
     class Options(CommonOptions):
         """Options of a Streamlit Space."""
 
         app_file = app_file_option("app.py", card=False)
         python_version = python_version_option(card=False)
-
-    def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
-        """Returns requirements.txt and a Dockerfile that runs the app file with Streamlit."""
-        command = ["streamlit", "run", options["app_file"], f"--server.port={PORT}", "--server.address=0.0.0.0"]
-        command += ["--server.headless=true", "--browser.gatherUsageStats=false"]
-        return [*super().defaults(options), python_dockerfile(options["python_version"], PORT, command)]
+        sdk_version = ma.fields.String(
+            validate=ma.validate.Regexp(r"^[0-9]+(\.[0-9A-Za-z]+)*(?!\n)$"),
+            metadata=from_card("sdk_version", "Streamlit version, if requirements.txt does not name one."),
+        )
 
     def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the common card with the port."""
@@ -64,9 +59,3 @@ class StreamlitPlugin(SpacePlugin):
     def templates(self) -> list[Template]:
         """Returns a dashboard."""
         return [self.template("dashboard", "A number, a chart and a table of your figures.", DashboardParameters)]
-
-    def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds a missing app file."""
-        if tree["Dockerfile"].origin == "given":
-            return []
-        return app_file_missing(tree, options["app_file"], self.space_type)

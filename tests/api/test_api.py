@@ -151,12 +151,12 @@ def test_a_submitted_space_as_json(service: Service) -> None:
     assert answer.headers["Location"] == f"/requests/{request['id']}"
     assert set(space) == {
         "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id",
-        "labels", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at", "latest_request",
+        "labels", "findings", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at", "latest_request",
         "state_since", "state_checked_at", "state_source", "stage", "problem",
     }  # fmt: skip
     assert set(request) >= {
         "id", "space_id", "action", "status", "space_type", "plugin", "parameters", "options", "files", "tree_digest",
-        "commit", "attempts", "error", "created_at", "started_at", "finished_at",
+        "commit", "findings", "attempts", "error", "created_at", "started_at", "finished_at",
     }  # fmt: skip
     assert (space["name"], space["state"], space["url"], space["labels"]) == ("one", "creating", None, ["a"])
     assert (request["status"], request["action"], request["commit"], request["error"]) == (

@@ -120,7 +120,7 @@ def test_a_slow_hub_gets_202(make_service: MakeService, hub: StandInHub) -> None
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, CREATE_SPACE_WAIT=0.3)
     answer = service.post("/create-space", STATIC)
     assert answer.status_code == 202
-    assert set(answer.json) == {"message", "url", "note", "id", "request_id", "status_url"}
+    assert set(answer.json) == {"message", "url", "note", "id", "request_id", "findings", "status_url"}
     assert answer.json["status_url"] == f"http://localhost/requests/{answer.json['request_id']}"
     assert service.get(answer.json["status_url"].removeprefix("http://localhost")).json["status"] == "queued"
 

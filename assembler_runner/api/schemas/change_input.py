@@ -13,8 +13,10 @@ from assembler_runner.api.schemas.space_input import (
     Expiry,
     Files,
     JsonObject,
+    allow_field,
     check_name,
     check_variable,
+    fixes_field,
 )
 
 MACHINE_COMMANDS = ("restart", "factory_rebuild", "pause", "wake", "hardware")
@@ -112,6 +114,8 @@ class UpdateInput(_WithCallback):
     archive = Archive(
         metadata={**BUCKET_FILE, "description": "As in POST /spaces; its files are treated like those in files."}
     )
+    fixes = fixes_field()
+    allow = allow_field()
     mode = ma.fields.String(
         validate=ma.validate.OneOf(("replace", "merge")),
         metadata={

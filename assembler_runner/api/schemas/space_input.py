@@ -188,6 +188,26 @@ BUCKET_FILE = {
 """JSON Schema of a reference to a file in a bucket."""
 
 
+def fixes_field() -> ma.fields.String:
+    """Returns the field that chooses whether safe fixes are applied."""
+    return ma.fields.String(
+        validate=ma.validate.OneOf(("none", "safe")),
+        metadata={"description": "safe: fixes that keep the meaning are applied before publishing; default none."},
+    )
+
+
+def allow_field() -> Any:
+    """Returns the field with the codes of errors that may pass."""
+    return ma.fields.List(
+        ma.fields.String(validate=ma.validate.Length(1, 64)),
+        validate=ma.validate.Length(max=50),
+        metadata={
+            "description": "Codes of error findings that may pass; see GET /findings for those that can be allowed.",
+            "example": ["secret_in_file"],
+        },
+    )
+
+
 class SpaceInput(ma.Schema):
     """A Space request: files, parameters and a type; all fields but the files have a default."""
 
@@ -203,9 +223,9 @@ class SpaceInput(ma.Schema):
         unknown = ma.RAISE
 
     space_type = ma.fields.String(
-        load_default="gradio",
         metadata={
-            "description": "Type of the Space: `name`, or `name@version`; see GET /space-types.",
+            "description": "Type of the Space: `name`, or `name@version`; see GET /space-types. If left out, it is "
+            "recognized from the files; gradio if it is not.",
             "example": "static",
         },
     )
@@ -231,6 +251,8 @@ class SpaceInput(ma.Schema):
             "example": {"index.html": "<h1>Hello</h1>"},
         },
     )
+    fixes = fixes_field()
+    allow = allow_field()
     archive = Archive(
         metadata={
             **BUCKET_FILE,

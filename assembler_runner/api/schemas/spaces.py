@@ -92,6 +92,7 @@ class RequestSchema(AutoSchema):
             "files",
             "tree_digest",
             "commit",
+            "findings",
             "unchanged",
             "attempts",
             "error",
@@ -111,6 +112,9 @@ class RequestSchema(AutoSchema):
     )
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
+    findings = ma.fields.List(
+        ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes about the tree."}
+    )
     error = ma.fields.Nested(FailureSchema, allow_none=True)
     queue_position = ma.fields.Method(
         "place",
@@ -136,6 +140,18 @@ class RequestSchema(AutoSchema):
         """Returns the estimated start."""
         expected = expected_start(db.session(), request, self.place(request))
         return None if expected is None else as_text(expected)
+
+
+class FindingRuleSchema(ma.Schema):
+    """One code that a finding may have."""
+
+    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
+    severity = ma.fields.String(metadata={"description": "error, warning or info."})
+    topic = ma.fields.String(metadata={"description": "What it is about."})
+    explanation = ma.fields.String(metadata={"description": "What is the matter, and why."})
+    example = ma.fields.String(metadata={"description": "What leads to it."})
+    has_fix = ma.fields.Boolean(metadata={"description": "Whether there may be a fix."})
+    allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` lets it pass."})
 
 
 class ProblemSchema(ma.Schema):
@@ -219,10 +235,19 @@ class SpaceSchema(AutoSchema):
             "expires_at",
             "created_at",
             "updated_at",
+            "findings",
             "latest_request",
         )
 
-    url = Url(allow_none=True, metadata={"description": "URL of the Space; null until it is published."})
+    findings = ma.fields.List(
+        ma.fields.Nested(FindingSchema),
+        attribute="latest_request.findings",
+        metadata={"description": "Findings about the tree of the latest request."},
+    )
+    url = Url(
+        allow_none=True,
+        metadata={"description": "Current or future URL of the Space; null if the namespace is not known yet."},
+    )
     labels = ma.fields.List(ma.fields.String())
     commit_oid = ma.fields.String(
         allow_none=True, metadata={"description": "Live commit as of the last probe; the ETag of the Space."}
@@ -316,6 +341,7 @@ class CreateSpaceSchema(ma.Schema):
     note = ma.fields.String()
     id = ma.fields.String()
     request_id = ma.fields.String()
+    findings = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes."})
     status_url = ma.fields.String(metadata={"description": "Only with 202."})
 
 

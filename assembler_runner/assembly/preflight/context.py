@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -63,6 +63,21 @@ class Context:
     _heads: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _pythons: dict[str, PythonFile] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def extended(self, files: Mapping[str, SpaceFile], options: Mapping[str, Any]) -> Context:
+        """Returns the subject with more files and other options; what was read and parsed already is shared.
+
+        Args:
+            files: path → file; those of this subject are unchanged among them.
+            options: the checked options.
+        """
+        larger = replace(self, files=files, options=options)
+        larger._texts.update((path, text) for path, text in self._texts.items() if path in self.files)
+        larger._heads.update(self._heads)
+        larger._pythons.update(self._pythons)
+        larger._made.update((key, made) for key, made in self._made.items() if key[1] in self.files)
+        larger._read_bytes[0] = self._read_bytes[0]
+        return larger
 
     def given(self, path: str) -> bool:
         """Whether the sender gave this file; one that a fix has changed is theirs, too."""

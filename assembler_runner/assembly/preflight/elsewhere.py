@@ -7,6 +7,34 @@ from assembler_runner.core.errors import Severity
 
 _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
     (
+        "type_recognized",
+        "info",
+        "entry",
+        "The request names no type, so it was recognized from the files.",
+        "app.py that imports streamlit, without space_type",
+    ),
+    (
+        "type_assumed",
+        "warning",
+        "entry",
+        "The request names no type and the files are of no known kind, so gradio was assumed.",
+        "data.csv alone, without space_type",
+    ),
+    (
+        "url_unknown",
+        "info",
+        "files",
+        "The Hub has not answered yet whose token the service has, so the address of the Space is not known.",
+        "the first request after a start without a connection to the Hub",
+    ),
+    (
+        "fixed",
+        "info",
+        "files",
+        "A safe fix was applied, as the request asks for.",
+        '"fixes": "safe" and requirements.txt with a line of another system',
+    ),
+    (
         "invalid_front_matter",
         "error",
         "readme",

@@ -274,7 +274,7 @@ def card_not_closed(context: Context) -> Iterator[Found]:
 )
 def readme_name(context: Context) -> Iterator[Found]:
     """Finds a README whose name differs in case."""
-    if context.given(README):
+    if README in context.files:
         return
     found = readme_of(context.files)
     if found is not None:

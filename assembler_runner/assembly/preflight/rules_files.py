@@ -137,7 +137,9 @@ def page_in_place_of_file(context: Context) -> Iterator[Found]:
 def empty_model(context: Context) -> Iterator[Found]:
     """Finds empty files of weights or data."""
     for path, file in context.files.items():
-        if not file.size and path.lower().endswith(_MODEL_ENDINGS):
+        name = path.lower()
+        is_model = name.endswith(_MODEL_ENDINGS) and (not name.endswith(".bin") or "model" in name)
+        if not file.size and is_model:
             yield Found(f"{quote(path)} is empty.", path, None, "Send the file with its content.")
 
 

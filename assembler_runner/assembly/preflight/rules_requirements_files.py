@@ -142,12 +142,17 @@ def requirements_name(context: Context) -> Iterator[Found]:
         return
     for path in context.files:
         name = re.sub(r"[^a-z.]", "", path.lower())
-        if "/" not in path and name in (
-            REQUIREMENTS,
-            "requirement.txt",
-            "requirements",
-            "requirements.text",
-            "requirments.txt",
+        if (
+            "/" not in path
+            and context.given(path)
+            and name
+            in (
+                REQUIREMENTS,
+                "requirement.txt",
+                "requirements",
+                "requirements.text",
+                "requirments.txt",
+            )
         ):
             text = context.text(path)
             fix = None

@@ -50,7 +50,7 @@ def no_app_file(context: Context) -> Iterator[Found]:
         if (
             guess.needs_dockerfile
             or guess.framework in _STARTED_OTHERWISE
-            or any(path.lower() == "dockerfile" for path in context.files)
+            or any(name.lower() == "dockerfile" and context.given(name) for name in context.files)
         ):
             return
         named = guess.options.get("app_file")

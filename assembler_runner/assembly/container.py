@@ -1,0 +1,63 @@
+"""Files that the service makes for apps in a container: Dockerfile and requirements.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assembler_runner.assembly.made_dockerfile import made_dockerfile, made_requirements
+from assembler_runner.assembly.preflight.context import DEFAULT_PORT
+from assembler_runner.assembly.recognised import Recognised
+from assembler_runner.files.tree import SpaceFile
+from assembler_runner.plugin import SpacePlugin
+
+DOCKERFILE, REQUIREMENTS = "Dockerfile", "requirements.txt"
+
+
+def container_files(
+    plugin: SpacePlugin,
+    files: Mapping[str, SpaceFile],
+    defaults: Mapping[str, SpaceFile],
+    options: Mapping[str, Any],
+    recognised: Recognised,
+) -> dict[str, SpaceFile]:
+    """Returns what a container app lacks.
+
+    Args:
+        plugin: a type whose containers the service makes.
+        files: path → file, as given.
+        defaults: path → default file of the type.
+        options: the checked options.
+        recognised: what the files were recognized as.
+    Returns:
+        Path → file; empty with a given Dockerfile, or for an app that needs one.
+    """
+    if DOCKERFILE in files:
+        return {}
+    made: dict[str, SpaceFile] = {}
+    default = defaults[REQUIREMENTS].text().splitlines() if REQUIREMENTS in defaults else []
+    lines = None if recognised.framework == "node" else made_requirements(files, default, recognised)
+    if lines is not None:
+        text = "".join(f"{line}\n" for line in lines)
+        origin = "default" if lines == default else "generated"
+        made[REQUIREMENTS] = SpaceFile(REQUIREMENTS, text.encode(), origin)  # type: ignore[arg-type]  # an Origin
+    dockerfile = made_dockerfile(
+        {**files, **made},
+        python_version=options.get("python_version", "3.12"),
+        port=options.get("app_port", DEFAULT_PORT),
+        app_file=options.get("app_file", "app.py"),
+        recognised=recognised,
+        sdk_version=options.get("sdk_version"),
+    )
+    if dockerfile is not None:
+        made[DOCKERFILE] = SpaceFile(DOCKERFILE, dockerfile, "default")
+    return made
+
+
+def uses_requirements(files: Mapping[str, SpaceFile]) -> bool:
+    """Returns whether a given Dockerfile mentions requirements.txt.
+
+    Args:
+        files: path → file, as given.
+    """
+    return DOCKERFILE not in files or b"requirements.txt" in files[DOCKERFILE].content
