@@ -49,7 +49,7 @@ class Destination:
     Args:
         public: whether everyone may read the files.
         target: name of the target.
-        hardware: the hardware that was asked for, or None.
+        hardware: the requested hardware, or None.
         variables: the variables of the Space.
     """
 
@@ -115,7 +115,7 @@ def assemble(
     own = {file.path: file for file in starter.files} | given if starter else given
     card, card_problems = read_given_card(own.get(README))
     context = Context(
-        # Files of a starter app are judged like given ones.
+        # Files of a starter app are checked like given ones.
         {path: replace(file, origin="given") for path, file in own.items()},
         plugin.sdk,
         plugin.space_type,
@@ -151,7 +151,7 @@ def assemble(
     findings += [*noted, *check_collisions(tree)]
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
-    # The rules see files as they were given, so that lines and fixes are those of the sender.
+    # The rules check files as they were given, so that lines and fixes refer to the sender's files.
     subject = context.extended({**tree, **context.files}, checked)
     found = [
         finding

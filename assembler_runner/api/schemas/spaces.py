@@ -143,15 +143,15 @@ class RequestSchema(AutoSchema):
 
 
 class FindingRuleSchema(ma.Schema):
-    """One code that a finding may have."""
+    """A code of findings."""
 
-    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
+    code = ma.fields.String(metadata={"description": "Stable code, for programs."})
     severity = ma.fields.String(metadata={"description": "error, warning or info."})
-    topic = ma.fields.String(metadata={"description": "What it is about."})
-    explanation = ma.fields.String(metadata={"description": "What is the matter, and why."})
-    example = ma.fields.String(metadata={"description": "What leads to it."})
-    has_fix = ma.fields.Boolean(metadata={"description": "Whether there may be a fix."})
-    allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` lets it pass."})
+    topic = ma.fields.String(metadata={"description": "Subject of the check."})
+    explanation = ma.fields.String(metadata={"description": "Description of the problem and its reason."})
+    example = ma.fields.String(metadata={"description": "An input that causes it."})
+    has_fix = ma.fields.Boolean(metadata={"description": "Whether findings may have a fix."})
+    allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` accepts this code."})
 
 
 class ProblemSchema(ma.Schema):
@@ -162,18 +162,12 @@ class ProblemSchema(ma.Schema):
     hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
     path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space that causes it."})
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    log_kind = ma.fields.String(
-        allow_none=True, metadata={"description": "The log that contains the evidence: build or run."}
-    )
+    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log with the evidence: build or run."})
     values = ma.fields.Dict(
         keys=ma.fields.String(), metadata={"description": "Captured values by name; untrusted text."}
     )
-    fix = ma.fields.Dict(
-        allow_none=True, metadata={"description": "A change that resolves it: title, safe, edits, options."}
-    )
-    excerpt = ma.fields.Dict(
-        allow_none=True, metadata={"description": "The relevant lines of the log: text (untrusted), kind, line."}
-    )
+    fix = ma.fields.Dict(allow_none=True, metadata={"description": "Fix: title, safe, edits, options."})
+    excerpt = ma.fields.Dict(allow_none=True, metadata={"description": "Relevant lines: text (untrusted), kind, line."})
     evidence = ma.fields.List(
         ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
     )
@@ -249,11 +243,9 @@ class SpaceSchema(AutoSchema):
         metadata={"description": "Current or future URL of the Space; null if the namespace is not known yet."},
     )
     labels = ma.fields.List(ma.fields.String())
-    commit_oid = ma.fields.String(
-        allow_none=True, metadata={"description": "Live commit as of the last probe; the ETag of the Space."}
-    )
+    commit_oid = ma.fields.String(allow_none=True, metadata={"description": "Live commit at the last probe; the ETag."})
     foreign_oid = ma.fields.String(
-        allow_none=True, metadata={"description": "The live commit if it is a foreign commit; else null."}
+        allow_none=True, metadata={"description": "The live commit if it is foreign; else null."}
     )
     problem = ma.fields.Nested(ProblemSchema, allow_none=True)
     latest_request = ma.fields.Nested(RequestSchema)
@@ -349,9 +341,7 @@ class FileDiffSchema(ma.Schema):
     """A file that would change."""
 
     path = ma.fields.String()
-    diff = ma.fields.String(
-        allow_none=True, metadata={"description": "Unified diff; null if a version is not text or is too large."}
-    )
+    diff = ma.fields.String(allow_none=True, metadata={"description": "Unified diff; null if not text or too large."})
 
 
 class DiffSchema(ma.Schema):
