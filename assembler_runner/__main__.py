@@ -1,4 +1,4 @@
-"""`python -m assembler_runner` are the server's commands of `assembler`."""
+"""`python -m assembler_runner` runs the server commands of `assembler`."""
 
 from assembler_runner.ops.cli.main import main
 

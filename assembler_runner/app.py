@@ -1,4 +1,4 @@
-"""The application factory: settings, database, space types, targets, API, pages and commands put together."""
+"""The application factory: assembles settings, database, space types, targets, API and pages."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ MIGRATIONS = PROJECT / "migrations"
 
 
 def create_app(settings: Settings | None = None, instance: Path | None = None, *, migrates: bool = True) -> Flask:
-    """Makes the application.
+    """Creates the application.
 
     Args:
-        settings: the checked settings; None reads them from the environment, where the secrets must be then.
-        instance: folder for this installation's own data; None for the setting INSTANCE_FOLDER.
-        migrates: whether the database is migrated with it; what that takes is not even loaded by who only serves.
+        settings: the checked settings; None: read from the environment, which must then contain the secrets.
+        instance: folder for the data of this installation; None: the setting INSTANCE_FOLDER.
+        migrates: whether the application is used to migrate the database; False avoids the import of Alembic.
     Returns:
-        The Flask application; its host is `app.extensions["assembler"]`.
+        The Flask application; its :class:`Services` are `app.extensions["assembler"]`.
     Raises:
         SettingsError: a setting is missing, malformed or too weak.
     """
@@ -102,9 +102,9 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
 
 
 def settings_from_environment() -> Settings:
-    """Reads the settings of a process that is not the embedded service.
+    """Reads the settings of a process other than `assembler serve`.
 
-    Commands that serve nobody, and a server in debug mode, do without secrets of their own.
+    Commands that serve no calls, and a server in debug mode, get random secrets if none are set.
 
     Raises:
         SettingsError: a setting is missing, malformed or too weak.
@@ -117,24 +117,24 @@ def settings_from_environment() -> Settings:
     except SettingsError as problem:
         if click.get_current_context(silent=True) is None:
             raise
-        # The commands of flask show this one as a message, any other as a traceback.
+        # The flask command prints a ClickException as a message, any other exception as a traceback.
         raise click.ClickException(f"{problem.message}\nHint: {problem.hint}") from None
-    made = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)}
-    return load(os.environ, **made)
+    names = [name for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)]
+    return load(os.environ, **{name: secrets.token_urlsafe(48) for name in names})
 
 
 def check_database(uri: str) -> None:
-    """Checks the address of a database, without connecting.
+    """Checks a database URL without connecting.
 
     Raises:
-        SettingsError: it cannot be read, or what it names is not installed.
+        SettingsError: the URL is malformed, or its driver is not installed.
     """
     try:
         create_engine(uri)
     except (ArgumentError, ModuleNotFoundError) as problem:
         reason = str(problem).splitlines()[0]
     except ValueError:
-        # Its message may hold a part of the password.
+        # Its message may contain a part of the password.
         reason = "its port is not a number"
     else:
         return
@@ -154,8 +154,8 @@ def _serves() -> bool:
 
 
 def enable_migrations(app: Flask) -> None:
-    """Lets an application, and the commands of `flask db`, migrate its database."""
-    # Alembic takes 90 ms and 8 MB.
+    """Enables migrations for the application and the commands of `flask db`."""
+    # Imported here: Alembic takes 90 ms and 8 MB.
     from flask_migrate import Migrate
 
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
@@ -166,7 +166,7 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     check_database(uri)
     options: dict[str, Any] = {"pool_size": 20, "max_overflow": 60, "hide_parameters": True}
     if not uri.startswith("sqlite"):
-        # PostgreSQL takes 100 in all by default. More threads than that share them: each needs one for milliseconds.
+        # PostgreSQL allows 100 connections by default. More threads share them: each needs one for milliseconds.
         options |= {"isolation_level": "READ COMMITTED", "max_overflow": 10, "pool_use_lifo": True, "pool_timeout": 5}
     if uri.startswith("sqlite"):
         options["connect_args"] = {"factory": sqlite.Connection}
@@ -178,7 +178,7 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     db.init_app(app)
     app.teardown_appcontext(_end_transaction)
     with app.app_context():
-        configure_engine(db.engine, _reads_only, _patience)
+        configure_engine(db.engine, _reads_only, _lock_timeout)
         limit_idle_transactions(db.engine, settings.LEASE_SECONDS)
 
 
@@ -187,17 +187,17 @@ def _reads_only() -> bool:
 
 
 def _end_transaction(problem: BaseException | None) -> None:
-    """Ends the transaction before the session is closed, which fails where the connection is gone."""
+    """Ends the transaction before the session is closed, because closing fails if the connection is lost."""
     try:
         db.session.rollback()
     except SQLAlchemyError as failure:
-        log.warning("a connection to the database was gone at the end: %s", type(failure).__name__)
+        log.warning("a database connection was lost before its transaction ended: %s", type(failure).__name__)
         db.session().invalidate()
 
 
-def _patience() -> float:
-    # A caller gets a clear answer within 5 seconds; a worker has nobody waiting, and would have to look at the target
-    # again after giving up.
+def _lock_timeout() -> float:
+    # A caller gets a clear response within 5 seconds. A worker can wait: after a failure it would have to query the
+    # target again.
     return 4.0 if has_request_context() else 30.0
 
 
@@ -222,14 +222,14 @@ def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engi
         return DatabaseFileStore(engine)
     if settings.DEFAULT_FILE_STORE == "local_filesystem":
         return FolderFileStore(engine, folder / "files")
-    # Only who uses it pays for the library.
+    # Imported only if used.
     from assembler_runner.files.s3_store import S3FileStore
 
     return S3FileStore(engine, settings.DEFAULT_FILE_STORE)
 
 
 def _describe_options(registry: Registry, spec: APISpec) -> None:
-    """Puts the options of every type into the OpenAPI document."""
+    """Adds the options of every type to the OpenAPI document."""
     for plugin in registry.types():
         name = "".join(part.capitalize() for part in plugin.space_type.split("-")) + "Options"
         described = json_schema(plugin.options_schema)
@@ -238,7 +238,7 @@ def _describe_options(registry: Registry, spec: APISpec) -> None:
 
 
 def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
-    """Adds the endpoints that plugins bring; one that cannot be added makes its plugin's record say so."""
+    """Adds the endpoints of plugins; a failure is noted in the plugin's record."""
     registry = app.extensions[EXTENSION].registry
     for plugin in registry.all():
         name = f"{plugin.space_type}@{plugin.version}"
@@ -247,7 +247,7 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
             if blueprint is None:
                 continue
             before = set(app.view_functions)
-            # Flask takes no dots in the name of a blueprint.
+            # Flask does not allow dots in the name of a blueprint.
             where = {"url_prefix": f"/plugins/{name}", "name": f"plugin {name}".replace(".", "_")}
             if isinstance(blueprint, SmorestBlueprint):
                 endpoints.register_blueprint(blueprint, **where)
@@ -257,13 +257,13 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
                 view = app.view_functions[endpoint]
                 if not hasattr(view, "requires"):
                     requires("plugin_read")(view)
-        except Exception as problem:  # noqa: BLE001 - a stranger's code may raise anything; its Space type still works
-            registry.tell(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
+        except Exception as problem:  # noqa: BLE001 - third-party code may raise anything; its space type still works
+            registry.add_note(plugin, f"its endpoints could not be added: {type(problem).__name__}: {problem}")
 
 
 def _may_read(namespace: str, name: str) -> bool:
     if queries.was_public(LOCAL, namespace, name):
-        raise Gone("The Space that was here is deleted.")
+        raise Gone("The Space has been deleted.")
     account = account_from_header()
     if account is None:
         raise Unauthorized
@@ -271,14 +271,14 @@ def _may_read(namespace: str, name: str) -> bool:
 
 
 def _open_pages(app: Flask) -> None:
-    """Marks what needs no token and is not made here: API documentation, pages of local Spaces, static files."""
+    """Marks views of other packages as public: API documentation, pages of local Spaces, static files."""
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith(("api-docs.", "local.", "ui.")):
             public(view.__func__ if hasattr(view, "__func__") else view)
 
 
 class _SingleSlashes:
-    """Reads `//` in an address as `/`: published clients join their base address so, and follow no redirects."""
+    """Treats `//` in a path as `/`: published clients join their base URL that way, and follow no redirects."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application

@@ -1,7 +1,7 @@
-"""What the author of a plugin imports: `SpacePlugin`, `SpaceFile`, `CommonOptions`, `Finding`.
+"""The API for authors of plugins: `SpacePlugin`, `SpaceFile`, `CommonOptions`, `Finding` and helpers.
 
-A plugin is a package directly inside a plugin folder; it holds subclasses of :class:`SpacePlugin`. A plugin returns
-data; the host does the work: it never gets a token, a secret, the database or the network from the host.
+A plugin is a package directly inside a plugin folder that contains subclasses of :class:`SpacePlugin`. A plugin returns
+data and the service does the work: it gives a plugin no token, secret, database or network access.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 """Colours of a Space's card (Hub documentation, Spaces configuration reference)."""
 
 SDKS = ("gradio", "docker", "static")
-"""What the Hub runs (Hub documentation, Spaces configuration reference)."""
+"""SDKs supported by the Hub (Hub documentation, Spaces configuration reference)."""
 
 _SPACE_TYPE = re.compile(r"[a-z][a-z0-9-]{0,49}")
 
@@ -60,7 +60,7 @@ def from_card(key: str, description: str) -> dict[str, str]:
 
 
 def on_card(key: str, description: str) -> dict[str, str]:
-    """Returns the metadata of an option that stands on the card.
+    """Returns the metadata of an option that is written to the card, the README front matter.
 
     Args:
         key: its key in the README front matter.
@@ -70,7 +70,7 @@ def on_card(key: str, description: str) -> dict[str, str]:
 
 
 class CommonOptions(ma.Schema):
-    """Options of every type: what stands on a Space's card (Hub documentation, Spaces configuration reference)."""
+    """Options of every type: fields of a Space's card (Hub documentation, Spaces configuration reference)."""
 
     title = ma.fields.String(
         validate=ma.validate.Length(1, 100), metadata=on_card("title", "Title of the Space; its name if left out.")
@@ -90,28 +90,32 @@ class CommonOptions(ma.Schema):
     )
     short_description = ma.fields.String(
         validate=ma.validate.Length(1, 60),
-        metadata=on_card("short_description", "One line below the title, 60 characters at most."),
+        metadata=on_card("short_description", "One line below the title, at most 60 characters."),
     )
-    pinned = ma.fields.Boolean(load_default=False, metadata=on_card("pinned", "Show it on top of the profile."))
+    pinned = ma.fields.Boolean(
+        load_default=False, metadata=on_card("pinned", "Pin the Space to the top of the profile.")
+    )
     license = ma.fields.String(
         validate=ma.validate.Length(1, 64), metadata=on_card("license", "Licence, e.g. apache-2.0.")
     )
     tags = ma.fields.List(
-        ma.fields.String(validate=ma.validate.Length(1, 64)), metadata=on_card("tags", "Tags to be found by.")
+        ma.fields.String(validate=ma.validate.Length(1, 64)), metadata=on_card("tags", "Tags for search.")
     )
-    models = ma.fields.List(ma.fields.String(), metadata=on_card("models", "Ids of the models it uses."))
-    datasets = ma.fields.List(ma.fields.String(), metadata=on_card("datasets", "Ids of the datasets it uses."))
+    models = ma.fields.List(ma.fields.String(), metadata=on_card("models", "Ids of the models that the app uses."))
+    datasets = ma.fields.List(
+        ma.fields.String(), metadata=on_card("datasets", "Ids of the datasets that the app uses.")
+    )
     thumbnail = ma.fields.Url(schemes={"http", "https"}, metadata=on_card("thumbnail", "Picture for social sharing."))
-    full_width = ma.fields.Boolean(metadata=on_card("fullWidth", "Show the app as wide as the page."))
+    full_width = ma.fields.Boolean(metadata=on_card("fullWidth", "Show the app at full page width."))
     header = ma.fields.String(
         validate=ma.validate.OneOf(("mini", "default")), metadata=on_card("header", "Height of the page header.")
     )
     disable_embedding = ma.fields.Boolean(
-        metadata=on_card("disable_embedding", "Forbid other sites to embed the Space.")
+        metadata=on_card("disable_embedding", "Forbid other sites from embedding the Space.")
     )
     startup_duration_timeout = ma.fields.String(
         validate=ma.validate.Regexp(r"^[0-9]+ ?(s|m|h|seconds|minutes|hours)?(?!\n)$"),
-        metadata=on_card("startup_duration_timeout", "Time the app gets to start, e.g. 30m."),
+        metadata=on_card("startup_duration_timeout", "Maximum time the app has to start, e.g. 30m."),
     )
 
 
@@ -131,7 +135,7 @@ class Recognition:
 
 
 class NoParameters(ma.Schema):
-    """The parameters of a starter app that has none."""
+    """The parameters of a template without parameters."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,9 @@ class Template:
     """A named starter app.
 
     Args:
-        name: what a request calls it.
+        name: its name in a request.
         description: one sentence for people.
-        files: its files; a request may bring others of the same paths instead.
+        files: its files; files of the request with the same path replace them.
         parameters: marshmallow schema of its parameters, with their defaults; they become `PARAMS`.
     """
 
@@ -152,17 +156,18 @@ class Template:
 
 
 class SpacePlugin:
-    """One type of Space. Subclass it, set the names, put default files into the folder `defaults/`.
+    """A space type. Subclass it, set the class attributes, and put default files into the folder `defaults/`.
 
     Class attributes:
         space_type: name of the type: lower-case letters, digits and `-`.
         version: PEP 440 version of the plugin.
-        sdk: what the Hub runs: `gradio`, `docker` or `static`.
-        description: one sentence for people who choose a type.
-        tags: words to find the type by.
-        Options: marshmallow schema of the type's options; unknown ones are refused.
-        parameter_files: whether parameters also go into `params.json` and `params.js`, for code that is not Python.
-        container: for types with the sdk `docker`: the service makes Dockerfile and requirements.txt if none are given,
+        sdk: SDK of the Space on the Hub: `gradio`, `docker` or `static`.
+        description: one sentence that helps people choose a type.
+        tags: search terms for the type.
+        Options: marshmallow schema of the type's options; unknown options are rejected.
+        parameter_files: whether parameters are also written to `params.json` and `params.js`, for code other than
+            Python.
+        container: for types with the sdk `docker`: the service generates Dockerfile and requirements.txt if missing,
             for a Python app made with this framework; `any` for the one the files use. None: :meth:`defaults` does.
         recognition: how files of this type are recognized; None for not at all.
     """
@@ -177,13 +182,13 @@ class SpacePlugin:
     recognition: ClassVar[Recognition | None] = None
 
     class Options(CommonOptions):
-        """The options of a type that adds none."""
+        """The options of a type without options of its own."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Checks the class; an abstract base in between may leave the names out.
+        """Checks the class attributes; an abstract intermediate class may omit all of them.
 
         Raises:
-            TypeError: naming the attribute and what it must be.
+            TypeError: an attribute is missing or invalid; the message names it and the allowed values.
         """
         super().__init_subclass__(**kwargs)
         given = [name for name in ("space_type", "version", "sdk") if hasattr(cls, name)]
@@ -209,18 +214,18 @@ class SpacePlugin:
 
     @cached_property
     def options_schema(self) -> ma.Schema:
-        """The schema that options are checked with: unknown ones are errors."""
+        """The schema that validates options; unknown options are errors."""
         return self.Options(unknown=ma.RAISE)
 
     @property
     def folder(self) -> Path:
-        """The folder the plugin's module lies in."""
+        """The folder that contains the plugin's module."""
         return Path(inspect.getfile(type(self))).parent
 
     def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
-        """Returns the files used where the request brings none of that path.
+        """Returns the default files, used unless the request has a file with the same path.
 
-        Without an override: every file below `defaults/` beside the plugin's module.
+        Without an override: all files below `defaults/` next to the plugin's module.
 
         Args:
             options: the checked options.
@@ -228,21 +233,21 @@ class SpacePlugin:
         return _files_below(self.folder / "defaults")
 
     def templates(self) -> list[Template]:
-        """Returns the starter apps of the type, usually made with :meth:`template`."""
+        """Returns the templates of the type, usually created with :meth:`template`."""
         return []
 
     def template(self, name: str, description: str, parameters: type[ma.Schema] = NoParameters) -> Template:
-        """Makes a starter app of the files below `templates/<name>/` beside the plugin's module.
+        """Creates a template from the files below `templates/<name>/` next to the plugin's module.
 
         Args:
-            name: what a request calls it; also the folder.
+            name: its name in a request; also the name of the folder.
             description: one sentence for people.
             parameters: marshmallow schema of its parameters, with their defaults.
         """
         return Template(name, description, tuple(_files_below(self.folder / "templates" / name)), parameters)
 
     def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the README front matter without `sdk`, which the host sets.
+        """Returns the README front matter without `sdk`, which the service sets.
 
         Without an override: every option declared with :func:`on_card`.
 
@@ -257,7 +262,7 @@ class SpacePlugin:
         return {key: options[name] for name, key in keys.items() if options.get(name) is not None}
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Returns everything that is wrong with the finished tree, all at once.
+        """Checks the finished tree; returns one finding per problem.
 
         Args:
             tree: all files as they would be published.
@@ -266,14 +271,14 @@ class SpacePlugin:
         return []
 
     def get_requirements(self) -> str:
-        """Returns what the plugin itself needs to run in the service, as lines of a requirements file."""
+        """Returns the Python requirements of the plugin itself inside the service, as lines of a requirements file."""
         return ""
 
     def get_blueprint(self) -> Blueprint | None:
-        """Returns endpoints of the plugin's own, or None.
+        """Returns the plugin's own endpoints, or None.
 
-        They are mounted under `/plugins/{space_type}@{version}/` and need a token as all others do. A blueprint of
-        flask-smorest also stands in the OpenAPI document.
+        They are mounted under `/plugins/{space_type}@{version}/` and require a token like all others. A flask-smorest
+        blueprint is also included in the OpenAPI document.
         """
         return None
 
@@ -284,10 +289,10 @@ def _files_below(root: Path) -> list[SpaceFile]:
 
 
 def app_file_option(default: str, *, card: bool = True) -> ma.fields.String:
-    """Returns the option that names the file to run or show; other names must end like the default does.
+    """Returns the option for the file to run or show; its suffix must be that of the default.
 
     Args:
-        default: the name without a choice.
+        default: the default file name.
         card: whether the Hub reads it from the card.
     """
     ending = re.escape(Path(default).suffix)
@@ -300,7 +305,7 @@ def app_file_option(default: str, *, card: bool = True) -> ma.fields.String:
 
 
 def python_version_option(*, card: bool = True) -> ma.fields.String:
-    """Returns the option that names the Python version an app runs with.
+    """Returns the option for the Python version of the app; the default is 3.12.
 
     Args:
         card: whether the Hub reads it from the card, and has a default of its own; without it the default is 3.12.
@@ -314,10 +319,10 @@ def python_version_option(*, card: bool = True) -> ma.fields.String:
 
 
 def app_file_missing(tree: Tree, app_file: str, space_type: str) -> list[Finding]:
-    """Returns the finding for a tree without the file its type runs or shows, if it is not there."""
+    """Returns a finding if the tree does not contain the file that its type runs or shows."""
     if app_file in tree:
         return []
-    message = f"A {space_type} Space starts with {app_file}, which is not there."
+    message = f"A {space_type} Space starts with {app_file}, which is missing."
     hint = f"Send a file named {app_file}, or name the file in options.app_file."
     return [Finding("no_app_file", message, path=app_file, hint=hint)]
 
@@ -325,7 +330,7 @@ def app_file_missing(tree: Tree, app_file: str, space_type: str) -> list[Finding
 def python_dockerfile(python_version: str, port: int, command: list[str]) -> SpaceFile:
     """Returns a Dockerfile for a Python app that runs as uid 1000.
 
-    The user, the order of the copies and the requirements file that must be there: Hub documentation, Docker Spaces.
+    User, order of the copies and the required requirements file: Hub documentation, Docker Spaces.
 
     Args:
         python_version: tag of the base image, e.g. `3.12`.

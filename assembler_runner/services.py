@@ -1,4 +1,4 @@
-"""What a running process holds: settings, space types, file store, targets, vault, claims."""
+"""Shared services of a process: settings, space types, file store, targets, vault, leases, event feed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ EXTENSION = "assembler"
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that code needs from the process it runs in.
+    """Shared services of the running process.
 
     Args:
         settings: the checked settings.
-        instance: folder of this installation's own data.
+        instance: folder with the data of this installation.
         registry: the space types.
         files: the file store.
-        targets: where each realm can publish.
-        vault: seals secrets.
-        leases: the claims of this process.
-        feed: wakes who reads events live.
+        targets: the targets of each realm.
+        vault: encrypts secrets.
+        leases: the leases of this process.
+        feed: distributes events to live streams.
     """
 
     settings: Settings
@@ -45,5 +45,5 @@ class Services:
 
 
 def current_services() -> Services:
-    """Returns the host of the present Flask application."""
+    """Returns the services of the current Flask application."""
     return cast(Services, current_app.extensions[EXTENSION])

@@ -1,4 +1,4 @@
-"""The module that a WSGI server loads: `gunicorn assembler_runner.wsgi:app`."""
+"""WSGI entry point: `gunicorn assembler_runner.wsgi:app`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What all tests share: the environment of huggingface_hub, a stand-in Hub, the service in this process."""
+"""Shared fixtures: the environment of huggingface_hub, a stand-in Hub, the service in this process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRETS = {
 
 
 class Service:
-    """The service in this process, without a worker: a test says when work is done."""
+    """The service in this process, without a worker: the test decides when requests run."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -65,15 +65,15 @@ class Service:
         return dict(answer.json.get("latest_request") or answer.json)
 
     def change(self, space_id: str, **body: Any) -> dict[str, Any]:
-        """Updates a Space, works, and returns the request."""
+        """Updates a Space, runs the request, and returns it."""
         return self.work(self.ask(f"/spaces/{space_id}", body)["id"])
 
     def command(self, space_id: str, command: str, **body: Any) -> dict[str, Any]:
-        """Sends a command for a Space, works, and returns the request."""
+        """Sends a command for a Space, runs the request, and returns it."""
         return self.work(self.ask(f"/spaces/{space_id}/command", {"command": command, **body})["id"])
 
     def remove(self, space_id: str) -> dict[str, Any]:
-        """Deletes a Space, works, and returns the request."""
+        """Deletes a Space, runs the request, and returns it."""
         answer = self.delete(f"/spaces/{space_id}")
         assert answer.status_code == 202, answer.json
         return self.work(answer.json["latest_request"]["id"])
@@ -85,7 +85,7 @@ class Service:
         return dict(answer.json)
 
     def work(self, request_id: str) -> dict[str, Any]:
-        """Runs one request as a worker would, waiting for no back-off, and returns it."""
+        """Runs one request like a worker, without waiting for the back-off, and returns it."""
         with self.app.app_context():
             db.session.execute(
                 sa.update(SpaceRequest)
@@ -97,7 +97,7 @@ class Service:
         return self.request(request_id)
 
     def publish(self, **body: Any) -> dict[str, Any]:
-        """Submits, works, and returns the request."""
+        """Submits a request, runs it, and returns it."""
         return self.work(self.submit(**body)["latest_request"]["id"])
 
     def request(self, request_id: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Service:
         return list(self.get(f"/requests/{request_id}/events").json["data"])
 
     def let_lease_run_out(self, request_id: str) -> None:
-        """Makes a running request look as if its worker had gone silent."""
+        """Makes the lease of a running request expire, as if its worker had stopped."""
         with self.app.app_context():
             running = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == RUNNING)
             db.session.execute(running.values(due_at=0.0))
@@ -124,7 +124,7 @@ MakeService = Callable[..., Service]
 
 @pytest.fixture
 def make_service(tmp_path: Path, cheap_passwords: None) -> Iterator[MakeService]:
-    """Makes services with settings of the test's choice, each in a folder of its own."""
+    """Creates services with the given settings, each in its own folder."""
     made: list[Flask] = []
 
     def make(**settings: Any) -> Service:
@@ -150,7 +150,7 @@ def service(make_service: MakeService) -> Service:
 
 @pytest.fixture
 def hub() -> Iterator[StandInHub]:
-    """A stand-in Hub; what goes wrong inside it fails the test."""
+    """A stand-in Hub; an error inside it fails the test."""
     with StandInHub() as running:
         yield running
         assert running.bugs == []
@@ -164,14 +164,14 @@ def hub_service(make_service: MakeService, hub: StandInHub) -> Service:
 
 @pytest.fixture(autouse=True)
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hash with its smallest cost; what it costs in earnest is not what these tests are about."""
+    """Password hashing at its smallest cost."""
     monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     passwords._dummy_hash.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def quiet_log() -> None:
-    """Errors that a test provokes belong into its captured log only."""
+    """Keeps errors provoked by a test in its captured log only."""
     logging.getLogger("assembler_runner").setLevel(logging.INFO)
 
 

@@ -1,4 +1,4 @@
-"""The audit log: who did what to which object, when and from where; written in the transaction of the change."""
+"""The audit log: actor, action, object, time and address of each change, written in the change's transaction."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def record(
     realm_id: str | None,
     **details: Any,
 ) -> None:
-    """Writes one entry; the caller commits it with the change.
+    """Adds an entry; the caller commits it with the change.
 
     Args:
-        account: who did it.
-        action: what: create, update, delete …
+        account: the actor.
+        action: the action: create, update, delete …
         object_type: kind of the object.
-        object_id: which object.
-        name: its name.
-        realm_id: realm of the object; None for one of all realms.
-        details: more, such as the names of changed fields; never a secret.
+        object_id: id of the object.
+        name: name of the object.
+        realm_id: realm of the object; None if it is shared by all realms.
+        details: further details, such as the names of changed fields; never a secret.
     """
     db.session.add(
         AuditEntry(

@@ -1,4 +1,4 @@
-"""Who is calling: passwords and secrets, log in, and the guard in front of every view that is not public."""
+"""Authentication: passwords, secrets, login, and the guard that protects every view that is not public."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask_jwt_extended import JWTManager
 
 from assembler_runner.accounts import login_throttle, tokens
 from assembler_runner.accounts.models import Realm, Robot, Role, User
-from assembler_runner.accounts.passwords import fits, hash_password
+from assembler_runner.accounts.passwords import hash_password, verify
 from assembler_runner.accounts.permissions import (
     ANY_ACCOUNT,
     MASTER_REALM,
@@ -32,11 +32,11 @@ _Row = TypeVar("_Row", User, Robot)
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Sets the tokens up and puts the guard in front of the application.
+    """Configures tokens and registers the guard.
 
     Args:
         app: the application.
-        settings: key and life times.
+        settings: signing key and lifetimes.
     """
     app.config.update(
         JWT_SECRET_KEY=settings.JWT_SECRET_KEY,
@@ -56,46 +56,46 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 def public(view: Any) -> Any:
-    """Marks a view function that needs no token."""
+    """Marks a view function as public: it requires no token."""
     view.is_public = True
     return view
 
 
 def login(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
-    """Gives tokens for a name and a password.
+    """Issues tokens for a name and a password.
 
     Args:
         name: the user's name.
         password: the password.
         realm: name or id of the realm; None for `master`.
     Returns:
-        The answer of the token endpoint.
+        The response of the token endpoint.
     Raises:
-        InvalidCredentials: they do not fit; it is not told which part.
-        TooManyRequests: there were too many failures.
+        InvalidCredentials: the credentials are wrong; the error does not reveal which part.
+        TooManyRequests: too many failed logins.
     """
     return tokens.begin(_check_password(name, password, realm), "user")
 
 
 def login_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
-    """Gives an access token for the id and secret of a robot.
+    """Issues an access token for the id and secret of a robot.
 
     Args:
         robot_id: its id.
         secret: its secret.
-        kind: robot or client, the name under which it is known to the caller.
+        kind: robot or client, the term used by the caller.
     Returns:
-        The answer of the token endpoint.
+        The response of the token endpoint.
     Raises:
-        InvalidCredentials: they do not fit; it is not told which part.
-        TooManyRequests: there were too many failures.
+        InvalidCredentials: the credentials are wrong; the error does not reveal which part.
+        TooManyRequests: too many failed logins.
     """
     robot = db.session.get(Robot, robot_id) if "\0" not in robot_id else None
     return tokens.begin(_checked(robot, robot.secret_hash if robot else None, secret, f"robot {robot_id}"), kind)
 
 
 def is_password_of(user: User, password: str) -> bool:
-    """Returns whether a password is the user's present one; a wrong one counts as a failed log in."""
+    """Returns whether a password is the user's current one; a wrong one counts as a failed login."""
     try:
         _checked(user, user.password_hash, password, f"user {user.realm.name}/{user.name}")
     except InvalidCredentials:
@@ -104,10 +104,10 @@ def is_password_of(user: User, password: str) -> bool:
 
 
 def current_account() -> Account:
-    """Returns who is calling.
+    """Returns the account of the current call.
 
     Raises:
-        Unauthorized: nobody who is known.
+        Unauthorized: the call is not authenticated.
     """
     account: Account | None = g.get("account")
     if account is None:
@@ -116,16 +116,16 @@ def current_account() -> Account:
 
 
 def account_from_header() -> Account | None:
-    """Returns who is calling by the Authorization header: a Bearer token, or name and password for git and browsers.
+    """Authenticates the call by its Authorization header: a Bearer token, or Basic with name and password.
 
-    With a password the name is that of a user of `master`, or `realm/name`.
+    Basic is for git and browsers; the name is that of a user of `master`, or `realm/name`.
 
     Returns:
-        The account; None where no header came.
+        The account; None if the call has no such header.
     Raises:
-        Unauthorized: the header came but is not valid.
-        InvalidCredentials: name and password do not fit.
-        TooManyRequests: there were too many failures.
+        Unauthorized: the header is not valid.
+        InvalidCredentials: name or password is wrong.
+        TooManyRequests: too many failed logins.
     """
     header = request.authorization
     if header is None:
@@ -137,27 +137,27 @@ def account_from_header() -> Account | None:
     if header.type == "basic" and header.username and header.password is not None:
         realm, slash, name = header.username.rpartition("/")
         return account_of(_check_password(name, header.password, realm if slash else None))
-    raise Unauthorized("Only Authorization: Bearer <token> is understood.")
+    raise Unauthorized("Only Authorization: Bearer <token> is supported.")
 
 
 def _guard() -> None:
-    """Lets nobody through but to what is declared: deny by default."""
+    """Denies every endpoint that does not declare its access."""
     view = request.url_rule and _view_of(request.endpoint)
     if any("\0" in str(value) for value in (request.view_args or {}).values()):
-        # No name or id holds one, and not every database takes one.
+        # No name or id contains NUL, and not every database accepts it.
         raise NotFound
     if view is None or getattr(view, "is_public", False) or request.method == "OPTIONS":
         return
     if request.authorization is not None and request.authorization.type != "bearer":
-        raise Unauthorized("Only Authorization: Bearer <token> is understood.")
-    needed = getattr(view, "requires", None)
-    if needed == "metrics_read" and _is_metrics_token():
+        raise Unauthorized("Only Authorization: Bearer <token> is supported.")
+    required = getattr(view, "requires", None)
+    if required == "metrics_read" and _is_metrics_token():
         return
     with read_transaction(keep_open=True):
         g.account = account_from_header()
     held = current_account().permissions
-    if needed is None or (needed != ANY_ACCOUNT and needed not in held):
-        raise Forbidden(f"This account lacks the permission {needed}." if needed else None)
+    if required is None or (required != ANY_ACCOUNT and required not in held):
+        raise Forbidden(f"This account lacks the permission {required}." if required else None)
 
 
 def _is_metrics_token() -> bool:
@@ -175,35 +175,35 @@ def _view_of(endpoint: str | None) -> Any:
 
 
 def _check_password(name: str, password: str, realm: str | None) -> User:
-    words = {"name": name, "realm": realm or MASTER_REALM}
+    realm = realm or MASTER_REALM
     user = None
-    if not any("\0" in word for word in words.values()):
-        realms = sa.or_(Realm.name == words["realm"], Realm.id == words["realm"])
+    if "\0" not in name and "\0" not in realm:
+        realms = sa.or_(Realm.name == realm, Realm.id == realm)
         user = db.session.scalar(sa.select(User).join(Realm).where(User.name == name, realms))
-    account = f"user {user.realm.name}/{user.name}" if user else f"user {words['realm']}/{name}"
+    account = f"user {user.realm.name}/{user.name}" if user else f"user {realm}/{name}"
     return _checked(user, user.password_hash if user else None, password, account)
 
 
-def _checked(row: _Row | None, stored: str | None, word: str, account: str) -> _Row:
-    """Returns the row if the password or secret is its own; says nothing about what is wrong if not."""
+def _checked(row: _Row | None, stored: str | None, secret: str, account: str) -> _Row:
+    """Returns the row if the password or secret matches; the error does not reveal what is wrong."""
     with login_throttle.attempt(account):
         key = (type(row), row.id) if row else None
-        # The hash takes its time; nothing is locked meanwhile.
+        # Hashing is slow: hold no lock and no transaction during it.
         db.session.rollback()
-        right = fits(stored, word)
-        present = db.session.get(*key) if key else None
-        if not right or present is None or not present.active:
+        correct = verify(stored, secret)
+        current = db.session.get(*key) if key else None
+        if not correct or current is None or not current.active:
             raise InvalidCredentials
-        return present
+        return current
 
 
 def ensure_admin(password: str) -> bool:
-    """Makes the realm `master`, the built-in roles, and the user `admin` where they are not there yet.
+    """Creates the realm `master`, the built-in roles, and the user `admin`, unless they exist.
 
     Args:
         password: the password of a new admin.
     Returns:
-        Whether the admin was made.
+        Whether the admin was created.
     """
     ensure_built_in()
     realm = db.session.scalar(sa.select(Realm).where(Realm.name == MASTER_REALM))
@@ -211,11 +211,11 @@ def ensure_admin(password: str) -> bool:
         realm = Realm(name=MASTER_REALM, display_name="Master", built_in=True)
         db.session.add(realm)
         db.session.flush()
-    made = not db.session.scalar(sa.select(User.id).where(User.realm_id == realm.id).limit(1))
-    if made:
+    missing = not db.session.scalar(sa.select(User.id).where(User.realm_id == realm.id).limit(1))
+    if missing:
         user = User(name=ADMIN, realm_id=realm.id, password_hash=hash_password(password))
         db.session.add(user)
         db.session.flush()
         grant_role(user, db.session.get_one(Role, built_in_id("role", ADMIN)))
     db.session.commit()
-    return made
+    return missing

@@ -1,7 +1,7 @@
-"""Accounts: realms, users, robots, roles and permissions, found, made, changed and deleted by one machinery.
+"""Realms, users, robots, roles and permissions, with common code to list, create, update and delete them.
 
-Each kind of object is one class that says which realm a row belongs to and what has to be checked. Objects of a realm
-that the caller does not see are not there; nobody changes an account that holds more, or grants what it does not hold.
+Each kind of object is a class that defines the realm of a row and its checks. Objects of realms the caller cannot see
+do not exist for it; accounts can only change accounts with no more permissions, and only grant permissions they have.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class Realms(Kind):
     _managed = frozenset({"share_default_hub", "max_spaces", "max_requests_per_hour", "max_bytes"})
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: what costs the operator is set by those who manage all realms."""
+        """See :meth:`Kind.checked`: quotas and the shared Hub token are set only by those who manage all realms."""
         if self._managed & values.keys():
             account.require_permissions(["realm_manage"])
         if row is not None and row.built_in and values.get("name", row.name) != row.name:
-            raise BuiltIn(f"The realm {row.name} keeps its name.")
+            raise BuiltIn(f"The realm {row.name} cannot be renamed.")
         return values
 
     def check_change(self, account: Account, row: Any) -> None:
         """See :meth:`Kind.check_change`; a built-in realm can be changed, but not deleted."""
 
     def before_delete(self, row: Any) -> None:
-        """See :meth:`Kind.before_delete`: its accounts go with it; its Spaces have to be gone."""
+        """See :meth:`Kind.before_delete`: deletes its accounts; its Spaces must be deleted before."""
         if row.built_in:
             raise BuiltIn
         if db.session.scalar(sa.select(Space.id).where(Space.realm_id == row.id, Space.slot.is_not(None)).limit(1)):
@@ -57,15 +57,15 @@ class Realms(Kind):
 
 
 class _Accounts(Kind):
-    """What users and robots have in common."""
+    """Common base of users and robots."""
 
     def check_change(self, account: Account, row: Any) -> None:
-        """See :meth:`Kind.check_change`: nobody changes an account that holds more."""
+        """See :meth:`Kind.check_change`: the account must not have more permissions than the caller."""
         super().check_change(account, row)
         account.require_permissions(permissions_of(row))
 
     def created(self, account: Account, row: Any) -> None:
-        """See :meth:`Kind.created`: a new account gets the usual role, if the caller could grant it."""
+        """See :meth:`Kind.created`: a new account gets the default role, if the caller could grant it."""
         name = current_settings().DEFAULT_ROLE
         role = db.session.get(Role, built_in_id("role", name)) if name else None
         if role is not None and permissions_of_role(role.id) <= account.permissions:
@@ -83,7 +83,7 @@ class Users(_Accounts):
     may_read, may_create, may_update, may_delete = "user_read", "user_manage", "user_manage", "user_manage"
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: a new password ends all tokens."""
+        """See :meth:`Kind.checked`: a new password revokes all tokens."""
         values["realm_id"] = self._realm_id(account, values, row)
         if "password" in values:
             password = values.pop("password")
@@ -92,19 +92,19 @@ class Users(_Accounts):
         return values
 
     def update_self(self, account: Account, values: Mapping[str, Any]) -> User:
-        """Changes what users may change of themselves.
+        """Changes the fields that users may change of their own account.
 
         Raises:
-            NotFound: the caller is no user.
-            InvalidRequest: the present password is wrong.
+            NotFound: the caller is not a user.
+            InvalidRequest: the current password is wrong.
         """
         row = db.session.get(User, account.id)
         if row is None:
-            raise NotFound("This account is no user.")
+            raise NotFound("This account is not a user.")
         changed = {name: value for name, value in values.items() if name != "current_password"}
         if "password" in changed and not is_password_of(row, values.get("current_password", "")):
-            hint = "Give the password you have now."
-            raise refusal("wrong_password", "The present password is not right.", "current_password", hint)
+            hint = "Send your current password."
+            raise refusal("wrong_password", "The current password is wrong.", "current_password", hint)
         for field, value in self.checked(account, dict(changed), row).items():
             setattr(row, field, value)
         self._record(account, "update", row, fields=sorted(changed))
@@ -119,16 +119,16 @@ class Robots(_Accounts):
     may_read, may_create, may_update, may_delete = "robot_read", "robot_manage", "robot_manage", "robot_manage"
 
     def create(self, account: Account, values: Mapping[str, Any]) -> Any:
-        """See :meth:`Kind.create`; without a secret one is made, and shown in `row.secret` this once."""
+        """See :meth:`Kind.create`; without a secret, one is generated and returned once in `row.secret`."""
         return super().create(account, {"secret": None, **values})
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: a new secret ends all tokens."""
+        """See :meth:`Kind.checked`: a new secret revokes all tokens."""
         values["realm_id"] = self._realm_id(account, values, row)
         user = db.session.get(User, values["user_id"]) if values.get("user_id") else None
         if values.get("user_id") and (user is None or user.realm_id != values["realm_id"]):
             raise refusal(
-                "unknown_user", "There is no user of this id in the realm.", "user_id", "See GET /auth/users."
+                "unknown_user", "There is no user with this id in the realm.", "user_id", "See GET /auth/users."
             )
         if "secret" in values:
             secret = values.pop("secret")
@@ -139,13 +139,13 @@ class Robots(_Accounts):
 
 
 class _Named(Kind):
-    """What roles and permissions have in common."""
+    """Common base of roles and permissions."""
 
     shared = True
     may_read, may_create, may_update, may_delete = "role_read", "role_manage", "role_manage", "role_manage"
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: names of all realms stay clear of those of one."""
+        """See :meth:`Kind.checked`: a name shared by all realms must not occur in any realm."""
         values["realm_id"] = self._realm_id(account, values, row)
         self._check_name(values, row)
         return values
@@ -160,7 +160,7 @@ class _Named(Kind):
             else sa.or_(self.model.realm_id.is_(None), self.model.realm_id == realm_id)
         )
         if db.session.scalar(same.where(clash).limit(1)):
-            raise Taken(f"There is a {self.name} of this name already.")
+            raise Taken(f"A {self.name} with this name already exists.")
 
 
 class Roles(_Named):
@@ -169,19 +169,19 @@ class Roles(_Named):
     name, model = "role", Role
 
     def check_change(self, account: Account, row: Any) -> None:
-        """See :meth:`Kind.check_change`: nobody changes a role that holds more."""
+        """See :meth:`Kind.check_change`: the role must not have more permissions than the caller."""
         super().check_change(account, row)
         account.require_permissions(permissions_of_role(row.id))
 
 
 class Permissions(_Named):
-    """Rights; those that a caller makes are kept for others to read, and open nothing here."""
+    """Permissions; those created by callers are only stored, and grant nothing in this service."""
 
     name, model = "permission", Permission
 
 
 class AuditLog(Kind):
-    """Who changed what; only read."""
+    """The audit log; read-only."""
 
     name, model = "audit_entry", AuditEntry
     may_read = "audit_read"

@@ -1,4 +1,4 @@
-"""What accounts and roles hold: grants of roles and permissions, as one more kind of object."""
+"""Grants of roles to accounts, and of permissions to accounts and roles, as a kind of object."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from assembler_runner.core.errors import NotFound
 
 
 class Grants(Kind):
-    """What one side holds of another: roles and permissions of users and robots, permissions of roles.
+    """Grants of one kind: roles or permissions of users and robots, or permissions of roles.
 
     Args:
         name: name of the kind, such as user_role.
-        model: the table of the pairs.
-        holder: kind of who holds.
-        granted: kind of what is held.
+        model: the association table.
+        holder: kind of the objects that receive the grant.
+        granted: kind of the granted objects.
     """
 
     def __init__(self, name: str, model: type[Any], holder: Kind, granted: Kind) -> None:
@@ -39,18 +39,18 @@ class Grants(Kind):
         self.may_create = self.may_update = self.may_delete = holder.may_update
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: both sides exist for the caller, fit together, and are not above it."""
+        """See :meth:`Kind.checked`: both sides are visible to the caller, share a realm, and grant nothing it lacks."""
         holder, granted = self._side(account, self.holder, values), self._side(account, self.granted, values)
         if granted.realm_id not in (None, holder.realm_id):
             message = f"The {self.granted.name} belongs to another realm than the {self.holder.name}."
-            raise refusal("other_realm", message, f"{self.granted.name}_id", "Take one of the same realm.")
+            raise refusal("other_realm", message, f"{self.granted.name}_id", "Use one of the same realm.")
         self.holder.check_change(account, holder)
-        account.require_permissions(_opened_by(granted))
+        account.require_permissions(_permissions_granted_by(granted))
         realms = {f"{self.holder.name}_realm_id": holder.realm_id, f"{self.granted.name}_realm_id": granted.realm_id}
         return values | realms
 
     def check_change(self, account: Account, row: Any) -> None:
-        """See :meth:`Kind.check_change`: what is built in stays, and nobody takes from an account that holds more."""
+        """See :meth:`Kind.check_change`: the rule is that of the holder."""
         self.holder.check_change(account, getattr(row, self.holder.name))
 
     def _side(self, account: Account, kind: Kind, values: dict[str, Any]) -> Any:
@@ -58,7 +58,7 @@ class Grants(Kind):
         try:
             return kind.find(account, values[field])
         except NotFound as problem:
-            raise refusal(f"unknown_{kind.name}", problem.message, field, "Use an id of the lists.") from None
+            raise refusal(f"unknown_{kind.name}", problem.message, field, "Use an id from the list.") from None
 
 
 _MODELS: dict[tuple[str, str], type[Any]] = {
@@ -71,7 +71,7 @@ _MODELS: dict[tuple[str, str], type[Any]] = {
 
 
 def grants_of(holder: str, granted: str) -> Grants:
-    """Returns the kind of what one side holds of another.
+    """Returns the kind of grants between two kinds.
 
     Args:
         holder: role, user or robot.
@@ -81,7 +81,7 @@ def grants_of(holder: str, granted: str) -> Grants:
     return Grants(f"{holder}_{granted}", _MODELS[holder, granted], kinds[holder], kinds[granted])
 
 
-def _opened_by(granted: Role | Permission) -> frozenset[str]:
+def _permissions_granted_by(granted: Role | Permission) -> frozenset[str]:
     if isinstance(granted, Role):
         return permissions_of_role(granted.id)
     return frozenset({granted.name} & PERMISSIONS.keys()) if granted.built_in else frozenset()

@@ -1,8 +1,8 @@
-"""Guessing passwords is slow: failed logins are counted per account and address.
+"""Throttles password guessing: failed logins are counted per account and address.
 
-Nobody can lock an account for its owner: an address that an account has signed in from is limited by its own failures
-alone, and from other addresses an account under attack still takes a login every few seconds. Counted by flask-limiter,
-in Redis if the broker is one (then all processes share the counts), else in this process.
+An attacker cannot lock out the owner of an account: an address from which the account has logged in before is limited
+only by its own failures, and from other addresses an account under attack still accepts a login every few seconds.
+flask-limiter counts in Redis if the broker is Redis, shared by all processes, otherwise in this process.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ log = logging.getLogger(__name__)
 EXTENSION = "assembler-attempts"
 WINDOW_SECONDS = 300
 EVERYWHERE = 5
-"""How many times as many failures one account may have from all addresses, and one address with all accounts."""
+"""Factor by which the limit is higher for one account from all addresses, and for one address with all accounts."""
 
 SLOW_SECONDS = 10
-"""How often an account with too many failures takes a login from an address it does not know."""
+"""Seconds between accepted attempts from unknown addresses for an account with too many failures."""
 
 KNOWN_SECONDS = 90 * 24 * 3600
-"""How long an address that an account has signed in from is remembered."""
+"""Seconds an address from which an account has logged in is remembered."""
 
 
 class _Attempts:
-    """What one application counts.
+    """Counters of one application.
 
     Args:
-        limiter: the failures.
-        most: failures of one account from one address.
-        trusts_proxy: whether addresses come from a reverse proxy.
+        limiter: counts the failures.
+        most: maximum failures of one account from one address.
+        trusts_proxy: whether addresses are taken from a reverse proxy.
     """
 
     def __init__(self, limiter: Limiter, most: int, trusts_proxy: bool) -> None:
         self.limiter = limiter
         self.most = most
         self.trusts_proxy = trusts_proxy
-        # Attempts whose password is being checked count as failures until it is known to be right.
+        # Attempts in progress count as failures until the password is verified.
         self.running: Counter[str] = Counter()
         self.lock = threading.Lock()
 
     @property
     def storage(self) -> Storage:
-        """Where the counts are."""
+        """Storage of the counters."""
         found = self.limiter.storage
         assert isinstance(found, Storage)
         return found
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Sets the counting up.
+    """Configures the counters.
 
     Args:
         app: the application.
-        settings: where and how much.
+        settings: storage and limits.
     """
     shared = settings.BROKER_URL.startswith(("redis://", "rediss://"))
     app.config.update(
@@ -84,12 +84,12 @@ def configure(app: Flask, settings: Settings) -> None:
 
 @contextmanager
 def attempt(account: str) -> Iterator[None]:
-    """Wraps the check of a password: refuses it if there were too many failures, and counts how it ends.
+    """Wraps a password check: rejects it after too many failures, and counts its outcome.
 
     Args:
-        account: what the caller says it is.
+        account: the account named by the caller.
     Raises:
-        TooManyRequests: there were too many failures.
+        TooManyRequests: too many failed logins.
     """
     attempts: _Attempts = current_app.extensions[EXTENSION]
     names = _Names(account)
@@ -97,7 +97,7 @@ def attempt(account: str) -> Iterator[None]:
         try:
             _check(attempts, names)
         except StorageError as problem:
-            # Nobody could log in while Redis is away; a password still costs its hash.
+            # Allow logins while Redis is unreachable; hashing still slows down guessing.
             log.warning("failed logins cannot be counted: %s", type(problem.storage_error).__name__)
         try:
             yield
@@ -108,7 +108,7 @@ def attempt(account: str) -> Iterator[None]:
 
 
 class _Names:
-    """The keys that an attempt is counted by; what a caller says may be long, and a password by mistake."""
+    """The keys of an attempt's counters; the account is hashed: input may be long, or a password typed by mistake."""
 
     def __init__(self, account: str) -> None:
         self.account = hashlib.sha256(account.encode("utf-8", "replace")).hexdigest()
@@ -133,11 +133,11 @@ def _running(attempts: _Attempts, names: _Names) -> Iterator[None]:
 
 def _check(attempts: _Attempts, names: _Names) -> None:
     if attempts.storage.get(names.known):
-        _refuse_if_over(attempts, _limit(attempts, EVERYWHERE), ("log in", names.account, names.address), names.pair)
+        _refuse_if_over(attempts, _limit(attempts, EVERYWHERE), ("login", names.account, names.address), names.pair)
         return
-    _refuse_if_over(attempts, _limit(attempts), ("log in", names.account, names.address), names.pair)
-    _refuse_if_over(attempts, _limit(attempts, EVERYWHERE), ("log in from address", names.address), names.address)
-    many, of_account = _limit(attempts, EVERYWHERE), ("log in of account", names.account)
+    _refuse_if_over(attempts, _limit(attempts), ("login", names.account, names.address), names.pair)
+    _refuse_if_over(attempts, _limit(attempts, EVERYWHERE), ("login from address", names.address), names.address)
+    many, of_account = _limit(attempts, EVERYWHERE), ("login of account", names.account)
     if _is_over(attempts, many, of_account, names.account) and not attempts.limiter.limiter.test(_SLOW, names.account):
         _refuse(attempts, SLOW_SECONDS)
     attempts.limiter.limiter.hit(_SLOW, names.account)
@@ -164,8 +164,8 @@ def _refuse_if_over(attempts: _Attempts, item: RateLimitItem, keys: tuple[str, .
 
 def _refuse(attempts: _Attempts, seconds: float) -> None:
     if not attempts.trusts_proxy and "X-Forwarded-For" in request.headers:
-        log.warning("logins are refused by the address of a proxy: set TRUSTED_PROXIES if there is one in front")
-    raise TooManyRequests("Too many failed logins; wait before the next.", retry_after=seconds)
+        log.warning("logins are throttled by a proxy's address: set TRUSTED_PROXIES if a reverse proxy is in front")
+    raise TooManyRequests("Too many failed logins; wait before the next attempt.", retry_after=seconds)
 
 
 def _record(attempts: _Attempts, names: _Names, *, failed: bool) -> None:
@@ -173,10 +173,10 @@ def _record(attempts: _Attempts, names: _Names, *, failed: bool) -> None:
         if not failed:
             attempts.storage.incr(names.known, KNOWN_SECONDS)
             return
-        attempts.limiter.limiter.hit(_limit(attempts), "log in", names.account, names.address)
+        attempts.limiter.limiter.hit(_limit(attempts), "login", names.account, names.address)
         many = _limit(attempts, EVERYWHERE)
-        attempts.limiter.limiter.hit(many, "log in", names.account, names.address)
-        attempts.limiter.limiter.hit(many, "log in of account", names.account)
-        attempts.limiter.limiter.hit(many, "log in from address", names.address)
+        attempts.limiter.limiter.hit(many, "login", names.account, names.address)
+        attempts.limiter.limiter.hit(many, "login of account", names.account)
+        attempts.limiter.limiter.hit(many, "login from address", names.address)
     except StorageError as problem:
-        log.warning("a login cannot be counted: %s", type(problem.storage_error).__name__)
+        log.warning("the outcome of a login cannot be counted: %s", type(problem.storage_error).__name__)

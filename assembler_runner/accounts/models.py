@@ -1,4 +1,4 @@
-"""What the database holds of accounts: realms, users, robots, rights, sessions, Hub credentials, the audit log."""
+"""Tables of realms, users, robots, roles, permissions, sessions, Hub credentials and the audit log."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from assembler_runner.core.database import Base, JsonText, Timestamps, UtcDateTi
 
 
 class Quotas:
-    """How much may be used; null: the service's default."""
+    """Quotas; null: the service's default."""
 
-    max_spaces: Mapped[int | None] = mapped_column(doc="Most Spaces; null: the default.")
-    max_requests_per_hour: Mapped[int | None] = mapped_column(doc="Most requests in an hour; null: the default.")
-    max_bytes: Mapped[int | None] = mapped_column(sa.BigInteger, doc="Most bytes in files; null: the default.")
+    max_spaces: Mapped[int | None] = mapped_column(doc="Maximum number of Spaces; null: the default.")
+    max_requests_per_hour: Mapped[int | None] = mapped_column(doc="Maximum requests per hour; null: the default.")
+    max_bytes: Mapped[int | None] = mapped_column(sa.BigInteger, doc="Maximum bytes in files; null: the default.")
 
 
 class Realm(Quotas, Timestamps, Base):
-    """A tenant: what belongs to another realm does not exist for its accounts."""
+    """A tenant: objects of other realms do not exist for its accounts."""
 
     __tablename__ = "realms"
 
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(sa.String(64), unique=True, doc="Unique name.")
     display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
-    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
-    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="Purpose.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it is built in.")
     share_default_hub: Mapped[bool] = mapped_column(
         default=False, server_default="0", doc="Whether it may publish with the service's own Hub token."
     )
 
 
 class FlameCompatibility:
-    """Columns that published FLAME Hub clients write and read back; the service itself does not use them."""
+    """Columns that published FLAME Hub clients write and read; not used by the service."""
 
     redirect_uri: Mapped[str | None] = mapped_column(sa.String(2048), doc="Stored, not used.")
     grant_types: Mapped[str | None] = mapped_column(sa.String(512), doc="Stored, not used.")
@@ -53,28 +53,28 @@ class User(Quotas, Timestamps, Base):
     __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
 
     id: Mapped[str] = id_column()
-    name: Mapped[str] = mapped_column(sa.String(64), doc="Name to log in with, unique in the realm.")
+    name: Mapped[str] = mapped_column(sa.String(64), doc="Login name, unique in the realm.")
     display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
     first_name: Mapped[str | None] = mapped_column(sa.String(128), doc="First name.")
     last_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Last name.")
-    email: Mapped[str | None] = mapped_column(sa.String(254), doc="Address; only shown with fields=+email.")
-    avatar: Mapped[str | None] = mapped_column(sa.String(512), doc="Address of a picture.")
-    cover: Mapped[str | None] = mapped_column(sa.String(512), doc="Address of a wide picture.")
+    email: Mapped[str | None] = mapped_column(sa.String(254), doc="Email address; only returned with fields=+email.")
+    avatar: Mapped[str | None] = mapped_column(sa.String(512), doc="URL of a picture.")
+    cover: Mapped[str | None] = mapped_column(sa.String(512), doc="URL of a wide picture.")
     active: Mapped[bool] = mapped_column(default=True, doc="Whether it may log in.")
     name_locked: Mapped[bool] = mapped_column(
-        default=False, server_default="0", doc="Whether the user may not change its own name."
+        default=False, server_default="0", doc="Whether the user cannot change their own name."
     )
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
-    # Null: no log in by password.
+    # Null: no login by password.
     password_hash: Mapped[str | None] = mapped_column(sa.String(255))
-    # A session of an older generation is over: changing the password counts it up.
+    # A new password increments it, which ends all sessions of older generations.
     token_generation: Mapped[int] = mapped_column(default=0)
 
     realm: Mapped[Realm] = relationship(lazy="joined")
 
 
 class Robot(Quotas, FlameCompatibility, Timestamps, Base):
-    """A machine's account, shown as a robot and as an OAuth 2 client."""
+    """A machine's account, available as a robot and as an OAuth 2 client."""
 
     __tablename__ = "robots"
     __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
@@ -82,14 +82,14 @@ class Robot(Quotas, FlameCompatibility, Timestamps, Base):
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(sa.String(64), doc="Name, unique in the realm.")
     display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
-    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="Purpose.")
     active: Mapped[bool] = mapped_column(default=True, doc="Whether it may log in.")
-    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it is built in.")
     user_id: Mapped[str | None] = mapped_column(
         sa.ForeignKey("users.id", ondelete="SET NULL"), index=True, doc="The user it works for, if any."
     )
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
-    # Only on the row that was just made: shown once.
+    # Set only on a newly created row: returned once.
     secret: ClassVar[str | None] = None
     secret_hash: Mapped[str] = mapped_column(sa.String(255))
     token_generation: Mapped[int] = mapped_column(default=0)
@@ -98,7 +98,7 @@ class Robot(Quotas, FlameCompatibility, Timestamps, Base):
 
     @property
     def secret_hashed(self) -> bool:
-        """Secrets are only kept hashed."""
+        """Secrets are stored only as hashes."""
         return True
 
     @property
@@ -116,16 +116,16 @@ class Role(Timestamps, Base):
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(sa.String(64), doc="Name, unique in the realm.")
     display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
-    description: Mapped[str | None] = mapped_column(sa.Text, doc="What it is for.")
-    target: Mapped[str | None] = mapped_column(sa.String(16), doc="Kind of account it is meant for.")
-    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
-    realm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm; null: of all realms.")
+    description: Mapped[str | None] = mapped_column(sa.Text, doc="Purpose.")
+    target: Mapped[str | None] = mapped_column(sa.String(16), doc="Kind of account it is intended for.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it is built in.")
+    realm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm; null: all realms.")
 
     realm: Mapped[Realm | None] = relationship(lazy="joined")
 
 
 class Permission(Timestamps, Base):
-    """The right to do one kind of thing; only built-in ones open anything in this service."""
+    """The right to perform one kind of operation; only built-in permissions have an effect in this service."""
 
     __tablename__ = "permissions"
     __table_args__ = (sa.UniqueConstraint("realm_id", "name"), Base.__table_args__)
@@ -134,10 +134,10 @@ class Permission(Timestamps, Base):
     name: Mapped[str] = mapped_column(sa.String(64), doc="Name, unique in the realm.")
     display_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name for people.")
     description: Mapped[str | None] = mapped_column(sa.Text, doc="What it allows.")
-    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it came with the service.")
-    client_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
-    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
-    realm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm; null: of all realms.")
+    built_in: Mapped[bool] = mapped_column(default=False, doc="Whether it is built in.")
+    client_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null.")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null.")
+    realm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm; null: all realms.")
 
     realm: Mapped[Realm | None] = relationship(lazy="joined")
 
@@ -147,8 +147,8 @@ def _to(table: str, doc: str) -> Any:
 
 
 def _realm_of(side: str) -> Any:
-    # A copy of what stands on that side, for filters; accounts, roles and permissions never change their realm.
-    return mapped_column(sa.String(36), index=True, doc=f"Realm of the {side}; null: of all realms.")
+    # A copy for filters; accounts, roles and permissions never change their realm.
+    return mapped_column(sa.String(36), index=True, doc=f"Realm of the {side}; null: all realms.")
 
 
 class RolePermission(Timestamps, Base):
@@ -162,7 +162,7 @@ class RolePermission(Timestamps, Base):
     role_realm_id: Mapped[str | None] = _realm_of("role")
     permission_id: Mapped[str] = _to("permissions", "The permission.")
     permission_realm_id: Mapped[str | None] = _realm_of("permission")
-    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null.")
 
     role: Mapped[Role] = relationship()
     permission: Mapped[Permission] = relationship()
@@ -185,7 +185,7 @@ class UserRole(Timestamps, Base):
 
 
 class UserPermission(Timestamps, Base):
-    """A permission that a user has beside those of its roles."""
+    """A permission granted directly to a user."""
 
     __tablename__ = "user_permissions"
     __table_args__ = (sa.UniqueConstraint("user_id", "permission_id"), Base.__table_args__)
@@ -195,7 +195,7 @@ class UserPermission(Timestamps, Base):
     user_realm_id: Mapped[str] = _realm_of("user")
     permission_id: Mapped[str] = _to("permissions", "The permission.")
     permission_realm_id: Mapped[str | None] = _realm_of("permission")
-    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null.")
 
     user: Mapped[User] = relationship()
     permission: Mapped[Permission] = relationship()
@@ -218,7 +218,7 @@ class RobotRole(Timestamps, Base):
 
 
 class RobotPermission(Timestamps, Base):
-    """A permission that a robot has beside those of its roles."""
+    """A permission granted directly to a robot."""
 
     __tablename__ = "robot_permissions"
     __table_args__ = (sa.UniqueConstraint("robot_id", "permission_id"), Base.__table_args__)
@@ -228,14 +228,14 @@ class RobotPermission(Timestamps, Base):
     robot_realm_id: Mapped[str] = _realm_of("robot")
     permission_id: Mapped[str] = _to("permissions", "The permission.")
     permission_realm_id: Mapped[str | None] = _realm_of("permission")
-    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null here.")
+    policy_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Always null.")
 
     robot: Mapped[Robot] = relationship()
     permission: Mapped[Permission] = relationship()
 
 
 class LoginSession(Base):
-    """One log in with all tokens that came of it; ending it ends them all."""
+    """A login with all tokens issued for it; ending the session revokes them all."""
 
     __tablename__ = "login_sessions"
 
@@ -249,7 +249,7 @@ class LoginSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token, by the hash of its value; used once, and a little longer for those who ask at the same time."""
+    """A refresh token, stored as a hash; single use, with a grace period for concurrent refreshes."""
 
     __tablename__ = "refresh_tokens"
 
@@ -262,7 +262,7 @@ class RefreshToken(Base):
 
 
 class HubCredential(Timestamps, Base):
-    """The token with which a realm publishes to the Hub; written, never shown."""
+    """The token with which a realm publishes to the Hub; write-only."""
 
     __tablename__ = "hub_credentials"
 
@@ -270,33 +270,39 @@ class HubCredential(Timestamps, Base):
         sa.ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True, doc="Its realm."
     )
     encrypted_token: Mapped[str] = mapped_column("sealed_token", sa.Text, key="encrypted_token")
-    key_id: Mapped[str] = mapped_column(sa.String(16), doc="Which of the service's keys sealed the token.")
-    account_name: Mapped[str] = mapped_column(sa.String(96), doc="Whose token it is.")
+    key_id: Mapped[str] = mapped_column(sa.String(16), doc="Id of the key that encrypted the token.")
+    account_name: Mapped[str] = mapped_column(sa.String(96), doc="Hub account of the token.")
     plan: Mapped[str] = mapped_column(sa.String(16), doc="free or pro.")
-    role: Mapped[str] = mapped_column(sa.String(32), doc="What the token may do.")
-    orgs: Mapped[list[dict[str, str]]] = mapped_column(JsonText, doc="Organisations of the account, with its role.")
-    namespaces: Mapped[list[str]] = mapped_column(JsonText, doc="Where the realm may publish.")
-    default_namespace: Mapped[str] = mapped_column(sa.String(96), doc="Where it publishes if a request says nothing.")
-    checked_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the Hub was last asked, UTC.")
+    role: Mapped[str] = mapped_column(sa.String(32), doc="Role of the token.")
+    orgs: Mapped[list[dict[str, str]]] = mapped_column(
+        JsonText, doc="Organizations of the account, with its role in each."
+    )
+    namespaces: Mapped[list[str]] = mapped_column(JsonText, doc="Namespaces the realm may publish to.")
+    default_namespace: Mapped[str] = mapped_column(sa.String(96), doc="Namespace used if a request names none.")
+    checked_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was last checked with the Hub, UTC.")
 
 
 class AuditEntry(Base):
-    """One change: who, what, which object, when, from where; append-only."""
+    """One change: actor, action, object, time and address; append-only."""
 
     __tablename__ = "audit_log"
 
     id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, doc="Rising number."
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, doc="Increasing number."
     )
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="When, UTC.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="Time, UTC.")
     realm_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Realm of the object.")
     actor_kind: Mapped[str] = mapped_column(sa.String(16), doc="user, robot or operator.")
-    actor_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Who did it.")
-    actor_name: Mapped[str] = mapped_column(sa.String(64), doc="Name of who did it, at that time.")
-    actor_realm_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Realm of who did it.")
-    action: Mapped[str] = mapped_column(sa.String(32), doc="What was done: create, update, delete …")
+    actor_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Id of the actor.")
+    actor_name: Mapped[str] = mapped_column(sa.String(64), doc="Name of the actor at that time.")
+    actor_realm_id: Mapped[str | None] = mapped_column(sa.String(36), doc="Realm of the actor.")
+    action: Mapped[str] = mapped_column(sa.String(32), doc="Action: create, update, delete …")
     object_type: Mapped[str] = mapped_column(sa.String(32), doc="Kind of the object.")
-    object_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Which object.")
-    object_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name of the object, at that time.")
-    address: Mapped[str | None] = mapped_column(sa.String(64), doc="From where; null: on the server itself.")
-    details: Mapped[Any] = mapped_column(JsonText, default=dict, doc="More: names of changed fields, never secrets.")
+    object_id: Mapped[str | None] = mapped_column(sa.String(36), index=True, doc="Id of the object.")
+    object_name: Mapped[str | None] = mapped_column(sa.String(128), doc="Name of the object at that time.")
+    address: Mapped[str | None] = mapped_column(
+        sa.String(64), doc="IP address of the caller; null: on the server itself."
+    )
+    details: Mapped[Any] = mapped_column(
+        JsonText, default=dict, doc="Further details, such as names of changed fields; never secrets."
+    )

@@ -1,4 +1,4 @@
-"""Passwords and secrets of accounts: argon2id hashes, and how they are checked."""
+"""Hashing and verification of passwords (argon2id) and secrets of accounts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assembler_runner.core.errors import TooManyRequests
 _GENERATED = "sha256:"
 
 MOST_HASHES = 4
-"""Hashes at the same time: each one takes 64 MiB (argon2-cffi's defaults, RFC 9106)."""
+"""Maximum number of concurrent hashes: each takes 64 MiB (argon2-cffi's defaults, RFC 9106)."""
 
 WAIT_SECONDS = 3.0
 
@@ -29,7 +29,7 @@ _slots = threading.BoundedSemaphore(MOST_HASHES)
 @contextmanager
 def _slot() -> Iterator[None]:
     if not _slots.acquire(timeout=WAIT_SECONDS):
-        raise TooManyRequests("Too many logins at the same time.", hint="Try again in a moment.", retry_after=2)
+        raise TooManyRequests("Too many logins at the same time.", hint="Try again in a few seconds.", retry_after=2)
     try:
         yield
     finally:
@@ -47,35 +47,35 @@ def hash_password(password: str) -> str:
 
 
 def new_secret() -> tuple[str, str]:
-    """Makes a secret for a robot.
+    """Generates a secret for a robot.
 
     Returns:
-        The secret, and its hash: a fast one is enough for 256 random bits.
+        The secret and its hash; a fast hash is enough for 256 random bits.
     """
     secret = secrets.token_urlsafe(32)
     return secret, _GENERATED + hashlib.sha256(secret.encode()).hexdigest()
 
 
-def fits(stored: str | None, word: str) -> bool:
-    """Returns whether a password or secret is the one that was stored.
+def verify(stored: str | None, secret: str) -> bool:
+    """Returns whether a password or secret matches the stored hash.
 
-    It takes as long if nothing was stored, so that the time does not reveal which accounts exist.
+    Takes the same time without a stored hash, so that the duration does not reveal which accounts exist.
 
     Args:
         stored: the hash; None if there is no such account.
-        word: the password or secret.
+        secret: the password or secret.
     Raises:
         TooManyRequests: too many passwords are being checked.
     """
     if stored is not None and stored.startswith(_GENERATED):
-        return hmac.compare_digest(stored, _GENERATED + hashlib.sha256(word.encode("utf-8", "replace")).hexdigest())
+        return hmac.compare_digest(stored, _GENERATED + hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest())
     with _slot():
         try:
-            return _hasher.verify(stored or _dummy_hash(), word) and stored is not None
+            return _hasher.verify(stored or _dummy_hash(), secret) and stored is not None
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
 
 @cache
 def _dummy_hash() -> str:
-    return _hasher.hash("nobody has this password")
+    return _hasher.hash("no account has this password")

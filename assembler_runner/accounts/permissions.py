@@ -1,8 +1,7 @@
-"""Who may do what: permissions, the built-in roles, and what an account sees of the realms.
+"""Authorization: permissions, built-in roles, and visibility of realms.
 
-Nothing is allowed that is not granted. A view names the permission it needs (:func:`requires`); the guard in front of
-all views compares it with what the account holds. Only built-in permissions open anything, so nobody gains a right by
-naming a permission of its own.
+Everything that is not granted is denied. A view declares the permission it requires (:func:`requires`); the guard
+checks that the account has it. Only built-in permissions have an effect, so creating a permission grants nothing.
 """
 
 from __future__ import annotations
@@ -34,53 +33,56 @@ MASTER_REALM = "master"
 
 PERMISSIONS: dict[str, str] = {
     "space_create": "Submit and preview Spaces.",
-    "space_read": "See Spaces, their requests, files and events.",
-    "space_update": "Change Spaces; cancel and retry requests.",
+    "space_read": "Read Spaces, their requests, files and events.",
+    "space_update": "Update Spaces; cancel and retry requests.",
     "space_delete": "Delete Spaces.",
-    "bucket_create": "Make buckets.",
-    "bucket_read": "See and read buckets and their files, and use them in Spaces.",
-    "bucket_update": "Change buckets and put files into them.",
+    "bucket_create": "Create buckets.",
+    "bucket_read": "Read buckets and their files, and use them in Spaces.",
+    "bucket_update": "Update buckets and upload files.",
     "bucket_delete": "Delete buckets and their files.",
-    "plugin_read": "See space types and plugins.",
-    "realm_read": "See the own realm.",
+    "plugin_read": "Read space types and plugins.",
+    "realm_read": "Read the own realm.",
     "realm_update": "Change names and description of the own realm.",
-    "realm_manage": "Make, change and delete realms, set quotas, and see and manage what is in every realm.",
-    "user_read": "See users and what is granted to them.",
-    "user_manage": "Make, change and delete users and grant them what one holds oneself.",
-    "robot_read": "See robots (clients) and what is granted to them.",
-    "robot_manage": "Make, change and delete robots (clients) and grant them what one holds oneself.",
-    "role_read": "See roles and permissions.",
-    "role_manage": "Make, change and delete roles and permissions of the realm.",
-    "hub_credential_read": "See whose Hub token the realm uses.",
+    "realm_manage": "Create, update and delete realms, set quotas, and manage the objects of all realms.",
+    "user_read": "Read users and their grants.",
+    "user_manage": "Create, update and delete users, and grant them own permissions.",
+    "robot_read": "Read robots (clients) and their grants.",
+    "robot_manage": "Create, update and delete robots (clients), and grant them own permissions.",
+    "role_read": "Read roles and permissions.",
+    "role_manage": "Create, update and delete roles and permissions of the realm.",
+    "hub_credential_read": "Read which Hub account the realm uses.",
     "hub_credential_manage": "Set and remove the Hub token of the realm.",
     "audit_read": "Read the audit log.",
     "metrics_read": "Read the metrics of the service.",
 }
-"""Name → what it allows."""
+"""Name → description."""
 
 MASTER_ONLY = frozenset({"realm_manage", "metrics_read"})
-"""What only accounts of the realm `master` can hold, whatever is granted to others."""
+"""Permissions that have an effect only for accounts of the realm `master`."""
 
 _VIEWER = ("space_read", "bucket_read", "plugin_read", "realm_read", "role_read")
 _MEMBER = (*_VIEWER, "space_create", "space_update", "space_delete", "bucket_create", "bucket_update", "bucket_delete")
 
 ROLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "admin": ("Everything, in every realm (given to an account of master).", tuple(PERMISSIONS)),
-    "realm_admin": ("Everything in the own realm.", tuple(name for name in PERMISSIONS if name not in MASTER_ONLY)),
-    "member": ("Makes, changes and deletes Spaces and buckets of the own realm.", _MEMBER),
-    "viewer": ("Sees the Spaces and buckets of the own realm.", _VIEWER),
-    "monitor": ("Reads the metrics (given to an account of master).", ("metrics_read",)),
+    "admin": ("All permissions in all realms (for accounts of master).", tuple(PERMISSIONS)),
+    "realm_admin": (
+        "All permissions in the own realm.",
+        tuple(name for name in PERMISSIONS if name not in MASTER_ONLY),
+    ),
+    "member": ("Creates, updates and deletes Spaces and buckets of the own realm.", _MEMBER),
+    "viewer": ("Reads the Spaces and buckets of the own realm.", _VIEWER),
+    "monitor": ("Reads the metrics (for accounts of master).", ("metrics_read",)),
 }
 """Name → description, permissions."""
 
 QUOTAS = ("spaces", "requests_per_hour", "bytes")
-"""What can be limited for a realm and for an account."""
+"""Quotas of a realm and of an account."""
 
 ANY_ACCOUNT = "any"
-"""Stands where a permission is named: whoever is logged in."""
+"""Used instead of a permission: any authenticated account."""
 
 OPERATOR = "operator"
-"""Kind of the caller on the server itself."""
+"""Kind of account for commands on the server itself."""
 
 _NAMESPACE = uuid.UUID("6f1d0a4e-52a7-4a43-9a0c-2f8f6c1b7d10")
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -88,17 +90,17 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Account:
-    """Who is calling.
+    """The caller.
 
     Args:
         id: id of the user or robot.
         name: its name.
-        realm_id: the realm everything it makes belongs to.
+        realm_id: its realm; everything it creates belongs to it.
         realm_name: name of that realm.
         kind: user, robot, or operator (on the server itself).
-        permissions: names of what it may do.
-        session_id: the log in its token came of, if any.
-        limits: the quotas of the account and of its realm by their ids, as they are set; None if they were not read.
+        permissions: names of its permissions.
+        session_id: the login session of its token, if any.
+        limits: the configured quotas of the account and its realm, by their ids; None if they were not loaded.
     """
 
     id: str
@@ -112,15 +114,15 @@ class Account:
 
     @property
     def everywhere(self) -> bool:
-        """Whether it sees and manages all realms."""
+        """Whether it can read and manage all realms."""
         return "realm_manage" in self.permissions
 
     def sees(self, realm_id: str | None) -> bool:
-        """Whether things of a realm exist for it."""
+        """Whether objects of a realm are visible to it."""
         return self.everywhere or realm_id == self.realm_id
 
     def visible(self, column: Any) -> sa.ColumnElement[bool]:
-        """Returns the condition for rows of realms it sees.
+        """Returns the SQL condition for rows of realms visible to it.
 
         Args:
             column: the column with the realm's id.
@@ -128,26 +130,26 @@ class Account:
         return sa.true() if self.everywhere else column == self.realm_id
 
     def require_permissions(self, permissions: Iterable[str]) -> None:
-        """Checks that it does not reach above itself.
+        """Checks that it has all of the permissions, for example before it grants them.
 
         Raises:
-            Forbidden: naming what it does not hold.
+            Forbidden: permissions are missing; the message names them.
         """
         missing = sorted(set(permissions) - self.permissions)
         if missing:
             raise Forbidden(
-                f"This account does not hold {', '.join(missing)} itself.",
-                hint="Only what one holds can be granted, and only accounts that hold no more can be changed.",
+                f"This account does not have {', '.join(missing)} itself.",
+                hint="Accounts can grant only permissions they have, and change only accounts with no more than these.",
             )
 
 
 def operator() -> Account:
-    """Returns who works on the server itself: everything is allowed."""
+    """Returns the account for commands on the server itself, which has all permissions."""
     return Account("", OPERATOR, "", "", OPERATOR, frozenset(PERMISSIONS))
 
 
 def requires(permission: str) -> Callable[[_View], _View]:
-    """Declares the permission that a view needs.
+    """Declares the permission that a view requires.
 
     Args:
         permission: a name of :data:`PERMISSIONS`, or :data:`ANY_ACCOUNT`.
@@ -165,14 +167,14 @@ def requires(permission: str) -> Callable[[_View], _View]:
 
 
 def account_of(row: User | Robot, session_id: str | None = None) -> Account:
-    """Returns a user or robot with everything it may do."""
+    """Returns a user or robot as the caller, with its permissions and quotas."""
     kind = "user" if isinstance(row, User) else "robot"
     limits = {one.id: {name: getattr(one, f"max_{name}") for name in QUOTAS} for one in (row, row.realm)}
     return Account(row.id, row.name, row.realm_id, row.realm.name, kind, permissions_of(row), session_id, limits)
 
 
 def permissions_of(row: User | Robot) -> frozenset[str]:
-    """Returns the names of all permissions of a user or robot, by its roles and directly."""
+    """Returns the names of all permissions of a user or robot, granted by roles or directly."""
     found = _known(db.session.scalars(_permissions_held(type(row)), {"holder": row.id}))
     return found if row.realm.name == MASTER_REALM else found - MASTER_ONLY
 
@@ -186,7 +188,7 @@ def permissions_of_role(role_id: str) -> frozenset[str]:
 _BUILT_IN = sa.select(Permission.name).where(Permission.built_in.is_(True))
 
 
-@cache  # to put a statement together takes longer than to send it, and this one is sent with every call
+@cache  # constructing the statement costs more than executing it, and every call executes it
 def _permissions_held(kind: type[User | Robot]) -> sa.Select[str]:
     holder = sa.bindparam("holder", type_=sa.String)
     if kind is User:
@@ -209,7 +211,7 @@ def built_in_id(kind: str, name: str) -> str:
 
 
 def ensure_built_in() -> None:
-    """Makes the built-in permissions and roles where they are not there yet; the caller commits."""
+    """Creates missing built-in permissions and roles; the caller commits."""
     session = db.session
     permissions = {row.name: row for row in session.scalars(sa.select(Permission).where(Permission.built_in.is_(True)))}
     for name, description in PERMISSIONS.items():
@@ -223,17 +225,17 @@ def ensure_built_in() -> None:
             roles[name] = Role(id=built_in_id("role", name), name=name, description=description, built_in=True)
             session.add(roles[name])
     session.flush()
-    there = {tuple(row) for row in session.execute(sa.select(RolePermission.role_id, RolePermission.permission_id))}
+    existing = {tuple(row) for row in session.execute(sa.select(RolePermission.role_id, RolePermission.permission_id))}
     for name, (_, granted) in ROLES.items():
         for permission in granted:
             pair = (roles[name].id, permissions[permission].id)
-            if pair not in there:
+            if pair not in existing:
                 session.add(RolePermission(role_id=pair[0], permission_id=pair[1]))
     session.flush()
 
 
 def grant_role(row: User | Robot, role: Role) -> UserRole | RobotRole:
-    """Gives a role to a user or robot; the caller commits."""
+    """Grants a role to a user or robot; the caller commits."""
     grant: UserRole | RobotRole
     if isinstance(row, User):
         grant = UserRole(user_id=row.id, user_realm_id=row.realm_id, role_id=role.id, role_realm_id=role.realm_id)

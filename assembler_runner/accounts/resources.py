@@ -1,4 +1,4 @@
-"""What all kinds of accounts have in common: how they are listed, created, changed and deleted."""
+"""Base class of all kinds of account objects: listing, creating, updating and deleting."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotF
 
 
 class Taken(Conflict):
-    """There is one of that name already."""
+    """An object with that name already exists."""
 
     code = "name_taken"
-    default_message = "There is one of this name already in the realm."
+    default_message = "This name already exists in the realm."
     default_hint = "Choose another name."
 
 
 class BuiltIn(Conflict):
-    """It came with the service."""
+    """The object is built in."""
 
     code = "built_in"
-    default_message = "This came with the service and stays as it is."
-    default_hint = "Make one of your own."
+    default_message = "Built-in objects cannot be changed."
+    default_hint = "Create one of your own."
 
 
 class Kind:
-    """One kind of object and what is checked before it changes; the base knows what holds for all.
+    """One kind of object with the checks before changes; the base class implements the rules common to all kinds.
 
-    `realm_key` names the column that says whose a row is; a row without one is `shared`: all see it, and only those who
-    manage all realms change it. The four permissions are what a caller needs for each kind of access.
+    `realm_key` names the column with the realm of a row. If `shared`, rows without a realm are allowed: visible to all,
+    changed only by those who manage all realms. The four `may_…` attributes name the required permissions.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Kind:
 
     @property
     def realm(self) -> InstrumentedAttribute[Any]:
-        """The column that says whose a row is."""
+        """The column with the realm of a row."""
         column: InstrumentedAttribute[Any] = getattr(self.model, self.realm_key)
         return column
 
     def query(self, account: Account) -> sa.Select[Any]:
-        """Returns all rows that exist for an account."""
+        """Returns the query for all rows visible to an account."""
         seen = account.visible(self.realm)
         return sa.select(self.model).where(sa.or_(seen, self.realm.is_(None)) if self.shared else seen)
 
@@ -63,20 +63,20 @@ class Kind:
         """Returns one row.
 
         Raises:
-            NotFound: there is none of that id for this account.
+            NotFound: no row with that id is visible to this account.
         """
         row = db.session.scalar(self.query(account).where(self.model.id == row_id))
         if row is None:
-            raise NotFound(f"There is no {self.name} of this id.")
+            raise NotFound(f"There is no {self.name} with this id.")
         return row
 
     def create(self, account: Account, values: Mapping[str, Any]) -> Any:
-        """Makes a row.
+        """Creates a row.
 
         Raises:
-            InvalidRequest: it names what is not there.
-            Forbidden: it would reach above the caller.
-            Taken: there is one of that name.
+            InvalidRequest: a value refers to an object that does not exist.
+            Forbidden: the change requires permissions the caller lacks.
+            Taken: the name already exists.
         """
         row = self.model(**self.checked(account, dict(values), None))
         db.session.add(row)
@@ -90,10 +90,10 @@ class Kind:
         """Changes the given fields of a row.
 
         Raises:
-            NotFound: there is none of that id for this account.
-            InvalidRequest: it names what is not there.
-            Forbidden: it reaches above the caller.
-            Conflict: the row is built in, its name is taken, or nobody could manage the service any more.
+            NotFound: no row with that id is visible to this account.
+            InvalidRequest: a value refers to an object that does not exist.
+            Forbidden: the change requires permissions the caller lacks.
+            Conflict: the row is built in, its name is taken, or no account could manage the service any more.
         """
         row = self.find(account, row_id)
         self.check_change(account, row)
@@ -111,9 +111,9 @@ class Kind:
         Returns:
             The row as it was.
         Raises:
-            NotFound: there is none of that id for this account.
-            Forbidden: it reaches above the caller.
-            Conflict: the row is built in or needed.
+            NotFound: no row with that id is visible to this account.
+            Forbidden: the change requires permissions the caller lacks.
+            Conflict: the row is built in or in use.
         """
         row = self.find(account, row_id)
         self.check_change(account, row)
@@ -126,12 +126,12 @@ class Kind:
         return row
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """Returns the columns to write.
+        """Checks the values and returns the columns to write.
 
         Args:
-            account: who is calling.
-            values: what was asked for.
-            row: the present row; None for a new one.
+            account: the caller.
+            values: the requested values.
+            row: the existing row; None for a new one.
         """
         return values
 
@@ -143,24 +143,24 @@ class Kind:
             raise BuiltIn
 
     def created(self, account: Account, row: Any) -> None:
-        """Does what belongs to making a row."""
+        """Hook after a row was created."""
 
     def before_delete(self, row: Any) -> None:
-        """Removes what hangs on a row and does not go by itself."""
+        """Hook before a row is deleted: removes dependent rows that are not deleted by a cascade."""
 
     def _realm_id(self, account: Account, values: dict[str, Any], row: Any) -> str | None:
-        """Returns the realm of a row: the caller's own unless another one is named; it never changes."""
+        """Returns the realm of a row: the caller's realm unless another one is named; it never changes."""
         if row is not None:
-            given, present = values.get("realm_id", row.realm_id), row.realm_id
-            if given != present:
-                message = f"A {self.name} stays in its realm."
-                raise refusal("immutable", message, "realm_id", "Leave it out, or make a new one in the other realm.")
-            return str(present) if present else None
+            given, current = values.get("realm_id", row.realm_id), row.realm_id
+            if given != current:
+                message = f"A {self.name} cannot change its realm."
+                raise refusal("immutable", message, "realm_id", "Leave it out, or create a new one in the other realm.")
+            return str(current) if current else None
         given = values.get("realm_id")
         if given is None:
             return None if self.shared and account.everywhere and "realm_id" in values else account.realm_id
         if not account.sees(given) or db.session.get(Realm, given) is None:
-            raise refusal("unknown_realm", "There is no realm of this id.", "realm_id", "See GET /auth/realms.")
+            raise refusal("unknown_realm", "There is no realm with this id.", "realm_id", "See GET /auth/realms.")
         return str(given)
 
     def _record(self, account: Account, action: str, row: Any, **details: Any) -> None:
@@ -175,15 +175,15 @@ class Kind:
             raise Taken from None
 
     def _require_manager(self, account: Account) -> None:
-        # On the server itself it can be put right again, and what is wrong already must be changeable there.
+        # The operator on the server can repair this, and must be able to change an already broken state.
         if account.kind != OPERATOR and not has_manager():
             db.session.rollback()
             raise Conflict(
-                "Nobody could manage the service any more.",
-                hint="Give the role admin to another active user of the realm master first.",
+                "No account could manage the service any more.",
+                hint="Grant the role admin to another active user of the realm master first.",
             )
 
 
 def refusal(code: str, message: str, field: str, hint: str) -> InvalidRequest:
-    """Returns the error for one field."""
+    """Returns an error with one finding for a field."""
     return InvalidRequest(issues=[Finding(code, message, path=field, hint=hint)])

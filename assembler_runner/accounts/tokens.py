@@ -1,9 +1,9 @@
-"""Tokens: what a log in gives, how it is renewed, and how it ends.
+"""Tokens: issued at login, refreshed, and revoked.
 
 Every token belongs to a session. Access tokens are short-lived JWTs (RFC 7519, fixed algorithm HS256) that name their
-session; refresh tokens are random words kept as their hash, and each is replaced when it is used (RFC 9700, section
-4.14). A replaced one works a little longer, because programs with several threads renew at the same moment; one that
-comes later was copied, so it ends the session with every token of it.
+session. Refresh tokens are random strings, stored as hashes and rotated on use (RFC 9700, section 4.14). A replaced one
+works for a grace period, because programs with several threads refresh at the same time; later use indicates theft and
+ends the session with all of its tokens.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def begin(account: User | Robot, kind: str) -> dict[str, Any]:
     """Starts a session.
 
     Args:
-        account: who logs in.
+        account: the account that logs in.
         kind: user, robot or client; only users get a refresh token (RFC 6749, section 4.4.3).
     Returns:
-        The answer of the token endpoint.
+        The response of the token endpoint.
     """
     settings = current_settings()
     renewable = kind == "user"
     seconds = settings.REFRESH_TOKEN_SECONDS if renewable else settings.ACCESS_TOKEN_SECONDS
-    _forget_old(account)
+    _delete_expired(account)
     session = LoginSession(
         account_kind=kind,
         account_id=account.id,
@@ -51,15 +51,15 @@ def begin(account: User | Robot, kind: str) -> dict[str, Any]:
 
 
 def renew(token: str) -> dict[str, Any]:
-    """Gives new tokens for a refresh token.
+    """Issues new tokens for a refresh token.
 
     Args:
         token: the refresh token.
     Returns:
-        The answer of the token endpoint.
+        The response of the token endpoint.
     Raises:
-        InvalidToken: it is unknown or expired, or its session has ended.
-        InactiveToken: it was replaced longer ago than the grace period; its session ends now.
+        InvalidToken: the token is unknown or expired, or its session has ended.
+        InactiveToken: the token was replaced before the grace period; its session is ended.
     """
     grace = timedelta(seconds=current_settings().REFRESH_GRACE_SECONDS)
     digest, now = _hash(token), utcnow()
@@ -74,36 +74,36 @@ def renew(token: str) -> dict[str, Any]:
         known.session.ended_at = now
         db.session.commit()
         raise InactiveToken
-    # Sliding: a session in use does not end.
+    # Sliding expiration: a session in use does not expire.
     known.session.expires_at = now + timedelta(seconds=current_settings().REFRESH_TOKEN_SECONDS)
     return _answer(account, known.session, renewable=True)
 
 
 def account_of_token(access_token: str) -> tuple[User | Robot, str]:
-    """Returns the account of an access token, and the id of its session.
+    """Returns the account of an access token and the id of its session.
 
     Raises:
-        Unauthorized: the token is not one of ours, has expired, or its session has ended.
+        Unauthorized: the token is invalid or expired, or its session has ended.
     """
     claims = _claims(access_token)
     session = db.session.get(LoginSession, claims["sid"])
     account = _holder(session) if session else None
     if session is None or account is None or (account.id, account.realm_id) != (claims["sub"], claims.get("realm_id")):
-        raise Unauthorized("The token is not valid any more.")
+        raise Unauthorized("The token is no longer valid.")
     return account, session.id
 
 
-def lives(session_id: str) -> bool:
-    """Returns whether tokens of a session are still good."""
+def is_active(session_id: str) -> bool:
+    """Returns whether the tokens of a session are still valid."""
     session = db.session.get(LoginSession, session_id)
     return session is not None and _holder(session) is not None
 
 
 def end(session_id: str) -> LoginSession | None:
-    """Ends a session with all its tokens; the caller commits.
+    """Ends a session and revokes all its tokens; the caller commits.
 
     Returns:
-        The session; None if there is none that still lives.
+        The session; None if it does not exist or has already ended.
     """
     session = db.session.get(LoginSession, session_id)
     if session is None or session.ended_at is not None:
@@ -113,7 +113,7 @@ def end(session_id: str) -> LoginSession | None:
 
 
 def session_of(token: str) -> str | None:
-    """Returns the id of the session of an access or refresh token, None if it is neither."""
+    """Returns the session id of an access or refresh token; None if it is neither."""
     known = db.session.get(RefreshToken, _hash(token))
     if known is not None:
         return known.session_id
@@ -124,7 +124,7 @@ def session_of(token: str) -> str | None:
 
 
 def account_of_session(session: LoginSession) -> User | Robot | None:
-    """Returns whose session it is, None if the account is gone."""
+    """Returns the account of a session; None if it was deleted."""
     if session.account_kind == "user":
         return db.session.get(User, session.account_id)
     return db.session.get(Robot, session.account_id)
@@ -135,16 +135,16 @@ def _claims(token: str) -> dict[str, Any]:
         claims: dict[str, Any] = decode_token(token)
     except (jwt.exceptions.PyJWTError, JWTExtendedException, ValueError):
         raise Unauthorized("The token is not valid or has expired.") from None
-    words = [claims.get(name) for name in ("sub", "sid")]
-    if claims.get("kind") != ACCESS or not all(isinstance(word, str) for word in words):
+    ids = [claims.get(name) for name in ("sub", "sid")]
+    if claims.get("kind") != ACCESS or not all(isinstance(each, str) for each in ids):
         raise Unauthorized("The token is not valid or has expired.")
     return claims
 
 
 def _holder(session: LoginSession) -> User | Robot | None:
     account = account_of_session(session)
-    lives = session.ended_at is None and session.expires_at > utcnow()
-    if account is None or not account.active or not lives or account.token_generation != session.generation:
+    current = session.ended_at is None and session.expires_at > utcnow()
+    if account is None or not account.active or not current or account.token_generation != session.generation:
         return None
     return account
 
@@ -166,19 +166,19 @@ def _answer(account: User | Robot, session: LoginSession, renewable: bool) -> di
         "scope": SCOPE,
     }
     if renewable:
-        word = secrets.token_urlsafe(32)
+        refresh_token = secrets.token_urlsafe(32)
         expires = utcnow() + timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
-        db.session.add(RefreshToken(token_hash=_hash(word), session_id=session.id, expires_at=expires))
-        answer["refresh_token"] = word
+        db.session.add(RefreshToken(token_hash=_hash(refresh_token), session_id=session.id, expires_at=expires))
+        answer["refresh_token"] = refresh_token
     db.session.commit()
     return answer
 
 
-def _forget_old(account: User | Robot) -> None:
+def _delete_expired(account: User | Robot) -> None:
     old = sa.delete(LoginSession).where(LoginSession.account_id == account.id, LoginSession.expires_at < utcnow())
     db.session.execute(old, execution_options={"synchronize_session": False})
 
 
 def _hash(token: str) -> str:
-    # Enough for a random word of 256 bits; what cannot be guessed needs no slow hash.
+    # A fast hash is enough for a random value of 256 bits, which cannot be guessed.
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

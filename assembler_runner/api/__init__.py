@@ -1,4 +1,4 @@
-"""The HTTP API: thin views over the service layer, one file a resource."""
+"""The HTTP API: thin views over the service layer, one file per resource."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TITLE = "Assembler"
 
 
 def register(app: Flask) -> DocumentedApi:
-    """Adds the API, its OpenAPI document and the error handler to an application."""
+    """Adds the API, its OpenAPI document and the error handlers to an application."""
     app.config.update(
         API_TITLE=TITLE,
         API_VERSION=__version__,
@@ -68,7 +68,7 @@ def register(app: Flask) -> DocumentedApi:
 
 
 def _describe_space_input(app: Flask, spec: APISpec) -> None:
-    # Which of several fields is required cannot be said on a field.
+    # Fields cannot express that one of several is required.
     body = spec.components.schemas["SpaceInput"]
     body["anyOf"] = [{"required": [field]} for field in ("files", "template", "archive")]
     body["description"] = _limits(app)
@@ -78,9 +78,10 @@ def _limits(app: Flask) -> str:
     """Returns the limits of this service, for the documentation of a Space request."""
     settings = app.extensions[EXTENSION].settings
     return (
-        f"Limits here: {settings.MAX_JSON_BYTES} bytes of JSON, {settings.MAX_REQUEST_BYTES} bytes in a request, "
-        f"{settings.MAX_FILE_BYTES} in a file, {settings.MAX_FILES} files with {settings.MAX_SPACE_BYTES} bytes in "
-        f"all, paths of {settings.MAX_PATH_BYTES} bytes and {settings.MAX_PATH_DEPTH} parts. An archive may unpack to "
+        f"Limits: {settings.MAX_JSON_BYTES} bytes of JSON, {settings.MAX_REQUEST_BYTES} bytes per request, "
+        f"{settings.MAX_FILE_BYTES} bytes per file, {settings.MAX_FILES} files with {settings.MAX_SPACE_BYTES} bytes "
+        f"in total, paths of {settings.MAX_PATH_BYTES} bytes and {settings.MAX_PATH_DEPTH} parts. An archive may "
+        "unpack to "
         f"{settings.MAX_ARCHIVE_BYTES} bytes, {settings.MAX_ARCHIVE_ENTRIES} entries and {settings.MAX_ARCHIVE_RATIO} "
         f"times its size within {settings.MAX_ARCHIVE_SECONDS:g} seconds."
     )
@@ -90,7 +91,7 @@ def _spec_options() -> dict[str, Any]:
     return {
         "info": {
             "description": "Send files, parameters and a space_type; get a running app on the Hub, "
-            "and the truth about it all the way.",
+            "with accurate status throughout.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},

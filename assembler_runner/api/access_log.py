@@ -1,4 +1,4 @@
-"""What is seen of every call: its id, a line in the log, its time in the metrics."""
+"""Observes every call: request id, log line, duration in the metrics, trace span."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _QUIET = ("/health/", "/metrics")
 
 
 def configure(app: Flask) -> None:
-    """Adds it to an application; before anything else, so that what is refused is seen, too."""
+    """Adds the hooks to an application. Call this first, so that rejected calls are observed, too."""
     app.before_request(_begin)
     app.after_request(_end)
-    app.teardown_request(_forget)
+    app.teardown_request(_clear)
 
 
 def _begin() -> None:
@@ -43,17 +43,17 @@ def _end(response: Response) -> Response:
     level = logging.DEBUG if request.path.startswith(_QUIET) else logging.INFO
     seen = {"http.request.method": _method(), "http.route": route, "http.response.status_code": response.status_code}
     tracing.describe(g.entered, f"{_method()} {route}", **seen, **{"assembler.request_id": call_id.get() or ""})
-    told = {"method": _method(), "route": route, "status": response.status_code, "seconds": round(seconds, 4)}
-    log.log(level, "%s %s %d", _method(), route, response.status_code, extra=told)
+    fields = {"method": _method(), "route": route, "status": response.status_code, "seconds": round(seconds, 4)}
+    log.log(level, "%s %s %d", _method(), route, response.status_code, extra=fields)
     return response
 
 
 def _method() -> str:
-    # Callers can make up methods; each would be a series of its own.
+    # Callers can invent methods, and each would become a separate time series.
     return request.method if request.method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
 
 
-def _forget(problem: BaseException | None) -> None:
+def _clear(problem: BaseException | None) -> None:
     if "span" in g:
         g.span.close()
     call_id.set(None)

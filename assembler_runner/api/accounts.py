@@ -1,4 +1,4 @@
-"""/auth/realms, users, robots, clients, roles, permissions, what is granted, and the audit log: one row each."""
+"""/auth/realms, users, robots, clients, roles, permissions, grants and the audit log: one row of a table each."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import NotFound
 from assembler_runner.core.listing import Listing, read_added, read_page
 
-blueprint = Blueprint("accounts", __name__, url_prefix="/auth", description="Realms, users, robots, roles and rights.")
+blueprint = Blueprint(
+    "accounts", __name__, url_prefix="/auth", description="Realms, users, robots, roles and permissions."
+)
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One row of the table below: an address and what stands behind it.
+    """One row of the table below: a resource of the API.
 
     Args:
-        path: the address below /auth.
-        title: what one of them is called.
-        kind: who may do what with them, and how.
-        shown: the JSON of one.
-        taken: the JSON that makes or changes one; None where they are only read.
-        hidden: fields that have to be asked for with `fields`.
-        includes: nested objects that have to be asked for with `include`.
-        renamed: name in the JSON → name of the column, where they differ.
-        changes: whether one can be changed after it was made.
+        path: the path below /auth.
+        title: the name of one object.
+        kind: the operations on the objects and the permissions they need.
+        shown: the schema of responses.
+        taken: the schema of bodies that create or change an object; None for a read-only resource.
+        hidden: fields that are only shown if requested with `fields`.
+        includes: nested objects that are only shown if requested with `include`.
+        renamed: name in the JSON → name of the column, if they differ.
+        changes: whether an object can be changed after its creation.
     """
 
     path: str
@@ -54,7 +56,7 @@ class Resource:
 
     @property
     def listing(self) -> Listing:
-        """What may be filtered and sorted: every column that is shown."""
+        """The fields for filters and sorting: every column that is shown."""
         columns = dict(self.renamed)
         fields = {}
         for name in self.shown().fields:
@@ -64,7 +66,13 @@ class Resource:
         return Listing(fields, self.kind.model.id, "-created_at", includes=self.includes, optional=self.hidden)
 
     def dump(self, row: Any, added: frozenset[str] = frozenset(), many: bool = False) -> Any:
-        """Returns the JSON of a row, or of many."""
+        """Returns the JSON of a row, or of several rows.
+
+        Args:
+            row: the row, or the rows.
+            added: hidden fields and nested objects to show.
+            many: whether `row` is several rows.
+        """
         return self.shown(exclude={*self.hidden, *self.includes} - added).dump(row, many=many)
 
 
@@ -122,11 +130,11 @@ QUERY = [
 @blueprint.doc(**fails(404))
 @blueprint.response(200, schemas.MeSchema)
 def get_me() -> Response:
-    """Get the user who asks, with its permissions"""
+    """Get the calling user with its permissions"""
     account = current_account()
     row = db.session.get(models.User, account.id)
     if row is None:
-        raise NotFound("This account is no user.", hint="Machine accounts stand below /auth/robots and /auth/clients.")
+        raise NotFound("This account is not a user.", hint="Machine accounts are at /auth/robots and /auth/clients.")
     return jsonify(_me(row, account.permissions))
 
 
@@ -136,9 +144,9 @@ def get_me() -> Response:
 @blueprint.doc(**fails(400, 404, 422, 429))
 @blueprint.response(202, schemas.MeSchema)
 def update_me() -> Response:
-    """Change oneself
+    """Update the calling user
 
-    A new password needs the present one, and ends all tokens.
+    A new password requires the current one, and revokes all tokens.
     """
     account = current_account()
     row = _USERS.update_self(account, load(schemas.SelfInput(partial=True), read_object()))
@@ -151,9 +159,9 @@ def _me(row: models.User, permissions: frozenset[str]) -> dict[str, Any]:
 
 
 def _add_views(resource: Resource) -> None:
-    """Adds the views of one resource; they are the same for all but for what the row says."""
+    """Adds the views of one resource."""
     kind, listing, title = resource.kind, resource.listing, resource.title
-    word = f"{'an' if title[0] in 'aeio' else 'a'} {title}"
+    noun = f"{'an' if title[0] in 'aeio' else 'a'} {title}"
 
     @blueprint.needs(kind.may_read)
     @blueprint.doc(summary=f"List {title}s" if title != "audit entry" else "Read the audit log", parameters=QUERY)
@@ -164,7 +172,7 @@ def _add_views(resource: Resource) -> None:
         return jsonify({"data": resource.dump(page.rows, page.added, many=True), "meta": page.meta()})
 
     @blueprint.needs(kind.may_read)
-    @blueprint.doc(summary=f"Get {word}", parameters=QUERY)
+    @blueprint.doc(summary=f"Get {noun}", parameters=QUERY)
     @blueprint.doc(**fails(400, 404))
     @blueprint.response(200, resource.shown)
     def get_one(object_id: str) -> Response:
@@ -174,14 +182,14 @@ def _add_views(resource: Resource) -> None:
     _add_rule(resource, "list", "GET", "", list_all)
     _add_rule(resource, "get", "GET", "/<object_id>", get_one)
     if resource.taken is not None:
-        _add_changes(resource, resource.taken, word)
+        _add_changes(resource, resource.taken, noun)
 
 
-def _add_changes(resource: Resource, taken: type[ma.Schema], word: str) -> None:
+def _add_changes(resource: Resource, taken: type[ma.Schema], noun: str) -> None:
     kind = resource.kind
 
     @blueprint.needs(kind.may_create)
-    @blueprint.doc(summary=f"Make {word}", **takes(taken))
+    @blueprint.doc(summary=f"Create {noun}", **takes(taken))
     @blueprint.doc(**fails(400, 409, 422))
     @blueprint.response(201, resource.shown)
     def create() -> Response:
@@ -189,17 +197,17 @@ def _add_changes(resource: Resource, taken: type[ma.Schema], word: str) -> None:
         return make_response(jsonify(resource.dump(row)), 201)
 
     @blueprint.needs(kind.may_update)
-    @blueprint.doc(summary=f"Change {word}; only the given fields", **takes(taken))
+    @blueprint.doc(summary=f"Update the given fields of {noun}", **takes(taken))
     @blueprint.doc(**fails(400, 404, 409, 422))
     @blueprint.response(202, resource.shown)
     def update(object_id: str) -> Response:
-        # What is not there for the caller is 404, whatever the body says.
+        # An object that does not exist for the caller is 404 even if the body is invalid.
         kind.find(current_account(), object_id)
         row = kind.update(current_account(), object_id, load(taken(partial=True), read_object()))
         return make_response(jsonify(resource.dump(row)), 202)
 
     @blueprint.needs(kind.may_delete)
-    @blueprint.doc(summary=f"Delete {word}")
+    @blueprint.doc(summary=f"Delete {noun}")
     @blueprint.doc(**fails(404, 409))
     @blueprint.response(202, resource.shown)
     def delete(object_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""/storage/buckets and /storage/bucket-files: make, fill, read, stream, delete."""
+"""/storage/buckets and /storage/bucket-files: create, upload, read, download, delete."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def list_buckets() -> dict[str, Any]:
 @blueprint.doc(**fails(400, 409, 422))
 @blueprint.response(201, BucketSchema)
 def create_bucket() -> Bucket:
-    """Make a bucket"""
+    """Create a bucket"""
     row: Bucket = BUCKETS.create(current_account(), load(BucketInput(), read_object()))
     return row
 
@@ -83,7 +83,7 @@ def get_bucket(bucket_id: str) -> Bucket:
 @blueprint.doc(**fails(400, 404, 409, 422))
 @blueprint.response(202, BucketSchema)
 def update_bucket(bucket_id: str) -> Bucket:
-    """Change a bucket; only the given fields"""
+    """Update the given fields of a bucket"""
     BUCKETS.find(current_account(), bucket_id)
     row: Bucket = BUCKETS.update(current_account(), bucket_id, load(BucketInput(partial=True), read_object()))
     return row
@@ -106,9 +106,9 @@ def delete_bucket(bucket_id: str) -> Response:
 @blueprint.doc(**fails(400, 404, 413, 422, 503))
 @blueprint.response(201, list_of(BucketFileSchema))
 def upload_files(bucket_id: str) -> Response:
-    """Upload files into a bucket
+    """Upload files to a bucket
 
-    One part a file, all or none. A name that is there already becomes another, newer file.
+    One part per file; all files are stored or none. An existing path is not replaced: the upload adds a newer file.
     """
     account, services = current_account(), current_services()
     BUCKETS.find(account, bucket_id)
@@ -128,9 +128,9 @@ def upload_files(bucket_id: str) -> Response:
 )
 @blueprint.doc(**fails(404))
 def stream_bucket(bucket_id: str) -> Response:
-    """Stream all files of a bucket as tar
+    """Download all files of a bucket as tar
 
-    Of files with one path all are in it, the newest last.
+    Files with the same path are all included, the newest one last.
     """
     bucket = BUCKETS.find(current_account(), bucket_id)
     services, name, files = current_services(), bucket.name, buckets.files_of(bucket.id)
@@ -145,7 +145,7 @@ def stream_bucket(bucket_id: str) -> Response:
 def list_bucket_files() -> Response:
     """List files of buckets
 
-    Of one bucket: `filter[bucket_id]=…`.
+    For a single bucket, use `filter[bucket_id]=…`.
     """
     page = read_page(db.session(), BUCKET_FILES.query(current_account()), _FILES, request.args)
     shown = BucketFileSchema(many=True, exclude={"bucket"} - page.added)
@@ -157,7 +157,7 @@ def list_bucket_files() -> Response:
 @blueprint.doc(**fails(400, 404))
 @blueprint.response(200, BucketFileSchema)
 def get_bucket_file(file_id: str) -> Response:
-    """Get what is known of a file"""
+    """Get the metadata of a file"""
     row = BUCKET_FILES.find(current_account(), file_id)
     return jsonify(BucketFileSchema(exclude={"bucket"} - read_added(_FILES, request.args)).dump(row))
 
@@ -169,7 +169,7 @@ def get_bucket_file(file_id: str) -> Response:
 def delete_bucket_file(file_id: str) -> Response:
     """Delete a file of a bucket
 
-    What was published with it stays.
+    Spaces that were published with it are not affected.
     """
     shown = BucketFileSchema(exclude=("bucket",)).dump(BUCKET_FILES.find(current_account(), file_id))
     BUCKET_FILES.delete(current_account(), file_id)
@@ -181,7 +181,7 @@ def delete_bucket_file(file_id: str) -> Response:
 @blueprint.doc(responses={"200": {"description": "The content", "content": {"application/octet-stream": {}}}})
 @blueprint.doc(**fails(404))
 def stream_bucket_file(file_id: str) -> Response:
-    """Stream the content of a file"""
+    """Download the content of a file"""
     row = BUCKET_FILES.find(current_account(), file_id)
     digest, name, size = row.hash, row.name, row.size
     db.session.rollback()
@@ -205,7 +205,7 @@ def _in_context(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _attachment(pieces: Iterator[bytes], name: str, mimetype: str) -> Response:
     response = Response(pieces, mimetype=mimetype)
-    # RFC 6266: the plain name for old clients, the true one beside it.
+    # RFC 6266: an ASCII name for old clients, and the exact name.
     plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\' else "_" for char in name)
     response.headers["Content-Disposition"] = (
         f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

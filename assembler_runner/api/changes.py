@@ -1,4 +1,4 @@
-"""/spaces/{id}: change, preview of a change, delete, commands; /spaces/command: one command for many."""
+"""/spaces/{id}: update, preview of an update, delete, commands; /spaces/command: bulk commands."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ _if_match = {
     "in": "header",
     "name": "If-Match",
     "schema": {"type": "string"},
-    "description": "The ETag of the Space; if its live commit is another one, the answer is 412.",
+    "description": "The ETag of the Space; if its live commit differs, the response is 412.",
 }
 _key = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "The same key and body give the same answer and one request.",
+    "description": "Repeating a call with the same key and body returns the first response and creates no second "
+    "request.",
 }
 _location = {"Location": {"schema": {"type": "string"}, "description": "The request."}}
 
@@ -46,9 +47,9 @@ _location = {"Location": {"schema": {"type": "string"}, "description": "The requ
 @blueprint.doc(**fails(400, 403, 422))
 @blueprint.response(202, BulkSchema)
 def command_spaces() -> dict[str, Any]:
-    """Command many Spaces
+    """Run a command for many Spaces
 
-    The command is done for every Space of the realm that the filter finds; with `dry_run` it is only told which.
+    The command applies to every Space of the realm that matches the filter; `dry_run` only lists these Spaces.
     """
     wanted = load(BulkInput(), read_object())
     dry_run = bool(wanted["dry_run"])
@@ -61,10 +62,10 @@ def command_spaces() -> dict[str, Any]:
 @blueprint.doc(**fails(400, 404, 409, 412, 413, 422))
 @blueprint.response(202, SpaceSchema, headers=_location)
 def update_space(space_id: str) -> Response:
-    """Change a Space
+    """Update a Space
 
-    New files, parameters, options or settings, published in one commit. What is left out stays as it is. Labels, expiry
-    and on_failure alone need no request.
+    New files, parameters, options or settings, published in one commit. Fields that are left out do not change. Changes
+    of only labels, expires_at and on_failure apply at once, without a request.
     """
     space = queries.find_space(current_account(), space_id)
     with space_body(_update) as body:
@@ -81,16 +82,16 @@ def update_space(space_id: str) -> Response:
     **takes(UpdateInput, SPACE_FORM),
     parameters=[
         _if_match,
-        {"in": "query", "name": "content", "schema": {"type": "boolean"}, "description": "Contents, too."},
+        {"in": "query", "name": "content", "schema": {"type": "boolean"}, "description": "Include contents."},
     ],
 )
 @blueprint.doc(**fails(400, 404, 409, 412, 413, 422))
 @blueprint.response(200, ChangePreviewSchema)
 def preview_change(space_id: str) -> dict[str, Any]:
-    """Preview a change of a Space
+    """Preview an update of a Space
 
-    Takes the same body as POST /spaces/{id} and shows the tree it would publish, and the difference from what is
-    published; nothing is stored or published.
+    Takes the same body as POST /spaces/{id} and shows the tree it would publish and the differences from the published
+    files; nothing is stored or published.
     """
     services, account = current_services(), current_account()
     space = queries.find_space(account, space_id)
@@ -124,7 +125,8 @@ def _preview(services: Services, caller: Caller, space: Space, body: SpaceBody) 
 def delete_space(space_id: str) -> Response:
     """Delete a Space
 
-    On its target, too; what still waits for it is cancelled. The Space stays here as a record, its name is free again.
+    Also on its target; pending requests of the Space are cancelled. The Space remains here as a record, and its name
+    becomes free.
     """
     space = queries.find_space(current_account(), space_id)
     answer = commands.delete(current_services(), Caller(current_account()), space, _render_space)
@@ -137,10 +139,10 @@ def delete_space(space_id: str) -> Response:
 @blueprint.doc(**fails(400, 403, 404, 409, 412, 422))
 @blueprint.response(202, RequestSchema, headers=_location)
 def command_space(space_id: str) -> Response:
-    """Command a Space
+    """Run a command for a Space
 
-    rollback, restart, factory_rebuild, pause, wake, hardware, move, duplicate or apply_fix. The answer is the request;
-    that of duplicate belongs to the new Space.
+    rollback, restart, factory_rebuild, pause, wake, hardware, move, duplicate or apply_fix. The response is the
+    request; for duplicate, it belongs to the new Space.
     """
     space = queries.find_space(current_account(), space_id)
     body = read_object()
@@ -165,17 +167,17 @@ def _command(services: Services, caller: Caller, space: Space, data: dict[str, A
 
 
 def _caller(canonical: str) -> Caller:
-    # The address belongs to what must be the same for the same key.
+    # The path is part of the call that must be equal for equal keys.
     return Caller(current_account(), _commits_named(), idempotency_of(f"{request.path}\n{canonical}"))
 
 
 def _known(caller: Caller) -> Any:
-    """Returns the answer of a repeated call, whatever the Space has become since."""
+    """Returns the first response to a repeated call, even if the Space has changed since."""
     return idempotency.known_answer(caller.account, caller.idempotency) if caller.idempotency else None
 
 
 def _commits_named() -> list[str] | None:
-    """Returns the commits that the header If-Match names; None where there is none, or any will do."""
+    """Returns the commits that the header If-Match names; None without the header, or for any commit (`*`)."""
     if "If-Match" not in request.headers:
         return None
     if request.if_match.star_tag:

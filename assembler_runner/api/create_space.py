@@ -1,4 +1,4 @@
-"""The forerunner's API, kept: POST /create-space and GET /docs."""
+"""The simple API: POST /create-space and GET /docs, stable for existing clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from assembler_runner.requests import prepare, submit
 from assembler_runner.services import current_services
 from assembler_runner.spaces.models import FINISHED, Space, SpaceRequest
 
-blueprint = Blueprint("create-space", __name__, description="The simple way: one call, one Space.")
+blueprint = Blueprint("create-space", __name__, description="The simple API: one call creates one Space.")
 
 FIRST_TYPES = ("gradio", "static", "docker", "streamlit")
 NOTE = "It may take a few minutes to build and deploy."
@@ -45,7 +45,7 @@ _space = SpaceSchema()
 def create_space() -> Response:
     """Create a Space and wait until it is published
 
-    Takes every field of POST /spaces. If publishing takes longer than the service waits, the answer is 202 with a
+    Accepts every field of POST /spaces. If publishing takes longer than the service waits, the response is 202 with a
     status_url.
     """
     try:
@@ -65,7 +65,7 @@ def create_space() -> Response:
 def docs() -> Response:
     """Read how to use the API
 
-    Markdown, made from the running service.
+    Markdown, generated from the running service.
     """
     types = sorted(
         (describe(plugin) for plugin in current_services().registry.types()), key=lambda shown: _order(shown["name"])
@@ -95,7 +95,7 @@ def _read_body(strings: Spool) -> dict[str, Any]:
 
 
 def _refuse(body: Any) -> None:
-    """The forerunner's own refusals, with their words."""
+    """Rejects bodies with the messages that existing clients of this endpoint rely on."""
     if not body:
         raise InvalidJson("No JSON data provided")
     if not isinstance(body, dict):
@@ -113,7 +113,7 @@ class _BadRequest(AssemblerError):
 
 
 class _Failed(AssemblerError):
-    """The request was accepted and failed; status and words are those of the request's own error."""
+    """The request was accepted and failed; status, code and message are those of the request's own error."""
 
     def __init__(self, status: int, error: dict[str, Any]) -> None:
         self.status = status  # type: ignore[misc]  # as the request's error has it
@@ -173,7 +173,7 @@ def _all_errors(cls: type[AssemblerError]) -> list[type[AssemblerError]]:
 
 
 def _error(problem: AssemblerError, **more: Any) -> Response:
-    # Status and headers as everywhere; only the body has one field more.
+    # Status and headers as for all errors; only the body has an additional field.
     response = answer_error(problem)
     response.set_data(jsonify({"error": problem.message, **error_body(problem), **more}).get_data())
     return response

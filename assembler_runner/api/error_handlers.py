@@ -1,4 +1,4 @@
-"""Errors as answers: one shape for all of them."""
+"""Error responses: one format for all errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, DatabaseUnavailable
 
 _HTTP_HINTS = {
-    404: "Check the address; GET /api-spec.json lists all.",
+    404: "Check the path; GET /api-spec.json lists all endpoints.",
     405: "Use one of the methods in the header Allow.",
-    413: "Send less at once.",
+    413: "Send fewer or smaller files.",
 }
 
 
 def error_body(error: AssemblerError) -> dict[str, Any]:
-    """Returns the one shape of every error."""
+    """Returns the JSON of an error, in the language of the caller."""
     return {
         "statusCode": error.status,
         "status_code": error.status,
@@ -38,15 +38,15 @@ def error_body(error: AssemblerError) -> dict[str, Any]:
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Adds the one handler that turns every error into an answer."""
+    """Adds the handlers that turn every exception into an error response."""
     app.register_error_handler(AssemblerError, answer_error)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(SQLAlchemyError, _answer_database)
-    app.register_error_handler(Exception, _answer_unforeseen)
+    app.register_error_handler(Exception, _answer_unexpected)
 
 
 def answer_error(error: AssemblerError) -> Response:
-    """Returns the answer for an error."""
+    """Returns the response for an error."""
     response = jsonify(error_body(error))
     response.status_code = error.status
     if error.retry_after is not None:
@@ -73,22 +73,22 @@ def _answer_database(problem: SQLAlchemyError) -> Response:
         # The connection is gone, so there is nothing left to roll back.
         db.session().invalidate()
     log.error("the database failed: %s", type(problem).__name__, exc_info=problem)
-    # InternalError: the database ended a transaction of a process that had been stopped.
+    # InternalError: the database has ended a transaction of a process that was suspended.
     away = isinstance(problem, (OperationalError, InterfaceError, InternalError, TimeoutError))
     return answer_error(DatabaseUnavailable(retry_after=5) if away else AssemblerError())
 
 
-def _answer_unforeseen(problem: Exception) -> Response:
-    log.error("unforeseen error in %s %s", request.method, request.path, exc_info=problem)
+def _answer_unexpected(problem: Exception) -> Response:
+    log.error("unexpected error in %s %s", request.method, request.path, exc_info=problem)
     return answer_error(AssemblerError())
 
 
 class _HttpError(AssemblerError):
-    """What Flask itself refuses, in the one shape."""
+    """An HTTP error raised by Flask, in the format of this service."""
 
     def __init__(self, problem: HTTPException) -> None:
         assert problem.code is not None
-        self.status = problem.code  # type: ignore[misc]  # the class stands for every status
+        self.status = problem.code  # type: ignore[misc]  # the class represents every status
         self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]  # likewise
         self._name = type(problem).__name__
         text = f"{request.path} does not exist." if problem.code == 404 else f"{problem.name}."

@@ -1,4 +1,4 @@
-"""Events as a list, as a list that waits, and as a stream."""
+"""Events as a list, with long polling, and as a stream."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ PARAMETERS = [
         "schema": {"type": "integer"},
         "description": "Only events after this one.",
     },
-    {"in": "query", "name": "after", "schema": {"type": "integer"}, "description": "The same, as a parameter."},
+    {"in": "query", "name": "after", "schema": {"type": "integer"}, "description": "The same as a query parameter."},
     {
         "in": "query",
         "name": "wait",
         "schema": {"type": "number", "maximum": LONGEST_WAIT},
-        "description": "Seconds to wait for an event, where there is none yet; not with a stream.",
+        "description": "Seconds to wait for an event if there is none yet; ignored for a stream.",
     },
 ]
-"""What the documentation of a list of events says of its parameters."""
+"""Documentation of the parameters of an event list."""
 
 _event = EventSchema()
 
 
 def answer_events(space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Any:
-    """Answers a request for events: a list, or a stream where `Accept` asks for one.
+    """Answers a call for events with a list, or with a stream if `Accept` requests one.
 
     Args:
-        space_id: the Space they are of.
-        request_id: the request they are of; None for all of the Space.
-        ended: tells whether none will follow.
+        space_id: the Space of the events.
+        request_id: the request of the events; None for all events of the Space.
+        ended: returns whether no event will follow.
     Returns:
         A page of a list, or the response with the stream.
     Raises:
-        InvalidQuery: `after` or `wait` is no number.
-        TooManyReaders: too many read live.
+        InvalidQuery: `after` or `wait` is not a number.
+        TooManyReaders: too many streams are open.
     """
     after = int(_number("after", request.headers.get("Last-Event-ID") or "0"))
     if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":
@@ -83,12 +83,12 @@ def _number(name: str, default: str) -> float:
 
 
 def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ended: Callable[[], bool]) -> None:
-    """Returns when there is an event, none will follow, or the time is over."""
+    """Returns when there is an event, no event will follow, or the time is over."""
     end = time.monotonic() + seconds
     with current_services().feed.subscribe(space_id) as subscription:
         last = 0
-        while not subscription.over:
-            # Each poll is a transaction of its own, or it would see the same snapshot again.
+        while not subscription.closed:
+            # Each poll needs a new transaction; the same one would see the same snapshot again.
             db.session.rollback()
             if db.session.scalar(sa.select(sa.exists().where(newer))) or ended():
                 return
@@ -105,7 +105,7 @@ def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[
     # Entered here: too many subscribers are refused with an error response, not in the middle of a stream.
     events = _EventStream(space_id, request_id, ended, subscribed.__enter__())
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    # The address of the service is known from the request only.
+    # The host name of the service is known from the request context only.
     text = stream_with_context(events.text(after))
     response = Response(text, mimetype="text/event-stream", headers=headers)
     response.call_on_close(lambda: subscribed.__exit__(None, None, None))
@@ -131,14 +131,14 @@ class _EventStream:
         self._app = current_app._get_current_object()  # type: ignore[attr-defined]  # it outlives the request's context
 
     def text(self, after: int) -> Iterator[str]:
-        """Returns the text of the stream.
+        """Generates the text of the stream.
 
         Args:
-            after: number of the event before the first one.
+            after: id of the last event before the stream.
         """
         last, behind, checked = after, True, time.monotonic()
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
-        while not self._subscription.over:
+        while not self._subscription.closed:
             over = False
             if behind:
                 rows, over = self._stored(last)
@@ -150,12 +150,12 @@ class _EventStream:
                 yield f"id: {row.id}\nevent: {row.type}\ndata: {json.dumps(_event.dump(row))}\n\n"
             if over:
                 return
-            # A request may have ended: the database knows.
+            # A request may have ended; check in the database.
             behind = behind or any(row.type in FINISHED for row in rows)
             if not rows and not behind:
                 yield ": keep-alive\n\n"
             if time.monotonic() - checked >= KEEP_ALIVE_SECONDS:
-                # A session that was ended meanwhile sees no more.
+                # The stream ends with the session of its caller.
                 checked, behind = time.monotonic(), True
                 if not self._is_allowed():
                     return
@@ -163,18 +163,18 @@ class _EventStream:
     def _stored(self, last: int) -> tuple[list[Any], bool]:
         """Reads the events after one from the database, and whether none will follow."""
         with self._app.app_context(), read_transaction():
-            # Asked before the events are read: none is appended unseen in between.
+            # Check this before reading events, so that no event is appended in between.
             over = self._ended()
             query = sa.select(*Event.__table__.columns).where(self._chosen, Event.id > last).order_by(Event.id)
             rows = list(db.session.execute(query.limit(BATCH)))
             return rows, over and len(rows) < BATCH
 
     def _live(self, last: int) -> tuple[list[Any], int, bool]:
-        """Waits for events of the feed; returns them, the last number seen, and whether the feed has lost some."""
+        """Waits for events of the feed; returns them, the last id seen, and whether the feed has dropped some."""
         news = self._subscription.read(last, KEEP_ALIVE_SECONDS)
         rows = [row for row in news or [] if self._request_id in (None, row.request_id)]
         return rows, max([last, *(row.id for row in news or [])]), news is None
 
     def _is_allowed(self) -> bool:
         with self._app.app_context(), read_transaction():
-            return self._session_id is None or tokens.lives(self._session_id)
+            return self._session_id is None or tokens.is_active(self._session_id)

@@ -1,4 +1,4 @@
-"""/health: whether the process lives and whether it can do its work."""
+"""/health: liveness and readiness of the service."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ blueprint = Blueprint("health", __name__, url_prefix="/health", description="Hea
 @blueprint.open()
 @blueprint.response(200)
 def live() -> dict[str, Any]:
-    """Tell that the process lives"""
+    """Check that the process is alive"""
     return {"status": "ok"}
 
 
 @blueprint.get("/ready")
 @blueprint.open()
-@blueprint.doc(responses={"503": {"description": "Something is missing"}})
+@blueprint.doc(responses={"503": {"description": "Database or file store is unavailable"}})
 @blueprint.response(200)
 def ready() -> Response:
-    """Tell whether requests can be accepted and published
+    """Check whether requests can be accepted and published
 
-    Database, file store, broker and workers are told apart. Without broker or workers requests are still accepted, and
-    published later.
+    Database, file store, broker and workers are reported separately. Without broker or workers, requests are still
+    accepted, and published later.
     """
     database = _database_answers()
     files = database and _files_answer()

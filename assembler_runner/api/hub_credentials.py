@@ -22,7 +22,7 @@ _PATH = "/realms/<realm_id>/hub-credential"
 @blueprint.doc(**fails(404))
 @blueprint.response(200, HubCredentialSchema)
 def get_hub_credential(realm_id: str) -> HubCredential:
-    """Get whose Hub token the realm uses; never the token"""
+    """Get the account of the realm's Hub token; the token is never shown"""
     return hub_credentials.find(current_account(), realm_id)
 
 
@@ -34,7 +34,7 @@ def get_hub_credential(realm_id: str) -> HubCredential:
 def set_hub_credential(realm_id: str) -> HubCredential:
     """Set the realm's Hub token
 
-    It is checked with the Hub first. Without namespaces the realm may publish wherever the token may.
+    The token is validated by the Hub first. Without namespaces, the realm may publish wherever the token may.
     """
     hub_credentials.check_realm(current_account(), realm_id)
     values = load(HubCredentialInput(), read_object())
@@ -47,7 +47,7 @@ def set_hub_credential(realm_id: str) -> HubCredential:
 @blueprint.doc(**fails(404))
 @blueprint.response(202, HubCredentialSchema)
 def remove_hub_credential(realm_id: str) -> Response:
-    """Forget the realm's Hub token"""
+    """Delete the realm's Hub token"""
     shown = HubCredentialSchema().dump(hub_credentials.find(current_account(), realm_id))
     hub_credentials.remove(current_account(), realm_id)
     return make_response(jsonify(shown), 202)

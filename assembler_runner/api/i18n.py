@@ -1,7 +1,7 @@
-"""The language of a caller, by Accept-Language: messages and hints of errors, and pages. Codes and names stay.
+"""Translates error messages, hints and pages according to Accept-Language; codes and names are not translated.
 
-What is put together from parts (`There is no column x.`) stays English; so does everything in logs and events, which
-many read.
+Messages with variable parts (`There is no column x.`) are English only. So are logs and events, which have readers of
+several languages.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ def configure(app: Flask) -> None:
 
 
 def language() -> str:
-    """Returns the language of the present caller."""
+    """Returns the language of the current caller."""
     return str(get_locale() or LANGUAGES[0])
 
 
 def translated(text: str | None) -> str | None:
-    """Returns a text in the language of the present caller, where there is a translation."""
+    """Returns a text in the language of the current caller, or unchanged without a translation."""
     return gettext(text) if text and has_request_context() else text
 
 
 def set_content_language(response: Response) -> Response:
-    """Writes into an answer in which language it is, and that it depends on what was asked for."""
+    """Adds the headers Content-Language and Vary to a response."""
     response.headers["Content-Language"] = language()
     response.vary.add("Accept-Language")
     return response
@@ -46,14 +46,14 @@ def set_content_language(response: Response) -> Response:
 def extract(
     file: IO[bytes], keywords: Any, comment_tags: Any, options: Any
 ) -> Iterator[tuple[int, str, str, list[str]]]:
-    """Finds what is to be translated in a module: messages and hints of the classes of errors (a method of Babel).
+    """Extracts translatable texts from a module: default messages and hints of error classes (an extractor for Babel).
 
     Args:
         file: the source.
-        keywords: not used; Babel gives it.
-        comment_tags: not used, likewise.
-        options: not used, likewise.
-    Returns:
+        keywords: unused; part of Babel's interface.
+        comment_tags: unused.
+        options: unused.
+    Yields:
         Line, function, text, comments.
     """
     for node in ast.walk(ast.parse(file.read())):

@@ -1,4 +1,4 @@
-"""What all views share: strict JSON in, one shape of errors out."""
+"""Strict parsing and validation of JSON bodies, shared by all views."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ log = logging.getLogger(__name__)
 
 
 class NoBody(InvalidJson):
-    """There is no body where JSON is needed."""
+    """A call that requires a JSON body has none."""
 
     default_message = "The request has no JSON body."
 
 
 def read_json() -> Any:
-    """Reads the body as JSON that has exactly one meaning.
+    """Reads the body as unambiguous JSON.
 
     Raises:
-        InvalidJson: no JSON, or JSON with a key twice, NaN, numbers without end or nesting without end.
-        TooLarge: there is more of it than the service takes.
+        InvalidJson: the body is not JSON, or has duplicate keys, NaN, too long numbers or too deep nesting.
+        TooLarge: the body exceeds MAX_JSON_BYTES.
     """
     check_json_size(request.content_length or 0)
     body = request.get_data(cache=False)
@@ -45,10 +45,10 @@ def read_json() -> Any:
 
 
 def check_json_size(size: int) -> None:
-    """Checks how many bytes of JSON there are.
+    """Checks the size of a JSON body in bytes.
 
     Raises:
-        TooLarge: it is more than the service takes.
+        TooLarge: it exceeds MAX_JSON_BYTES.
     """
     most = current_services().settings.MAX_JSON_BYTES
     if size > most:
@@ -59,24 +59,25 @@ def check_json_size(size: int) -> None:
 
 
 def parse_json(text: str) -> Any:
-    """Reads JSON that has exactly one meaning.
+    """Parses unambiguous JSON.
 
     Raises:
-        InvalidJson: it has a key twice, NaN, numbers without end or nesting without end, or is none.
+        InvalidJson: the text is not JSON, or has duplicate keys, NaN, too long numbers or too deep nesting.
     """
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_float)
     except json.JSONDecodeError as problem:
         raise InvalidJson(f"The body is not valid JSON: line {problem.lineno}, column {problem.colno}.") from None
     except (RecursionError, ValueError):
-        raise InvalidJson("The body holds a number that is too long, or is nested too deeply.") from None
+        raise InvalidJson("The body contains a number that is too long, or is nested too deeply.") from None
 
 
 def read_object() -> dict[str, Any]:
     """Reads the body as a JSON object.
 
     Raises:
-        InvalidJson: it is something else.
+        InvalidJson: the body is not a JSON object; see :func:`read_json`.
+        TooLarge: see :func:`read_json`.
     """
     body = read_json()
     if not isinstance(body, dict):
@@ -85,8 +86,13 @@ def read_object() -> dict[str, Any]:
 
 
 def load(schema: ma.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks a body.
+    """Validates a body.
 
+    Args:
+        schema: the schema.
+        body: the body, a JSON object.
+    Returns:
+        The validated fields.
     Raises:
         InvalidRequest: with one finding per problem.
     """
@@ -97,10 +103,10 @@ def load(schema: ma.Schema, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> Fields:
-    """Checks a body as far as possible.
+    """Validates a body, and returns its valid fields even if others are invalid.
 
     Args:
-        schema: what is taken.
+        schema: the schema.
         body: the body, a JSON object.
     Returns:
         The valid fields, and one finding per problem.
@@ -118,7 +124,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise InvalidJson(f"The key {twice[:100]!r} stands twice in one object.", hint="Keep one of them.")
+        raise InvalidJson(f"The key {twice[:100]!r} occurs twice in one object.", hint="Keep one of them.")
     return made
 
 

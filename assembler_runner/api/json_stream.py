@@ -1,7 +1,7 @@
-"""JSON bodies whose long strings never stand in memory as a whole: large files come as base64 in them.
+"""JSON bodies with long strings, such as large files in base64, which are never in memory as a whole.
 
-The body is read in pieces. A long string goes into a spool, and a short word that nobody can guess takes its place;
-what is left is read as JSON as always.
+The body is read in pieces. A long string is written to a spool and replaced by a short random token; the rest is parsed
+as JSON.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from assembler_runner.files.content import Content, Spool, SpoolWriter, pieces_o
 
 LONG_BYTES = 2**16
 MAX_REST_BYTES = 16 * 2**20
-"""Most JSON beside the long strings; lists of small things take many times their size in memory."""
+"""Maximum size of the JSON without its long strings; parsing small items takes many times their size in memory."""
 
-# As much of a string as there is, without an escape that is cut in two.
+# As much of a string as possible, without an incomplete escape sequence.
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _WHOLE = re.compile(r"(?:[^\\]|\\u[0-9a-fA-F]{4}|\\[^u])*+", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class LongText:
-    """A string that stands in a spool as JSON writes it, without the quotes.
+    """A string in a spool, in its JSON encoding without the quotes.
 
     Args:
-        content: where it stands.
+        content: the encoded string.
     """
 
     content: Content
@@ -42,7 +42,7 @@ class LongText:
         """Reads the text piece by piece.
 
         Raises:
-            InvalidJson: it is no valid string.
+            InvalidJson: it is not a valid JSON string.
         """
         with self.content.open() as file:
             rest = ""
@@ -52,7 +52,7 @@ class LongText:
                 end = match.end() if match else 0
                 part, rest = parse_json(f'"{text[:end]}"'), text[end:]
                 if part and "\ud800" <= part[-1] <= "\udbff":
-                    # The first half of a character; the second one stands in the next piece.
+                    # The first half of a surrogate pair; the second half is in the next piece.
                     part, rest = part[:-1], f"\\u{ord(part[-1]):04x}{rest}"
                 yield part
             if rest:
@@ -66,15 +66,15 @@ def read_light(spool: Spool) -> Any:
     """Reads the body as JSON.
 
     Args:
-        spool: where long strings stand.
+        spool: temporary storage for long strings.
     Returns:
-        The value, with a :class:`LongText` in the place of each long string that is no key.
+        The value, with a :class:`LongText` instead of each long string that is not a key.
     Raises:
         InvalidJson: see `read_json`.
-        TooLarge: there is more of it than the service takes.
+        TooLarge: the body exceeds MAX_JSON_BYTES, or its other parts exceed `MAX_REST_BYTES`.
     """
     check_json_size(request.content_length or 0)
-    rest, texts, word = _without_long_strings(pieces_of(cast(BinaryIO, request.stream)), spool)
+    rest, texts, token = _without_long_strings(pieces_of(cast(BinaryIO, request.stream)), spool)
     if not rest or rest.isspace():
         raise NoBody
     try:
@@ -82,7 +82,7 @@ def read_light(spool: Spool) -> Any:
     except UnicodeDecodeError:
         raise InvalidJson("The body is not UTF-8.") from None
     try:
-        return _put_back(value, texts, word) if texts else value
+        return _restore(value, texts, token) if texts else value
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
 
@@ -99,7 +99,7 @@ def in_memory(value: Any) -> Any:
 
 
 def _without_long_strings(pieces: Iterable[bytes], spool: Spool) -> tuple[bytearray, list[LongText], str]:
-    rest, word = bytearray(), secrets.token_hex(16)
+    rest, token = bytearray(), secrets.token_hex(16)
     texts: list[LongText] = []
     string, inside, cut, total = bytearray(), False, b"", 0
     writer: SpoolWriter | None = None
@@ -128,29 +128,29 @@ def _without_long_strings(pieces: Iterable[bytes], spool: Spool) -> tuple[bytear
                     rest += b'"%b"' % bytes(string)
                 else:
                     writer.write(bytes(string))
-                    rest += f'"{word}{len(texts)}"'.encode()
+                    rest += f'"{token}{len(texts)}"'.encode()
                     texts.append(LongText(writer.finish()))
                 string.clear()
                 writer, inside, at = None, False, at + 1
         if len(rest) > MAX_REST_BYTES:
             raise TooLarge(
-                f"JSON may have at most {MAX_REST_BYTES} bytes beside its long strings.",
+                f"JSON may have at most {MAX_REST_BYTES} bytes in addition to its long strings.",
                 hint="Send files as multipart/form-data, or as an archive.",
             )
     if inside:
-        raise InvalidJson("The body is not valid JSON: a string does not end.")
-    return rest, texts, word
+        raise InvalidJson("The body is not valid JSON: a string is not terminated.")
+    return rest, texts, token
 
 
-def _put_back(value: Any, texts: list[LongText], word: str) -> Any:
+def _restore(value: Any, texts: list[LongText], token: str) -> Any:
     if isinstance(value, str):
-        return texts[int(value[len(word) :])] if value.startswith(word) else value
+        return texts[int(value[len(token) :])] if value.startswith(token) else value
     if isinstance(value, dict):
-        if any(key.startswith(word) for key in value):
+        if any(key.startswith(token) for key in value):
             raise InvalidJson(f"A key has more than {LONG_BYTES} bytes.")
-        return {key: _put_back(inner, texts, word) for key, inner in value.items()}
+        return {key: _restore(inner, texts, token) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_put_back(inner, texts, word) for inner in value]
+        return [_restore(inner, texts, token) for inner in value]
     return value
 
 

@@ -1,4 +1,4 @@
-"""/spaces/{id}/logs: the logs of a Space's app as JSON, as text, and as they are written."""
+"""/spaces/{id}/logs: the logs of a Space's app as JSON, as text, and as a live stream."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from assembler_runner.runtime.causes.problem import RUN
 from assembler_runner.services import current_services
 from assembler_runner.targets import LogLine
 
-blueprint = Blueprint(
-    "logs", __name__, description="What the app of a Space writes while it is built and while it runs."
-)
+blueprint = Blueprint("logs", __name__, description="Build and run logs of the apps of Spaces.")
 
 KEEP_ALIVE_SECONDS, POLL_SECONDS = 15.0, 1.0
 JSON, TEXT, STREAM = "application/json", "text/plain", "text/event-stream"
@@ -48,13 +46,13 @@ _log, _line = LogSchema(), LogLineSchema()
             "in": "query",
             "name": "tail",
             "schema": {"type": "integer", "minimum": 1, "maximum": logs.LONGEST_TAIL, "default": logs.DEFAULT_TAIL},
-            "description": "How many of the lines that are there.",
+            "description": "Maximum number of existing lines.",
         },
         {
             "in": "header",
             "name": "Last-Event-ID",
             "schema": {"type": "string"},
-            "description": "Only lines after this moment, in a stream.",
+            "description": "In a stream, only lines after this time.",
         },
     ],
     **fails(400, 404, 409, 429, 502, 503),
@@ -63,9 +61,9 @@ _log, _line = LogSchema(), LogLineSchema()
 def get_logs(space_id: str) -> Response:
     """Read a log of a Space
 
-    `Accept: text/plain` gives the lines alone. With `Accept: text/event-stream` they come as they are written: events
-    `line`, and at last one event `end` with a note, or `error`; `Last-Event-ID` resumes. Secrets of the Space are taken
-    out. Where the target does not answer, the lines that were kept when the app failed are given; `meta.note` says so.
+    `Accept: text/plain` returns only the lines. `Accept: text/event-stream` returns a live stream: events `line`, and
+    finally one event `end` with a note, or `error`; `Last-Event-ID` resumes a stream. Secrets of the Space are
+    redacted. If the target does not respond, the lines stored when the app failed are returned; `meta.note` says so.
     """
     space = queries.find_space(current_account(), space_id)
     kind, tail = _asked()
@@ -89,7 +87,7 @@ def _asked() -> tuple[str, int]:
         message = f"tail must be a number from 1 to {logs.LONGEST_TAIL}."
         findings.append(Finding("invalid_query", message, path="tail"))
     if unknown := sorted(set(request.args) - {"kind", "tail"}):
-        hint = "Parameters to use: kind, tail."
+        hint = "Use the parameters kind and tail."
         findings.append(Finding("invalid_query", f"There is no parameter {unknown[0]}.", path=unknown[0], hint=hint))
     if findings:
         raise InvalidQuery(issues=findings)
@@ -109,10 +107,10 @@ def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
 
     def allowed() -> bool:
         with app.app_context(), read_transaction():
-            return session_id is None or tokens.lives(session_id)
+            return session_id is None or tokens.is_active(session_id)
 
     def generate() -> Iterator[str]:
-        checked = told = time.monotonic()
+        checked = sent_at = time.monotonic()
         yield ": the log follows\n\n"
         while not log.ended and not feed.closed:
             try:
@@ -122,16 +120,16 @@ def _stream(log: logs.LiveLog, last_seen: datetime | None) -> Response:
                 return
             now = time.monotonic()
             if line:
-                told = now
+                sent_at = now
                 if not (last_seen and line.timestamp and line.timestamp <= last_seen):
                     yield _event("line", _shown(line), line.timestamp)
-            elif now - told >= KEEP_ALIVE_SECONDS:
-                # Only who is written to is noticed to be gone.
-                told = now
-                yield ": still here\n\n"
+            elif now - sent_at >= KEEP_ALIVE_SECONDS:
+                # Only a write detects that the client has disconnected.
+                sent_at = now
+                yield ": keep-alive\n\n"
             if now - checked >= KEEP_ALIVE_SECONDS:
                 checked = now
-                # Who is logged out meanwhile sees no more.
+                # The stream ends with the session of its caller.
                 if not allowed():
                     return
         yield _event("end", {"note": log.note})
@@ -146,6 +144,6 @@ def _shown(line: LogLine) -> dict[str, Any]:
     return dict(_line.dump(line))
 
 
-def _event(name: str, data: dict[str, Any], moment: datetime | None = None) -> str:
-    number = f"id: {moment.isoformat()}\n" if moment else ""
+def _event(name: str, data: dict[str, Any], timestamp: datetime | None = None) -> str:
+    number = f"id: {timestamp.isoformat()}\n" if timestamp else ""
     return f"{number}event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,4 +1,4 @@
-"""/metrics: what is counted and measured."""
+"""/metrics: the metrics of the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from assembler_runner.api.blueprint import Blueprint
 from assembler_runner.core.database import db
 from assembler_runner.publishing import metrics_page
 
-blueprint = Blueprint("metrics", __name__, description="Numbers for Prometheus.")
+blueprint = Blueprint("metrics", __name__, description="Metrics for Prometheus.")
 
 
 @blueprint.get("/metrics")
@@ -17,6 +17,6 @@ blueprint = Blueprint("metrics", __name__, description="Numbers for Prometheus."
 def show() -> Response:
     """Read the metrics of the service
 
-    In the text format of Prometheus. The token is that of an account of `master`, or METRICS_TOKEN.
+    In the text format of Prometheus. Requires the token of an account of `master`, or METRICS_TOKEN.
     """
     return Response(metrics_page.render(db.engine), content_type=metrics_page.CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""What holds for every answer: proxies in front, other origins, security headers, rate limits."""
+"""Middleware for every response: trusted proxies, CORS, security headers, rate limit headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assembler_runner.services import current_services
 log = logging.getLogger(__name__)
 
 _NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# The API documentation pages set themselves up with scripts and styles of their own, and draw from memory.
+# The API documentation pages use inline scripts and styles, and images and workers from data: and blob: URLs.
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
@@ -28,17 +28,17 @@ _LIMITED = ("space_create", "space_update")
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Sets it all up.
+    """Adds the middleware to an application.
 
     Args:
         app: the application.
-        settings: how many proxies are trusted, which origins are let in.
+        settings: the settings: number of trusted proxies, allowed origins.
     """
     if settings.TRUSTED_PROXIES:
         number = settings.TRUSTED_PROXIES
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=number, x_proto=number, x_host=number, x_port=number)  # type: ignore[method-assign]  # Flask's documented place for middleware
     if settings.cors_origins:
-        # Pages of Spaces are strangers' and answer for themselves.
+        # Pages of Spaces are untrusted content, so CORS is never enabled for them.
         CORS(
             app,
             resources={r"/(?!local/).*": {}},
@@ -55,12 +55,12 @@ def _add_security_headers(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
-    # The page of a static Space shows it in a frame.
+    # The page of a static Space embeds it in a frame.
     headers.setdefault("X-Frame-Options", "SAMEORIGIN" if request.endpoint == _LIVE_PAGES else "DENY")
     is_page = response.mimetype == "text/html"
     headers.setdefault("Content-Security-Policy", _PAGE_POLICY if is_page else _NO_CONTENT_POLICY)
     if request.path.startswith("/auth/"):
-        # What tells of accounts and tokens is kept by nobody in between (RFC 6749, section 5.1).
+        # Responses about accounts and tokens must not be cached (RFC 6749, section 5.1).
         headers.setdefault("Cache-Control", "no-store")
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
@@ -68,17 +68,17 @@ def _add_security_headers(response: Response) -> Response:
 
 
 def _add_rate_limits(response: Response) -> Response:
-    """Tells how much is left of the hourly quotas (draft-ietf-httpapi-ratelimit-headers)."""
+    """Adds headers with the usage of the hourly quotas (draft-ietf-httpapi-ratelimit-headers)."""
     view = current_app.view_functions.get(request.endpoint or "")
     account = g.get("account")
     if account is None or response.status_code >= 500 or getattr(view, "requires", None) not in _LIMITED:
         return response
     try:
-        # Must not wait for writers.
+        # A read transaction does not wait for writers.
         with read_transaction():
-            found = quotas.standings(current_services().settings, account)
+            found = quotas.hourly_usage(current_services().settings, account)
     except SQLAlchemyError as problem:
-        # What was done is done, and has to be told.
+        # The call has succeeded, so its response must be sent.
         log.warning("the hourly quotas could not be read: %s", type(problem).__name__)
         return response
     if found:

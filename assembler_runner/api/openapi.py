@@ -1,6 +1,6 @@
-"""The OpenAPI document, made when it is first asked for.
+"""The OpenAPI document, generated on first access.
 
-To describe all endpoints takes a tenth of a second of processor time, and most processes are never asked.
+Describing all endpoints takes 0.1 seconds of CPU time, and most processes never serve the document.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Description = Callable[[APISpec], None]
 
 
 class DocumentedApi(Api):
-    """An API that knows what to write into its document, and writes it when the document is first looked at.
+    """An API that collects descriptions and generates its document on first access.
 
     Args:
         app: the application.
@@ -30,13 +30,13 @@ class DocumentedApi(Api):
 
     def __init__(self, app: Flask) -> None:
         self._undescribed: deque[Description] = deque()
-        # Held again by what describes, which may look at the document.
+        # Reentrant, because a description may access the document.
         self._describing = threading.RLock()
         super().__init__(app)
 
     @property
     def spec(self) -> APISpec | None:
-        """The document, complete; None before there is one."""
+        """The complete document; None before the API is initialized."""
         with self._describing:
             while self._spec is not None and self._undescribed:
                 self._undescribed.popleft()(self._spec)
@@ -47,16 +47,16 @@ class DocumentedApi(Api):
         self._spec = made
 
     def describe(self, description: Description) -> None:
-        """Adds to the document, after all that was added before.
+        """Adds a description, to be applied after all earlier ones.
 
         Args:
-            description: writes into the document it is given; must not fail, for nobody could be told.
+            description: a function that adds to the document; it must not raise, because no caller could handle it.
         """
         self._undescribed.append(description)
 
     def mount(self, blueprint: Blueprint) -> None:
-        """Adds endpoints of the service itself; for those of strangers there is :meth:`register_blueprint`."""
-        # As register_blueprint does it, but for what is put off.
+        """Adds endpoints of this service; for those of other packages use :meth:`register_blueprint`."""
+        # Like register_blueprint, but with a deferred description.
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
         self._app.register_blueprint(blueprint)
         self.describe(partial(self._describe_endpoints, blueprint))

@@ -1,4 +1,4 @@
-"""/ : the first page, for people."""
+"""/ : the start page."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 @public
 def index() -> str:
-    """Shows what this is and how to begin."""
+    """Shows what this service is and how to start."""
     return render_template("index.html", version=__version__, types=current_services().registry.types())

@@ -1,4 +1,4 @@
-"""/requests: list, one, its events, cancel and retry."""
+"""/requests: list, get, events, cancel and retry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from assembler_runner.requests import cancel_retry, queries
 from assembler_runner.requests.queries import read_requests
 from assembler_runner.spaces.models import FINISHED, SpaceRequest
 
-blueprint = Blueprint("requests", __name__, description="Space requests: what was asked for and what became of it.")
+blueprint = Blueprint("requests", __name__, description="Space requests and their progress.")
 
 
 @blueprint.get("/requests")
@@ -40,9 +40,9 @@ def list_requests() -> dict[str, Any]:
 @blueprint.needs("space_read")
 @blueprint.response(200, list_of(FailureCauseSchema))
 def list_failures() -> dict[str, Any]:
-    """List what has failed, by cause
+    """List failures by cause
 
-    The single requests: GET /requests?filter[status]=failed.
+    For the individual requests, use GET /requests?filter[status]=failed.
     """
     causes = cancel_retry.failures(current_account())
     return {"data": causes, "meta": {"total": len(causes), "limit": len(causes), "offset": 0, "schema": {}}}
@@ -54,9 +54,9 @@ def list_failures() -> dict[str, Any]:
 @blueprint.doc(**fails(400, 422))
 @blueprint.response(202, RetriedSchema)
 def command_failures() -> dict[str, Any]:
-    """Retry all that has failed
+    """Retry all failed requests
 
-    With `code` only what failed for that cause.
+    With `code`, only requests that failed with this error code.
     """
     wanted = load(RetryAllInput(), read_object())
     return cancel_retry.retry_all(current_account(), wanted.get("code"))
@@ -79,8 +79,8 @@ def get_request(request_id: str) -> SpaceRequest:
 def command_request(request_id: str) -> SpaceRequest:
     """Cancel or retry a request
 
-    cancel ends a queued request at once and a running one as soon as it can stop cleanly; retry puts a failed or
-    cancelled one back into the queue.
+    cancel ends a queued request at once and a running one as soon as it can stop cleanly; retry returns a failed or
+    cancelled request to the queue.
     """
     queries.find_request(current_account(), request_id)
     command = load(CommandInput(), read_object())["command"]
@@ -95,8 +95,8 @@ def command_request(request_id: str) -> SpaceRequest:
 def list_events(request_id: str) -> Any:
     """List the events of a request
 
-    With `Accept: text/event-stream` they come as they happen, until the request ends; `Last-Event-ID` resumes.
-    With `wait` the answer comes as soon as there is an event.
+    With `Accept: text/event-stream` events are streamed live until the request ends; `Last-Event-ID` resumes a stream.
+    With `wait` the call returns as soon as there is an event.
     """
     found = queries.find_request(current_account(), request_id)
 

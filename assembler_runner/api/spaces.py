@@ -26,7 +26,7 @@ from assembler_runner.runtime import probe
 from assembler_runner.services import current_services
 from assembler_runner.spaces.models import Space, SpaceRequest
 
-blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, look at them.")
+blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, read.")
 
 _input = SpaceInput()
 _space = SpaceSchema()
@@ -43,7 +43,8 @@ _SHOWN_BYTES = 8 * 2**20
             "in": "header",
             "name": "Idempotency-Key",
             "schema": {"type": "string", "minLength": 1, "maxLength": _KEY_LENGTH},
-            "description": "The same key and body give the same answer and one Space.",
+            "description": "Repeating a call with the same key and body returns the first response and creates no "
+            "second Space.",
         }
     ],
 )
@@ -54,7 +55,7 @@ _SHOWN_BYTES = 8 * 2**20
 def submit_space() -> Response:
     """Submit a Space request
 
-    The request is stored and published by a worker; follow it at the address in Location. As a form: a part `body`
+    The request is stored and published by a worker; poll the URL in Location for its status. As a form: a part `body`
     with the JSON, a part with a file name for each file, or a part `archive` with a zip, tar, tar.gz or tar.zst file.
     """
     services, account = current_services(), current_account()
@@ -75,7 +76,7 @@ def submit_space() -> Response:
             "in": "query",
             "name": "content",
             "schema": {"type": "boolean"},
-            "description": "Contents, too, of up to 8 MiB in all; else null.",
+            "description": "Include file contents, up to 8 MiB in total; content beyond that is null.",
         }
     ],
 )
@@ -114,7 +115,7 @@ def list_spaces() -> dict[str, Any]:
             "in": "query",
             "name": "refresh",
             "schema": {"type": "boolean"},
-            "description": "Ask the target first what has become of the app.",
+            "description": "Probe the app on its target first.",
         }
     ],
     **fails(404, 429, 502, 503),
@@ -123,8 +124,8 @@ def list_spaces() -> dict[str, Any]:
 def get_space(space_id: str) -> Response:
     """Get one Space
 
-    The header ETag names its live commit, for If-Match. What is known of its app was learnt at `state_checked_at`; with
-    `refresh` its target is asked now.
+    The header ETag contains the live commit, for If-Match. The state of the app was probed at `state_checked_at`; with
+    `refresh` the target is probed now.
     """
     space = queries.find_space(current_account(), space_id)
     if request.args.get("refresh", "").lower() in ("1", "true", "yes"):
@@ -155,10 +156,10 @@ def list_space_requests(space_id: str) -> dict[str, Any]:
 @blueprint.doc(parameters=PARAMETERS, **fails(400, 404, 503))
 @blueprint.response(200, list_of(EventSchema))
 def list_space_events(space_id: str) -> Any:
-    """List the events of a Space, those of its requests among them
+    """List the events of a Space, including those of its requests
 
-    With `Accept: text/event-stream` they come as they happen, until the Space is deleted; `Last-Event-ID` resumes.
-    With `wait` the answer comes as soon as there is an event.
+    With `Accept: text/event-stream` events are streamed live until the Space is deleted; `Last-Event-ID` resumes a
+    stream. With `wait` the call returns as soon as there is an event.
     """
     queries.find_space(current_account(), space_id)
 
@@ -172,9 +173,9 @@ def idempotency_of(canonical: str) -> Idempotency | None:
     """Reads the header Idempotency-Key.
 
     Args:
-        canonical: what must be the same for the same key, as text.
+        canonical: the canonical text of the call, which must be equal for equal keys.
     Returns:
-        The caller's promise; None where there is no such header.
+        The key and the digest of the call; None without the header.
     Raises:
         InvalidRequest: the key is empty or too long.
     """
@@ -188,7 +189,7 @@ def idempotency_of(canonical: str) -> Idempotency | None:
 
 
 def preview_files(tree: Tree) -> list[dict[str, Any]]:
-    """Returns files as a preview shows them, with what they hold where that was asked for and is not too much."""
+    """Returns files as a preview shows them, with their contents if requested, up to a total size."""
     left = _SHOWN_BYTES if request.args.get("content", "").lower() in ("1", "true", "yes") else None
     shown = []
     for file in tree.values():
@@ -198,7 +199,7 @@ def preview_files(tree: Tree) -> list[dict[str, Any]]:
 
 
 def _preview_file(file: SpaceFile, left: int | None) -> dict[str, Any]:
-    """Shows a file; with its content where that was asked for and is not larger than what is left."""
+    """Returns one file of a preview; its content is None beyond `left` bytes; without `left` it is omitted."""
     shown: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256, "origin": file.origin}
     if left is None:
         return shown

@@ -25,7 +25,8 @@ def create_token() -> dict[str, Any]:
     """Get tokens
 
     With grant_type password (username, password), refresh_token, robot_credentials (id, secret) or client_credentials
-    (client_id, client_secret). A form is taken as well as JSON. A refresh token works once; the answer has the next.
+    (client_id, client_secret). The body may be JSON or a form. A refresh token works once; the response contains the
+    next one.
     """
     data = load(TokenInput(), _body())
     grant = data["grant_type"]
@@ -46,8 +47,8 @@ def create_token() -> dict[str, Any]:
 def revoke_token() -> Response:
     """Log out
 
-    Ends the token and everything that came of the same log in, at once. As RFC 7009 wants it, the answer to a token
-    that is not known is the same.
+    Revokes the token and all other tokens of the same login at once. As RFC 7009 requires, the response for an unknown
+    token is the same.
     """
     session_id = tokens.session_of(load(RevokeInput(), _body())["token"])
     ended = tokens.end(session_id) if session_id else None

@@ -1,4 +1,4 @@
-"""/space-types and /plugins: what this service can make, and from where."""
+"""/space-types and /plugins: the available types of Spaces and their plugins."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def list_space_types() -> dict[str, Any]:
 @blueprint.doc(**fails(404))
 @blueprint.response(200, SpaceTypeSchema)
 def get_space_type(name: str) -> dict[str, Any]:
-    """Get one type
+    """Get a type of Spaces
 
-    `name` for its newest version, `name@version` for that one.
+    `name` for its newest version, `name@version` for a specific one.
     """
     plugin = current_services().registry.get(name)
     if plugin is None:
@@ -50,16 +50,16 @@ def get_space_type(name: str) -> dict[str, Any]:
 @blueprint.needs("plugin_read")
 @blueprint.response(200, list_of(PluginSchema))
 def list_plugins() -> dict[str, Any]:
-    """List all plugins that were found
+    """List all plugins
 
-    A broken one is listed with its error.
+    A broken plugin is listed with its error.
     """
     records: list[PluginRecord] = current_services().registry.records
     return _all(list(records))
 
 
 def describe(plugin: SpacePlugin) -> dict[str, Any]:
-    """Returns what callers have to know of a type."""
+    """Returns the description of a type for callers, see `SpaceTypeSchema`."""
     return {
         "name": plugin.space_type,
         "version": plugin.version,
@@ -82,7 +82,7 @@ def describe(plugin: SpacePlugin) -> dict[str, Any]:
 
 
 def default_files(plugin: SpacePlugin) -> list[str]:
-    """Returns the paths that are made where none is given; only the card where an option must be given."""
+    """Returns the paths that are generated if missing; only the README if the type has required options."""
     try:
         options = dict(plugin.options_schema.load({}))
     except ma.ValidationError:

@@ -1,4 +1,4 @@
-"""Bodies with files: forms, read by streaming, and the body of a Space request in each of its shapes."""
+"""Bodies with files: streamed forms, and all forms of the body of a Space request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FILES_BODY: dict[str, Any] = {
             FORM: {
                 "schema": {
                     "type": "object",
-                    "description": "One part a file; its file name is the path.",
+                    "description": "One part per file; its file name is the path.",
                     "additionalProperties": {"type": "string", "format": "binary"},
                 }
             }
@@ -67,7 +67,7 @@ _SPARE_PARTS = 16
 
 
 class InvalidForm(InvalidRequest):
-    """A form that cannot be read, or whose parts have no place."""
+    """A form that cannot be parsed, or has unexpected parts."""
 
     status = 400
     code = "invalid_form"
@@ -92,11 +92,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a form holds.
+    """The parts of a form.
 
     Args:
         files: parts with a file name, in order.
-        texts: name and text of the others.
+        texts: name and text of all other parts.
     """
 
     files: list[Part]
@@ -108,30 +108,32 @@ class SpaceBody:
     """The body of a Space request.
 
     Args:
-        raw: as it came; large files are contents by now.
-        fields: the same, checked; files are bytes or contents now.
+        raw: the body as sent, with large files as stored contents.
+        fields: the validated fields, with files as bytes or stored contents.
     """
 
     raw: dict[str, Any]
     fields: Fields
 
     def canonical(self) -> str:
-        """Returns a text that is the same for the same body."""
+        """Returns a canonical text, equal for equal bodies."""
         return json.dumps(self.raw, sort_keys=True, separators=(",", ":"), default=lambda file: file.sha256)
 
 
 def new_spool() -> Spool:
-    """Returns where the files of this request wait until they are stored; a context manager."""
+    """Returns the temporary storage for the files of this call; a context manager."""
     services = current_services()
     return Spool(services.instance / "incoming", services.settings.MAX_FILE_BYTES)
 
 
 def read_parts(spool: Spool) -> Parts:
-    """Reads the body as a form; files go into the spool as they come.
+    """Reads the body as a form; files are streamed to the spool.
 
+    Args:
+        spool: temporary storage for the files.
     Raises:
-        InvalidForm: it is none, or breaks off.
-        TooLarge: a file, the texts or the number of parts are over their limit.
+        InvalidForm: the body is not a form, or is incomplete.
+        TooLarge: a file, the texts or the number of parts exceed their limit.
     """
     settings = current_services().settings
     # A slow caller must not hold a transaction open.
@@ -159,30 +161,32 @@ def read_parts(spool: Spool) -> Parts:
         raise TooLarge(
             f"The body may have {settings.MAX_REQUEST_BYTES} bytes, {settings.MAX_FILES + _SPARE_PARTS} parts and "
             f"{settings.MAX_JSON_BYTES} bytes of JSON.",
-            hint="Send less at once; the operator can raise MAX_REQUEST_BYTES, MAX_FILES and MAX_JSON_BYTES.",
+            hint="Send fewer or smaller files; the operator can raise MAX_REQUEST_BYTES, MAX_FILES and MAX_JSON_BYTES.",
         ) from None
     except ValueError:
-        raise InvalidForm("The form cannot be read, or breaks off.") from None
+        raise InvalidForm("The form is invalid or incomplete.") from None
     found = [
         Part(name, file.filename or "", file.stream.finish())  # type: ignore[attr-defined]  # made by `begin`
         for name, file in files.items(multi=True)
     ]
-    # A form in a browser sends an empty part where no file was chosen.
+    # A browser sends an empty part for a file input without a file.
     return Parts([part for part in found if part.filename or part.content.size], list(texts.items(multi=True)))
 
 
 @contextmanager
 def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None = None) -> Iterator[SpaceBody]:
-    """Reads the body of a Space request, as JSON or as a form; its files are there until this is left.
+    """Reads the body of a Space request, as JSON or as a form; its files exist until the context ends.
 
     Args:
-        schema: what is taken.
-        read: reads the JSON, with long strings in a spool; None for an object without further checks.
+        schema: the schema of the body.
+        read: parses the JSON, with long strings in a spool; None for an object without further checks.
+    Yields:
+        The body.
     Raises:
-        InvalidJson: the JSON is not valid.
-        InvalidForm: the form is not valid.
-        InvalidRequest: the archive cannot be taken.
-        TooLarge: something is over its limit.
+        InvalidJson: the JSON is invalid.
+        InvalidForm: the form is invalid.
+        InvalidRequest: the archive is invalid.
+        TooLarge: a part of the body exceeds its limit.
     """
     services = current_services()
     with new_spool() as spool, Spool(services.instance / "incoming", services.settings.MAX_JSON_BYTES) as strings:
@@ -227,7 +231,7 @@ def _is_body(part: Part) -> bool:
 
 
 def _fields_of(schema: ma.Schema, name: str, text: str) -> dict[str, Any]:
-    """Reads a part without a file: a single field of the request, or JSON with several."""
+    """Parses a part without a file: a single field of the request, or JSON with several fields."""
     if name in schema.fields:
         return {name: text if isinstance(schema.fields[name], ma.fields.String) else parse_json(text)}
     value = parse_json(text)
@@ -237,7 +241,7 @@ def _fields_of(schema: ma.Schema, name: str, text: str) -> dict[str, Any]:
 
 
 def _twice(name: str) -> Finding:
-    return Finding("duplicate_part", f"{name[:300]} comes twice.", path=name, hint="Keep one of them.")
+    return Finding("duplicate_part", f"{name[:300]} was sent twice.", path=name, hint="Keep one of them.")
 
 
 def _read_object(strings: Spool) -> dict[str, Any]:
@@ -248,7 +252,7 @@ def _read_object(strings: Spool) -> dict[str, Any]:
 
 
 def _file(entry: Any, spool: Spool) -> Any:
-    """Takes a file of JSON whose text is long out of it; what is wrong with it stays, to be told later."""
+    """Moves a long file from the JSON to the spool; an invalid one is returned unchanged, for the validation."""
     inside = isinstance(entry, dict) and entry.keys() <= {"content", "encoding"}
     text = entry.get("content") if inside else entry
     encoding = entry.get("encoding", "utf-8") if inside else "utf-8"

@@ -1,4 +1,4 @@
-"""/webhooks: who is told of events, and what became of it."""
+"""/webhooks: webhook subscribers and their deliveries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from assembler_runner.services import current_services
 from assembler_runner.webhooks import webhooks
 from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 
-blueprint = Blueprint("webhooks", __name__, description="Webhooks: addresses that are told of events.")
+blueprint = Blueprint("webhooks", __name__, description="Webhooks: URLs that receive events.")
 
 WEBHOOKS = Listing(
     {
@@ -65,10 +65,10 @@ _webhook = WebhookSchema()
 @blueprint.doc(**fails(400, 422))
 @blueprint.response(201, WebhookWithSecretSchema)
 def create_webhook() -> Response:
-    """Make a webhook
+    """Create a webhook
 
-    Every event of the realm, or of one Space, is sent to it by POST, signed as Standard Webhooks 1.0 say. The secret is
-    shown only in this answer.
+    Every event of the realm, or of one Space, is sent to its URL by POST, signed according to Standard Webhooks 1.0.
+    The secret is shown only in this response.
     """
     row, secret = webhooks.create(current_services(), current_account(), load(WebhookInput(), read_object()))
     return make_response(jsonify({**_webhook.dump(row), "secret": secret}), 201)
@@ -90,7 +90,7 @@ def list_webhooks() -> dict[str, Any]:
 @blueprint.doc(**fails(404))
 @blueprint.response(200, WebhookSchema)
 def get_webhook(webhook_id: str) -> Webhook:
-    """Get one webhook; never its secret"""
+    """Get one webhook; its secret is never shown"""
     return webhooks.find(current_account(), webhook_id)
 
 
@@ -100,7 +100,7 @@ def get_webhook(webhook_id: str) -> Webhook:
 @blueprint.doc(**fails(400, 404, 422))
 @blueprint.response(202, WebhookSchema)
 def update_webhook(webhook_id: str) -> Webhook:
-    """Change a webhook"""
+    """Update a webhook"""
     webhooks.find(current_account(), webhook_id)
     return webhooks.update(current_services(), current_account(), webhook_id, load(WebhookUpdateInput(), read_object()))
 
@@ -124,8 +124,8 @@ def delete_webhook(webhook_id: str) -> Response:
 def command_webhook(webhook_id: str) -> dict[str, Any]:
     """Rotate the secret, replay or test
 
-    rotate_secret makes a new secret and shows it; for a day messages are signed with the old one, too. replay sends
-    again what was given up. test sends a message of the type `test`.
+    rotate_secret creates a new secret and shows it; for a day, messages are also signed with the old one. replay sends
+    failed deliveries again. test sends a message of the type `test`.
     """
     account = current_account()
     webhooks.find(account, webhook_id)
@@ -144,9 +144,9 @@ def command_webhook(webhook_id: str) -> dict[str, Any]:
 @blueprint.doc(**fails(400, 404))
 @blueprint.response(200, list_of(DeliverySchema))
 def list_deliveries(webhook_id: str) -> dict[str, Any]:
-    """List what was sent and what is to be sent
+    """List deliveries
 
-    `filter[status]=dead` shows what was given up.
+    `filter[status]=dead` shows those that failed permanently.
     """
     webhook = webhooks.find(current_account(), webhook_id)
     query = sa.select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id)

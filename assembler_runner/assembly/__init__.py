@@ -1,1 +1,1 @@
-"""Plugin, parameters and given files become a tree and findings: pure functions, and the plugins they use."""
+"""Assembles plugin, parameters and given files to a tree and findings: pure functions, and the plugins they use."""

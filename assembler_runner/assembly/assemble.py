@@ -1,4 +1,4 @@
-"""The pure core: plugin, options, parameters and given files → the tree of a Space, and what was noticed.
+"""The pure core: plugin, options, parameters and given files → the tree of a Space, and findings.
 
 No database, no network, no clock, no randomness: the same input gives the same bytes. The preview, the real run, the
 tests and the documentation all call :func:`assemble`.
@@ -34,10 +34,10 @@ from assembler_runner.files.paths import check_collisions, check_path, field_of
 from assembler_runner.plugin import SpaceFile, SpacePlugin, Template, Tree
 
 MAX_PARAMETER_DEPTH = 60
-"""Python's own parser takes 100 levels of brackets and parameters become a Python literal."""
+"""Parameters become a Python literal, and Python's own parser accepts at most 100 levels of brackets."""
 
 MAX_SOURCE_BYTES = 2 * 2**20
-"""Largest file that is understood as source code or as a card; parsing takes many times the memory."""
+"""Largest file that is parsed as source code or as a card; parsing takes many times its size in memory."""
 
 _TEXT_FOR_BROWSERS = (".html", ".htm", ".js", ".mjs")
 
@@ -49,7 +49,7 @@ class Destination:
     Args:
         public: whether everyone may read the files.
         target: name of the target.
-        hardware: the hardware that was asked for, or None.
+        hardware: the requested hardware, or None.
         variables: the variables of the Space.
     """
 
@@ -61,13 +61,13 @@ class Destination:
 
 @dataclass(frozen=True)
 class Assembly:
-    """What came out.
+    """The result of :func:`assemble`.
 
     Args:
         tree: all files as they are published.
-        findings: all problems; one of severity `error` means that it must not be published.
-        context: what the rules have read, for their fixes; None if the input is invalid.
-        invalid_input: paths, parameters or options are invalid, so the tree is only what was given.
+        findings: all problems; a tree with a finding of severity `error` must not be published.
+        context: the context of the rules, for their fixes; None if the input is invalid.
+        invalid_input: paths, parameters or options are invalid, so the tree contains the given files only.
     """
 
     tree: Tree
@@ -77,7 +77,7 @@ class Assembly:
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that forbid publishing."""
+        """The findings that prevent publishing."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
 
@@ -92,21 +92,21 @@ def assemble(
     destination: Destination | None = None,
     recognised: Recognised | None = None,
 ) -> Assembly:
-    """Makes the tree of a Space.
+    """Assembles the tree of a Space.
 
     Args:
-        plugin: the type.
-        files: what the caller gave, path → bytes, or where they are.
-        options: the type's options as given, not checked yet.
-        parameters: what becomes `PARAMS`; None where none were given.
-        name: the Space's name if it was asked for; the title without another.
-        template: name of the starter app whose files come first and whose parameters are checked; None for none.
+        plugin: the plugin of the space type.
+        files: the given files: path → bytes, or a reference to stored content.
+        options: the type's options as given, not validated yet.
+        parameters: the value of `PARAMS`; None if none were given.
+        name: the requested name of the Space; the default title.
+        template: name of the starter app whose files are the base and whose parameters are validated; None for none.
         destination: how it is published; None for a public Space of a Hub.
-        recognised: what the files were recognized as; None if the type was named.
+        recognised: the kind of app recognized from the files; None if the request names the type.
     Returns:
         The tree and all findings at once.
     Raises:
-        PluginError: the plugin broke its contract.
+        PluginError: the plugin violated its contract.
     """
     destination = destination or Destination()
     findings = check_input(files, parameters)
@@ -115,7 +115,7 @@ def assemble(
     own = {file.path: file for file in starter.files} | given if starter else given
     card, card_problems = read_given_card(own.get(README))
     context = Context(
-        # Files of a starter app are judged like given ones.
+        # Files of a starter app are checked like given ones.
         {path: replace(file, origin="given") for path, file in own.items()},
         plugin.sdk,
         plugin.space_type,
@@ -151,7 +151,7 @@ def assemble(
     findings += [*noted, *check_collisions(tree)]
     whole = Tree(tree)
     findings += ask_check(plugin, whole, checked)
-    # The rules see files as they were given, so that lines and fixes are those of the sender.
+    # The rules check files as they were given, so that lines and fixes refer to the sender's files.
     subject = context.extended({**tree, **context.files}, checked)
     found = [
         finding
@@ -207,7 +207,7 @@ def _missing_files(
 
 
 def check_input(files: Iterable[str], parameters: Any) -> list[Finding]:
-    """Finds invalid paths and parameters: what makes a tree impossible, whatever the type.
+    """Finds invalid paths and parameters, which prevent a tree of any type.
 
     Args:
         files: the paths of the given files.
@@ -227,25 +227,25 @@ def read_given_card(file: SpaceFile | None) -> tuple[GivenCard, list[Finding]]:
     Args:
         file: the README; None for none.
     Returns:
-        The front matter, and the finding that the file is too large to be read.
+        The front matter, and a finding if the file is too large to be read.
     """
     if file is None:
         return GivenCard(), []
     if file.size > MAX_SOURCE_BYTES:
-        message = f"{file.path} has {file.size} bytes; at most {MAX_SOURCE_BYTES} are taken for it."
-        return GivenCard(), [Finding("readme_too_large", message, path=field_of(file.path), hint="Send a shorter one.")]
+        message = f"{file.path} has {file.size} bytes; at most {MAX_SOURCE_BYTES} are allowed."
+        return GivenCard(), [Finding("readme_too_large", message, path=field_of(file.path), hint="Shorten the file.")]
     return read_card(file.content), []
 
 
 def check_parameters(parameters: Any) -> list[Finding]:
-    """Finds parameters that are nested more deeply than Python's parser takes, and numbers that JSON cannot hold."""
+    """Finds parameters nested deeper than Python's parser accepts, and numbers that JSON cannot represent."""
     findings = []
     level, depth = [parameters], 0
     while level:
         depth += 1
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
-            message = "The parameters hold a number that is infinite or not a number."
-            hint = "Send numbers up to 1.7e308, or the value as text."
+            message = "The parameters contain a number that is infinite or not a number."
+            hint = "Send numbers up to 1.7e308, or the value as a string."
             findings = [Finding("number_out_of_range", message, path="parameters", hint=hint)]
         level = [
             child
@@ -255,13 +255,20 @@ def check_parameters(parameters: Any) -> list[Finding]:
         ]
     if depth > MAX_PARAMETER_DEPTH + 1:
         message = f"The parameters are nested more than {MAX_PARAMETER_DEPTH} levels deep."
-        hint = "Send a flatter object, or a file of your own."
+        hint = "Send a flatter object, or put the data into a file."
         findings.append(Finding("too_deep", message, path="parameters", hint=hint))
     return findings
 
 
 def find_template(plugin: SpacePlugin, name: str | None) -> tuple[Template | None, list[Finding]]:
-    """Returns the starter app of that name, or the finding that there is none; None for no name."""
+    """Finds the starter app of that name.
+
+    Args:
+        plugin: the plugin of the space type.
+        name: the name of the template, or None.
+    Returns:
+        The template, None without a name or if it does not exist; and a finding if it does not exist.
+    """
     if name is None:
         return None, []
     templates = {template.name: template for template in ask_templates(plugin)}
@@ -275,11 +282,11 @@ def find_template(plugin: SpacePlugin, name: str | None) -> tuple[Template | Non
 def check_template_parameters(
     template: Template, parameters: Mapping[str, Any] | None
 ) -> tuple[Mapping[str, Any] | None, list[Finding]]:
-    """Checks the parameters of a starter app and fills in its defaults.
+    """Validates the parameters of a starter app and fills in its defaults.
 
     Args:
         template: the starter app.
-        parameters: as given.
+        parameters: the parameters as given.
     Returns:
         The parameters as JSON, and one finding per problem.
     """
@@ -297,8 +304,8 @@ def _own_file(
     if not path.endswith(".py"):
         return file, []
     if file.size > MAX_SOURCE_BYTES:
-        message = f"{path} has {file.size} bytes, too many to be checked and to get PARAMS."
-        hint = f"Keep Python files below {MAX_SOURCE_BYTES} bytes, and data in files of other kinds."
+        message = f"{path} has {file.size} bytes, too many to be checked and to receive PARAMS."
+        hint = f"Keep Python files below {MAX_SOURCE_BYTES} bytes, and data in files of other types."
         return file, [Finding("source_too_large", message, "warning", path, hint=hint)]
     findings, content = [], file.content
     parsed = context.python(path)
@@ -308,11 +315,11 @@ def _own_file(
         what, line = broken
         severity: Severity = "error" if path == app_file else "warning"
         message = f"{path} is not valid Python: {what}."
-        findings.append(Finding("syntax_error", message, severity, path, line, "Correct the line and send it again."))
+        findings.append(Finding("syntax_error", message, severity, path, line, "Fix the line and send the file again."))
     facts = python_source.facts(content)
     if facts.binds and parameters is not None:
-        message = f"{path} gives PARAMS a value itself, so the parameters were not put in."
-        hint = "Take that assignment out to get the parameters of the request."
+        message = f"{path} assigns PARAMS itself, so the parameters were not inserted."
+        hint = "Remove that assignment to get the parameters of the request."
         findings.append(Finding("params_bound", message, "warning", path, hint=hint))
     elif not facts.binds and (parameters is not None or facts.uses):
         return SpaceFile(path, _with_parameters(file, parameters or {}), file.origin), findings
@@ -320,7 +327,7 @@ def _own_file(
 
 
 def _with_parameters(file: SpaceFile, parameters: Mapping[str, Any]) -> bytes | Content:
-    """Puts the parameters in; what need not be in memory is made anew each time it is read."""
+    """Inserts the parameters; content that is not in memory is generated anew each time it is read."""
     made = python_source.insert_parameters(file.content, parameters)
     if isinstance(file.source, bytes):
         return made
@@ -331,7 +338,7 @@ def _with_parameters(file: SpaceFile, parameters: Mapping[str, Any]) -> bytes | 
 def _add_parameter_files(
     plugin: SpacePlugin, tree: dict[str, SpaceFile], parameters: Mapping[str, Any]
 ) -> list[Finding]:
-    """Parameters for code that is not Python: params.json, and params.js for pages."""
+    """Adds the parameters for code that is not Python: params.json, and params.js for pages."""
     own = list(tree.values())
     if not plugin.parameter_files and any(file.path.endswith(".py") for file in own):
         return []
@@ -346,13 +353,14 @@ def _add_parameter_files(
     findings = []
     for file in made:
         if file.path in tree:
-            message = f"{file.path} was given, so the parameters were not written there."
-            findings.append(Finding("params_bound", message, "warning", file.path, hint="Leave it out to get it made."))
+            message = f"{file.path} was sent, so the parameters were not written to it."
+            hint = "Leave the file out to get it generated."
+            findings.append(Finding("params_bound", message, "warning", file.path, hint=hint))
         tree.setdefault(file.path, file)
     pages = (file for file in own if file.path.endswith(_TEXT_FOR_BROWSERS) and file.size <= MAX_SOURCE_BYTES)
     if plugin.sdk == "static" and not any(b"params.js" in page.content for page in pages):
         message = "No page loads the parameters."
-        hint = 'Put <script src="params.js"></script> into the page and read window.PARAMS.'
+        hint = 'Add <script src="params.js"></script> to the page and read window.PARAMS.'
         findings.append(Finding("params_not_loaded", message, "info", "params.js", hint=hint))
     return findings
 

@@ -1,4 +1,4 @@
-"""The card of a Space: the YAML front matter of its README.md, which tells the Hub how to run it."""
+"""The card of a Space: the YAML front matter of its README.md, which configures how the Hub runs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from assembler_runner.core.errors import Finding
 
 README = "README.md"
 MAX_BYTES = 64 * 1024
-"""Largest front matter that is read: YAML takes seconds for a megabyte."""
+"""Largest front matter that is parsed; a megabyte of YAML takes seconds."""
 
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*---[ \t]*(\r\n|\n|\r)")
 _CLOSING = re.compile(rb"^---[ \t]*(?=\r|\n|\Z)", re.MULTILINE)
@@ -24,12 +24,12 @@ _DECIDES_HOW_IT_RUNS = ("app_file", "app_port", "python_version", "sdk_version")
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases: a few lines with them can stand for gigabytes."""
+    """Rejects aliases: a few lines with aliases can expand to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # typed in part only
-            raise yaml.MarkedYAMLError(problem="aliases are not taken", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -46,7 +46,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]{
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text with line ends or control characters on one line, with escapes that every YAML reader takes alike."""
+    """Writes text with newlines or control characters on one line, with escapes that all YAML parsers support."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -58,13 +58,13 @@ _Dumper.add_representer(str, _represent_text)
 
 @dataclass(frozen=True)
 class GivenCard:
-    """The front matter that a given README brings.
+    """The front matter of a given README.
 
     Args:
         values: its keys and values.
-        findings: what is wrong with it.
-        start: position of the first byte behind the opening line; None where there is no front matter.
-        end: position of the closing line.
+        findings: its problems.
+        start: offset of the first byte after the opening line; None without front matter.
+        end: offset of the closing line.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def read_card(readme: bytes) -> GivenCard:
     Args:
         readme: the bytes of README.md.
     Returns:
-        What it holds; problems are findings, not exceptions.
+        The front matter; problems are findings, not exceptions.
     """
     opening = _OPENING.match(readme)
     closing = _CLOSING.search(readme, opening.end()) if opening else None
@@ -104,20 +104,20 @@ def read_card(readme: bytes) -> GivenCard:
     if values is None:
         values = {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        return GivenCard(findings=(_invalid("is not a list of keys with values", first_line),))
+        return GivenCard(findings=(_invalid("is not a mapping of keys to values", first_line),))
     return GivenCard(values, (), start, end)
 
 
 def with_sdk(readme: bytes, given: GivenCard, space_type: str, sdk: str) -> tuple[bytes, GivenCard]:
-    """Writes the name by which the Hub knows an SDK: a type may be published as another SDK, and case does not matter.
+    """Replaces the value of sdk by the Hub's name of the SDK, if it is the name of the type or differs in case only.
 
     Args:
         readme: the bytes of README.md.
-        given: what :func:`read_card` found in it.
+        given: the result of :func:`read_card`.
         space_type: the type of the Space.
-        sdk: what the Hub runs.
+        sdk: the SDK that the Hub runs.
     Returns:
-        README.md and its front matter with `sdk` replaced, if it is the type's own name or another spelling.
+        README.md and its front matter, changed or unchanged.
     """
     written = given.values.get("sdk")
     if not isinstance(written, str) or written == sdk or written.strip().lower() not in (space_type, sdk):
@@ -132,15 +132,15 @@ def with_sdk(readme: bytes, given: GivenCard, space_type: str, sdk: str) -> tupl
 def complete_readme(
     readme: bytes, given: GivenCard, card: Mapping[str, Any], asked: Collection[str] = ()
 ) -> tuple[bytes, list[Finding]]:
-    """Gives a README the front matter it lacks; its text and the keys it has stay as they are.
+    """Adds missing keys to the front matter of a README; its text and existing keys do not change.
 
     Args:
         readme: the bytes of README.md; empty for a new one.
-        given: what :func:`read_card` found in it.
-        card: the keys the Space should have.
-        asked: names of the options that the request gives: only they can contradict the README.
+        given: the result of :func:`read_card`.
+        card: the keys and values that the Space requires.
+        asked: names of the options that the request sets; only these can contradict the README.
     Returns:
-        The new bytes and what contradicts.
+        The new bytes, and one finding per contradiction.
     """
     if given.findings:
         return readme, list(given.findings)
@@ -157,7 +157,7 @@ def complete_readme(
     added = _dump(missing).replace(b"\n", newline)
     whole = readme[: given.end] + added + readme[given.end :]
     if read_card(whole).values != {**given.values, **missing}:
-        # Written in a style that lines cannot be added to, such as {a: b}.
+        # The YAML style does not allow to append lines, such as {a: b}.
         block = _dump({**given.values, **missing}).replace(b"\n", newline)
         whole = readme[: given.start] + block + readme[given.end :]
     return whole, findings
@@ -167,13 +167,13 @@ def _contradictions(given: Mapping[str, Any], card: Mapping[str, Any], asked: Co
     findings = []
     if "sdk" in given and given["sdk"] != card["sdk"]:
         message = f"README.md says sdk: {given['sdk']}, but this type is published with sdk: {card['sdk']}."
-        hint = f"Take the line sdk out of README.md, or write sdk: {card['sdk']}."
+        hint = f"Remove the line sdk from README.md, or write sdk: {card['sdk']}."
         findings.append(Finding("sdk_mismatch", message, path=README, hint=hint))
     for key in _DECIDES_HOW_IT_RUNS:
         if key in asked and key in given and key in card and str(given[key]) != str(card[key]):
             message = f"README.md says {key}: {given[key]}, the request asks for {card[key]}."
             findings.append(
-                Finding("card_mismatch", message, path=README, hint=f"Say {key} in one of the two places only.")
+                Finding("card_mismatch", message, path=README, hint=f"Set {key} in one of the two places only.")
             )
     return findings
 
@@ -183,5 +183,5 @@ def _dump(values: Mapping[str, Any]) -> bytes:
 
 
 def _invalid(what: str, line: int) -> Finding:
-    hint = "Correct the lines between the two ---, or leave them out to get them made."
+    hint = "Correct the lines between the two ---, or leave them out to get them generated."
     return Finding("invalid_front_matter", f"The front matter of README.md {what}.", path=README, line=line, hint=hint)

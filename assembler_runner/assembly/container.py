@@ -1,4 +1,4 @@
-"""Files that the service makes for apps in a container: Dockerfile and requirements.txt."""
+"""Files that the service generates for apps in a container: Dockerfile and requirements.txt."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def container_files(
     options: Mapping[str, Any],
     recognised: Recognised,
 ) -> dict[str, SpaceFile]:
-    """Returns what a container app lacks.
+    """Generates the missing files of a container app.
 
     Args:
-        plugin: a type whose containers the service makes.
+        plugin: a type whose Dockerfile the service generates.
         files: path → file, as given.
         defaults: path → default file of the type.
-        options: the checked options.
-        recognised: what the files were recognized as.
+        options: the validated options.
+        recognised: the kind of app recognized from the files.
     Returns:
         Path → file; empty with a given Dockerfile, or for an app that needs one.
     """

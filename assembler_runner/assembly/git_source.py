@@ -1,7 +1,7 @@
-"""Plugins from git repositories: the forms of pip, a commit that is known, and never more rights than needed.
+"""Plugins from git repositories: URLs in pip's format, a known commit, and minimal privileges.
 
-The git program fetches into a bare repository; the wanted commit is then laid out in a folder of its own, so a plugin
-that is in use is never changed under its feet. No hooks, no submodules, no filters are run.
+git fetches to a bare repository; the commit is then checked out to a separate folder, so that a plugin in use never
+changes. Hooks, submodules and filters are not run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DEFAULT = "refs/assembler/default"
 
 
 class PluginSourceError(AssemblerError):
-    """A line of GIT_PLUGINS that cannot be used."""
+    """An invalid line of GIT_PLUGINS, or a repository that cannot be used."""
 
     code = "plugin_source"
     default_hint = "Write it as git+https://host/repository.git[@ref][#subdirectory=folder]."
@@ -36,12 +36,12 @@ class PluginSourceError(AssemblerError):
 
 @dataclass(frozen=True)
 class GitSource:
-    """One line of GIT_PLUGINS, taken apart.
+    """A parsed line of GIT_PLUGINS.
 
     Args:
-        url: what git fetches from.
+        url: URL of the repository.
         ref: branch, tag or commit; empty for the repository's default branch.
-        subdirectory: folder in the repository that holds the plugins; empty for its top.
+        subdirectory: folder in the repository that contains the plugins; empty for its root.
     """
 
     url: str
@@ -51,12 +51,12 @@ class GitSource:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A commit laid out in a folder.
+    """A commit that is checked out to a folder.
 
     Args:
-        folder: the folder that holds the plugins.
+        folder: the folder that contains the plugins.
         commit: id of the commit.
-        note: why it is not the newest, or None.
+        note: why it is not the newest commit, or None.
     """
 
     folder: Path
@@ -65,17 +65,17 @@ class Checkout:
 
 
 def parse(line: str, protocols: frozenset[str]) -> GitSource:
-    """Takes a line apart.
+    """Parses a line of GIT_PLUGINS.
 
     Args:
-        line: `git+URL[@ref][#subdirectory=dir]`, as pip has it (pip documentation, VCS support).
-        protocols: the protocols allowed.
+        line: `git+URL[@ref][#subdirectory=dir]`, the format of pip (pip documentation, VCS support).
+        protocols: the allowed protocols.
     Raises:
-        PluginSourceError: it has another form, or a protocol that is not allowed.
+        PluginSourceError: the line has another format, or a protocol that is not allowed.
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
-        raise PluginSourceError(f"{line!r} is not a git address in the form of pip.")
+        raise PluginSourceError(f"{line!r} is not a git URL in the format of pip.")
     if match["protocol"] not in protocols:
         allowed = ", ".join(sorted(protocols)) or "none"
         hint = "Add it to GIT_PLUGIN_PROTOCOLS if you trust it."
@@ -91,22 +91,22 @@ def parse(line: str, protocols: frozenset[str]) -> GitSource:
         or any(part == ".." for part in subdirectory.split("/"))
         or host.startswith("-")
     ):
-        raise PluginSourceError(f"{line!r} holds a part that git could take for something else.")
+        raise PluginSourceError(f"{line!r} contains a part that git could interpret as an option or another path.")
     return GitSource(f"{match['protocol']}://{host}{slash}{path}", ref, subdirectory)
 
 
 def check_out(source: GitSource, folder: Path) -> Checkout:
-    """Brings the wanted commit onto this machine.
+    """Fetches and checks out a commit.
 
     Args:
-        source: what is wanted.
-        folder: where repositories and checkouts are kept; made if it is not there.
+        source: repository, ref and folder.
+        folder: the folder for repositories and checkouts; created if it does not exist.
     Returns:
-        The checkout; of the last good commit, with a note, where the repository cannot be reached now.
+        The checkout; if the repository is unreachable, that of the last fetched commit, with a note.
     Raises:
-        PluginSourceError: it cannot be reached and never was, or has no such ref or folder.
+        PluginSourceError: the repository is unreachable and was never fetched, or has no such ref or folder.
     """
-    # Named after what is fetched, so that one repository with two refs is fetched for each.
+    # The name depends on URL and ref, so that two refs of a repository are fetched separately.
     key = hashlib.sha256(f"{source.url}\n{source.ref}".encode()).hexdigest()[:16]
     home = folder / key
     try:
@@ -116,7 +116,7 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
             f"{folder} cannot be used: {problem.strerror}.",
             hint="Set GIT_PLUGIN_FOLDER to a folder that the service may write to.",
         ) from None
-    with _alone(home):
+    with _locked(home):
         repository, last_good = home / "repository.git", home / "commit"
         note = None
         try:
@@ -125,10 +125,10 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
             if not last_good.exists():
                 raise PluginSourceError(f"{source.url} could not be fetched: {problem.said}") from None
             commit = last_good.read_text().strip()
-            note = f"could not be fetched just now ({problem.said}); the last good state is used"
-        laid_out = _lay_out(repository, commit, home)
+            note = f"could not be fetched ({problem.said}); the last fetched commit is used"
+        checkout = _check_out_commit(repository, commit, home)
         last_good.write_text(commit)
-    wanted = laid_out / source.subdirectory if source.subdirectory else laid_out
+    wanted = checkout / source.subdirectory if source.subdirectory else checkout
     if not wanted.is_dir():
         raise PluginSourceError(
             f"{source.url} has no folder {source.subdirectory} at {commit[:12]}.", hint="Correct subdirectory=."
@@ -137,7 +137,7 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
 
 
 class _GitFailed(Exception):
-    """Git could not do it; `said` is what it says first; advice follows."""
+    """A git command failed; `said` is the first line of its message, without the advice after it."""
 
     def __init__(self, said: str) -> None:
         self.said = said
@@ -161,7 +161,7 @@ def _fetch(source: GitSource, repository: Path) -> str:
         _git("fetch", *options, "--", source.url, source.ref, inside=repository)
         return _resolve(repository, source.ref)
     raise PluginSourceError(
-        f"{source.url} has no branch, tag or commit {source.ref}.", hint="Correct the part behind @."
+        f"{source.url} has no branch, tag or commit {source.ref}.", hint="Correct the part after @."
     )
 
 
@@ -169,7 +169,7 @@ def _resolve(repository: Path, name: str) -> str:
     return _git("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", inside=repository).strip()
 
 
-def _lay_out(repository: Path, commit: str, home: Path) -> Path:
+def _check_out_commit(repository: Path, commit: str, home: Path) -> Path:
     final = home / commit
     if final.exists():
         return final
@@ -179,15 +179,15 @@ def _lay_out(repository: Path, commit: str, home: Path) -> Path:
         unfinished.chmod(0o755)
         unfinished.rename(final)
     except _GitFailed as problem:
-        raise PluginSourceError(f"commit {commit[:12]} could not be laid out: {problem.said}") from None
+        raise PluginSourceError(f"commit {commit[:12]} could not be checked out: {problem.said}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return final
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Server and worker may share the folder and start at the same time."""
+def _locked(home: Path) -> Iterator[None]:
+    """Holds a file lock, because server and worker may share the folder and start at the same time."""
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -211,13 +211,13 @@ def _git(*arguments: str, inside: Path | None = None) -> str:
         "LC_ALL": "C",
     }
     try:
-        done = subprocess.run(  # noqa: S603 - the operator's own line, taken apart and behind "--"
+        done = subprocess.run(  # noqa: S603 - the operator's own line, parsed and after "--"
             [*command, *arguments], env=environment, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
         )
     except FileNotFoundError:
         raise PluginSourceError("The program git is not installed.", hint="Install git.") from None
     except subprocess.TimeoutExpired:
-        raise _GitFailed(f"git gave no answer within {_GIT_SECONDS} s") from None
+        raise _GitFailed(f"git did not finish within {_GIT_SECONDS} s") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
         said = lines[0] if lines else "git failed"

@@ -1,4 +1,4 @@
-"""The options of a type: what the request gives, what the given README says, and what follows from the files."""
+"""The options of a type: from the request, from the given README, and derived from the files."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def check_options(
     context: Context | None = None,
     recognised: Recognised | None = None,
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Checks a type's options, and fills in what the request leaves out: from the README, then from the files.
+    """Validates the options of a type; missing ones are taken from the README, then derived from the files.
 
     Args:
-        plugin: the type.
-        options: the options as given.
+        plugin: the plugin of the space type.
+        options: the options as given, not validated yet.
         card: the front matter of the given README.
-        context: the given files; None if nothing is to be concluded from them.
-        recognised: what the files were recognized as.
+        context: the given files; None to derive no options from them.
+        recognised: the kind of app recognized from the files, or None.
     Returns:
-        The checked options with all defaults, and one finding per problem.
+        The validated options with all defaults, and one finding per problem.
     """
     schema = plugin.options_schema
     asked = dict(options)
@@ -69,7 +69,7 @@ def _from_card(schema: ma.Schema, card: GivenCard) -> dict[str, Any]:
 
 
 def _from_files(plugin: SpacePlugin, context: Context) -> dict[str, Any]:
-    """Returns options that the files decide, such as the port of a Dockerfile."""
+    """Returns options that the files determine, such as the port of a Dockerfile."""
     if plugin.sdk == "docker":
         port = dockerfile_port(context)
         return {} if port is None else {"app_port": port}
@@ -87,7 +87,7 @@ def _needed_python(context: Context) -> str | None:
     needed = HUB_PYTHON
     for path in context.python_paths:
         parsed = context.python(path)
-        # What this Python can parse, the Hub's default can, too, but for rare cases that a finding names.
+        # The Hub's default can run what this Python can parse, except for rare cases that a finding reports.
         if parsed is None or parsed.tree is not None or parsed.broken is None:
             continue
         found = python_source.newer_syntax(parsed.source, HUB_PYTHON)

@@ -1,4 +1,4 @@
-"""Asking a plugin: calls its methods and checks what they return, so that no broken plugin gets further."""
+"""The contract of plugins: calls their methods and validates the results, so that a broken plugin does no harm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ask_defaults(plugin: SpacePlugin, options: Mapping[str, Any]) -> list[SpaceF
     """Returns the default files of a type.
 
     Raises:
-        PluginError: the plugin raised, or returned something else or a path that no Space may have.
+        PluginError: the plugin raised, or returned another type or an invalid path.
     """
     return _checked_files(plugin, "defaults()", _ask(plugin, "defaults", options))
 
@@ -26,21 +26,21 @@ def ask_card(plugin: SpacePlugin, options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the front matter of a type.
 
     Raises:
-        PluginError: the plugin raised, or returned something that YAML cannot hold.
+        PluginError: the plugin raised, or returned values that YAML cannot represent.
     """
     card = _ask(plugin, "card", options)
     if not isinstance(card, dict) or not all(isinstance(key, str) for key in card):
         raise broken(plugin, "card() must return a dict with str keys")
     if not _plain(card):
-        raise broken(plugin, "card() must hold only text, numbers, booleans, lists and dicts")
+        raise broken(plugin, "card() must contain only text, numbers, booleans, lists and dicts")
     return dict(card)
 
 
 def ask_check(plugin: SpacePlugin, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-    """Returns what a type finds wrong with a tree.
+    """Returns the findings of a type about a tree.
 
     Raises:
-        PluginError: the plugin raised, or returned something else.
+        PluginError: the plugin raised, or returned another type.
     """
     findings = _ask(plugin, "check", tree, options)
     if not isinstance(findings, list) or not all(isinstance(finding, Finding) for finding in findings):
@@ -52,20 +52,20 @@ def ask_templates(plugin: SpacePlugin) -> list[Template]:
     """Returns the starter apps of a type.
 
     Raises:
-        PluginError: the plugin raised, or returned something else or two of one name.
+        PluginError: the plugin raised, or returned another type or two templates with the same name.
     """
     templates = _ask(plugin, "templates")
     if not isinstance(templates, list) or not all(isinstance(template, Template) for template in templates):
         raise broken(plugin, "templates() must return a list of Template")
     names = [template.name for template in templates]
     if len(set(names)) != len(names):
-        raise broken(plugin, f"templates() returned two of the name {max(names, key=names.count)}")
+        raise broken(plugin, f"templates() returned two templates named {max(names, key=names.count)}")
     for template in templates:
         if not (isinstance(template.parameters, type) and issubclass(template.parameters, ma.Schema)):
             raise broken(plugin, f"the parameters of template {template.name} must be a marshmallow Schema")
         try:
             json_schema(template.parameters())
-        # The schema is the stranger's.
+        # The schema is the plugin's code, which may raise anything.
         except Exception as problem:
             raise broken(
                 plugin, f"the parameters of template {template.name} raised {type(problem).__name__}"
@@ -76,10 +76,10 @@ def ask_templates(plugin: SpacePlugin) -> list[Template]:
 
 
 def ask_requirements(plugin: SpacePlugin) -> str:
-    """Returns what a plugin needs to run, as lines of a requirements file.
+    """Returns the requirements of a plugin, as lines of a requirements file.
 
     Raises:
-        PluginError: the plugin raised, or returned something else than text.
+        PluginError: the plugin raised, or did not return text.
     """
     text = _ask(plugin, "get_requirements")
     if not isinstance(text, str):
@@ -88,10 +88,10 @@ def ask_requirements(plugin: SpacePlugin) -> str:
 
 
 def probe(plugin: SpacePlugin) -> None:
-    """Asks a plugin everything that can be asked without a request.
+    """Calls all methods of a plugin that need no request, and validates the results.
 
     Raises:
-        PluginError: at the first broken word.
+        PluginError: for the first violation of the contract.
     """
     try:
         json_schema(plugin.options_schema)
@@ -99,7 +99,7 @@ def probe(plugin: SpacePlugin) -> None:
     except ma.ValidationError:
         # An option without a default has to come with the request.
         options = None
-    # The schema is the stranger's, too.
+    # The schema is the plugin's code, which may raise anything.
     except Exception as problem:
         raise broken(plugin, f"Options raised {type(problem).__name__}: {problem}") from problem
     ask_templates(plugin)
@@ -112,7 +112,12 @@ def probe(plugin: SpacePlugin) -> None:
 
 
 def broken(plugin: SpacePlugin, what: str) -> PluginError:
-    """Returns the error of a plugin that broke its word."""
+    """Returns the error of a plugin that violated its contract.
+
+    Args:
+        plugin: the plugin.
+        what: the violation, for the message.
+    """
     return PluginError(f"The plugin {plugin.space_type} {plugin.version} is broken: {what}.")
 
 
@@ -124,7 +129,7 @@ def _checked_files(plugin: SpacePlugin, what: str, files: Any) -> list[SpaceFile
     wrong = [finding for file in files for finding in check_path(file.path)]
     wrong += check_collisions(file.path for file in files)
     if wrong or len({file.path for file in files}) != len(files):
-        raise broken(plugin, f"{what} returned a path that no Space may have, or one path twice")
+        raise broken(plugin, f"{what} returned an invalid path, or the same path twice")
     return [SpaceFile(file.path, file.source, "default") for file in files]
 
 
@@ -140,9 +145,9 @@ def _ask(plugin: SpacePlugin, method: str, *arguments: Any) -> Any:
     try:
         return getattr(plugin, method)(*arguments)
     except TooLarge:
-        # The plugin wanted to read a file of the caller's that is too large for that.
+        # The plugin tried to read a file of the caller that is too large to be read.
         raise
-    # A stranger's code may raise anything, and ask to leave; its text may hold what is not for callers.
+    # Plugin code may raise anything, even SystemExit, and its message may contain internals that callers must not see.
     except (Exception, SystemExit) as problem:
         raise broken(plugin, f"{method}() raised {type(problem).__name__}") from problem
 

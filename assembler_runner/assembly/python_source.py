@@ -1,7 +1,7 @@
-"""Python files of a Space: putting `PARAMS` in, and finding syntax errors.
+"""Python files of a Space: inserts `PARAMS`, and finds syntax errors.
 
-The sources may be newer than this service's own Python, so they are read with tree-sitter, which goes on behind what it
-does not know, and a syntax error is only told when ruff, which knows newer versions, sees it too.
+Apps may use newer Python syntax than the service runs on. So the sources are parsed with tree-sitter, which recovers
+from unknown syntax, and a syntax error is reported only if ruff, which knows newer versions, confirms it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENCODING_LINE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 _COMMENT_OR_BLANK = re.compile(rb"[ \t\f]*(#.*)?")
 _PATTERNS = {"pattern_list", "tuple_pattern", "list_pattern", "list_splat_pattern", "as_pattern_target"}
 _TARGETS_OF_WITH = {"tuple", "list", "list_splat", "parenthesized_expression"}
-# Held while parsing: the filters of warnings are one list for all threads.
+# Held while parsing, because all threads share the warning filters.
 PARSING = threading.Lock()
 _RUFF_TARGET = "py314"
 _RUFF_TIMEOUT = 10
@@ -41,11 +41,11 @@ _RUFF_TIMEOUT = 10
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What a file does with the name `PARAMS`.
+    """How a file uses the name `PARAMS`.
 
     Args:
         uses: the name occurs as a variable.
-        binds: the module gives it a value itself.
+        binds: the module assigns it.
     """
 
     uses: bool
@@ -53,7 +53,7 @@ class SourceFacts:
 
 
 def facts(source: bytes) -> SourceFacts:
-    """Reads what a file does with `PARAMS`, wherever it stands: in functions, f-strings, patterns."""
+    """Finds out how a file uses `PARAMS`, also in functions, f-strings and patterns."""
     if NAME.encode() not in source:
         return SourceFacts(uses=False, binds=False)
     root = _parse(source)
@@ -63,14 +63,14 @@ def facts(source: bytes) -> SourceFacts:
 
 
 def insert_parameters(source: bytes, parameters: Mapping[str, Any]) -> bytes:
-    """Makes `PARAMS` a module-level variable of a file.
+    """Adds `PARAMS` to a file as a module-level variable.
 
-    It stands after shebang, encoding line, docstring and `from __future__` imports. Everything else, a byte order mark
-    and the kind of line ends included, stays as it is.
+    It is inserted after shebang, encoding line, docstring and `from __future__` imports. Everything else, including a
+    byte order mark and the type of newlines, does not change.
 
     Args:
         source: the bytes of the file.
-        parameters: any JSON object; its values arrive as the equal Python values.
+        parameters: any JSON object; its values become equal Python values.
     Returns:
         The new bytes.
     """
@@ -83,7 +83,7 @@ def insert_parameters(source: bytes, parameters: Mapping[str, Any]) -> bytes:
     rest = re.compile(rb"[^\r\n]*").match(source, end)
     assert rest is not None  # the pattern matches the empty text, too
     if rest[0].strip() and not rest[0].lstrip().startswith(b"#"):
-        # More stands on the same line: the assignment has to stand before it.
+        # Another statement follows on the same line, so the assignment is inserted before it.
         return source[:end] + b"; " + _literal_line(parameters) + source[end:]
     line_end = re.compile(rb"\r\n|\n|\r").match(source, rest.end())
     if line_end is None:
@@ -97,7 +97,7 @@ def syntax_error(source: bytes) -> tuple[str, int] | None:
     Args:
         source: the bytes of the file.
     Returns:
-        What is wrong and the line, counted from 1; None if the file is valid in some Python up to 3.14.
+        The message and the line, from 1; None if the file is valid in any Python version up to 3.14.
     """
     try:
         with PARSING, warnings.catch_warnings():
@@ -106,7 +106,7 @@ def syntax_error(source: bytes) -> tuple[str, int] | None:
     except SyntaxError as problem:
         own_verdict = (problem.msg, problem.lineno or 1)
     except ValueError:
-        return "the file holds NUL bytes", 1
+        return "the file contains NUL bytes", 1
     except (RecursionError, MemoryError):
         return "the code is nested too deeply", 1
     else:
@@ -119,13 +119,13 @@ def syntax_error(source: bytes) -> tuple[str, int] | None:
 
 
 def newer_syntax(source: bytes, version: tuple[int, int]) -> tuple[tuple[int, int], str, int] | None:
-    """Finds syntax that is valid in a newer Python than this service's own, but not in the one that runs the file.
+    """Finds syntax that is newer than the Python version that runs the file.
 
     Args:
-        source: the bytes of a file that this Python cannot parse.
-        version: the Python that runs it, such as (3, 12).
+        source: the bytes of a file that the service's own Python cannot parse.
+        version: the Python version that runs it, such as (3, 12).
     Returns:
-        The first version that takes it, what it is and the line; None where there is none, or no version takes it.
+        The first version that accepts it, a description and the line; None if the version accepts it, or none does.
     """
     text = source.decode("utf-8", "replace")
     newest = int(_RUFF_TARGET.removeprefix("py3"))
@@ -147,7 +147,7 @@ def _ruff_verdict(text: str, own_verdict: tuple[str, int], target: str = _RUFF_T
         run = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_RUFF_TIMEOUT, check=False)  # noqa: S603 - our own
         problems = json.loads(run.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        # Without a judge a file is taken: refusing a valid one would be worse.
+        # Without ruff the file is accepted: rejecting a valid file would be worse.
         return None
     if not problems:
         return None
@@ -162,7 +162,7 @@ def _ruff() -> str:
 
 
 def _parse(source: bytes) -> Node:
-    # Python ends lines at a lone carriage return, too; the replacement keeps every position.
+    # Python also ends lines at a lone carriage return; the replacement preserves all offsets.
     text = re.sub(rb"\r(?!\n)", b"\n", source)
     if text.startswith(codecs.BOM_UTF8):
         text = b"\n\n\n" + text[3:]
@@ -174,7 +174,7 @@ def _statement(parameters: Mapping[str, Any], newline: bytes) -> bytes:
 
 
 def _literal_line(parameters: Mapping[str, Any]) -> bytes:
-    # ASCII only, so it is right in a file of any encoding.
+    # ASCII only, so that it is valid in any source encoding.
     return f"{NAME} = {dict(parameters)!a}".encode("ascii")
 
 
@@ -190,7 +190,7 @@ def _after_comment_lines(source: bytes) -> int:
     if first is None or not first[2]:
         return position
     if not _ENCODING_LINE.match(first[1]) and _COMMENT_OR_BLANK.fullmatch(first[1]):
-        # An encoding line may be the second one behind a blank line or any other comment.
+        # An encoding line may be the second line, after a blank line or another comment.
         second = line.match(source, first.end())
         if second and second[2] and _ENCODING_LINE.match(second[1]):
             return second.end()
@@ -198,7 +198,7 @@ def _after_comment_lines(source: bytes) -> int:
 
 
 def _last_of_head(root: Node) -> Node | None:
-    """The last statement that must stay before any other: docstring or import from __future__."""
+    """Returns the last statement that must precede all others: docstring or import from __future__."""
     last = None
     for statement in root.named_children:
         if statement.type in ("comment", "line_continuation"):
@@ -226,7 +226,7 @@ def _string_prefix(string: Node) -> set[str]:
 
 
 def _is_label(node: Node) -> bool:
-    """Whether the identifier is no variable: x.PARAMS, f(PARAMS=1), case C(PARAMS=1), from PARAMS import x."""
+    """Returns whether the identifier is not a variable: x.PARAMS, f(PARAMS=1), case C(PARAMS=1), from PARAMS import."""
     parent = node.parent
     if parent is None:
         return False
@@ -259,7 +259,7 @@ def _binds_in_module(node: Node) -> bool:
 
 
 def _binder(node: Node) -> Node | None:
-    """The statement that gives the identifier a value, or None where it is only read."""
+    """Returns the statement that assigns the identifier, or None if it is only read."""
     child, parent = node, node.parent
     while parent is not None and parent.type in _PATTERNS:
         child, parent = parent, parent.parent
@@ -293,7 +293,7 @@ def _binder(node: Node) -> Node | None:
 
 
 def _dotted_binder(dotted: Node) -> Node | None:
-    """`import PARAMS`, `import PARAMS.x`, `from x import PARAMS`, and a capture in a pattern of `match`."""
+    """Returns the binder in `import PARAMS`, `import PARAMS.x`, `from x import PARAMS`, or a pattern of `match`."""
     parent = dotted.parent
     if parent is None or (dotted.named_child_count != 1 and parent.type != "import_statement"):
         return None

@@ -1,7 +1,7 @@
-"""The space types this service knows: plugins found in folders, git repositories and packages, checked, and looked up
-by name.
+"""The registry of space types: plugins from folders, git repositories and installed packages.
 
-Only :meth:`Registry.add` registers. A broken plugin is listed with its error and never stops the service.
+:meth:`Registry.add` is the only way to register a plugin. A broken plugin is listed with its error and never stops the
+service.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """One plugin that was found.
+    """A loaded or broken plugin.
 
     Args:
-        name: the space type, or the package's name where it could not be read.
-        version: the plugin's version, or None where it could not be read.
-        source: where it was found.
+        name: the space type, or the package's name if the type is not known.
+        version: the plugin's version, or None if it is not known.
+        source: folder, package or repository of the plugin.
         state: `loaded` or `broken`.
         error: why it is broken, or None.
-        note: what else is to be told, e.g. that an older state of its repository is used.
+        note: a remark, e.g. that an older commit of its repository is used, or None.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PluginRecord:
 
 
 class Registry:
-    """All plugins of one process, several versions of a type side by side."""
+    """All plugins of a process; a type may have several versions."""
 
     def __init__(self) -> None:
         self.records: list[PluginRecord] = []
@@ -61,21 +61,21 @@ class Registry:
         self._sources: dict[tuple[str, Version], str] = {}
 
     def add(self, cls: type[SpacePlugin], source: str, note: str | None = None) -> None:
-        """Registers one plugin class.
+        """Registers a plugin class.
 
         Args:
-            cls: the class; its names were checked when it was defined.
-            source: where it comes from, for people.
-            note: what else is to be told of it.
+            cls: the class; its names were validated when it was defined.
+            source: a description of its origin.
+            note: a remark, or None.
         Raises:
-            ValueError: where type and version are there already, naming both sources.
-            PluginError: the plugin breaks its word.
+            ValueError: this version of the type is already registered; names both sources.
+            PluginError: the plugin violates its contract.
         """
         version = Version(cls.version)
         known = self._sources.get((cls.space_type, version))
         if known is not None:
             raise ValueError(
-                f"{cls.space_type} {version} is there already, from {known}; change the version or remove one"
+                f"{cls.space_type} {version} is already registered from {known}; change the version or remove one"
             )
         plugin = cls()
         probe(plugin)
@@ -84,12 +84,12 @@ class Registry:
         self.records.append(PluginRecord(cls.space_type, str(version), source, "loaded", note=note))
 
     def get(self, name: str) -> SpacePlugin | None:
-        """Looks a type up.
+        """Returns the plugin of a type.
 
         Args:
-            name: `gradio` for the newest version, `gradio@1.2.0` for that one.
+            name: `gradio` for the newest version, `gradio@1.2.0` for a specific one.
         Returns:
-            The plugin, or None where there is none.
+            The plugin, or None.
         """
         space_type, at, wanted = name.partition("@")
         versions = self._plugins.get(space_type)
@@ -118,8 +118,8 @@ class Registry:
         """Returns the newest version of each type, in order of name."""
         return [versions[_newest(versions)] for _, versions in sorted(self._plugins.items())]
 
-    def tell(self, plugin: SpacePlugin, note: str) -> None:
-        """Adds what else is to be told of a plugin to its record, and to the log."""
+    def add_note(self, plugin: SpacePlugin, note: str) -> None:
+        """Adds a note to the record of a plugin, and logs it as an error."""
         log.error("plugin %s %s: %s", plugin.space_type, plugin.version, note)
         known = (plugin.space_type, str(Version(plugin.version)))
         self.records = [
@@ -128,14 +128,14 @@ class Registry:
         ]
 
     def load_folders(self, folders: Iterable[Path]) -> None:
-        """Loads every package directly inside each of the folders; see :meth:`load_folder`."""
+        """Loads all packages of several folders; see :meth:`load_folder`."""
         for folder in folders:
             self.load_folder(folder)
 
     def load_folder(self, folder: Path) -> None:
         """Loads every package (folder with `__init__.py`) directly inside a folder, in order of name.
 
-        A package that cannot be loaded becomes a record with state `broken`, and one log line.
+        A package that cannot be loaded becomes a record with state `broken` and is logged.
         """
         if not folder.is_dir():
             self._broken(folder.name, None, str(folder), "the plugin folder does not exist")
@@ -144,12 +144,12 @@ class Registry:
             self._load(package.name, str(package), partial(_import_package, package))
 
     def load_git(self, lines: Iterable[str], folder: Path, protocols: frozenset[str]) -> None:
-        """Loads plugins from git repositories; a line that cannot be used becomes a record with state `broken`.
+        """Loads plugins from git repositories; an unusable line becomes a record with state `broken`.
 
         Args:
-            lines: `git+URL[@ref][#subdirectory=dir]` each.
-            folder: where checkouts are kept.
-            protocols: the protocols allowed.
+            lines: lines of the form `git+URL[@ref][#subdirectory=dir]`.
+            folder: the folder for checkouts.
+            protocols: the allowed protocols.
         """
         for line in lines:
             try:
@@ -162,12 +162,12 @@ class Registry:
                 log.warning("plugins from %s: %s", line, checkout.note)
             packages = _packages(checkout.folder)
             if not packages:
-                self._broken(line, None, source, "the folder holds no package (folder with __init__.py)")
+                self._broken(line, None, source, "the folder contains no package (folder with __init__.py)")
             for package in packages:
                 self._load(package.name, f"{source}, {package.name}", partial(_import_package, package), checkout.note)
 
     def load_entry_points(self, group: str = "assembler_runner.plugins") -> None:
-        """Loads plugins that installed distributions offer; an entry point names a class or a module with classes."""
+        """Loads plugins of installed distributions; an entry point names a class or a module with classes."""
         for point in sorted(metadata.entry_points(group=group), key=lambda point: point.name):
             offered_by = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
             self._load(point.name, f"installed package {offered_by}, entry point {point.name}", point.load)
@@ -176,19 +176,19 @@ class Registry:
         try:
             found = read()
             classes: list[Any] = [found] if inspect.isclass(found) else _plugin_classes(found)
-        # A stranger's module may raise anything at all, SystemExit included; none of it may stop the service.
+        # A plugin's module may raise anything, even SystemExit, which must not stop the service.
         except BaseException as problem:
             if isinstance(problem, KeyboardInterrupt):
                 raise
             self._broken(name, None, source, _reason(problem))
             return
         if not classes or not all(issubclass(cls, SpacePlugin) and hasattr(cls, "space_type") for cls in classes):
-            self._broken(name, None, source, "it holds no subclass of SpacePlugin with a space_type")
+            self._broken(name, None, source, "it contains no subclass of SpacePlugin with a space_type")
             return
         for cls in classes:
             try:
                 self.add(cls, source, note)
-            except (Exception, SystemExit) as problem:  # noqa: BLE001 - a stranger's constructor may raise anything
+            except (Exception, SystemExit) as problem:  # noqa: BLE001 - a plugin's constructor may raise anything
                 self._broken(cls.space_type, cls.version, source, _reason(problem))
 
     def _broken(self, name: str, version: str | None, source: str, error: str) -> None:
@@ -197,20 +197,20 @@ class Registry:
 
 
 def _reason(problem: BaseException) -> str:
-    """What went wrong, with the place where there is one; this is for the operator, not for strangers."""
+    """Describes an exception with its location in the plugin, for the operator; not shown to callers."""
     if isinstance(problem, AssemblerError):
         return problem.message
-    told = f"{type(problem).__name__}: {problem}"
+    text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, SyntaxError):
-        return told
-    ours = str(Path(__file__).parent.parent)
+        return text
+    own_folder = str(Path(__file__).parent.parent)
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if Path(frame.filename).is_file()]
-    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
-    return f"{told} ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else told
+    theirs = [frame for frame in frames if not frame.filename.startswith(own_folder)]
+    return f"{text} ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else text
 
 
 def _packages(folder: Path) -> list[Path]:
-    """The packages directly inside a folder, or the folder itself if it is one."""
+    """Returns the packages directly in a folder, or the folder itself if it is a package."""
     if (folder / "__init__.py").is_file():
         return [folder]
     return sorted(path for path in folder.iterdir() if (path / "__init__.py").is_file())
@@ -221,13 +221,13 @@ def _first(pair: tuple[Version, SpacePlugin]) -> Version:
 
 
 def _newest(versions: Iterable[Version]) -> Version:
-    """The newest release; a pre-release only where there is nothing else (PEP 440)."""
+    """Returns the newest release; a pre-release only if there is no release (PEP 440)."""
     known = list(versions)
     return max([version for version in known if not version.is_prerelease] or known)
 
 
 def _import_package(package: Path) -> ModuleType:
-    # The folder is part of the name: two plugin folders may hold packages of one name.
+    # The folder is part of the name, because two plugin folders may contain packages with the same name.
     place = hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]
     name = f"assembler_plugin_{place}_{re.sub(r'[^0-9A-Za-z_]', '_', package.name)}"
     if name in sys.modules:

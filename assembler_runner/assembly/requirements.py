@@ -1,4 +1,4 @@
-"""What the plugins need to run, and whether it fits together and to what runs already."""
+"""The requirements of plugins, and conflicts between them and with the running service."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from assembler_runner.plugin import SpacePlugin
 
 
 class RequirementsConflict(AssemblerError):
-    """Requirements that cannot be fulfilled together; `issues` holds each pair."""
+    """Requirements that cannot be satisfied together; `issues` contains each conflicting pair."""
 
     code = "requirements_conflict"
-    default_message = "The requirements of the plugins do not fit together."
-    default_hint = "Change the plugins named, or leave one out."
+    default_message = "The requirements of the plugins conflict."
+    default_hint = "Change the named plugins, or remove one."
 
 
 def collect(plugins: Iterable[SpacePlugin]) -> dict[str, list[str]]:
     """Returns the lines of requirements by plugin, without comments and blank lines.
 
     Raises:
-        PluginError: a plugin broke its word.
+        PluginError: a plugin violated its contract.
     """
     found: dict[str, list[str]] = {}
     for plugin in plugins:
@@ -40,9 +40,9 @@ def check(wanted: dict[str, list[str]], own: list[str]) -> None:
 
     Args:
         wanted: lines by plugin.
-        own: lines of the service itself, whose installed versions must stay.
+        own: lines of the service itself, whose installed versions must not change.
     Raises:
-        RequirementsConflict: with one finding per line that cannot be read or does not fit, naming who wants what.
+        RequirementsConflict: with one finding per invalid line and per conflict, naming the plugins.
     """
     findings: list[Finding] = []
     read: list[tuple[str, Requirement]] = []
@@ -53,7 +53,9 @@ def check(wanted: dict[str, list[str]], own: list[str]) -> None:
             except InvalidRequirement:
                 hint = "Write it as name>=1.0; options of pip are not allowed."
                 findings.append(
-                    Finding("invalid_requirement", f"{plugin}: {line!r} cannot be read.", path=plugin, hint=hint)
+                    Finding(
+                        "invalid_requirement", f"{plugin}: {line!r} is not a valid requirement.", path=plugin, hint=hint
+                    )
                 )
                 continue
             if requirement.marker is None or requirement.marker.evaluate():
@@ -63,11 +65,11 @@ def check(wanted: dict[str, list[str]], own: list[str]) -> None:
         name = canonicalize_name(requirement.name)
         for other, second in read[:number]:
             if canonicalize_name(second.name) == name and (requirement.specifier & second.specifier).is_unsatisfiable():
-                message = f"{plugin} wants {requirement}, but {other} wants {second}."
+                message = f"{plugin} requires {requirement}, but {other} requires {second}."
                 findings.append(Finding("requirements_conflict", message, path=plugin))
         running = _running(name)
         if name in needed and running and not requirement.specifier.contains(running, prereleases=True):
-            message = f"{plugin} wants {requirement}, but the service runs with {name} {running}."
+            message = f"{plugin} requires {requirement}, but the service runs with {name} {running}."
             findings.append(Finding("requirements_conflict", message, path=plugin))
     if findings:
         raise RequirementsConflict("; ".join(finding.message for finding in findings), issues=findings)

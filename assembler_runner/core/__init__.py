@@ -1,1 +1,1 @@
-"""Errors, settings, the database and its lists, logs, metrics, encryption: knows no domain."""
+"""Errors, settings, database, lists, logs, metrics and encryption; independent of the domain."""

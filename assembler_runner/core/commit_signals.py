@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 
 class Changes:
-    """Wakes those who wait for the database to change; changes made by other processes are seen by looking again."""
+    """Wakes threads that wait for a change in the database; changes by other processes are found by polling."""
 
     def __init__(self, poll_seconds: float = 0.25) -> None:
         self._condition = threading.Condition()
@@ -17,19 +17,19 @@ class Changes:
         self.poll_seconds = poll_seconds
 
     def notify(self) -> None:
-        """Tells everybody who waits that something was committed."""
+        """Wakes all waiting threads: something was committed."""
         with self._condition:
             self._count += 1
             self._condition.notify_all()
 
     def wait(self, seen: int, timeout: float) -> int:
-        """Waits until something was committed here since `seen`, or it is time to look again.
+        """Waits until this process commits something after `seen`, or until the next poll is due.
 
         Args:
-            seen: the number returned before; 0 at first.
-            timeout: seconds to wait at most.
+            seen: the number returned by the previous call; 0 at first.
+            timeout: maximum seconds to wait.
         Returns:
-            The number to pass next time.
+            The number to pass to the next call.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._count != seen, timeout=max(0.0, min(timeout, self.poll_seconds)))
@@ -37,7 +37,7 @@ class Changes:
 
 
 changes = Changes()
-"""Anything was committed."""
+"""Any commit."""
 
 
 endings = Changes()
@@ -45,23 +45,23 @@ endings = Changes()
 
 
 deliveries = Changes()
-"""Something is to be sent to a webhook."""
+"""A webhook delivery is due."""
 
 
-_TOLD = "told"
+_PENDING = "signals_after_commit"
 
 
-def notify_after_commit(session: Session, whom: Changes) -> None:
-    """Wakes those who wait for a certain change once the present transaction is committed."""
-    session.info.setdefault(_TOLD, set()).add(whom)
+def notify_after_commit(session: Session, signal: Changes) -> None:
+    """Wakes the threads that wait for a signal when the current transaction is committed; not after a rollback."""
+    session.info.setdefault(_PENDING, set()).add(signal)
 
 
 @sa.event.listens_for(Session, "after_commit")
 def _committed(session: Session) -> None:
-    for whom in (changes, *session.info.pop(_TOLD, ())):
-        whom.notify()
+    for signal in (changes, *session.info.pop(_PENDING, ())):
+        signal.notify()
 
 
 @sa.event.listens_for(Session, "after_rollback")
 def _rolled_back(session: Session) -> None:
-    session.info.pop(_TOLD, None)
+    session.info.pop(_PENDING, None)

@@ -1,4 +1,4 @@
-"""What all tables share: types of columns, the base of the models, the database's clock, and who waits for a change."""
+"""Shared by all tables: column types, the base class of the models, the database's clock, and transactions."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from assembler_runner.core import sqlite
 
 
 class JsonText(sa.TypeDecorator[Any]):
-    """Any JSON value as ASCII text: keeps what JSON types of databases refuse (NUL, lone surrogates, depth, order)."""
+    """Any JSON value as ASCII text: native JSON types reject or change NUL, lone surrogates, depth and key order."""
 
     impl = sa.Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Takes the text type without a small limit."""
+        """Uses a text type without a small length limit."""
         return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name in ("mysql", "mariadb") else sa.Text())
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        """Writes JSON."""
+        """Serializes the value as JSON."""
         return None if value is None else json.dumps(value, separators=(",", ":"))
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        """Reads JSON."""
+        """Parses the stored JSON."""
         return None if value is None else json.loads(value)
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A moment in UTC with microseconds, timezone-aware in Python on every database."""
+    """A timestamp in UTC with microseconds, timezone-aware in Python on every database."""
 
     impl = sa.DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Takes microseconds on MariaDB, which drops them by default."""
+        """Keeps microseconds on MariaDB, which drops them by default."""
         if dialect.name in ("mysql", "mariadb"):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(sa.DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Writes the moment as UTC without a zone."""
+        """Stores the timestamp as UTC without a time zone."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
-        """Reads it back as UTC."""
+        """Returns the stored timestamp as UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -68,9 +68,9 @@ class database_now(sa.sql.functions.GenericFunction[float]):  # noqa: N801 - it 
     """The database's clock as seconds since 1970: one clock for all hosts."""
 
     type = sa.Double()
-    """Of the result."""
+    """Type of the result."""
     inherit_cache = True
-    """It has no state of its own."""
+    """Allows SQLAlchemy to cache statements: the function has no state."""
 
 
 @compiles(database_now)
@@ -80,7 +80,7 @@ def _now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
 
 @compiles(database_now, "postgresql")
 def _now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    # Not clock_timestamp(): it may differ from row to row, so no index is used for what is compared with it.
+    # Not clock_timestamp(): it may differ from row to row, so comparisons with it cannot use an index.
     return "extract(epoch from statement_timestamp())::double precision"
 
 
@@ -89,11 +89,11 @@ def _now_mariadb(element: Any, compiler: Any, **kw: Any) -> str:
     return "(unix_timestamp(now(6)) + 0e0)"
 
 
-def plain(column: Any) -> sa.ColumnElement[Any]:
-    """Returns a column that is not looked up in an index, for what another condition finds faster.
+def without_index(column: Any) -> sa.ColumnElement[Any]:
+    """Hides a column from the planner's choice of indexes, where another condition is more selective.
 
-    PostgreSQL takes an index of the status for the better one until it has counted a table that has just grown, and
-    reads all that waits to look at one Space.
+    Until PostgreSQL has analyzed a table that has just grown, it prefers the index on the status and reads all queued
+    rows to find those of one Space.
     """
     return sa.func.coalesce(column, "")
 
@@ -110,7 +110,7 @@ class Base(DeclarativeBase):
         }
     )
     # Bytes decide equality of text on every database; MariaDB's own default folds case and accents.
-    # Without "nopad" it would still ignore blanks at the end.
+    # Without "nopad", trailing spaces would still be ignored.
     __table_args__: Any = {
         "mysql_charset": "utf8mb4",
         "mysql_collate": "utf8mb4_bin",
@@ -125,7 +125,7 @@ db = SQLAlchemy(metadata=Base.metadata)
 
 
 def utcnow() -> datetime:
-    """Returns the present moment in UTC."""
+    """Returns the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -140,30 +140,30 @@ def id_column() -> Any:
 
 
 class Timestamps:
-    """When a row was made and last changed."""
+    """When a row was created and last changed."""
 
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="When it was made, UTC.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True, doc="Creation time, UTC.")
     updated_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, default=utcnow, onupdate=utcnow, doc="When it was last changed, UTC."
+        UtcDateTime, default=utcnow, onupdate=utcnow, doc="Time of the last change, UTC."
     )
 
 
 IDLE_SECONDS = 0.1
-"""From here on a connection of the pool is looked at before it is used; no database restarts faster."""
+"""A pooled connection that was idle for longer is pinged before it is used; no database restarts faster."""
 
-_IDLE_SINCE = "rests_since"
+_IDLE_SINCE = "idle_since"
 
 READ_ONLY = "read_only"
 """Execution option of a connection that only reads; it takes no write lock on SQLite."""
 
 
-def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience: Callable[[], float]) -> None:
-    """Sets what each database needs: immediate write transactions on SQLite, live connections and good plans elsewhere.
+def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], lock_timeout: Callable[[], float]) -> None:
+    """Configures an engine: immediate write transactions on SQLite; live connections and stable plans elsewhere.
 
     Args:
         engine: the engine.
-        read_only: tells whether the present work only reads; such work takes no write lock on SQLite.
-        patience: tells how many seconds the present work waits for the write lock of SQLite.
+        read_only: returns whether the current work only reads; such work takes no write lock on SQLite.
+        lock_timeout: returns how many seconds the current work waits for the write lock of SQLite.
     """
     if engine.dialect.name != "sqlite":
         _ping_idle_connections(engine)
@@ -183,16 +183,17 @@ def configure_engine(engine: sa.Engine, read_only: Callable[[], bool], patience:
         opened = connection.connection.driver_connection
         assert isinstance(opened, sqlite.Connection)
         try:
-            opened.begin_writing(patience())
+            opened.begin_writing(lock_timeout())
         except sqlite3.OperationalError as problem:
             raise OperationalError("BEGIN IMMEDIATE", None, problem) from None
 
 
 def _keep_index_order(engine: sa.Engine) -> None:
-    """Keeps PostgreSQL from reading all that waits to find what comes first.
+    """Keeps PostgreSQL from reading the whole queue to find its first row.
 
-    Until it has counted a table that has just grown, it expects a handful of rows, and collects them in a bitmap rather
-    than in the order of an index: with 6,000 waiting requests the next one took 0.8 s.
+    Until PostgreSQL has analyzed a table that has just grown, it expects a handful of rows and collects them in a
+    bitmap instead of reading them in the order of an index: with 6,000 queued requests, finding the next one took
+    0.8 s.
     """
 
     @sa.event.listens_for(engine, "connect")
@@ -203,18 +204,18 @@ def _keep_index_order(engine: sa.Engine) -> None:
 
 
 def _ping_idle_connections(engine: sa.Engine) -> None:
-    """Replaces connections that were lost while they rested, so that nobody hears of a restart of the database.
+    """Replaces connections that were lost while idle, so that a restart of the database causes no errors.
 
-    One that was in use a moment ago is taken as it is: to ask each time, as `pool_pre_ping` does, is a sixth of all
-    that is sent. See docs.sqlalchemy.org/en/21/core/pooling.html#custom-legacy-pessimistic-ping.
+    A connection that was in use within IDLE_SECONDS is not pinged: pinging on every checkout, as `pool_pre_ping` does,
+    is a sixth of all statements. See docs.sqlalchemy.org/en/21/core/pooling.html#custom-legacy-pessimistic-ping.
     """
 
     @sa.event.listens_for(engine, "checkin")
-    def rests(connection: Any, record: Any) -> None:
+    def checked_in(connection: Any, record: Any) -> None:
         record.info[_IDLE_SINCE] = time.monotonic()
 
     @sa.event.listens_for(engine, "checkout")
-    def goes_out(connection: Any, record: Any, proxy: Any) -> None:
+    def checked_out(connection: Any, record: Any, proxy: Any) -> None:
         since = record.info.get(_IDLE_SINCE)
         if since is None or time.monotonic() - since < IDLE_SECONDS:
             return
@@ -225,12 +226,12 @@ def _ping_idle_connections(engine: sa.Engine) -> None:
 
 
 def violated_constraint(problem: IntegrityError) -> str | None:
-    """Returns the name of the constraint that a statement has violated, by the naming convention of :class:`Base`.
+    """Returns the name of the constraint that a statement violated, by the naming convention of :class:`Base`.
 
     Args:
-        problem: what the statement raised.
+        problem: the error that the statement raised.
     Returns:
-        The name, such as `uq_spaces_slot`; None where the database does not give it.
+        The name, such as `uq_spaces_slot`; None if the database does not report it.
     """
     if (diagnostics := getattr(problem.orig, "diag", None)) is not None:
         return str(diagnostics.constraint_name)
@@ -248,7 +249,7 @@ def only_reads(default: bool) -> bool:
     """Returns whether the current work only reads.
 
     Args:
-        default: what holds outside of :func:`read_transaction` and :func:`write_transaction`.
+        default: returned outside of :func:`read_transaction` and :func:`write_transaction`.
     """
     declared = _only_reads.get()
     return default if declared is None else declared
@@ -256,11 +257,11 @@ def only_reads(default: bool) -> bool:
 
 @contextmanager
 def read_transaction(*, keep_open: bool = False) -> Iterator[None]:
-    """Reads without the write lock of SQLite, and ends the transaction; a transaction that is already open goes on.
+    """Reads without the write lock of SQLite, then ends the transaction; an already open transaction is joined.
 
     Args:
-        keep_open: leave the transaction open where a reader can go on as a writer, which SQLite does not allow; saves
-            two round trips.
+        keep_open: leave the transaction open on databases where a reader can become a writer, that is, all except
+            SQLite; saves two round trips.
     """
     if _only_reads.get() or db.session().in_transaction():
         yield
@@ -276,16 +277,16 @@ def read_transaction(*, keep_open: bool = False) -> Iterator[None]:
 
 @contextmanager
 def write_transaction(*, durable: bool = True) -> Iterator[None]:
-    """Commits at the end, and rolls back if the block raises.
+    """Commits at the end; rolls back if the block raises.
 
     Args:
-        durable: False for what may be lost when the power fails, though never with a killed process: SQLite does not
-            wait for the disk then.
+        durable: False if the commit may be lost on a power failure (never when a process is killed): SQLite then does
+            not wait for fsync.
     """
     token = _only_reads.set(False)
     try:
         yield
-        # The block may have rolled back, and found nothing to write.
+        # The block may have rolled back because there was nothing to write.
         if db.session().in_transaction():
             if not durable:
                 opened = db.session.connection().connection.driver_connection
@@ -300,11 +301,11 @@ def write_transaction(*, durable: bool = True) -> Iterator[None]:
 
 
 def limit_idle_transactions(engine: sa.Engine, seconds: float) -> None:
-    """Lets the database end the transaction of a worker that has gone silent: its locks would stop all the others.
+    """Makes the database abort transactions of workers that no longer respond: their locks would block all others.
 
     Args:
         engine: the engine, before its first connection.
-        seconds: how long a transaction may do nothing.
+        seconds: how long a transaction may be idle.
     """
     statements = {
         "postgresql": f"SET idle_in_transaction_session_timeout = {math.ceil(seconds) * 1000}",

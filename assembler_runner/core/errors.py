@@ -7,33 +7,33 @@
     ├── Unauthorized              401  unauthorized
     │   ├── InvalidCredentials    400  invalid_credentials   token endpoint
     │   └── InvalidToken          400  invalid_token         token endpoint
-    │       └── InactiveToken     400  inactive_token        a refresh token came a second time
+    │       └── InactiveToken     400  inactive_token        a refresh token was used a second time
     ├── Forbidden                 403  forbidden
     ├── NotFound                  404  not_found
-    │   └── Gone                  410  gone                  it was there, and is deleted
+    │   └── Gone                  410  gone                  it existed and was deleted
     ├── Conflict                  409  conflict
     │   ├── NameTaken             409  name_taken
-    │   ├── ForeignCommit         409  foreign_commit        somebody else changed the Space; carries the difference
-    │   └── BaseFailed            409  base_failed           the change that this one builds on failed
+    │   ├── ForeignCommit         409  foreign_commit        the Space has a commit by others; carries the diff
+    │   └── BaseFailed            409  base_failed           the earlier change this one builds on failed
     ├── PreconditionFailed        412  precondition_failed   If-Match names another commit
     ├── TooLarge                  413  too_large
     ├── TooManyRequests           429  too_many_requests
     │   └── QuotaExceeded         429  quota_exceeded
     ├── DatabaseUnavailable       503  database_unavailable
-    ├── PluginError               500  plugin_error          a plugin broke its word
-    └── TargetError               502  target_error          the place a Space is published to
+    ├── PluginError               500  plugin_error          a plugin failed or violated its contract
+    └── TargetError               502  target_error          an error of the target a Space is published to
         ├── PaymentRequired       402  payment_required
         ├── TargetUnauthorized    502  target_unauthorized   the token is not accepted
-        ├── TargetForbidden       502  target_forbidden      the token lacks a right
-        ├── TargetRefused         422  target_refused        the target finds the content invalid
+        ├── TargetForbidden       502  target_forbidden      the token lacks a permission
+        ├── TargetRefused         422  target_refused        the target rejected the content
         ├── TargetTooLarge        413  target_too_large
         ├── TargetNotFound        404  target_not_found
-        ├── HeadMoved             409  head_moved            somebody else committed in between
+        ├── HeadMoved             409  head_moved            another commit came first
         ├── RateLimited           429  rate_limited          retryable
-        └── TargetUnavailable     503  target_unavailable    retryable; the answer may be lost
+        └── TargetUnavailable     503  target_unavailable    retryable; the response may be lost
 
-The HTTP status and whether a repeat can help stand on the class. Only the module that speaks to an outside thing
-knows that thing's own exceptions; it translates them into these once.
+Each class declares its HTTP status and whether a retry can help. Only the module that calls an external system handles
+that system's exceptions; it translates them into these classes.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was noticed about a request, with what to do about it.
+    """One problem or remark about a request, with what to do about it.
 
     Args:
         code: stable name in snake_case, for programs.
-        message: what is the matter, for people.
-        severity: an `error` refuses the request, the others only tell.
-        path: the field of the request (`files["../x"]`, `options.title`) or the file it is about, or None.
+        message: description of the problem, for people.
+        severity: an `error` rejects the request; the others are informational.
+        path: the field of the request (`files["../x"]`, `options.title`) or the file it concerns, or None.
         line: line in that file, counted from 1, or None.
         hint: what to do, or None.
-        values: what was captured, by name; plain data.
-        fix: a change that makes it disappear, or None.
+        values: captured values by name; JSON data.
+        fix: a change that resolves it, or None.
     """
 
     code: str
@@ -80,17 +80,19 @@ class AssemblerError(Exception):
     """Base of all errors of this service.
 
     Args:
-        message: what happened, written for the caller; never holds a secret or an outside exception's text.
+        message: what happened, written for the caller; never contains a secret or the text of a foreign exception.
         hint: what to do next; the class has a default.
-        issues: the single problems, where there are several.
-        retry_after: seconds after which a repeat makes sense, or None.
+        issues: the individual problems, if there are several.
+        retry_after: seconds after which a retry makes sense, or None.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
-    default_message: ClassVar[str] = "Something went wrong in the service."
-    default_hint: ClassVar[str | None] = "Try again; if it stays, give the operator the time and the request's id."
+    default_message: ClassVar[str] = "The service had an internal error."
+    default_hint: ClassVar[str | None] = (
+        "Try again; if the error persists, send the operator the time and the request id."
+    )
 
     def __init__(
         self,
@@ -108,11 +110,11 @@ class AssemblerError(Exception):
 
     @property
     def name(self) -> str:
-        """Name of the kind of error, as published clients know it."""
+        """Name of the error class, as published clients expect it."""
         return type(self).__name__
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what a request's `error` field holds."""
+        """Returns the value of a request's `error` field."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
@@ -121,20 +123,20 @@ class SettingsError(AssemblerError):
 
     code = "invalid_settings"
     default_message = "The settings are not valid."
-    default_hint = "Correct the settings named and start again."
+    default_hint = "Correct these settings and start again."
 
 
 class InvalidRequest(AssemblerError):
-    """The request is understood but wrong; `issues` holds every problem."""
+    """The request is well-formed but invalid; `issues` contains every problem."""
 
     status = 422
     code = "invalid_request"
     default_message = "The request is not valid."
-    default_hint = "Correct what is listed in issues and send the request again."
+    default_hint = "Correct the problems listed in issues and send the request again."
 
 
 class InvalidJson(InvalidRequest):
-    """The body is not JSON, or not JSON that has one meaning."""
+    """The body is not JSON, or is ambiguous JSON."""
 
     status = 400
     code = "invalid_json"
@@ -143,16 +145,16 @@ class InvalidJson(InvalidRequest):
 
 
 class Unauthorized(AssemblerError):
-    """No valid token came with the request."""
+    """The request has no valid token."""
 
     status = 401
     code = "unauthorized"
-    default_message = "A valid access token is needed."
+    default_message = "A valid access token is required."
     default_hint = "Get one from POST /auth/token and send it as Authorization: Bearer <token>."
 
 
 class InvalidCredentials(Unauthorized):
-    """Name and password do not fit, or the account is not active."""
+    """Name or password is wrong, or the account is not active."""
 
     status = 400
     code = "invalid_credentials"
@@ -170,58 +172,58 @@ class InvalidToken(Unauthorized):
 
 
 class InactiveToken(InvalidToken):
-    """A refresh token that was replaced by another one long ago: somebody may have stolen it."""
+    """A refresh token that was replaced by a newer one some time ago: it may have been stolen."""
 
     code = "inactive_token"
-    default_message = "The refresh token was used before; everything that came of this log in is ended."
+    default_message = "The refresh token was already used; all tokens of this login are revoked."
 
 
 class Forbidden(AssemblerError):
-    """The account may not do this."""
+    """The account lacks the permission for this."""
 
     status = 403
     code = "forbidden"
     default_message = "This account is not allowed to do that."
-    default_hint = "Ask an administrator for the right."
+    default_hint = "Ask an administrator for the permission."
 
 
 class NotFound(AssemblerError):
-    """There is no such thing, or not for this account."""
+    """The object does not exist, or is not visible to this account."""
 
     status = 404
     code = "not_found"
-    default_message = "There is no such thing here."
-    default_hint = "Check the address and the id."
+    default_message = "There is no such object."
+    default_hint = "Check the URL and the id."
 
 
 class Gone(NotFound):
-    """It was there for everybody, and is deleted."""
+    """The object has been deleted."""
 
     status = 410
     code = "gone"
-    default_message = "What was here is deleted."
-    default_hint = "Nothing to do; it does not come back by itself."
+    default_message = "The object has been deleted."
+    default_hint = "Nothing to do; a deleted object is not restored."
 
 
 class Conflict(AssemblerError):
-    """The thing is in a state that does not allow this."""
+    """The object's state does not allow this."""
 
     status = 409
     code = "conflict"
-    default_message = "That is not possible in the present state."
-    default_hint = "Look at the present state and decide again."
+    default_message = "That is not possible in the current state."
+    default_hint = "Check the current state and decide again."
 
 
 class NameTaken(Conflict):
-    """A Space of that name exists already."""
+    """A Space with that name already exists."""
 
     code = "name_taken"
-    default_message = "A Space of this name exists already."
+    default_message = "A Space with this name already exists."
     default_hint = "Choose another name, or leave the name out to get a generated one."
 
 
 class ForeignCommit(Conflict):
-    """Somebody else has committed to the Space since we did.
+    """The Space has a commit that was not made by this service.
 
     Args:
         message: what happened.
@@ -229,10 +231,10 @@ class ForeignCommit(Conflict):
     """
 
     code = "foreign_commit"
-    default_message = "Somebody else has changed the Space on its target; nothing was overwritten."
+    default_message = "The Space was changed outside of this service; nothing was overwritten."
     default_hint = (
-        "Look at the difference. To go on, send the change again with If-Match naming their commit, or with force: "
-        "mode replace overwrites their files, mode merge keeps those that the change does not touch."
+        "Check the difference. To continue, send the change again with If-Match naming that commit, or with force: "
+        "mode replace overwrites its files, mode merge keeps those that the change does not touch."
     )
 
     def __init__(self, message: str | None = None, *, details: dict[str, Any] | None = None) -> None:
@@ -245,33 +247,33 @@ class ForeignCommit(Conflict):
 
 
 class BaseFailed(Conflict):
-    """A change builds on an earlier one that was accepted, but did not succeed."""
+    """The change builds on an earlier one that was accepted but did not succeed."""
 
     code = "base_failed"
-    default_message = "The change that this one builds on did not succeed; nothing was changed."
+    default_message = "The earlier change that this one builds on did not succeed; nothing was changed."
     default_hint = "Retry the earlier request and then this one, or send the change again."
 
 
 class PreconditionFailed(AssemblerError):
-    """The Space is not at the commit that the caller names."""
+    """The Space is not at the commit named by the caller."""
 
     status = 412
     code = "precondition_failed"
     default_message = "The Space is not at the commit named in If-Match."
-    default_hint = "Get the Space again, look at what has changed, and send the change with its new ETag."
+    default_hint = "Get the Space again, check what has changed, and send the change with its new ETag."
 
 
 class TooLarge(AssemblerError):
-    """More bytes than the service takes."""
+    """The request has more bytes than the service accepts."""
 
     status = 413
     code = "too_large"
     default_message = "The request is too large."
-    default_hint = "Send less at once."
+    default_hint = "Send less data in one request."
 
 
 class TooManyRequests(AssemblerError):
-    """Too much in too short a time."""
+    """Too many requests in a short time."""
 
     status = 429
     code = "too_many_requests"
@@ -280,19 +282,19 @@ class TooManyRequests(AssemblerError):
 
 
 class QuotaExceeded(TooManyRequests):
-    """What the realm or the account may use is used up."""
+    """The quota of the realm or the account is used up."""
 
     code = "quota_exceeded"
     default_message = "The quota is used up."
 
 
 class DatabaseUnavailable(AssemblerError):
-    """The database does not answer, or is locked or full."""
+    """The database does not respond, or is locked or full."""
 
     status = 503
     code = "database_unavailable"
     retryable = True
-    default_message = "The database cannot be used right now; nothing was stored."
+    default_message = "The database is not available right now; nothing was stored."
     default_hint = "Send the request again in a few seconds."
 
 
@@ -301,23 +303,23 @@ class PluginError(AssemblerError):
 
     code = "plugin_error"
     default_message = "The plugin of this space_type failed."
-    default_hint = "Tell the operator; GET /plugins names the plugin's source."
+    default_hint = "Inform the operator; GET /plugins names the plugin's source."
 
 
 class TargetError(AssemblerError):
-    """The target answered with something that has no class of its own."""
+    """The target responded with an error that has no class of its own."""
 
     status = 502
     code = "target_error"
-    default_message = "The target gave an unexpected answer."
+    default_message = "The target gave an unexpected response."
 
 
 class PaymentRequired(TargetError):
-    """The target wants a paid plan for this kind of Space."""
+    """The target requires a paid plan for this kind of Space."""
 
     status = 402
     code = "payment_required"
-    default_message = "The target asks for a paid plan to host this Space."
+    default_message = "The target requires a paid plan to host this Space."
     default_hint = "Use space_type static, which is free, or a token of an account with a PRO, Team or Enterprise plan."
 
 
@@ -330,7 +332,7 @@ class TargetUnauthorized(TargetError):
 
 
 class TargetForbidden(TargetError):
-    """The token is valid but lacks a right."""
+    """The token is valid but lacks a permission."""
 
     code = "target_forbidden"
     default_message = "The service's token may not do this on the target."
@@ -338,25 +340,25 @@ class TargetForbidden(TargetError):
 
 
 class TargetRefused(TargetError):
-    """The target finds the content or a setting invalid."""
+    """The target rejects the content or a setting as invalid."""
 
     status = 422
     code = "target_refused"
-    default_message = "The target refused the content of the request."
-    default_hint = "Correct what the message names and send a new request."
+    default_message = "The target rejected the content of the request."
+    default_hint = "Correct the problem named in the message and send a new request."
 
 
 class TargetTooLarge(TargetError):
-    """A file or the whole commit is over the target's limit."""
+    """A file or the whole commit exceeds the target's limit."""
 
     status = 413
     code = "target_too_large"
-    default_message = "The target refused the files as too large."
+    default_message = "The target rejected the files as too large."
     default_hint = "Send fewer or smaller files."
 
 
 class TargetNotFound(TargetError):
-    """The repository is not there (any more), or not for this token."""
+    """The repository does not exist (any more), or is not visible to this token."""
 
     status = 404
     code = "target_not_found"
@@ -369,8 +371,8 @@ class HeadMoved(TargetError):
 
     status = 409
     code = "head_moved"
-    default_message = "Somebody else changed the Space at the same time."
-    default_hint = "Look at the Space and send the change again."
+    default_message = "The Space was changed at the same time by another commit."
+    default_hint = "Check the Space and send the change again."
 
 
 class RateLimited(TargetError):
@@ -380,14 +382,14 @@ class RateLimited(TargetError):
     code = "rate_limited"
     retryable = True
     default_message = "The target's rate limit is used up for now."
-    default_hint = "Nothing to do: the service tries again by itself."
+    default_hint = "Nothing to do: the service retries automatically."
 
 
 class TargetUnavailable(TargetError):
-    """No answer, or a server error: whether the work was done is not known."""
+    """No response, or a server error: it is unknown whether the operation was performed."""
 
     status = 503
     code = "target_unavailable"
     retryable = True
-    default_message = "The target did not answer, or answered with a server error."
+    default_message = "The target did not respond, or responded with a server error."
     default_hint = "Check that the target is up; then retry the request."

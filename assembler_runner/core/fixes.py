@@ -11,11 +11,11 @@ ACTIONS: tuple[str, ...] = get_args(Action)
 
 
 class FixDoesNotFit(ValueError):
-    """The files are not those that the fix was made for.
+    """The files differ from those the fix was created for.
 
     Args:
         path: the file that differs.
-        reason: in which way, in the service's own words; contains no text of the file.
+        reason: how it differs, in the service's own words; contains no text of the file.
         line: the line that differs, from 1, or None.
     """
 
@@ -34,8 +34,8 @@ class Edit:
             it does not exist and changes nothing where the line exists; `delete` removes the line, or the file if no
             line is given; `replace` puts `new` in the place of `old`, once in the line, everywhere if no line is given.
         line: from 1, counted in the file before any edit of the same fix; None for the whole file.
-        old: what must be there now: the text to replace, the line to delete, the text to overwrite; None for anything.
-        new: the text afterwards; may hold several lines for `write` and `replace`.
+        old: the expected current text: the text to replace, the line to delete, the text to overwrite; None for any.
+        new: the new text; may contain several lines for `write` and `replace`.
     """
 
     path: str
@@ -47,11 +47,11 @@ class Edit:
 
 @dataclass(frozen=True)
 class Fix:
-    """What to change so that a finding or a problem disappears.
+    """A change that resolves a finding or a problem.
 
     Args:
-        title: what it does, as a button would say it.
-        safe: whether it may be applied without a person who reads it first.
+        title: what it does, as the label of a button.
+        safe: whether it may be applied without review by a person.
         edits: changes of files.
         options: options of the space type to set.
     """
@@ -72,7 +72,7 @@ class Fix:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fix:
-        """Returns the fix that `to_json` wrote.
+        """Reverses :meth:`to_json`.
 
         Raises:
             ValueError: an edit has an unknown action.
@@ -87,12 +87,12 @@ def apply(files: Mapping[str, str | bytes], fix: Fix) -> dict[str, str | bytes]:
     """Applies the edits of a fix.
 
     Args:
-        files: path → content, of at least those files that the fix names and that exist.
-        fix: what to change; its options are left to the caller.
+        files: path → content; at least the existing files that the fix names.
+        fix: the fix; the caller applies its options.
     Returns:
-        All files afterwards; a file given as bytes stays bytes. Line ends are kept.
+        All files after the change; a file given as bytes stays bytes. Line endings are preserved.
     Raises:
-        FixDoesNotFit: a file is missing, is not UTF-8, or has changed since the fix was made; nothing is changed then.
+        FixDoesNotFit: a file is missing, is not UTF-8, or has changed since the fix was created; nothing is changed.
     """
     changed = dict(files)
     for path in dict.fromkeys(edit.path for edit in fix.edits):
@@ -127,7 +127,7 @@ def _apply_one(path: str, text: str | None, edit: Edit) -> str | None:
         return _append(text or "", edit.new or "")
     if edit.action == "write":
         if edit.old is not None and text != edit.old:
-            raise FixDoesNotFit(path, "the file has changed since the fix was made")
+            raise FixDoesNotFit(path, "the file has changed since the fix was created")
         return edit.new or ""
     if text is None:
         raise FixDoesNotFit(path, "the file does not exist")
@@ -155,11 +155,11 @@ def _edit_line(path: str, text: str, edit: Edit, number: int) -> str:
     content, end = line.removesuffix("\r"), "\r" if line.endswith("\r") else ""
     if edit.action == "delete":
         if edit.old is not None and content != edit.old:
-            raise FixDoesNotFit(path, "the line has changed since the fix was made", number)
+            raise FixDoesNotFit(path, "the line has changed since the fix was created", number)
         del lines[number - 1]
     else:
         old = content if edit.old is None else edit.old
         if old not in content:
-            raise FixDoesNotFit(path, "the line has changed since the fix was made", number)
+            raise FixDoesNotFit(path, "the line has changed since the fix was created", number)
         lines[number - 1] = content.replace(old, edit.new or "", 1).replace("\n", end + "\n") + end
     return "\n".join(lines)

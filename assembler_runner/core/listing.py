@@ -1,7 +1,7 @@
-"""Lists: filter, sort and page in the manner of the FLAME Hub, declared per resource.
+"""Lists with filters, sorting and pages in the syntax of the FLAME Hub, declared per resource.
 
 `filter[name]=~gree`, `sort=-created_at`, `page[limit]=50&page[offset]=0`. An unknown filter or sort field is an error
-that names the known ones: a typing error must not return everything.
+that names the known ones: a typo must not return the whole list.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _OPERATORS = ("<=", ">=", "!~", "!", "~", "<", ">", "=")
 
 
 class InvalidQuery(InvalidRequest):
-    """A filter, sort or page parameter that is not understood."""
+    """An invalid filter, sort or page parameter."""
 
     status = 400
     code = "invalid_query"
     default_message = "The query is not valid."
-    default_hint = "Correct what is listed in issues."
+    default_hint = "Correct the problems listed in issues."
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What may be asked of one list.
+    """The query parameters that one list supports.
 
     Args:
         fields: name → column, for filters and for sorting.
         tie_break: column that makes the order total.
-        default_sort: order without a request for one.
+        default_sort: order if the query has no `sort`.
         includes: names of nested objects that `include` adds.
-        optional: names of fields that only `fields` adds.
-        contains: name → condition that a list of words holds a word; for filters only.
+        optional: names of fields that are included only if `fields` names them.
+        contains: name → condition that a list of words contains a word; for filters only.
     """
 
     fields: Mapping[str, InstrumentedAttribute[Any]]
@@ -69,25 +69,25 @@ class Page:
     after: str | None = None
 
     def meta(self) -> dict[str, Any]:
-        """Returns what stands beside the data."""
+        """Returns the `meta` object of the response."""
         more = {"after": self.after} if self.after else {}
         return {"total": self.total, "limit": self.limit, "offset": self.offset, **more, "schema": {}}
 
 
 def read_page(session: Session, query: sa.Select[Any], listing: Listing, arguments: Mapping[str, str]) -> Page:
-    """Answers one request for a list.
+    """Reads one page of a list.
 
     Args:
         session: the session.
         query: all rows the caller may see.
-        listing: what may be asked.
-        arguments: the parameters of the URL.
+        listing: the supported parameters.
+        arguments: the query parameters of the URL.
     Raises:
-        InvalidQuery: with one finding per parameter that is not understood.
+        InvalidQuery: with one finding per invalid parameter.
     """
     added, findings = _added(listing, arguments)
     limit, offset = DEFAULT_LIMIT, 0
-    # A filter that comes twice counts twice, so that a range can be asked for.
+    # Repeated filters all apply, so that a range can be queried.
     pairs = arguments.items(multi=True) if isinstance(arguments, MultiDict) else arguments.items()
     for name, value in pairs:
         match = _PARAMETER.fullmatch(name)
@@ -105,7 +105,7 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
         elif name not in ("sort", "fields", "include", AFTER):
             names = ", ".join(sorted({*listing.fields, *listing.contains}))
             hint = f"Known: page[limit], page[offset], {AFTER}, sort and filter[…] with {names}."
-            findings.append(Finding("unknown_parameter", f"The parameter {name} is not known.", path=name, hint=hint))
+            findings.append(Finding("unknown_parameter", f"Unknown parameter {name}.", path=name, hint=hint))
     order, problems = _order(listing, arguments.get("sort") or listing.default_sort)
     findings += problems
     wanted = query
@@ -113,8 +113,8 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
         try:
             wanted = paging.after(query, order, cursor)
         except paging.BadCursor:
-            hint = "Take meta.after of the page before, with the same sort."
-            findings.append(Finding("invalid_page", f"{AFTER} is not known here.", path=AFTER, hint=hint))
+            hint = "Use meta.after of the previous page, with the same sort."
+            findings.append(Finding("invalid_page", f"{AFTER} is not a cursor of this list.", path=AFTER, hint=hint))
     if findings:
         raise InvalidQuery(issues=findings)
     rows = list(session.scalars(paging.ordered(wanted, order).limit(limit + 1).offset(offset)))
@@ -123,14 +123,14 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
 
 
 def filtered(query: sa.Select[Any], listing: Listing, wanted: Mapping[str, str]) -> sa.Select[Any]:
-    """Narrows a query.
+    """Applies filters to a query.
 
     Args:
         query: all rows the caller may see.
-        listing: what may be asked.
+        listing: the supported parameters.
         wanted: field → operator and value, as in `filter[field]=value`.
     Raises:
-        InvalidQuery: with one finding per filter that is not understood.
+        InvalidQuery: with one finding per invalid filter.
     """
     findings = []
     for name, value in wanted.items():
@@ -142,21 +142,21 @@ def filtered(query: sa.Select[Any], listing: Listing, wanted: Mapping[str, str])
 
 
 def read_added(listing: Listing, arguments: Mapping[str, str]) -> frozenset[str]:
-    """Reads what a request for one object wants beside the usual fields.
+    """Reads which optional fields and nested objects a query for one object requests.
 
     Args:
-        listing: what may be asked.
-        arguments: the parameters of the URL.
+        listing: the supported parameters.
+        arguments: the query parameters of the URL.
     Returns:
         Names of fields and nested objects.
     Raises:
-        InvalidQuery: with one finding per name that is not known.
+        InvalidQuery: with one finding per unknown name.
     """
     added, findings = _added(listing, arguments)
     for name in arguments:
         if name not in ("fields", "include"):
             hint = "Known for one object: fields and include."
-            findings.append(Finding("unknown_parameter", f"The parameter {name} is not known.", path=name, hint=hint))
+            findings.append(Finding("unknown_parameter", f"Unknown parameter {name}.", path=name, hint=hint))
     if findings:
         raise InvalidQuery(issues=findings)
     return added
@@ -168,14 +168,16 @@ def _added(listing: Listing, arguments: Mapping[str, str]) -> tuple[frozenset[st
     known = {"fields": {*listing.fields, *listing.optional}, "include": set(listing.includes)}
     for parameter, names in known.items():
         for part in filter(None, arguments.get(parameter, "").split(",")):
-            # A plus sign that was not escaped arrives as a blank.
+            # An unescaped plus sign arrives as a space.
             name = snake(part.strip().lstrip("+"))
             if name in names:
                 added.add(name)
                 continue
             hint = f"Known: {', '.join(sorted(names)) or 'none'}."
             findings.append(
-                Finding(f"unknown_{parameter}", f"{parameter} knows no {part.strip()}.", path=parameter, hint=hint)
+                Finding(
+                    f"unknown_{parameter}", f"{parameter} does not support {part.strip()}.", path=parameter, hint=hint
+                )
             )
     return frozenset(added & {*listing.optional, *listing.includes}), findings
 
@@ -192,7 +194,9 @@ def _filtered(query: sa.Select[Any], listing: Listing, name: str, value: str) ->
     operator = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     text = value[len(operator) :]
     if "\0" in text:
-        return query, [Finding("invalid_filter", f"The value of filter {name} holds a NUL.", path=f"filter[{name}]")]
+        return query, [
+            Finding("invalid_filter", f"The value of filter {name} contains a NUL character.", path=f"filter[{name}]")
+        ]
     try:
         return query.where(_condition(column, operator, text)), []
     except ValueError as problem:
@@ -218,10 +222,10 @@ def _typed(column: InstrumentedAttribute[Any], text: str) -> Any:
     kind = column.type
     if isinstance(kind, UtcDateTime):
         try:
-            moment = datetime.fromisoformat(text)
+            timestamp = datetime.fromisoformat(text)
         except ValueError:
-            raise ValueError("must be a moment such as 2026-01-31T12:00:00Z") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            raise ValueError("must be a timestamp such as 2026-01-31T12:00:00Z") from None
+        return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     if isinstance(kind, sa.Boolean):
         if text.lower() not in ("true", "false", "1", "0"):
             raise ValueError("must be true or false")
@@ -250,5 +254,5 @@ def _order(listing: Listing, sort: str) -> tuple[paging.Order, list[Finding]]:
 
 
 def snake(name: str) -> str:
-    """Returns a name in snake_case, as published clients send them in camelCase, too."""
+    """Converts a name to snake_case: published clients also send camelCase."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

@@ -1,4 +1,4 @@
-"""The service's own log: text or JSON lines, with the ids of the work they belong to and without secrets."""
+"""The service's log: text or JSON lines, with the ids of the call and the request, and with secrets redacted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assembler_runner.core.settings import SETTINGS, Settings
 _SECRET_FIELD = re.compile(
     r"(^|_)(authorization|cookie|credentials?|password|passwd|secrets?|token|api_key|private_key)($|_)", re.IGNORECASE
 )
-# Tokens of the Hub, JSON Web Tokens, secrets of webhooks, what follows Bearer or Basic, passwords in addresses.
+# Tokens of the Hub, JSON Web Tokens, webhook secrets, credentials after Bearer or Basic, passwords in URLs.
 _TOKENS = (
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), REPLACEMENT),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), REPLACEMENT),
@@ -33,7 +33,7 @@ class Lines(logging.Formatter):
     """Text lines; see :func:`configuration`.
 
     Args:
-        secrets: what must not be shown.
+        secrets: values to redact.
     """
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
@@ -41,14 +41,14 @@ class Lines(logging.Formatter):
         self._redactor = Redactor(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line, with the ids behind it."""
+        """Returns the line, followed by the ids."""
         ids = " ".join(f"{name}={value}" for name, value in _ids().items())
         text = super().format(record)
         first, newline, rest = text.partition("\n")
         return self.clean(f"{first} [{ids}]{newline}{rest}" if ids else text)
 
     def clean(self, text: str) -> str:
-        """Returns the text without secrets."""
+        """Returns the text with secrets redacted."""
         text = self._redactor.redact(text)
         for pattern, replacement in _TOKENS:
             text = pattern.sub(replacement, text)
@@ -56,7 +56,7 @@ class Lines(logging.Formatter):
 
 
 class JsonLines(Lines):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, the ids, what was given as `extra`, `exception`."""
+    """One JSON object per line: `time`, `level`, `logger`, `message`, the ids, the `extra` fields, `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line."""
@@ -86,19 +86,19 @@ class JsonLines(Lines):
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """Returns the set-up of logging, as `logging.config.dictConfig` takes it.
+    """Returns the logging configuration for `logging.config.dictConfig`.
 
     Args:
-        settings: LOG_LEVEL, LOG_FORMAT, and the secrets that must not be shown.
+        settings: LOG_LEVEL, LOG_FORMAT, and the secrets to redact.
     """
     secrets = [str(getattr(settings, row.name)) for row in SETTINGS if row.metadata["secret"]]
     level = logging.getLevelName(settings.LOG_LEVEL)
     kind = JsonLines if settings.LOG_FORMAT == "json" else Lines
     loggers = {name: {"level": max(logging.WARNING, level)} for name in QUIET}
-    # Gunicorn's and Celery's own lines are lines like all others.
+    # Gunicorn and Celery log through the root handler.
     plain = {"handlers": [], "propagate": True, "level": settings.LOG_LEVEL}
     loggers |= dict.fromkeys(("gunicorn.error", "celery.apps.worker", "celery.beat"), plain)
-    # As many wait as readers come at once; each gets a thread of its own.
+    # Expected: event streams queue here until each has a thread of its own.
     loggers["waitress.queue"] = {"level": logging.ERROR}
     return {
         "version": 1,
@@ -111,7 +111,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 def configure(settings: Settings) -> None:
-    """Sets logging up for this process."""
+    """Configures logging for this process."""
     logging.config.dictConfig(configuration(settings))
 
 

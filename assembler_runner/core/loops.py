@@ -1,4 +1,4 @@
-"""Background threads: the same piece of work again and again, until the thread is stopped."""
+"""Background threads that repeat a task until they are stopped."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ log = logging.getLogger(__name__)
 
 
 class Loop(threading.Thread):
-    """A daemon thread that repeats a piece of work.
+    """A daemon thread that repeats a task.
 
-    Work that raises, such as while the database is away, is logged and repeated after the pause.
+    A round that raises, for example while the database is unreachable, is logged and retried after the pause.
 
     Args:
         name: name of the thread, for the log.
-        pause: seconds between two rounds, unless the work says otherwise.
-        work: one round; returns the seconds until the next one, None for the pause. Subclasses override :meth:`work`
+        pause: seconds between two rounds, unless a round returns another number.
+        work: one round; returns the seconds until the next one, or None for the pause. Subclasses override :meth:`work`
             instead.
     """
 
@@ -28,12 +28,12 @@ class Loop(threading.Thread):
         self._work = work
 
     def work(self) -> float | None:
-        """Does one round; see the class."""
+        """Runs one round; see the class."""
         assert self._work is not None
         return self._work()
 
     def rest(self, seconds: float) -> None:
-        """Waits between two rounds; ends early when the thread is stopped."""
+        """Waits between two rounds; returns early when the thread is stopped."""
         self.stopped.wait(seconds)
 
     def run(self) -> None:
@@ -41,7 +41,7 @@ class Loop(threading.Thread):
         while not self.stopped.is_set():
             try:
                 seconds = self.work()
-            except Exception as problem:  # noqa: BLE001 - a database or broker that is away must not end the thread
+            except Exception as problem:  # noqa: BLE001 - an unreachable database or broker must not end the thread
                 log.warning("%s: a round failed: %s", self.name, type(problem).__name__)
                 seconds = None
             self.rest(self.pause if seconds is None else seconds)
@@ -52,10 +52,10 @@ class Loop(threading.Thread):
 
 
 class OnDemand:
-    """Starts a loop when it is first needed, and again after a fork: a thread does not survive one.
+    """Starts a loop on first use, and again after a fork: threads do not survive a fork.
 
     Args:
-        make: makes the loop.
+        make: creates the loop.
     """
 
     def __init__(self, make: Callable[[], Loop]) -> None:
@@ -64,14 +64,14 @@ class OnDemand:
         self._loop: Loop | None = None
 
     def ensure(self) -> None:
-        """Starts the loop, unless it runs."""
+        """Starts the loop unless it is running."""
         with self._lock:
             if self._loop is None or not self._loop.is_alive():
                 self._loop = self._make()
                 self._loop.start()
 
     def stop(self) -> None:
-        """Ends the loop, if it was started."""
+        """Stops the loop if it was started."""
         with self._lock:
             if self._loop is not None:
                 self._loop.stop()

@@ -1,6 +1,6 @@
 """Counters and timers for Prometheus.
 
-Counters and times are those of a process; where several share PROMETHEUS_MULTIPROC_DIR, they are added up.
+Values are per process; processes that share PROMETHEUS_MULTIPROC_DIR are summed.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG = (0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 
-# A series more for each one, of moments that nobody asks for.
+# The `_created` series double the number of series and are not used.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library is typed in part
 
 HTTP = Histogram(
     "assembler_http_request_seconds",
-    "Time to answer a call, by route.",
+    "Duration of an HTTP call, by route.",
     ("method", "route", "status"),
     buckets=_SECONDS,
 )
 JOBS = Histogram(
-    "assembler_job_seconds", "Time of one attempt at a request for a Space, by outcome.", ("outcome",), buckets=_LONG
+    "assembler_job_seconds", "Duration of one attempt of a request, by outcome.", ("outcome",), buckets=_LONG
 )
 HUB = Histogram(
-    "assembler_hub_call_seconds", "Time to an answer of the Hub, by route.", ("method", "route", "status"),
+    "assembler_hub_call_seconds", "Duration of a call to the Hub, by route.", ("method", "route", "status"),
     buckets=_SECONDS,
 )  # fmt: skip
 HUB_BUDGET = Gauge(
     "assembler_hub_rate_limit_remaining",
-    "Calls that the Hub still allows, by account.",
+    "Remaining calls in the Hub's rate limit, by account.",
     ("account",),
     multiprocess_mode="mostrecent",
 )
@@ -44,10 +44,10 @@ _HUB_ROUTES = re.compile(r"(/api/spaces/\{repo\}|/api/repos|/spaces/\{repo\}\.?[
 
 
 def hub_route(path: str) -> str:
-    """Returns the route of an address of the Hub: without names of Spaces, and with what follows its first part cut.
+    """Returns the route of a Hub URL for use as a label: without names of Spaces and without deeper path segments.
 
     Args:
-        path: the path of the address.
+        path: the path of the URL.
     """
     found = _HUB_ROUTES.match(_SPACE.sub("/spaces/{repo}", path))
     return found[0] if found else "other"
@@ -55,7 +55,7 @@ def hub_route(path: str) -> str:
 
 @contextmanager
 def attempt() -> Iterator[list[str]]:
-    """Measures one attempt at a request for a Space; who uses it appends the outcome."""
+    """Measures one attempt of a request; the caller appends the outcome to the yielded list."""
     began, outcomes = time.monotonic(), list[str]()
     try:
         yield outcomes

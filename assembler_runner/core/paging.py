@@ -1,4 +1,4 @@
-"""Pages of long lists: where the next one begins, and how many rows there are in all."""
+"""Paging of long lists: cursors for the next page, and totals."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 Order = Sequence[tuple[InstrumentedAttribute[Any], bool]]
-"""Columns and whether each one descends; together they make a total order."""
+"""Columns and whether each one is descending; together they form a total order."""
 
 COUNTED_EXACTLY = 10_000
-"""Up to here the total of a list is counted each time."""
+"""Totals up to this number are counted on every call."""
 TOTAL_SECONDS = 60.0
-"""How long a larger total is remembered: to count a million rows takes as long as a hundred pages."""
+"""Seconds a larger total is cached: counting a million rows takes as long as reading a hundred pages."""
 _MOST_TOTALS = 1000
 
 
 class BadCursor(ValueError):
-    """A cursor that was not given for this order."""
+    """A cursor that is malformed or belongs to another order."""
 
 
 def ordered(query: sa.Select[Any], order: Order) -> sa.Select[Any]:
@@ -34,7 +34,7 @@ def ordered(query: sa.Select[Any], order: Order) -> sa.Select[Any]:
 
 
 def cursor_after(row: Any, order: Order) -> str | None:
-    """Returns where the page after a row begins; None where a value is missing: databases differ there."""
+    """Returns the cursor of the page after a row; None if a sort value is NULL, which databases order differently."""
     values = [getattr(row, column.key) for column, _ in order]
     if any(value is None for value in values):
         return None
@@ -43,10 +43,10 @@ def cursor_after(row: Any, order: Order) -> str | None:
 
 
 def after(query: sa.Select[Any], order: Order, cursor: str) -> sa.Select[Any]:
-    """Leaves out everything up to the row of a cursor; that takes the same time on every page.
+    """Skips all rows up to the row of a cursor (keyset pagination): the cost is the same for every page.
 
     Raises:
-        BadCursor: it was not given for this order.
+        BadCursor: the cursor is malformed or belongs to another order.
     """
     try:
         name, *plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
@@ -60,13 +60,13 @@ def after(query: sa.Select[Any], order: Order, cursor: str) -> sa.Select[Any]:
     for number, (column, falls) in enumerate(order):
         same = [order[before][0] == values[before] for before in range(number)]
         ways.append(sa.and_(*same, column < values[number] if falls else column > values[number]))
-    # The first condition says nothing more, but it is the one that an index can use.
+    # The bound is redundant, but an index can use it.
     bound = first <= values[0] if descending else first >= values[0]
     return query.where(bound, sa.or_(*ways))
 
 
 def total_of(session: Session, query: sa.Select[Any]) -> int:
-    """Returns how many rows a query has; of more than 10 000 as it was up to a minute ago."""
+    """Returns the number of rows of a query; a total above COUNTED_EXACTLY may be up to TOTAL_SECONDS old."""
     rows = query.with_only_columns(sa.literal(1), maintain_column_froms=True).order_by(None)
     some = session.scalar(sa.select(sa.func.count()).select_from(rows.limit(COUNTED_EXACTLY + 1).subquery())) or 0
     if some <= COUNTED_EXACTLY:

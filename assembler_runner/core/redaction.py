@@ -1,7 +1,8 @@
-"""Secrets taken out of logs: by themselves where they are at hand, by marks where they are not kept any more.
+"""Redacts secrets in logs: by value while the value is known, by fingerprint when it is no longer stored.
 
-The values of a Space's secrets are forgotten when they have been sent. What stays is a mark of each, sealed: its
-length, the sum of its characters, and a salted digest. That is enough to know it when an app prints it, not to tell it.
+The values of a Space's secrets are deleted once they have been sent to the target. Only an encrypted fingerprint of
+each remains: its length, the sum of its character codes, and a salted digest. That is enough to recognize the secret
+when an app prints it, but not to recover it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import accumulate
 from assembler_runner.core.vault import Vault
 
 SHORTEST = 4
-"""Characters a secret must have to be taken out: shorter ones stand in every line."""
+"""Minimum length of a secret to be redacted: shorter ones occur in almost every line."""
 
 REPLACEMENT = "[secret]"
 _SALT = "salt"
@@ -23,7 +24,7 @@ _SALT = "salt"
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """By what a secret is known: its length, the sum of its characters, its salted digest."""
+    """Identifies a secret: its length, the sum of its character codes, its salted digest."""
 
     length: int
     total: int
@@ -31,88 +32,90 @@ class Fingerprint:
 
 
 class Redactor:
-    """Takes known secrets out of texts.
+    """Redacts known secrets in texts.
 
     Args:
-        plain: secrets that are at hand.
-        salt: the salt of the marks.
-        marks: marks of those that are not.
+        plain: secrets whose value is known.
+        salt: the salt of the fingerprints.
+        fingerprints: fingerprints of secrets whose value is not stored.
     """
 
-    def __init__(self, plain: Iterable[str] = (), salt: str = "", marks: Iterable[Fingerprint] = ()) -> None:
+    def __init__(self, plain: Iterable[str] = (), salt: str = "", fingerprints: Iterable[Fingerprint] = ()) -> None:
         self._plain = sorted({part for text in plain for part in _parts(text)}, key=len, reverse=True)
         self._salt = salt
-        self._fingerprints = sorted(marks, key=lambda mark: mark.length, reverse=True)
+        self._fingerprints = sorted(fingerprints, key=lambda fingerprint: fingerprint.length, reverse=True)
 
     def redact(self, text: str) -> str:
-        """Returns the text without secrets."""
+        """Returns the text with secrets replaced by REPLACEMENT."""
         for secret in self._plain:
             text = text.replace(secret, REPLACEMENT)
-        for mark in self._fingerprints:
-            text = self._without(mark, text)
+        for fingerprint in self._fingerprints:
+            text = self._without(fingerprint, text)
         return text
 
-    def _without(self, mark: Fingerprint, text: str) -> str:
+    def _without(self, fingerprint: Fingerprint, text: str) -> str:
         start = 0
-        while (found := self._find(mark, text, start)) is not None:
-            text = text[:found] + REPLACEMENT + text[found + mark.length :]
+        while (found := self._find(fingerprint, text, start)) is not None:
+            text = text[:found] + REPLACEMENT + text[found + fingerprint.length :]
             start = found + len(REPLACEMENT)
         return text
 
-    def _find(self, mark: Fingerprint, text: str, start: int) -> int | None:
-        if len(text) - start < mark.length:
+    def _find(self, fingerprint: Fingerprint, text: str, start: int) -> int | None:
+        if len(text) - start < fingerprint.length:
             return None
-        # The sum is told from its neighbour's in one step; only where it fits the digest is made.
+        # A rolling sum is cheap; the digest is computed only where the sum matches.
         sums = list(accumulate((ord(character) for character in text[start:]), initial=0))
-        for position in range(len(sums) - mark.length):
-            if sums[position + mark.length] - sums[position] != mark.total:
+        for position in range(len(sums) - fingerprint.length):
+            if sums[position + fingerprint.length] - sums[position] != fingerprint.total:
                 continue
-            candidate = text[start + position : start + position + mark.length]
-            if _digest(self._salt, candidate) == mark.digest:
+            candidate = text[start + position : start + position + fingerprint.length]
+            if _digest(self._salt, candidate) == fingerprint.digest:
                 return start + position
         return None
 
 
-def add_fingerprints(vault: Vault, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
-    """Returns the sealed marks of more secrets than before.
+def add_fingerprints(vault: Vault, encrypted: str | None, secrets: Mapping[str, str]) -> str | None:
+    """Adds the fingerprints of further secrets.
 
     Args:
-        vault: seals them.
-        sealed: the marks so far, sealed; None if there are none.
+        vault: encrypts the fingerprints.
+        encrypted: the existing fingerprints, encrypted; None if there are none.
         secrets: the new secrets, by name.
+    Returns:
+        All fingerprints, encrypted; None if there are none.
     Raises:
-        UnreadableSecret: the marks so far were sealed with another key.
+        UnreadableSecret: the existing fingerprints were encrypted with an unknown key.
     """
     if not secrets:
-        return sealed
-    known = vault.decrypt(sealed) if sealed else {_SALT: randomness.token_hex(16)}
+        return encrypted
+    known = vault.decrypt(encrypted) if encrypted else {_SALT: randomness.token_hex(16)}
     for text in secrets.values():
         for part in _parts(text):
             known[_digest(known[_SALT], part)] = f"{len(part)} {sum(map(ord, part))}"
     return vault.encrypt(known)
 
 
-def redactor(vault: Vault, sealed: str | None, plain: Iterable[str] = ()) -> Redactor:
-    """Returns what takes out all known secrets.
+def redactor(vault: Vault, encrypted: str | None, plain: Iterable[str] = ()) -> Redactor:
+    """Returns a redactor for all known secrets.
 
     Args:
-        vault: opens the marks.
-        sealed: sealed marks, or None.
-        plain: secrets that are at hand.
+        vault: decrypts the fingerprints.
+        encrypted: encrypted fingerprints, or None.
+        plain: secrets whose value is known.
     Raises:
-        UnreadableSecret: the marks were sealed with another key.
+        UnreadableSecret: the fingerprints were encrypted with an unknown key.
     """
-    known = vault.decrypt(sealed) if sealed else {}
+    known = vault.decrypt(encrypted) if encrypted else {}
     salt = known.pop(_SALT, "")
-    marks = []
+    fingerprints = []
     for digest, numbers in known.items():
         length, total = map(int, numbers.split())
-        marks.append(Fingerprint(length, total, digest))
-    return Redactor(plain, salt, marks)
+        fingerprints.append(Fingerprint(length, total, digest))
+    return Redactor(plain, salt, fingerprints)
 
 
 def _parts(text: str) -> list[str]:
-    """Returns the lines of a secret: a log shows them one by one."""
+    """Returns the lines of a secret: a log contains them one by one."""
     return [line.strip() for line in text.splitlines() if len(line.strip()) >= SHORTEST]
 
 

@@ -1,4 +1,4 @@
-"""Which call of the API and which request for a Space the present work belongs to; log lines carry both."""
+"""Ids of the API call and of the request that the current work belongs to; log lines contain both."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 HEADER = "X-Request-Id"
-"""Carries the id of a call, in HTTP and in messages of the broker."""
+"""Header with the id of a call, in HTTP and in broker messages."""
 
 _GIVEN = re.compile(r"[A-Za-z0-9._=-]{1,128}")
 
 call_id: ContextVar[str | None] = ContextVar("call_id", default=None)
-"""Id of the HTTP call; a worker has that of the call whose message it got."""
+"""Id of the HTTP call; in a worker, of the call that sent the message."""
 
 space_request_id: ContextVar[str | None] = ContextVar("space_request_id", default=None)
-"""Id of the request for a Space that is worked on."""
+"""Id of the request that is being processed."""
 
 
 def chosen_id(given: str | None) -> str:
-    """Returns the id that a caller has given, if it is a plain word; else a new one."""
+    """Returns the id sent by the caller if it has the allowed form, otherwise a new one."""
     return given if given and _GIVEN.fullmatch(given) else uuid.uuid4().hex
 
 
 @contextmanager
 def working_on(request_id: str, call: str | None = None) -> Iterator[None]:
-    """Marks the log lines of this thread until it is left.
+    """Adds ids to the log lines of this thread within the block.
 
     Args:
-        request_id: the request for a Space.
-        call: the call that it came with, where that is known.
+        request_id: id of the request.
+        call: id of the call that caused it, if known.
     """
     request_token, call_token = space_request_id.set(request_id), call_id.set(call)
     try:

@@ -1,9 +1,9 @@
-"""Calls to addresses that strangers have named: what such an address may be, and one POST to it.
+"""POST requests to URLs supplied by users, protected against server-side request forgery (SSRF).
 
-The name is resolved once and the connection goes to the address that was looked at, so that a name that points
-elsewhere the second time reaches nothing (DNS rebinding). Redirects are not followed, proxies are not asked.
+The host name is resolved once and the connection uses the address that was checked, so that a name that resolves to
+another address the second time has no effect (DNS rebinding). Redirects are not followed; proxies are not used.
 
-The library is loaded with the first call: most services have nobody to call.
+urllib3 is imported on the first call: most installations have no webhooks.
 """
 
 from __future__ import annotations
@@ -29,41 +29,43 @@ CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 5.0, 10.0, 20.0
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-class CallFailed(Exception):  # no error for callers: it is kept beside what was to be sent
-    """The POST reached nobody; the text says why, in words of this service."""
+class CallFailed(Exception):  # not an AssemblerError: it is stored with the delivery, not returned to a caller
+    """The POST got no response; the message is the reason, in the service's own words."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back.
+class Response:
+    """Response to a POST.
 
     Args:
         status: HTTP status.
-        retry_after: seconds it asks to wait, or None.
+        retry_after: seconds from the header Retry-After, or None.
     """
 
     status: int
     retry_after: float | None
 
 
-def problem_of(url: str, allowed: Sequence[IpNetwork]) -> str | None:
-    """Returns why an address may not be called, as far as it can be told without asking for its name; else None.
+def url_problem(url: str, allowed: Sequence[IpNetwork]) -> str | None:
+    """Checks a URL without resolving its host name.
 
     Args:
-        url: the address.
-        allowed: networks that may be reached though they are not public.
+        url: the URL.
+        allowed: networks that may be called although they are not public.
+    Returns:
+        Why the URL may not be called, as the end of a sentence; None if it may.
     """
     if len(url) > LONGEST_URL or not url.isascii() or any(ord(letter) <= 32 for letter in url):
-        return f"must be at most {LONGEST_URL} ASCII characters without blanks"
+        return f"must be at most {LONGEST_URL} ASCII characters without spaces"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is not an address"
+        return "is not a valid URL"
     if parts.scheme not in ("http", "https") or not host:
-        return "must begin with https:// or http:// and name a host"
+        return "must start with https:// or http:// and name a host"
     if "@" in parts.netloc:
-        return "must not hold a user name or a password"
+        return "must not contain a user name or a password"
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
@@ -71,42 +73,42 @@ def problem_of(url: str, allowed: Sequence[IpNetwork]) -> str | None:
     return None if _may_reach(literal, allowed) else "must not name an address of a private network"
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork]) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork]) -> Response:
     """Sends one POST.
 
     Args:
-        url: where to.
+        url: the URL.
         body: the bytes to send.
-        headers: more headers.
-        allowed: networks that may be reached though they are not public.
+        headers: additional headers.
+        allowed: networks that may be called although they are not public.
     Returns:
-        The answer, whatever its status; of its body nothing is read.
+        The response, whatever its status; its body is not read.
     Raises:
-        CallFailed: saying why in a few words.
+        CallFailed: no response, with a short reason.
     """
     from urllib3.exceptions import HTTPError
 
-    if wrong := problem_of(url, allowed):
-        raise CallFailed(f"the address {wrong}")
+    if problem_text := url_problem(url, allowed):
+        raise CallFailed(f"the URL {problem_text}")
     parts = urlsplit(url)
     connection = _connect(parts, _resolve(parts, allowed))
-    # A receiver that sends byte after byte would keep this thread for as long as it likes.
-    too_long = threading.Event()
-    guard = threading.Timer(TOTAL_SECONDS, _cut, [connection, too_long])
-    guard.daemon = True
-    guard.start()
+    # The read timeout restarts with every byte: a receiver that sends slowly could block this thread for ever.
+    timed_out = threading.Event()
+    deadline = threading.Timer(TOTAL_SECONDS, _shut_down, [connection, timed_out])
+    deadline.daemon = True
+    deadline.start()
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", path, body=body, headers={"Host": parts.netloc, **headers}, preload_content=False)
-        answer = connection.getresponse()
-        if too_long.is_set():
+        response = connection.getresponse()
+        if timed_out.is_set():
             raise TimeoutError
-        waits = answer.headers.get("Retry-After", "")
-        return Answer(answer.status, float(waits) if waits.isdecimal() and len(waits) < 8 else None)
+        seconds = response.headers.get("Retry-After", "")
+        return Response(response.status, float(seconds) if seconds.isdecimal() and len(seconds) < 8 else None)
     except (HTTPError, OSError, ValueError) as problem:
-        raise CallFailed(_why(problem)) from None
+        raise CallFailed(_reason(problem)) from None
     finally:
-        guard.cancel()
+        deadline.cancel()
         connection.close()
 
 
@@ -115,10 +117,10 @@ def _resolve(parts: SplitResult, allowed: Sequence[IpNetwork]) -> str:
     try:
         found = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise CallFailed("the host name is not known") from None
+        raise CallFailed("the host name cannot be resolved") from None
     addresses = [str(entry[4][0]) for entry in found]
     if not all(_may_reach(ipaddress.ip_address(address), allowed) for address in addresses):
-        raise CallFailed("the host name leads to a private network")
+        raise CallFailed("the host name resolves to an address of a private network")
     return addresses[0]
 
 
@@ -131,7 +133,7 @@ def _may_reach(address: IpAddress, allowed: Sequence[IpNetwork]) -> bool:
 
 
 def _inner(address: IpAddress) -> IpAddress:
-    """Returns the IPv4 address that an IPv6 address stands for, or the address itself."""
+    """Returns the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -166,22 +168,22 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _cut(connection: HTTPConnection, too_long: threading.Event) -> None:
-    too_long.set()
+def _shut_down(connection: HTTPConnection, timed_out: threading.Event) -> None:
+    timed_out.set()
     if connection.sock is not None:
-        # Closing alone would not wake the thread that reads.
+        # Closing alone would not wake the reading thread.
         connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _why(problem: Exception) -> str:
+def _reason(problem: Exception) -> str:
     text = type(problem).__name__
     known = {
-        "NewConnectionError": "nobody listens there",
-        "ConnectTimeoutError": "no connection in time",
-        "ReadTimeoutError": "no answer in time",
-        "TimeoutError": "no answer in time",
+        "NewConnectionError": "connection refused",
+        "ConnectTimeoutError": "the connection timed out",
+        "ReadTimeoutError": "the response timed out",
+        "TimeoutError": "the response timed out",
         "SSLError": "the certificate is not valid",
         "CertificateError": "the certificate is not valid",
         "SSLCertVerificationError": "the certificate is not valid",
     }
-    return known.get(text, f"the connection broke ({text})")
+    return known.get(text, f"the connection failed ({text})")

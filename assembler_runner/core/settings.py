@@ -1,6 +1,6 @@
-"""All settings of the service: one row a setting, read from environment variables.
+"""All settings of the service, read from environment variables.
 
-A setting, its environment variable and its documentation are one declaration: the fields of :class:`Settings`.
+Each field of :class:`Settings` declares a setting, its environment variable and its documentation in one place.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def setting(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Any:
-    """Declares one row.
+    """Declares one setting.
 
     Args:
-        default: the value where the environment has none.
+        default: the value if the environment variable is not set.
         help_text: one line for the documentation.
         secret: never shown, not even in errors.
         choices: the only values allowed.
@@ -66,31 +66,29 @@ class Settings:
     BROKER_URL: str = setting(
         "memory://", "Celery broker: `memory://` (only inside `assembler serve`), `redis://…` or `amqp://…`."
     )
-    RESULT_BACKEND: str = setting("", "Celery result backend; not needed, results stand in the database.")
+    RESULT_BACKEND: str = setting("", "Celery result backend; not needed, results are stored in the database.")
     CELERY_QUEUE: str = setting("assembler", "Name of the Celery queue shared by API and workers.")
     DEFAULT_FILE_STORE: str = setting(
         "database",
-        "Where files are kept: `database`, `local_filesystem` (in the instance folder) or `s3://bucket[/prefix]`.",
+        "Where files are stored: `database`, `local_filesystem` (in the instance folder) or `s3://bucket[/prefix]`.",
     )
     INSTANCE_FOLDER: str = setting(
         "",
-        "Folder of this installation's own data, such as local Spaces; empty: `instance` beside the package. "
-        "`assembler serve` takes `--instance`.",
+        "Folder with the data of this installation, such as local Spaces; empty: `instance` next to the package. "
+        "`assembler serve` uses `--instance`.",
     )
-    SERVER_NAME: str = setting("", "Host name (and port) for URLs made outside a request.")
+    SERVER_NAME: str = setting("", "Host name (and port) for URLs generated outside a request.")
     PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
     GIT_PLUGINS: str = setting(
-        "", "Git repositories with plugins, one a line: `git+https://…[@ref][#subdirectory=folder]`."
+        "", "Git repositories with plugins, one per line: `git+https://…[@ref][#subdirectory=folder]`."
     )
     GIT_PLUGIN_PROTOCOLS: str = setting(
         "https", "Protocols allowed in GIT_PLUGINS, separated by `,`: https, ssh, file, http, git."
     )
-    GIT_PLUGIN_FOLDER: str = setting(
-        "", "Where plugins from git are kept; empty: `git-plugins` in the instance folder."
-    )
+    GIT_PLUGIN_FOLDER: str = setting("", "Folder for plugins from git; empty: `git-plugins` in the instance folder.")
     CONTAINER_MODE: str = setting(
         "server",
-        "What a container runs: `server`, `worker`, `beat`, or `migrate`, which ends when the database is up to date.",
+        "What a container runs: `server`, `worker`, `beat`, or `migrate`, which exits when the database is up to date.",
         choices=("server", "worker", "beat", "migrate"),
     )
     CONCURRENCY: int = setting(8, "Requests that one worker process publishes at the same time.", at_least=1)
@@ -101,25 +99,25 @@ class Settings:
     SERVER_PORT: int = setting(8080, "Port of the server in a container.", at_least=1)
     GUNICORN_WORKERS: int = setting(2, "Server processes in a container.", at_least=1)
     MIGRATION_WAIT: float = setting(
-        120.0, "Seconds a container waits for the database to answer and to be migrated.", at_least=0
+        120.0, "Seconds a container waits until the database responds and is migrated.", at_least=0
     )
     ALIVE_FILE: str = setting(
-        "", "File that a worker touches while it finds its database, for the health check of a container; empty: none."
+        "", "File that a worker touches while it can reach the database, for the container's health check; empty: none."
     )
-    SECRET_KEY: str = setting("", "Key for secrets kept in the database; at least 32 characters.", secret=True)
+    SECRET_KEY: str = setting("", "Key that encrypts secrets in the database; at least 32 characters.", secret=True)
     OLD_SECRET_KEYS: str = setting(
         "",
-        "Former values of SECRET_KEY, one a line, until `assembler secrets rotate` is done.",
+        "Former values of SECRET_KEY, one per line, until `assembler secrets rotate` has finished.",
         secret=True,
     )
     JWT_SECRET_KEY: str = setting("", "Key that signs access tokens; at least 32 characters.", secret=True)
     ADMIN_PASSWORD: str = setting(
-        "", "Password of the first user `admin`; empty: a random one, shown once.", secret=True
+        "", "Password of the first user `admin`; empty: a random one, printed once.", secret=True
     )
     HF_TOKEN: str = setting(
         "", "Token of the Hugging Face Hub with write access, used for the realm `master`.", secret=True
     )
-    HF_ENDPOINT: str = setting("https://huggingface.co", "Address of the Hub.")
+    HF_ENDPOINT: str = setting("https://huggingface.co", "URL of the Hub.")
     DEFAULT_TARGET: str = setting(
         "",
         "Target of requests that name none: `huggingface` or `local`; empty: `huggingface` if HF_TOKEN is set.",
@@ -129,91 +127,91 @@ class Settings:
     ACCESS_TOKEN_SECONDS: int = setting(3600, "Seconds an access token is valid.", at_least=1)
     REFRESH_TOKEN_SECONDS: int = setting(30 * 24 * 3600, "Seconds a refresh token is valid.", at_least=1)
     REFRESH_GRACE_SECONDS: int = setting(
-        60, "Seconds a replaced refresh token still works, for programs that renew in parallel.", at_least=0
+        60, "Seconds a replaced refresh token still works, for programs that refresh in parallel.", at_least=0
     )
     MAX_LOGIN_FAILURES: int = setting(
-        10, "Failed log ins of one account from one address in five minutes before it has to wait.", at_least=1
+        10, "Failed logins of one account from one address in five minutes before further logins must wait.", at_least=1
     )
     DEFAULT_ROLE: str = setting(
         "member", "Role of new users and robots; empty: none.", choices=("", "viewer", "member")
     )
-    REALM_MAX_SPACES: int = setting(0, "Most Spaces of a realm; 0: no limit.", at_least=0)
-    REALM_MAX_REQUESTS_PER_HOUR: int = setting(0, "Most requests of a realm in an hour; 0: no limit.", at_least=0)
-    REALM_MAX_BYTES: int = setting(0, "Most bytes in files of all requests of a realm; 0: no limit.", at_least=0)
-    ACCOUNT_MAX_SPACES: int = setting(0, "Most Spaces of a user or robot; 0: no limit.", at_least=0)
+    REALM_MAX_SPACES: int = setting(0, "Maximum Spaces of a realm; 0: no limit.", at_least=0)
+    REALM_MAX_REQUESTS_PER_HOUR: int = setting(0, "Maximum requests of a realm per hour; 0: no limit.", at_least=0)
+    REALM_MAX_BYTES: int = setting(0, "Maximum bytes in files of all requests of a realm; 0: no limit.", at_least=0)
+    ACCOUNT_MAX_SPACES: int = setting(0, "Maximum Spaces of a user or robot; 0: no limit.", at_least=0)
     ACCOUNT_MAX_REQUESTS_PER_HOUR: int = setting(
-        0, "Most requests of a user or robot in an hour; 0: no limit.", at_least=0
+        0, "Maximum requests of a user or robot per hour; 0: no limit.", at_least=0
     )
     ACCOUNT_MAX_BYTES: int = setting(
-        0, "Most bytes in files of all requests of a user or robot; 0: no limit.", at_least=0
+        0, "Maximum bytes in files of all requests of a user or robot; 0: no limit.", at_least=0
     )
     CORS_ORIGINS: str = setting(
-        "", "Origins whose pages may use the API from a browser, separated by commas; empty: none."
+        "", "Origins whose pages may call the API from a browser, separated by commas; empty: none."
     )
     TRUSTED_PROXIES: int = setting(
-        0, "Proxies in front of the service whose X-Forwarded- headers are believed.", at_least=0
+        0, "Number of proxies in front of the service whose X-Forwarded- headers are trusted.", at_least=0
     )
     MAX_REQUEST_BYTES: int = setting(2**30, "Largest request body in bytes.", at_least=1)
     MAX_JSON_BYTES: int = setting(
         64 * 2**20, "Largest JSON in a request in bytes; larger files go as multipart or into buckets.", at_least=1
     )
     MAX_FILE_BYTES: int = setting(2**30, "Largest single file in bytes.", at_least=1)
-    MAX_FILES: int = setting(2000, "Most files in one request.", at_least=1)
-    MAX_SPACE_BYTES: int = setting(4 * 2**30, "Most bytes in all files of a Space.", at_least=1)
+    MAX_FILES: int = setting(2000, "Maximum number of files in one request.", at_least=1)
+    MAX_SPACE_BYTES: int = setting(4 * 2**30, "Maximum size of all files of a Space in bytes.", at_least=1)
     MAX_PATH_BYTES: int = setting(1000, "Longest path of a file in bytes, at most 1000.", at_least=1, at_most=1000)
-    MAX_PATH_DEPTH: int = setting(32, "Most parts of a file's path.", at_least=1)
-    MAX_ARCHIVE_BYTES: int = setting(2 * 2**30, "Most bytes that an archive unpacks to.", at_least=1)
-    MAX_ARCHIVE_ENTRIES: int = setting(10_000, "Most files and folders in an archive.", at_least=1)
+    MAX_PATH_DEPTH: int = setting(32, "Maximum number of segments in a file's path.", at_least=1)
+    MAX_ARCHIVE_BYTES: int = setting(2 * 2**30, "Maximum size of an unpacked archive in bytes.", at_least=1)
+    MAX_ARCHIVE_ENTRIES: int = setting(10_000, "Maximum number of files and folders in an archive.", at_least=1)
     MAX_ARCHIVE_RATIO: int = setting(
-        100, "Most times its own size that an archive unpacks to, from 10 MiB on.", at_least=1
+        100, "Maximum ratio of an archive's unpacked to its packed size; checked from 10 MiB on.", at_least=1
     )
-    MAX_ARCHIVE_SECONDS: float = setting(60.0, "Most seconds to unpack an archive.", at_least=0.1)
-    HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for an answer of the Hub.", at_least=0.1)
+    MAX_ARCHIVE_SECONDS: float = setting(60.0, "Maximum seconds to unpack an archive.", at_least=0.1)
+    HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for a response of the Hub.", at_least=0.1)
     LEASE_SECONDS: float = setting(
-        60.0, "Seconds after which a silent worker's request is given to another.", at_least=1
+        60.0,
+        "Seconds after which another worker takes over from one that no longer responds.",
+        at_least=1,
     )
-    RESEND_SECONDS: float = setting(
-        10.0, "Seconds after which a wake-up that led to nothing is sent again.", at_least=0.1
-    )
-    MAX_ERRORS: int = setting(8, "Times a request is tried again after a passing error before it fails.", at_least=1)
+    RESEND_SECONDS: float = setting(10.0, "Seconds after which a wake-up without effect is sent again.", at_least=0.1)
+    MAX_ERRORS: int = setting(8, "Number of retries after transient errors before a request fails.", at_least=1)
     FOLLOW_SECONDS: float = setting(
-        2.0, "Seconds between two looks at an app right after a commit; they become fewer with time.", at_least=0.02
+        2.0, "Seconds between two probes of an app right after a commit; the interval grows with time.", at_least=0.02
     )
-    BUILD_TIMEOUT: float = setting(3600.0, "Seconds until a build or start without an end is given up.", at_least=1)
+    BUILD_TIMEOUT: float = setting(3600.0, "Seconds after which an unfinished build or start fails.", at_least=1)
     WATCH_SECONDS: float = setting(
-        3600.0, "Seconds between two looks at an app that has come to rest; 0: only when somebody asks.", at_least=0
+        3600.0, "Seconds between two probes of an app in a final state; 0: only on request.", at_least=0
     )
-    MAX_LOG_STREAMS: int = setting(16, "Logs that one process shows live at the same time.", at_least=1)
-    MAX_QUEUE: int = setting(10_000, "Most requests that may wait; more are refused with 503.", at_least=1)
+    MAX_LOG_STREAMS: int = setting(16, "Maximum number of live log streams of one process.", at_least=1)
+    MAX_QUEUE: int = setting(10_000, "Maximum number of queued requests; more are rejected with 503.", at_least=1)
     MAX_QUEUE_WAIT: float = setting(
-        3600.0, "Longest expected wait in seconds; requests that would wait longer are refused with 503.", at_least=1
+        3600.0, "Maximum expected wait in seconds; requests that would wait longer are rejected with 503.", at_least=1
     )
     WEBHOOK_ALLOWED_NETWORKS: str = setting(
-        "", "Networks that webhooks may reach though they are not public, such as `10.0.0.0/8`, separated by commas."
+        "", "Networks that webhooks may reach although they are not public, such as `10.0.0.0/8`, separated by commas."
     )
     WEBHOOK_RETRY_SECONDS: str = setting(
         "5,300,1800,7200,18000,36000,50400,72000,86400",
-        "Seconds to wait after each failed attempt of a webhook, separated by commas; then it is given up.",
+        "Seconds to wait after each failed delivery attempt, separated by commas; after the last, the delivery fails.",
     )
     MAX_EVENT_READERS: int = setting(
-        500, "Most callers of one process that read events live; more are refused with 503.", at_least=1
+        500, "Maximum number of live event streams of one process; more are rejected with 503.", at_least=1
     )
     KEEP_REQUESTS_DAYS: float = setting(
-        0.0, "Days to keep failed and cancelled requests, and all of Spaces that are gone; 0: for ever.", at_least=0
+        0.0, "Days to keep failed and cancelled requests, and all requests of deleted Spaces; 0: for ever.", at_least=0
     )
     KEEP_EVENTS_DAYS: float = setting(0.0, "Days to keep events of requests that have ended; 0: for ever.", at_least=0)
     KEEP_DELIVERIES_DAYS: float = setting(
-        30.0, "Days to keep deliveries of webhooks that were made or given up; 0: for ever.", at_least=0
+        30.0, "Days to keep webhook deliveries that succeeded or failed for good; 0: for ever.", at_least=0
     )
-    DRAIN_SECONDS: float = setting(20.0, "Seconds that running work gets to end when the service stops.", at_least=0)
+    DRAIN_SECONDS: float = setting(20.0, "Seconds that running work has to finish when the service stops.", at_least=0)
     LOG_LEVEL: str = setting("INFO", "Level of the log.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     LOG_FORMAT: str = setting(
-        "text", "Form of the log: `text`, or `json` with one object a line.", choices=("text", "json")
+        "text", "Format of the log: `text`, or `json` with one object per line.", choices=("text", "json")
     )
     METRICS_TOKEN: str = setting(
-        "", "Token that opens /metrics, for a Prometheus without an account; empty: none.", secret=True
+        "", "Token that grants access to /metrics, for a Prometheus without an account; empty: none.", secret=True
     )
-    METRICS_PORT: int = setting(0, "Port where a worker shows its own /metrics; 0: none.", at_least=0, at_most=65535)
+    METRICS_PORT: int = setting(0, "Port where a worker serves its own /metrics; 0: none.", at_least=0, at_most=65535)
 
     @property
     def plugin_folders(self) -> list[Path]:
@@ -237,17 +235,17 @@ class Settings:
 
     @property
     def webhook_allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """The networks that webhooks may reach though they are not public."""
+        """The networks that webhooks may reach although they are not public."""
         return [ipaddress.ip_network(part.strip()) for part in self.WEBHOOK_ALLOWED_NETWORKS.split(",") if part.strip()]
 
     @property
     def webhook_retry_seconds(self) -> list[float]:
-        """Seconds to wait after each failed attempt of a webhook."""
+        """Seconds to wait after each failed delivery attempt."""
         return [float(part) for part in self.WEBHOOK_RETRY_SECONDS.split(",") if part.strip()]
 
     @property
     def secret_keys(self) -> list[str]:
-        """SECRET_KEY and the former ones, newest first."""
+        """SECRET_KEY and its former values, newest first."""
         return [self.SECRET_KEY, *(part.strip() for part in self.OLD_SECRET_KEYS.splitlines() if part.strip())]
 
 
@@ -259,11 +257,11 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
 
     Args:
         environ: environment variables; unknown ones are ignored.
-        overrides: values that win over the environment, by setting name.
+        overrides: values that take precedence over the environment, by setting name.
     Returns:
         The checked settings.
     Raises:
-        SettingsError: with one finding per bad value.
+        SettingsError: with one finding per invalid value.
     """
     hints = typing.get_type_hints(Settings)
     values: dict[str, Any] = dict(overrides)
@@ -294,7 +292,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
 
 
 def require_secrets(settings: Settings) -> None:
-    """Checks that the secrets were given, as every start outside the embedded mode must.
+    """Checks that the secrets are set, which every start except `assembler serve` requires.
 
     Raises:
         SettingsError: naming each missing one.
@@ -304,7 +302,7 @@ def require_secrets(settings: Settings) -> None:
         findings = [Finding("missing_setting", f"{name} is not set", path=name) for name in missing]
         raise SettingsError(
             f"{' and '.join(missing)} must be set",
-            hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            hint='Generate one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
             issues=findings,
         )
 
@@ -312,7 +310,7 @@ def require_secrets(settings: Settings) -> None:
 def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
     value: Any = text.strip() if kind is not str or row.metadata["choices"] else text
     if kind is bool:
-        words = {
+        booleans = {
             "1": True,
             "true": True,
             "yes": True,
@@ -323,9 +321,9 @@ def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
             "off": False,
             "": False,
         }
-        if value.lower() not in words:
+        if value.lower() not in booleans:
             raise ValueError("must be true or false")
-        return words[value.lower()]
+        return booleans[value.lower()]
     if kind in (int, float):
         try:
             value = kind(value)
@@ -369,12 +367,12 @@ def _weak_secret(name: str, value: str) -> Finding | None:
         "weak_secret",
         f"{name} is too weak: it needs at least {SECRET_BYTES} characters, 10 of them different",
         path=name,
-        hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+        hint='Generate one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
     )
 
 
 def public_values(settings: Settings) -> types.MappingProxyType[str, Any]:
-    """Returns all settings that may be shown: secret ones only say whether they are set."""
+    """Returns all settings for display; secret ones only as `set` or `not set`."""
     shown = {row.name: getattr(settings, row.name) for row in SETTINGS}
     shown |= {row.name: "set" if shown[row.name] else "not set" for row in SETTINGS if row.metadata["secret"]}
     return types.MappingProxyType(shown)

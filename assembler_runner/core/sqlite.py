@@ -1,10 +1,10 @@
-"""SQLite with many threads: they write in the order in which they came, and wait for the disk together.
+"""SQLite with many threads: a fair write lock and group commit.
 
-SQLite lets one connection write at a time. Who finds it taken sleeps and asks again, so some wait for seconds while
-others overtake them; here the threads of a process queue up instead. And with `synchronous=FULL` a writer keeps the
-others out until the disk has its commit. So it is set to NORMAL, where a commit ends without waiting for the disk
-(sqlite.org/pragma.html#pragma_synchronous), and the wait comes after it: one `fdatasync` of the write-ahead log serves
-all who have committed before it. A commit still returns only when it is on the disk.
+SQLite allows one writer at a time. A connection that finds the database locked sleeps and retries, so some wait for
+seconds while others overtake them; here the threads of a process queue up in order instead. With `synchronous=FULL`, a
+writer holds the lock until its commit is on disk. This module sets NORMAL, where a commit does not wait for the disk
+(sqlite.org/pragma.html#pragma_synchronous), and waits after the lock is released: one `fdatasync` of the write-ahead
+log serves all commits before it (group commit). A commit still returns only when it is durable.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ _sync = getattr(os, "fdatasync", os.fsync)
 
 
 class _WriterQueue:
-    """A lock that is given to who has waited longest."""
+    """A fair lock: waiters acquire it in order."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held = False
         self._waiting: deque[threading.Lock] = deque()
 
-    def take(self, timeout: float) -> bool:
-        """Waits for the turn; returns whether it came in time."""
+    def acquire(self, timeout: float) -> bool:
+        """Acquires the lock; returns False if it was not available within `timeout` seconds."""
         with self._lock:
             if not self._held:
                 self._held = True
                 return True
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        if turn.acquire(timeout=timeout):
+            waiter = threading.Lock()
+            waiter.acquire()
+            self._waiting.append(waiter)
+        if waiter.acquire(timeout=timeout):
             return True
         with self._lock:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
                 return False
-        # It came at the last moment.
+        # The lock was passed to this waiter just after its timeout.
         return True
 
-    def hand_over(self) -> None:
-        """Gives the turn to the next one."""
+    def release(self) -> None:
+        """Passes the lock to the next waiter."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -54,7 +54,7 @@ class _WriterQueue:
 
 
 class _Log:
-    """The write-ahead log of a database; one wait for the disk serves all who wait.
+    """The write-ahead log of a database; one fsync serves all threads that wait for it.
 
     Args:
         path: the file.
@@ -68,13 +68,13 @@ class _Log:
         self._busy = False
 
     def wait(self) -> None:
-        """Returns when everything that was committed before is on the disk.
+        """Returns when all earlier commits are on disk.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: fsync failed.
         """
         with self._changed:
-            # One that has begun already may have come too early.
+            # A sync that has already begun may not cover the caller's commit.
             wanted = self._begun + 1
             while self._done < wanted:
                 if self._busy:
@@ -88,7 +88,7 @@ class _Log:
         number = self._begun
         self._changed.release()
         try:
-            self._write_out()
+            self._sync_file()
         except BaseException:
             number = 0
             raise
@@ -98,7 +98,7 @@ class _Log:
             self._done = max(self._done, number)
             self._changed.notify_all()
 
-    def _write_out(self) -> None:
+    def _sync_file(self) -> None:
         if self._file is not None and os.fstat(self._file).st_nlink == 0:
             os.close(self._file)
             self._file = None
@@ -106,16 +106,16 @@ class _Log:
             try:
                 self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                # The last connection was closed: what it held stands in the database, on the disk.
+                # The last connection was closed, which checkpoints the log into the database file, durably.
                 return
         _sync(self._file)
 
 
 class _Database:
-    """What all connections of this process to one file share."""
+    """State shared by all connections of this process to one file."""
 
     def __init__(self, path: str) -> None:
-        self.turns = _WriterQueue()
+        self.write_lock = _WriterQueue()
         self.log = _Log(f"{path}-wal")
 
 
@@ -124,61 +124,61 @@ _opening = threading.Lock()
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose write transactions wait for their turn; for the argument `factory` of `sqlite3.connect`."""
+    """A connection whose write transactions use the fair lock; for the argument `factory` of `sqlite3.connect`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._shared: _Database | None = None
         self._writing = False
-        self._patience = -1.0
+        self._busy_timeout = -1.0
         self.skip_next_fsync = False
-        """The next commit does not wait for the disk: it may be lost when the power fails, not otherwise."""
+        """The next commit does not wait for the disk: it may be lost on a power failure, not otherwise."""
 
     def set_up(self) -> None:
-        """Sets what a new connection needs."""
+        """Configures a new connection."""
         self.isolation_level = None
         self.execute("PRAGMA busy_timeout=4000")
         mode = self.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         self.execute("PRAGMA foreign_keys=ON")
         path = self.execute("PRAGMA database_list").fetchone()[2]
-        # One in memory, or on a file system without shared memory, has no such log.
+        # A database in memory, or on a file system without shared memory, has no write-ahead log.
         shared = bool(path) and mode == "wal"
         self.execute(f"PRAGMA synchronous={'NORMAL' if shared else 'FULL'}")
         if shared:
             with _opening:
                 self._shared = _databases.setdefault(path, _Database(path))
 
-    def begin_writing(self, patience: float) -> None:
-        """Begins a transaction that writes.
+    def begin_writing(self, timeout: float) -> None:
+        """Begins a write transaction.
 
         Args:
-            patience: seconds to wait for others.
+            timeout: seconds to wait for other writers.
         Raises:
-            sqlite3.OperationalError: they took longer.
+            sqlite3.OperationalError: the database was locked for longer.
         """
         if self._shared is not None and not self._writing:
-            if not self._shared.turns.take(patience):
+            if not self._shared.write_lock.acquire(timeout):
                 raise sqlite3.OperationalError("database is locked")
             self._writing = True
         try:
-            if patience != self._patience:
+            if timeout != self._busy_timeout:
                 # For writers in other processes.
-                self.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
-                self._patience = patience
+                self.execute(f"PRAGMA busy_timeout={int(timeout * 1000)}")
+                self._busy_timeout = timeout
             self.execute("BEGIN IMMEDIATE")
         except BaseException:
             self._end_writing()
             raise
 
     def commit(self) -> None:
-        """Commits; what was written is on the disk then.
+        """Commits, and returns when the commit is on disk.
 
         Raises:
-            sqlite3.OperationalError: it is not.
+            sqlite3.OperationalError: the commit or the fsync failed.
         """
         super().commit()
-        waits, self.skip_next_fsync = not self.skip_next_fsync, False
-        if self._end_writing() and waits:
+        durable, self.skip_next_fsync = not self.skip_next_fsync, False
+        if self._end_writing() and durable:
             assert self._shared is not None
             try:
                 self._shared.log.wait()
@@ -186,14 +186,14 @@ class Connection(sqlite3.Connection):
                 raise sqlite3.OperationalError(f"disk I/O error: {problem.strerror}") from None
 
     def rollback(self) -> None:
-        """Gives everything up that was not committed."""
+        """Rolls back, and releases the write lock."""
         try:
             super().rollback()
         finally:
             self._end_writing()
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the connection, and releases the write lock."""
         try:
             super().close()
         finally:
@@ -202,5 +202,5 @@ class Connection(sqlite3.Connection):
     def _end_writing(self) -> bool:
         was, self._writing = self._writing, False
         if was and self._shared is not None:
-            self._shared.turns.hand_over()
+            self._shared.write_lock.release()
         return was

@@ -1,7 +1,7 @@
-"""Traces with OpenTelemetry: from the call over the message of the broker to the calls of the Hub.
+"""Traces with OpenTelemetry: from the API call through the broker message to the calls to the Hub.
 
-Only where the packages are installed (`pip install assembler-runner[tracing]`) and OTEL_EXPORTER_OTLP_ENDPOINT is set;
-all other variables of OpenTelemetry work, too. Else nothing of it is imported.
+Active only if the packages are installed (`pip install assembler-runner[tracing]`) and OTEL_EXPORTER_OTLP_ENDPOINT is
+set; all other OpenTelemetry variables are supported. Otherwise OpenTelemetry is not imported.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _tracers: list[Any] = []
 
 
 def configure(environ: Mapping[str, str] = os.environ) -> None:
-    """Sets tracing up for this process, if it is asked for; once."""
+    """Configures tracing for this process if it is enabled; later calls do nothing."""
     if _tracers or not any(environ.get(name) for name in ENDPOINTS):
         return
     if not all(_is_installed(f"opentelemetry.{name}") for name in ("sdk", "exporter.otlp.proto.http")):
-        log.warning("no traces: install assembler-runner[tracing]")
+        log.warning("tracing is disabled: install assembler-runner[tracing]")
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # OTEL_SERVICE_NAME wins over the name given here.
+    # OTEL_SERVICE_NAME takes precedence over this name.
     provider = TracerProvider(resource=Resource.create({} if "OTEL_SERVICE_NAME" in environ else _NAME))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     use(provider)
@@ -43,17 +43,17 @@ _NAME = {"service.name": "assembler"}
 
 
 def use(provider: Any) -> None:
-    """Takes a provider of tracers of OpenTelemetry; None for no traces."""
+    """Sets the OpenTelemetry tracer provider; None disables tracing."""
     _tracers[:] = [] if provider is None else [provider.get_tracer("assembler_runner")]
 
 
 def span(name: str, kind: Kind, carrier: Mapping[str, Any] | None = None) -> AbstractContextManager[Any]:
-    """Returns a span to be entered, or something that does nothing.
+    """Returns a context manager for a span; a no-op if tracing is disabled.
 
     Args:
-        name: what is done; few different ones.
-        kind: on which side of a call.
-        carrier: headers that the other side has sent; None for the present span as the parent.
+        name: name of the operation, of low cardinality.
+        kind: the side of the call.
+        carrier: headers sent by the other side, with the parent span; None: the current span is the parent.
     """
     return _span(name, kind, carrier) if _tracers else nullcontext()
 
@@ -70,7 +70,7 @@ def _span(name: str, kind: Kind, carrier: Mapping[str, Any] | None) -> Iterator[
 
 
 def headers() -> dict[str, str]:
-    """Returns the headers that tell another process of the present span."""
+    """Returns the headers that propagate the current span to another process."""
     if not _tracers:
         return {}
     from opentelemetry.propagate import inject
@@ -81,7 +81,7 @@ def headers() -> dict[str, str]:
 
 
 def describe(entered: Any, name: str, **attributes: Any) -> None:
-    """Adds what is known only at the end of a span; never a secret."""
+    """Sets the name and attributes that are known only at the end of a span; never pass a secret."""
     if entered is not None:
         entered.update_name(name)
         entered.set_attributes(attributes)

@@ -1,4 +1,4 @@
-"""Inserts rows that may exist already."""
+"""Inserts rows that may already exist."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from assembler_runner.core.database import Base
 
 
 def insert_rows(session: Session, model: type[Base], rows: list[dict[str, Any]], then_set: str | None = None) -> None:
-    """Inserts rows; where the primary key is there already, also when two do it at once, the row there stays.
+    """Inserts rows; existing rows with the same primary key are kept, also under concurrent inserts.
 
     Args:
         session: the session; the caller commits.
         model: the table.
         rows: the rows.
-        then_set: a column that a row which stays takes over.
+        then_set: a column to update in existing rows; None: existing rows stay unchanged.
     """
     session.execute(_insert(model, session.get_bind().dialect.name, then_set), rows)
 

@@ -1,4 +1,4 @@
-"""What a schema makes of a body: its valid fields, and findings for the others."""
+"""Result of validating a body against a schema: its valid fields, and findings for the others."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from assembler_runner.core.errors import Finding
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of a body after they were checked.
+    """The validated fields of a body.
 
     Args:
         data: name → value of the valid fields.
-        findings: the problems of the others.
-        invalid: names of the fields that have a problem; they are missing in `data`, or hold only a part.
+        findings: the problems of the other fields.
+        invalid: names of the fields that have a problem; they are missing in `data`, or incomplete.
     """
 
     data: Mapping[str, Any]
@@ -25,12 +25,12 @@ class Fields:
 
 
 def flatten_messages(messages: Any, prefix: str, allowed: list[str] | None = None) -> list[Finding]:
-    """Turns marshmallow's nested messages into findings.
+    """Converts marshmallow's nested messages into findings.
 
     Args:
         messages: `ValidationError.messages`.
         prefix: path of the field they belong to; empty for the whole body.
-        allowed: names of the fields there are, for the hint of unknown ones.
+        allowed: names of the known fields, for the hint about unknown ones.
     """
     if isinstance(messages, Finding):
         return [messages]

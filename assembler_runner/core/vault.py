@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted with keys derived from SECRET_KEY and, while it is being replaced, from former ones."""
+"""Encryption of secrets at rest, with keys derived from SECRET_KEY and, during a rotation, from its former values."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from assembler_runner.core.errors import AssemblerError
 
 
 class UnreadableSecret(AssemblerError):
-    """What was sealed with another key cannot be opened."""
+    """The secret was encrypted with an unknown key."""
 
     code = "unreadable_secret"
-    default_message = "A secret cannot be read: SECRET_KEY has changed since it was stored."
-    default_hint = "Store it again, or give the service the former SECRET_KEY in OLD_SECRET_KEYS."
+    default_message = "A secret cannot be decrypted: SECRET_KEY has changed since it was stored."
+    default_hint = "Store the secret again, or set OLD_SECRET_KEYS to the former SECRET_KEY."
 
 
 class Vault:
     """Encrypts and decrypts secret values (Fernet: AES-128-CBC with HMAC-SHA-256).
 
     Args:
-        secret_keys: the setting SECRET_KEY, then former values of it; the first one encrypts, all of them decrypt.
+        secret_keys: the value of SECRET_KEY, then its former values; the first one encrypts, all of them decrypt.
     """
 
     def __init__(self, *secret_keys: str) -> None:
@@ -36,18 +36,18 @@ class Vault:
 
     @property
     def key_id(self) -> str:
-        """Identifies the key that encrypts, without revealing it."""
+        """Identifier of the encryption key; does not reveal it."""
         return self._key_id
 
     def encrypt(self, values: Mapping[str, str | None]) -> str:
-        """Returns the values encrypted."""
+        """Encrypts values."""
         return self._fernet.encrypt(json.dumps(dict(values)).encode()).decode()
 
     def decrypt(self, encrypted: str) -> dict[str, str]:
-        """Returns encrypted values.
+        """Decrypts values.
 
         Raises:
-            UnreadableSecret: none of the keys fits.
+            UnreadableSecret: no key matches.
         """
         try:
             values: dict[str, str] = json.loads(self._fernet.decrypt(encrypted.encode()))
@@ -56,10 +56,10 @@ class Vault:
         return values
 
     def reencrypt(self, encrypted: str) -> str:
-        """Returns the same values, encrypted with the first key.
+        """Encrypts the same values with the first key.
 
         Raises:
-            UnreadableSecret: none of the keys fits.
+            UnreadableSecret: no key matches.
         """
         try:
             return self._fernet.rotate(encrypted.encode()).decode()

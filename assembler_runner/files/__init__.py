@@ -1,1 +1,1 @@
-"""Bytes by digest: paths, trees, archives, the stores, the tables of buckets."""
+"""Content-addressed files: paths, trees, archives, file stores, and the tables of buckets."""

@@ -1,4 +1,4 @@
-"""How much one archive may cost: bytes, entries, time."""
+"""Limits for unpacking one archive: bytes, entries, time."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from assembler_runner.core.errors import TooLarge
 
 RATIO_FROM_BYTES = 10 * 2**20
-"""Up to here an archive may unpack to any multiple of its size."""
+"""The ratio is checked only above this unpacked size."""
 
 STALL_SECONDS = 5.0
-"""Longest time in which an archive may yield less than :data:`PROGRESS_BYTES`, such as for headers or empty frames."""
+"""Maximum time in which an archive may yield less than :data:`PROGRESS_BYTES`, e.g. for headers or empty frames."""
 
 PROGRESS_BYTES = 2**16
 
 
 @dataclass
 class Budget:
-    """How much an archive may cost; what it has used is counted here.
+    """Limits for unpacking an archive, and counters of what it has used.
 
     Args:
         most_bytes: bytes after unpacking.
         most_entries: files, folders and extended headers.
         most_ratio: bytes after unpacking divided by bytes before.
         most_seconds: time to unpack.
-        most_depth: parts of a path.
+        most_depth: segments of a path.
     """
 
     most_bytes: int
@@ -51,7 +51,7 @@ class Budget:
         self._until, self._stalls_at = now + self.most_seconds, now + STALL_SECONDS
 
     def tick(self) -> None:
-        """Checks the clock; called wherever packed bytes are read, also where nothing comes of them.
+        """Checks the time; called for every read of packed bytes, also if they yield no output.
 
         Raises:
             TooLarge: unpacking takes too long, or makes no progress.
@@ -61,21 +61,21 @@ class Budget:
             raise too_large(f"takes more than {self.most_seconds:g} seconds to unpack", "MAX_ARCHIVE_SECONDS")
         if now > self._stalls_at:
             raise TooLarge(
-                f"The archive yields almost nothing for {STALL_SECONDS:g} seconds.", hint="Pack the files anew."
+                f"The archive yields almost no data for {STALL_SECONDS:g} seconds.", hint="Create the archive again."
             )
 
     def spend(self, count: int) -> None:
         """Counts unpacked bytes.
 
         Raises:
-            TooLarge: they are too many, or took too long.
+            TooLarge: there are too many, or unpacking takes too long.
         """
         self.used_bytes += count
         self.check(self.used_bytes)
         self.tick()
 
     def deliver(self, count: int) -> None:
-        """Counts bytes of files: they, not headers, are the progress of an archive."""
+        """Counts bytes of files: progress is measured by these, not by headers."""
         self._progress += count
         if self._progress >= PROGRESS_BYTES:
             self._progress = 0
@@ -85,7 +85,7 @@ class Budget:
         """Checks a number of unpacked bytes.
 
         Raises:
-            TooLarge: it is too large.
+            TooLarge: the number exceeds a limit.
         """
         if total > self.most_bytes:
             raise too_large(f"unpacks to more than {self.most_bytes} bytes", "MAX_ARCHIVE_BYTES")
@@ -104,10 +104,10 @@ class Budget:
 
 
 def too_large(what: str, setting: str) -> TooLarge:
-    """Returns the error for an archive over a limit.
+    """Returns the error for an archive that exceeds a limit.
 
     Args:
-        what: what it does, to follow "The archive".
+        what: the end of the sentence that starts with "The archive".
         setting: the setting with the limit.
     """
-    return TooLarge(f"The archive {what}.", hint=f"Send less at once; the operator can raise {setting}.")
+    return TooLarge(f"The archive {what}.", hint=f"Send a smaller archive; the operator can raise {setting}.")

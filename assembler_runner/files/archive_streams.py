@@ -1,4 +1,4 @@
-"""Packed bytes as a stream of unpacked ones: gzip and zstd, forward only, with the clock checked at every read."""
+"""Decompression of gzip and zstd as forward-only streams that check the budget at every read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _ZSTD_WINDOW_BYTES = 2**25
 _GZIP = 31  # zlib's number for the format of gzip (zlib.net/manual.html, inflateInit2)
 
 
-class DamagedArchive(Exception):  # no error of the service: it is translated in one place
-    """The archive is not what its format says."""
+class DamagedArchive(Exception):  # not an AssemblerError: `archives` converts it
+    """The archive violates its format."""
 
 
 class Forward:
     """Unpacked bytes, read forward and counted.
 
     Args:
-        read: returns up to so many bytes; none at the end.
-        budget: what the archive may cost.
+        read: returns up to the given number of bytes; none at the end.
+        budget: limits for unpacking.
     """
 
     def __init__(self, read: Callable[[int], bytes], budget: Budget) -> None:
@@ -68,13 +68,13 @@ class Forward:
             size -= len(self.exactly(min(size, PIECE_BYTES)))
 
     def finish(self) -> None:
-        """Reads to the end, where the check sum of the packing is."""
+        """Reads to the end, which verifies the checksum of the compression."""
         while self.read(PIECE_BYTES):
             pass
 
 
 class _Packed:
-    """The archive itself; every read checks the clock."""
+    """The compressed file; every read checks the time."""
 
     def __init__(self, file: BinaryIO, budget: Budget) -> None:
         self._file, self._budget = file, budget
@@ -85,7 +85,7 @@ class _Packed:
 
 
 class _Gzip:
-    """Members of gzip one after the other (RFC 1952): a member may be empty, zeros may follow the last one."""
+    """A sequence of gzip members (RFC 1952): members may be empty, zeros may follow the last one."""
 
     def __init__(self, packed: _Packed, budget: Budget) -> None:
         self._packed, self._budget = packed, budget
@@ -116,7 +116,7 @@ class _Gzip:
 
 
 def plain(file: BinaryIO, budget: Budget) -> Forward:
-    """Returns the bytes of a file that is not packed."""
+    """Returns the bytes of an uncompressed file."""
     return Forward(_Packed(file, budget).read, budget)
 
 
@@ -138,7 +138,7 @@ def inflated(file: BinaryIO, packed: int, budget: Budget) -> Callable[[int], byt
     Args:
         file: the archive, at the entry's data.
         packed: size of the data in bytes.
-        budget: what the archive may cost.
+        budget: limits for unpacking.
     """
     source = _Packed(file, budget)
     stream = zlib.decompressobj(-zlib.MAX_WBITS)

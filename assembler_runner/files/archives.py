@@ -1,7 +1,7 @@
-"""Unpacks what a caller sends as one archive: zip, tar, tar.gz, tar.zst; by streaming, and within a budget.
+"""Unpacks uploaded archives (zip, tar, tar.gz, tar.zst) by streaming and within a budget.
 
-Nothing is ever written under a name of the archive: contents go into a spool. Whatever is no plain file or folder is
-refused: links, devices, absolute paths, `..`, encrypted files, the same path twice.
+Nothing is written to disk under a name from the archive: contents go into a spool. Everything except regular files and
+folders is rejected: links, devices, absolute paths, `..`, encrypted files and duplicate paths.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from assembler_runner.files.zip_reader import DEFLATED, STORED, ZipEntry, ZipRea
 FIELD = "archive"
 
 _MOST_FINDINGS = 20
-# What file managers add; no one means to send it.
+# Added by file managers, never sent on purpose.
 _CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -33,14 +33,14 @@ def unpack(archive: Content, spool: Spool, budget: Budget) -> dict[str, Content]
     """Unpacks an archive.
 
     Args:
-        archive: a zip or tar file; a tar file may be packed with gzip or zstd.
-        spool: where the contents go.
-        budget: how much it may cost.
+        archive: a zip or tar file; a tar file may be compressed with gzip or zstd.
+        spool: receives the contents.
+        budget: limits on size, entries and time.
     Returns:
-        Path → content. Folders and what file managers add are left out.
+        Path → content, without folders and the clutter of file managers.
     Raises:
-        InvalidRequest: it is no such archive, is damaged, or holds what cannot be taken; with all findings.
-        TooLarge: it is over the budget.
+        InvalidRequest: the format is unknown, the archive is damaged, or entries are not allowed; with all findings.
+        TooLarge: the archive exceeds the budget.
     """
     budget.begin(archive.size)
     with archive.open() as file, _translated():
@@ -54,11 +54,13 @@ def unpack(archive: Content, spool: Spool, budget: Budget) -> dict[str, Content]
             return _unpack_tar(zstandarded(file, budget), spool, budget)
         if is_tar(head):
             return _unpack_tar(plain(file, budget), spool, budget)
-    raise _refused("unknown_archive", "The archive is of no known kind.", "Send a zip, tar, tar.gz or tar.zst file.")
+    raise _refused(
+        "unknown_archive", "The archive format is not supported.", "Send a zip, tar, tar.gz or tar.zst file."
+    )
 
 
 def without_top_folder(files: dict[str, Content]) -> dict[str, Content]:
-    """Returns the files with the one folder taken off that all of them lie in, if there is one."""
+    """Strips the top folder if all files share one."""
     tops = {path.partition("/")[0] for path in files}
     if len(tops) != 1 or any("/" not in path for path in files):
         return files
@@ -90,7 +92,9 @@ def _check_zip_entry(entry: ZipEntry, budget: Budget) -> list[Finding]:
     if entry.is_encrypted:
         findings.append(_about(name, "encrypted_archive", "is encrypted", "Pack it without a password."))
     if entry.method not in (STORED, DEFLATED):
-        findings.append(_about(name, "archive_method", "is packed in an uncommon way", "Pack it with deflate."))
+        findings.append(
+            _about(name, "archive_method", "uses an unsupported compression method", "Pack it with deflate.")
+        )
     if kind == stat.S_IFLNK:
         findings.append(_link(name))
     elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -105,7 +109,7 @@ def _unpack_tar(stream: Forward, spool: Spool, budget: Budget) -> dict[str, Cont
     archive = TarReader(stream, budget)
     for entry in archive.entries():
         name = entry.name.removeprefix("./")
-        # The folder the archive was made in.
+        # The folder the archive was created from.
         if entry.kind == "folder" and name in ("", "."):
             continue
         problems = _check_tar_entry(entry, name, budget)
@@ -135,7 +139,7 @@ def _check_name(name: str, budget: Budget, *, is_folder: bool) -> list[Finding]:
     findings = check_path(name.removesuffix("/") if is_folder else name)
     depth = name.count("/") + 1
     if depth > budget.most_depth:
-        findings.append(_about(name, "path_too_deep", f"lies {depth} levels deep", "Use fewer folders in each other."))
+        findings.append(_about(name, "path_too_deep", f"is nested {depth} levels deep", "Use fewer nested folders."))
     return findings
 
 
@@ -144,7 +148,7 @@ def _check_names(names: list[str]) -> list[Finding]:
     findings = []
     for name in names:
         if name in seen:
-            findings.append(_about(name, "duplicate_path", "stands in the archive twice", "Keep one of them."))
+            findings.append(_about(name, "duplicate_path", "occurs twice in the archive", "Keep one of them."))
         seen.add(name)
     return findings + check_collisions(seen)
 
@@ -164,13 +168,13 @@ def _link(name: str) -> Finding:
 
 
 def _special(name: str) -> Finding:
-    return _about(name, "special_file_in_archive", "is no plain file", "Pack plain files and folders only.")
+    return _about(name, "special_file_in_archive", "is not a regular file", "Pack only regular files and folders.")
 
 
 def _refuse(findings: Iterable[Finding]) -> None:
     found = list(findings)[:_MOST_FINDINGS]
     if found:
-        raise InvalidRequest("The archive holds what cannot be taken.", issues=found)
+        raise InvalidRequest("The archive contains entries that are not allowed.", issues=found)
 
 
 def _refused(code: str, message: str, hint: str) -> InvalidRequest:
@@ -179,8 +183,10 @@ def _refused(code: str, message: str, hint: str) -> InvalidRequest:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turns what the libraries raise for damaged archives into a finding."""
+    """Converts the libraries' exceptions for damaged archives into a finding."""
     try:
         yield
     except (DamagedArchive, zlib.error, zstandard.ZstdError):
-        raise _refused("damaged_archive", "The archive is damaged.", "Create it again and send it again.") from None
+        raise _refused(
+            "damaged_archive", "The archive is damaged.", "Create the archive again and resend it."
+        ) from None

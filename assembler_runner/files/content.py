@@ -1,4 +1,4 @@
-"""Bytes that need not be in memory: what is known of them, and where they wait until they are stored."""
+"""Contents by reference, so that large files are not held in memory, and the spool that buffers uploads on disk."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from assembler_runner.core.errors import AssemblerError, TooLarge
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 2**18
-"""How much is read at once."""
+"""Number of bytes read at once."""
 
 
 class FileStoreUnavailable(AssemblerError):
-    """The place for files cannot be written or read: it is full, away, or a right is missing."""
+    """The file store cannot be written or read: it is full or unreachable, or a permission is missing."""
 
     status = 503
     code = "file_store_unavailable"
     retryable = True
-    default_message = "The file store cannot be used right now; nothing was stored."
-    default_hint = "Send the request again in a few seconds; the operator has to check free space and rights."
+    default_message = "The file store is not available right now; nothing was stored."
+    default_hint = "Send the request again in a few seconds; the operator has to check free space and permissions."
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Content:
     """Bytes by reference.
 
     Args:
-        sha256: SHA-256 of all of them, in hex.
-        size: how many.
-        opener: opens them for reading from the start.
+        sha256: SHA-256 of the content, in hex.
+        size: size in bytes.
+        opener: opens the content for reading from the start.
     """
 
     sha256: str
@@ -46,22 +46,22 @@ class Content:
     opener: Callable[[], BinaryIO] = field(repr=False, compare=False)
 
     def open(self) -> BinaryIO:
-        """Opens them for reading from the start; the caller closes."""
+        """Opens the content for reading from the start; the caller closes it."""
         return self.opener()
 
     def read(self) -> bytes:
-        """Returns all of them, in memory."""
+        """Returns the whole content, in memory."""
         with self.open() as file:
             return file.read()
 
 
 def content_of(data: bytes) -> Content:
-    """Returns bytes in memory as content."""
+    """Wraps bytes in memory as content."""
     return Content(hashlib.sha256(data).hexdigest(), len(data), lambda: io.BytesIO(data))
 
 
 def pieces_of(file: BinaryIO, size: int = PIECE_BYTES) -> Iterable[bytes]:
-    """Reads a file to its end in pieces of at most `size` bytes."""
+    """Yields the rest of a file in pieces of at most `size` bytes."""
     while piece := file.read(size):
         yield piece
 
@@ -94,22 +94,22 @@ class _Ranges(io.RawIOBase):
 
 
 def open_ranges(size: int, fetch: Callable[[int, int], bytes], piece: int = PIECE_BYTES) -> BinaryIO:
-    """Returns a file that is fetched piece by piece.
+    """Returns a seekable file that is fetched piece by piece.
 
     Args:
         size: its size in bytes.
-        fetch: (start, length) → at least one and at most `length` bytes from there.
-        piece: how many bytes are fetched at once.
+        fetch: (start, length) → at least one and at most `length` bytes from `start`.
+        piece: number of bytes fetched at once.
     """
     return cast(BinaryIO, io.BufferedReader(_Ranges(size, fetch), piece))
 
 
 class Spool:
-    """Contents on their way in: one file without a name, which is gone with the process or when this is left.
+    """Buffers incoming contents in one unnamed temporary file, which is removed on exit or when the process ends.
 
     Args:
-        folder: where the file is made; the folder is made if it is not there.
-        most: the most bytes of a single content.
+        folder: folder for the file; created if missing.
+        most: maximum bytes of a single content.
     """
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -128,18 +128,18 @@ class Spool:
             self._file.close()
 
     def begin(self, shown: str = "A file") -> SpoolWriter:
-        """Begins a content; one after the other.
+        """Begins a content; only one at a time.
 
         Args:
-            shown: what it is called in an error.
+            shown: its name in an error message.
         """
         return SpoolWriter(self, self._end, self._most, shown)
 
     def add(self, pieces: Iterable[bytes], shown: str = "A file") -> Content:
-        """Takes a whole content.
+        """Adds a whole content.
 
         Raises:
-            TooLarge: it is larger than a single content may be.
+            TooLarge: the content exceeds the maximum size.
         """
         writer = self.begin(shown)
         for piece in pieces:
@@ -147,7 +147,7 @@ class Spool:
         return writer.finish()
 
     def append(self, data: bytes) -> None:
-        """Writes at the end; used by the writers."""
+        """Appends bytes to the file; used by the writers."""
         try:
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -156,12 +156,12 @@ class Spool:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as problem:
-            log.error("what comes in cannot be written: %s", problem.strerror)
+            log.error("cannot write the upload spool: %s", problem.strerror)
             raise FileStoreUnavailable(retry_after=5) from None
         self._end += len(data)
 
     def open(self, start: int, size: int) -> BinaryIO:
-        """Opens a part for reading."""
+        """Opens a range of the file for reading."""
         if self._file is None:
             return cast(BinaryIO, io.BytesIO())
         descriptor = self._file.fileno()
@@ -169,7 +169,7 @@ class Spool:
 
 
 class SpoolWriter:
-    """Takes one content, hashes it on the way, and stops where it gets too large. See :meth:`Spool.begin`."""
+    """Writes one content to the spool, hashes it, and fails if it gets too large. See :meth:`Spool.begin`."""
 
     def __init__(self, spool: Spool, start: int, most: int, shown: str) -> None:
         self._spool = spool
@@ -180,15 +180,15 @@ class SpoolWriter:
         self._size = 0
 
     def write(self, data: bytes) -> int:
-        """Takes more bytes.
+        """Appends bytes.
 
         Raises:
-            TooLarge: it is more than a single content may have.
+            TooLarge: the content exceeds the maximum size.
         """
         self._size += len(data)
         if self._size > self._most:
             raise TooLarge(
-                f"{self._shown} has more than {self._most} bytes, the most a single file may have.",
+                f"{self._shown} has more than {self._most} bytes, the maximum size of a single file.",
                 hint="Send a smaller file; the operator can raise MAX_FILE_BYTES.",
             )
         self._digest.update(data)
@@ -196,13 +196,13 @@ class SpoolWriter:
         return len(data)
 
     def seek(self, offset: int) -> int:
-        """Does nothing: who parses forms calls it at the end."""
+        """Does nothing; the form parser calls it at the end of a file."""
         return 0
 
     def close(self) -> None:
         """Does nothing: the spool is closed as a whole."""
 
     def finish(self) -> Content:
-        """Returns what was taken."""
+        """Returns the content."""
         start, size = self._start, self._size
         return Content(self._digest.hexdigest(), size, lambda: self._spool.open(start, size))

@@ -1,4 +1,4 @@
-"""Content in the database, in chunks."""
+"""File store in the database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from assembler_runner.files.store import _COUNTS, _SMALL, CHUNK_BYTES, CHUNKS_AT
 
 
 class DatabaseFileStore(FileStore):
-    """Bytes in the database, in pieces that every database takes: API and workers need no shared folder."""
+    """Stores contents in chunks small enough for every database; API and workers need no shared folder."""
 
     def open(self, digest: str) -> BinaryIO:
         """See :meth:`FileStore.open`."""
         with self._reading() as connection:
             size = connection.scalar(sa.select(Blob.size).where(Blob.sha256 == digest))
-            there = connection.scalar(sa.select(sa.func.count()).where(BlobChunk.sha256 == digest))
-        if size is None or there != _chunks(size):
+            stored = connection.scalar(sa.select(sa.func.count()).where(BlobChunk.sha256 == digest))
+        if size is None or stored != _chunks(size):
             raise BlobMissing
 
         def fetch(start: int, length: int) -> bytes:
@@ -38,7 +38,7 @@ class DatabaseFileStore(FileStore):
         return open_ranges(size, fetch, min(CHUNK_BYTES, max(1, size)))
 
     def read_small(self, session: Session, sizes: Mapping[str, int]) -> dict[str, bytes]:
-        """See :meth:`FileStore.read_small`; one query for many."""
+        """See :meth:`FileStore.read_small`; one query for many contents."""
         found = {digest: b"" for digest, size in sizes.items() if not size}
         for digests in _batches(sorted(sizes.keys() - found.keys())):
             rows = session.execute(_SMALL, {"digests": digests})
@@ -51,10 +51,10 @@ class DatabaseFileStore(FileStore):
         return self._engine().connect().execution_options(**{READ_ONLY: True})
 
     def _missing(self, session: Session, contents: Mapping[str, Content]) -> list[str]:
-        there: dict[str, int] = {}
+        stored: dict[str, int] = {}
         for digests in _batches(sorted(contents)):
-            there |= dict(session.execute(_COUNTS, {"digests": digests}).all())
-        return [digest for digest in sorted(contents) if there.get(digest, 0) != _chunks(contents[digest].size)]
+            stored |= dict(session.execute(_COUNTS, {"digests": digests}).all())
+        return [digest for digest in sorted(contents) if stored.get(digest, 0) != _chunks(contents[digest].size)]
 
     def _write(self, session: Session, content: Content, commit: bool) -> None:
         rows: list[dict[str, Any]] = []
@@ -75,7 +75,7 @@ class DatabaseFileStore(FileStore):
                 rows.append({"sha256": content.sha256, "position": 0, "content": content.read()})
                 size += content.size
             if size > CHUNKS_AT_ONCE * CHUNK_BYTES:
-                # Small ones go together: one statement costs more than its bytes.
+                # Small contents share a statement: a statement costs more than its bytes.
                 _insert_chunks(session, rows, commit=False)
                 size = 0
         _insert_chunks(session, rows, commit=False)

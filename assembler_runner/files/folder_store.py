@@ -1,4 +1,4 @@
-"""Content in a folder, one file a digest."""
+"""File store in a folder, with one file per digest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from assembler_runner.files.store import BlobMissing, FileStore, log
 
 
 class FolderFileStore(FileStore):
-    """Bytes as files in a folder that API and workers share.
+    """Stores contents as files in a folder shared by API and workers.
 
     Args:
         engine: see :class:`FileStore`.
-        folder: where they are kept; made if it is not there.
+        folder: the folder; created if missing.
     """
 
     def __init__(self, engine: Callable[[], sa.Engine], folder: Path) -> None:
@@ -37,7 +37,7 @@ class FolderFileStore(FileStore):
         except FileNotFoundError:
             raise BlobMissing from None
         except OSError as problem:
-            log.error("the file store cannot be read: %s", problem.strerror)
+            log.error("cannot read the file store: %s", problem.strerror)
             raise FileStoreUnavailable(retry_after=5) from None
 
     def check(self) -> None:
@@ -47,11 +47,11 @@ class FolderFileStore(FileStore):
             with tempfile.TemporaryFile(dir=self._folder) as file:
                 file.write(b"x")
         except OSError as problem:
-            log.error("the file store cannot be written: %s", problem.strerror)
+            log.error("cannot write the file store: %s", problem.strerror)
             raise FileStoreUnavailable(retry_after=5) from None
 
     def remove_left_overs(self, older_than: datetime) -> None:
-        """See :meth:`FileStore.remove_left_overs`: files that a killed process has not finished."""
+        """See :meth:`FileStore.remove_left_overs`: removes files that a killed process left unfinished."""
         for path in self._folder.glob(f"*/{_DRAFT}*"):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < min(older_than.timestamp(), time()):
@@ -64,14 +64,14 @@ class FolderFileStore(FileStore):
         try:
             _write_file(self._path(content.sha256), content)
         except OSError as problem:
-            log.error("the file store cannot be written: %s", problem.strerror)
+            log.error("cannot write the file store: %s", problem.strerror)
             raise FileStoreUnavailable(retry_after=5) from None
 
     def _erase(self, session: Session, digest: str) -> None:
         try:
             self._path(digest).unlink(missing_ok=True)
         except OSError as problem:
-            log.error("a file of the file store cannot be removed: %s", problem.strerror)
+            log.error("cannot remove a file of the file store: %s", problem.strerror)
             raise FileStoreUnavailable(retry_after=5) from None
 
     def _path(self, digest: str) -> Path:
@@ -89,7 +89,7 @@ def _size(path: Path) -> int | None:
 
 
 def _write_file(path: Path, content: Content) -> None:
-    """Writes a file so that its name never stands for a part of it."""
+    """Writes a file atomically: the final name never refers to a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_DRAFT, delete=False) as file:
         new = Path(file.name)

@@ -1,4 +1,4 @@
-"""What the database holds of contents."""
+"""Tables of contents and buckets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from assembler_runner.core.database import Base, Timestamps, UtcDateTime, id_col
 
 
 class Blob(Base):
-    """Content by its SHA-256; the bytes stand in the file store."""
+    """A content, identified by its SHA-256; its bytes are in the file store."""
 
     __tablename__ = "blobs"
 
@@ -23,12 +23,12 @@ class Blob(Base):
         default=utcnow,
         server_default="2000-01-01",
         index=True,
-        doc="When somebody was last about to refer to it, UTC.",
+        doc="When a row was last about to refer to it, UTC.",
     )
 
 
 class BlobChunk(Base):
-    """A piece of a blob, for the file store `database`."""
+    """A chunk of a blob, for the file store `database`."""
 
     __tablename__ = "blob_chunks"
 
@@ -46,13 +46,13 @@ class Bucket(Timestamps, Base):
     id: Mapped[str] = id_column()
     name: Mapped[str] = mapped_column(sa.String(128), doc="Name, unique in the realm.")
     region: Mapped[str | None] = mapped_column(sa.String(128), doc="Stored, not used.")
-    actor_type: Mapped[str] = mapped_column(sa.String(16), doc="Kind of the account that made it: user or robot.")
-    actor_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
+    actor_type: Mapped[str] = mapped_column(sa.String(16), doc="Kind of the account that created it: user or robot.")
+    actor_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that created it.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
 
 
 class BucketFile(Timestamps, Base):
-    """One version of a file in a bucket; a file of the same name that comes later is another one."""
+    """One version of a file in a bucket; a later upload with the same name is a new row."""
 
     __tablename__ = "bucket_files"
 
@@ -60,13 +60,13 @@ class BucketFile(Timestamps, Base):
     bucket_id: Mapped[str] = mapped_column(
         sa.ForeignKey("buckets.id", ondelete="CASCADE"), index=True, doc="Its bucket."
     )
-    name: Mapped[str] = mapped_column(sa.String(255), doc="Last part of its path.")
+    name: Mapped[str] = mapped_column(sa.String(255), doc="Last segment of its path.")
     path: Mapped[str] = mapped_column(sa.String(1024), doc="Path in the bucket, as it was sent.")
-    directory: Mapped[str] = mapped_column(sa.String(1024), doc="Path without the name; a dot for none.")
+    directory: Mapped[str] = mapped_column(sa.String(1024), doc="Path without the name; a dot if there is none.")
     hash: Mapped[str] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the content.")
     size: Mapped[int] = mapped_column(sa.BigInteger, doc="Size in bytes.")
-    actor_type: Mapped[str] = mapped_column(sa.String(16), doc="Kind of the account that sent it: user or robot.")
-    actor_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that sent it.")
+    actor_type: Mapped[str] = mapped_column(sa.String(16), doc="Kind of the account that uploaded it: user or robot.")
+    actor_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that uploaded it.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Its realm.")
 
     bucket: Mapped[Bucket] = relationship()

@@ -1,4 +1,4 @@
-"""Which paths a file of a Space may have. A client's path never becomes a path on this machine's disk."""
+"""Rules for the paths of a Space's files. A client's path is never used as a path on this machine's disk."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MAX_PART_BYTES = 255
 
 
 def field_of(path: str) -> str:
-    """Returns how a file's field is named in a finding, e.g. `files["app.py"]`."""
+    """Returns the field name of a file in a finding, e.g. `files["app.py"]`."""
     return f'files["{path}"]'
 
 
 def check_path(path: str) -> list[Finding]:
-    """Checks one path by itself.
+    """Checks one path, independently of others; see :func:`check_collisions`.
 
     Args:
-        path: as the client gave it.
+        path: the path, as sent by the client.
     Returns:
-        One finding per problem; empty if the path may be used.
+        One finding per problem; empty if the path is valid.
     """
     shown = path.encode("utf-8", "backslashreplace").decode()
     problems = []
@@ -38,35 +38,34 @@ def check_path(path: str) -> list[Finding]:
     elif len(path.encode()) > MAX_PATH_BYTES:
         problem("path_too_long", f"is longer than {MAX_PATH_BYTES} bytes", "Use shorter names.")
     elif any(len(part.encode()) > MAX_PART_BYTES for part in path.split("/")):
-        problem("path_too_long", f"has a part longer than {MAX_PART_BYTES} bytes", "Use shorter names.")
+        problem("path_too_long", f"has a segment longer than {MAX_PART_BYTES} bytes", "Use shorter names.")
     if any(unicodedata.category(char) == "Cc" for char in path):
-        problem("control_character", "holds a control character", "Use a name without NUL, tabs and line ends.")
+        problem("control_character", "contains a control character", "Use a name without NUL, tabs and line breaks.")
     if "\\" in path:
-        problem("backslash", "holds a backslash", "Put / between folders.")
+        problem("backslash", "contains a backslash", "Separate folders with /.")
     if path.startswith("/") or (len(path) > 1 and path[1] == ":" and path[0].isascii() and path[0].isalpha()):
         problem("absolute_path", "is absolute", "Use a path relative to the Space's top folder.")
     parts = path.strip("/").split("/")
     if any(part in (".", "..") for part in parts):
-        problem("path_traversal", "has a part . or ..", "Use the plain path below the Space's top folder.")
+        problem("path_traversal", "has a segment . or ..", "Use a path relative to the Space's top folder.")
     if path.endswith("/") or "" in parts:
-        problem("empty_part", "has an empty part", "Write a single / between names and none at the end.")
+        problem("empty_part", "has an empty segment", "Use a single / between names and none at the end.")
     if any(_is_git_folder(part) for part in parts):
-        problem("reserved_path", "lies in .git, which belongs to the repository itself", "Leave the folder .git out.")
+        problem("reserved_path", "is inside .git, which is reserved for the repository", "Leave out the folder .git.")
     if parts[0] == ".cache":
-        problem("reserved_path", "lies in .cache, which the Hub does not take", "Leave the folder .cache out.")
+        problem("reserved_path", "is inside .cache, which the Hub does not accept", "Leave out the folder .cache.")
     return problems
 
 
 def check_collisions(paths: Iterable[str]) -> list[Finding]:
-    """Finds paths that are one file, or file and folder at once, on systems that fold Unicode forms.
+    """Finds paths that would be the same file, or both file and folder, on systems that fold Unicode forms.
 
     Paths that differ in case are different files on the Hub, in containers and in git.
-
 
     Args:
         paths: all paths of a tree.
     Returns:
-        One finding per path that collides with one before it.
+        One finding per path that collides with an earlier one.
     """
     files: dict[str, str] = {}
     folders: dict[str, str] = {}
@@ -80,7 +79,7 @@ def check_collisions(paths: Iterable[str]) -> list[Finding]:
         key = _folded(path)
         if key in files:
             message = f"The paths {files[key]!r} and {path!r} differ only in their Unicode form."
-            hint = "Keep one of them: many systems cannot hold both."
+            hint = "Keep one of them: many systems cannot store both."
             findings.append(Finding("duplicate_path", message, path=field_of(path), hint=hint))
         elif key in folders:
             message = f"The path {path!r} is a file and, in {folders[key]!r}, also a folder."
@@ -94,6 +93,6 @@ def _folded(path: str) -> str:
 
 
 def _is_git_folder(part: str) -> bool:
-    # Some file systems drop ignorable characters and trailing dots and blanks, and have the short name git~1.
+    # Some file systems drop ignorable characters and trailing dots and spaces, and use the short name git~1.
     visible = "".join(char for char in part if unicodedata.category(char) != "Cf")
     return visible.rstrip(". ").casefold() in (".git", "git~1")

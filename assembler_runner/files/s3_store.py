@@ -1,4 +1,4 @@
-"""The file store in a bucket of S3, or of anything that speaks its protocol."""
+"""File store in a bucket of S3 or an S3-compatible service."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ READ_BYTES = 4 * 2**20
 
 
 class S3FileStore(FileStore):
-    """Bytes as objects of a bucket; API and workers need no shared folder.
+    """Stores contents as objects of a bucket; API and workers need no shared folder.
 
-    Address, region and credentials come from the usual variables: `AWS_ENDPOINT_URL`, `AWS_REGION`,
-    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and others that the library knows.
+    Endpoint, region and credentials come from the usual environment variables: `AWS_ENDPOINT_URL`, `AWS_REGION`,
+    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and others supported by obstore.
 
     Args:
         engine: see :class:`FileStore`.
@@ -56,7 +56,7 @@ class S3FileStore(FileStore):
         return open_ranges(size, fetch, min(READ_BYTES, max(1, size)))
 
     def check(self) -> None:
-        """See :meth:`FileStore.check`; one request, which is not repeated."""
+        """See :meth:`FileStore.check`; one request without retries."""
         with _translated(), suppress(FileNotFoundError):
             obstore.head(self._probe, _key("0" * 64))
 
@@ -64,7 +64,7 @@ class S3FileStore(FileStore):
         return [digest for digest, content in sorted(contents.items()) if self._size(digest) != content.size]
 
     def _write(self, session: Session, content: Content, commit: bool) -> None:
-        # An object appears as a whole or not at all, also where it goes up in parts.
+        # Object writes are atomic, also multipart uploads.
         key = _key(content.sha256)
         with _translated(), content.open() as file:
             if content.size <= PART_BYTES:
@@ -113,11 +113,11 @@ def _key(digest: str) -> str:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turns what the library raises into errors of ours."""
+    """Converts the library's exceptions into the service's errors."""
     try:
         yield
     except FileNotFoundError:
         raise BlobMissing from None
     except (BaseError, OSError, ValueError) as problem:
-        log.error("the file store does not answer as it should: %s", type(problem).__name__)
+        log.error("the S3 file store failed: %s", type(problem).__name__)
         raise FileStoreUnavailable(retry_after=5) from None

@@ -1,8 +1,8 @@
-"""Content by its SHA-256, behind one interface: in the database (default) or in a folder.
+"""Common interface of the file stores: contents by SHA-256, in the database (default), a folder or S3.
 
-A content has a row, `Blob`, and its bytes. Whoever is about to refer to a content marks its row as used first. Only
-what was not used for a day, and what nothing refers to, is removed, and whoever removes it holds the row's lock until
-the bytes are gone. So a content cannot go away between its arrival and the commit of what refers to it.
+A content consists of a row, `Blob`, and its bytes. Writers mark the row as used before they refer to it. Only contents
+that are unreferenced and were not used for a day are removed, and the row stays locked until the bytes are removed. So
+a content cannot disappear between its upload and the commit of the row that refers to it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 2**20
 CHUNKS_AT_ONCE = 4
 LARGE_BYTES = 2**20
-"""From here on a content is stored before the transaction that refers to it, which would else take long."""
+"""From this size on, a content is stored before the transaction that refers to it, to keep that transaction short."""
 
 UNUSED_AFTER = timedelta(hours=24)
-"""How long a content stays that nothing refers to; what is still arriving is younger."""
+"""How long an unreferenced content is kept; longer than any upload takes."""
 
 _MARK_AGAIN_AFTER = UNUSED_AFTER / 4
-# Made once: to put a statement together takes longer than to send it.
+# Prebuilt: constructing these statements costs more than executing them.
 _BLOB: Any = Blob.__table__.c
 _CHUNK: Any = BlobChunk.__table__.c
 _MARKED = sa.select(_BLOB.sha256).where(
@@ -46,18 +46,18 @@ _ROWS_AT_ONCE = 500
 
 
 class BlobMissing(AssemblerError):
-    """Content that a row names is not in the file store."""
+    """The file store does not contain a content that a row refers to."""
 
     code = "blob_missing"
-    default_message = "A file of this request is missing in the file store."
+    default_message = "A file of this request is missing from the file store."
     default_hint = "The operator has to restore the file store; then retry the request."
 
 
 class FileStore(ABC):
-    """Keeps bytes by digest.
+    """Stores contents by digest.
 
     Args:
-        engine: gives the engine of the database, for what is done outside the caller's transaction.
+        engine: returns the database engine, for work outside the caller's transaction.
     """
 
     def __init__(self, engine: Callable[[], sa.Engine]) -> None:
@@ -67,9 +67,9 @@ class FileStore(ABC):
         """Stores contents in transactions of its own; for large ones, before the transaction that refers to them.
 
         Args:
-            contents: what is to be referred to.
+            contents: the contents to store.
         Raises:
-            FileStoreUnavailable: it cannot be written.
+            FileStoreUnavailable: the store cannot be written.
         """
         large = {content.sha256: content for content in contents}
         with Session(self._engine()) as session:
@@ -80,13 +80,13 @@ class FileStore(ABC):
                 self._write(session, large[digest], commit=True)
 
     def put(self, session: Session, contents: Iterable[Content]) -> None:
-        """Marks contents as used, and stores what is not there yet.
+        """Marks contents as used, and stores the missing ones.
 
         Args:
-            session: the session of who refers to them; the caller commits.
-            contents: what is referred to.
+            session: the session of the transaction that refers to them; the caller commits.
+            contents: the contents referred to.
         Raises:
-            FileStoreUnavailable: it cannot be written.
+            FileStoreUnavailable: the store cannot be written.
         """
         by_digest = {content.sha256: content for content in contents}
         if not by_digest:
@@ -102,11 +102,11 @@ class FileStore(ABC):
         """Reads several small contents into memory.
 
         Args:
-            session: the session of who needs them.
-            sizes: digest → size in bytes, `CHUNK_BYTES` at most.
+            session: the caller's session.
+            sizes: digest → size in bytes, at most `CHUNK_BYTES`.
         Raises:
-            BlobMissing: one is not there.
-            FileStoreUnavailable: one cannot be read now.
+            BlobMissing: a content is missing.
+            FileStoreUnavailable: the store cannot be read.
         """
         return {digest: self.content(digest, size).read() for digest, size in sizes.items()}
 
@@ -114,8 +114,8 @@ class FileStore(ABC):
         """Removes a content with its row.
 
         Args:
-            digest: the content.
-            condition: what must be true of its row.
+            digest: digest of the content.
+            condition: condition on its row.
         Returns:
             Whether it was removed.
         """
@@ -125,19 +125,20 @@ class FileStore(ABC):
                 execution_options={"synchronize_session": False},
             )
             if done.rowcount:  # type: ignore[attr-defined]  # a DELETE always gives a CursorResult
-                # The row is locked until the bytes are gone: who wants to store the same ones waits and writes again.
+                # The row stays locked until the bytes are removed: a concurrent writer of the same content waits,
+                # then stores it again.
                 self._erase(session, digest)
             session.commit()
             return bool(done.rowcount)  # type: ignore[attr-defined]  # likewise
 
-    def remove_left_overs(self, older_than: datetime) -> None:  # noqa: B027 - most have none
-        """Removes what interrupted writes have left; see the single stores."""
+    def remove_left_overs(self, older_than: datetime) -> None:  # noqa: B027 - most stores have none
+        """Removes partial files of interrupted writes; only stores that leave such files override it."""
 
-    def check(self) -> None:  # noqa: B027 - where the bytes stand in the database, there is nothing more to look at
-        """Looks whether contents can be stored and read now.
+    def check(self) -> None:  # noqa: B027 - the database store needs no check beyond that of the database
+        """Checks whether contents can be stored and read now.
 
         Raises:
-            FileStoreUnavailable: they cannot.
+            FileStoreUnavailable: the store cannot be used.
         """
 
     @abstractmethod
@@ -145,13 +146,13 @@ class FileStore(ABC):
         """Opens a content for reading.
 
         Raises:
-            BlobMissing: it is not there.
-            FileStoreUnavailable: it cannot be read now.
+            BlobMissing: the content is missing.
+            FileStoreUnavailable: the store cannot be read.
         """
 
     @abstractmethod
     def _missing(self, session: Session, contents: Mapping[str, Content]) -> list[str]:
-        """Returns the digests whose bytes are not there as a whole, in order."""
+        """Returns the digests whose bytes are missing or incomplete, in order."""
 
     @abstractmethod
     def _write(self, session: Session, content: Content, commit: bool) -> None: ...

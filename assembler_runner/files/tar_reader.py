@@ -1,6 +1,6 @@
-"""Reads tar files of strangers: ustar, pax and GNU (POSIX.1-2017 pax, GNU tar manual "Basic Tar Format").
+"""Reads untrusted tar files: ustar, pax and GNU (POSIX.1-2017 pax, GNU tar manual "Basic Tar Format").
 
-The standard library's reader is not used for them: it parses extended headers with regular expressions and follows
+The standard library's reader is not suitable: it parses extended headers with regular expressions and follows
 sparse maps without a limit, so that a few hundred bytes can cost minutes.
 """
 
@@ -35,8 +35,8 @@ class TarEntry:
 
     Args:
         name: its path as stored, without a slash at the end.
-        kind: what it is; after a `sparse` one the archive is not read on.
-        size: bytes of its content; 0 for whatever has none.
+        kind: its kind; reading stops after a `sparse` entry.
+        size: size of its content in bytes; 0 if it has none.
     """
 
     name: str
@@ -57,7 +57,7 @@ class TarReader:
         self._unread = self._padding = 0
 
     def entries(self) -> Iterator[TarEntry]:
-        """Yields one entry after the other; what was not read of its content is skipped.
+        """Yields the entries in order; unread content of an entry is skipped.
 
         Raises:
             DamagedArchive: the file is damaged, or an extended header is not acceptable.
@@ -137,19 +137,19 @@ def _entry(header: bytes, kind: bytes, size: int, extended: dict[str, bytes]) ->
         return TarEntry(name, "link", 0)
     if kind in _SPECIAL:
         return TarEntry(name, "special", 0)
-    # POSIX: an unknown kind is a plain file. Vendors use letters for other things, so it is refused, with its content.
+    # POSIX: an unknown kind is a regular file. Vendors use letters for other things, so it is rejected.
     return TarEntry(name, "file" if kind in (b"\0", b"0", b"7") else "sparse", size)
 
 
 def _stored_name(header: bytes) -> bytes:
     name, prefix = header[:100].partition(b"\0")[0], header[345:500].partition(b"\0")[0]
-    # GNU's own format has other fields in the place of the prefix.
+    # The GNU format has other fields instead of the prefix.
     is_posix = header[257:263] == b"ustar\0"
     return prefix + b"/" + name if is_posix and prefix else name
 
 
 def _records(content: bytes) -> dict[str, bytes]:
-    """Reads the records of a pax header: `length key=value`, each with a line end."""
+    """Reads the records of a pax header: `length key=value`, each with a line break."""
     found: dict[str, bytes] = {}
     position = 0
     while position < len(content) and content[position]:
@@ -187,6 +187,6 @@ def _sum_is_right(header: bytes) -> bool:
     plain = sum(header[:148]) + 8 * 32 + sum(header[156:])
     if stored == plain:
         return True
-    # Old programs added bytes up as signed ones.
+    # Old programs summed the bytes as signed numbers.
     signed = plain - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
     return stored == signed

@@ -1,4 +1,4 @@
-"""The files of a Space: in memory where they are small, by reference where they are large."""
+"""The files of a Space: in memory if small, by reference if large."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assembler_runner.files.content import Content, content_of
 Origin = Literal["given", "default", "generated", "fixed"]
 
 MAX_READ_BYTES = 4 * 2**20
-"""Largest file that is read into memory as a whole."""
+"""Maximum size of a file that is read into memory as a whole."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class SpaceFile:
     """One file of a Space.
 
     Args:
-        path: relative path with `/` between the parts.
-        source: the bytes, or where they are. A plugin gives bytes; what a caller sends may be too large for the memory.
-        origin: `given` by the caller, a `default` of the plugin, `generated` by the host, or `fixed`: given, and
-            changed by a fix that the caller asked for.
+        path: relative path with `/` between the segments.
+        source: the bytes, or a reference to them: a plugin provides bytes, an upload may be too large for memory.
+        origin: `given` by the caller, a `default` of the plugin, `generated` by the service, or `fixed`: given, and
+            changed by a fix that the caller requested.
     """
 
     path: str
@@ -35,16 +35,16 @@ class SpaceFile:
 
     @property
     def content(self) -> bytes:
-        """The bytes, all in memory.
+        """The whole content, in memory.
 
         Raises:
-            TooLarge: there are more than `MAX_READ_BYTES`; :meth:`open` reads them piece by piece.
+            TooLarge: the content has more than `MAX_READ_BYTES`; :meth:`open` reads it piece by piece.
         """
         if isinstance(self.source, bytes):
             return self.source
         if self.source.size > MAX_READ_BYTES:
             raise TooLarge(
-                f"The file {self.path} has {self.source.size} bytes; a file that is read as text may have "
+                f"The file {self.path} has {self.source.size} bytes; a file that is read as text may have at most "
                 f"{MAX_READ_BYTES}.",
                 hint="Send a smaller file, or give it another name.",
             )
@@ -78,7 +78,7 @@ class SpaceFile:
 
 
 class Tree(Mapping[str, SpaceFile]):
-    """The files of a Space by path, in order of path; read-only."""
+    """The files of a Space by path, sorted by path; read-only."""
 
     def __init__(self, files: Mapping[str, SpaceFile]) -> None:
         self._files = {path: files[path] for path in sorted(files)}
@@ -94,7 +94,7 @@ class Tree(Mapping[str, SpaceFile]):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over paths and contents: the same exactly when the trees are the same."""
+        """SHA-256 over paths and contents: equal exactly if the trees are equal."""
         total = hashlib.sha256()
         for path, file in self._files.items():
             total.update(f"{path}\0{file.sha256}\n".encode())

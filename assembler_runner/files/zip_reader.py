@@ -1,6 +1,6 @@
-"""Reads zip files of strangers (PKWARE APPNOTE 6.3.10): the directory entry by entry, the contents by streaming.
+"""Reads untrusted zip files (PKWARE APPNOTE 6.3.10): the directory entry by entry, the contents by streaming.
 
-The standard library's reader is not used for them: it reads the whole directory, with names and extra fields of up to
+The standard library's reader is not suitable: it reads the whole directory, with names and extra fields of up to
 64 KiB each, before anything can be counted.
 """
 
@@ -33,14 +33,14 @@ class ZipEntry:
 
     Args:
         name: its path as stored.
-        raw_name: the same as bytes.
+        raw_name: its path as bytes.
         flags: the general purpose flags.
-        method: how it is packed.
+        method: the compression method.
         crc: CRC-32 of its content.
-        packed: bytes in the archive.
-        size: bytes of its content.
-        mode: the Unix mode, 0 where the archive has none.
-        offset: where its local header is.
+        packed: compressed size in bytes.
+        size: size of its content in bytes.
+        mode: the Unix mode; 0 if the archive has none.
+        offset: position of its local header.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ZipReader:
     """A zip file.
 
     Args:
-        file: the file; it can be sought.
+        file: the file; must be seekable.
         size: its size in bytes.
         budget: what the archive may cost.
     """
@@ -81,7 +81,7 @@ class ZipReader:
 
         Raises:
             DamagedArchive: the directory is damaged, or an entry has a name of more than 4 KiB.
-            TooLarge: there are too many.
+            TooLarge: there are too many entries.
         """
         start, end, base = self._directory()
         position = start
@@ -104,7 +104,7 @@ class ZipReader:
             position += _CENTRAL_BYTES + name_length + extra_length + comment_length
             name, mode = _decoded(raw, flags), external >> 16
             yield ZipEntry(name, raw, flags, method, crc, size_packed, size, mode, offset + base)
-        # Entries that share packed bytes unpack to far more than was sent.
+        # Entries that share compressed bytes could unpack to far more than was sent.
         if position != end or packed > self._size:
             raise DamagedArchive
 
@@ -112,7 +112,7 @@ class ZipReader:
         """Yields the content of an entry in pieces.
 
         Raises:
-            DamagedArchive: it is not what the directory says.
+            DamagedArchive: it does not match the directory.
             TooLarge: the archive is over its budget.
         """
         header = self._at(entry.offset, _LOCAL_BYTES)
@@ -193,12 +193,12 @@ def _decoded(raw: bytes, flags: int) -> str:
     except UnicodeDecodeError:
         if flags & _UTF8:
             raise DamagedArchive from None
-    # Without the flag the standard says code page 437, though many programs write UTF-8.
+    # Without the flag, the standard specifies code page 437, but many programs write UTF-8.
     return raw.decode("cp437")
 
 
 def _large(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """Returns the numbers of an entry, those that take more than four bytes from its extra field (APPNOTE 4.5.3)."""
+    """Returns the numbers of an entry; those of more than four bytes come from its extra field (APPNOTE 4.5.3)."""
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, position)

@@ -1,1 +1,1 @@
-"""How the service is started, operated, backed up and cleaned."""
+"""Operation of the service: start, commands, backups, retention."""

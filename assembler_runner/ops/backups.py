@@ -1,8 +1,8 @@
-"""A copy of everything in one file, which any database and any file store can be filled from again.
+"""Backup of all data in one file, restorable into any supported database and file store.
 
-It holds rows as JSON, contents by digest and the repositories of local Spaces; not the keys. The rows are those of one
-moment (one snapshot of the database). Contents never change, and what nothing names any more is kept for a day; local
-Spaces are read after the rows, and what is newer there is found as after a crash.
+It contains rows as JSON, contents by digest and the repositories of local Spaces, but not the keys. All rows come from
+one database snapshot. Contents never change, and unreferenced ones are kept for a day; local Spaces are read after the
+rows, and newer data in them is reconciled as after a crash.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ROWS_AT_ONCE = 500
 
 
 class BackupError(AssemblerError):
-    """A backup cannot be made or restored."""
+    """A backup cannot be created or restored."""
 
     code = "backup_error"
     default_message = "The backup cannot be used."
@@ -50,12 +50,12 @@ class BackupError(AssemblerError):
 
 @dataclass
 class Summary:
-    """What was copied.
+    """Numbers of a backup or restore.
 
     Args:
-        rows: how many rows.
-        contents: how many contents.
-        spaces: how many files of local Spaces.
+        rows: number of rows.
+        contents: number of contents.
+        spaces: number of files of local Spaces.
     """
 
     rows: int = 0
@@ -64,16 +64,16 @@ class Summary:
 
 
 def back_up(services: Services, engine: sa.Engine, path: Path) -> Summary:
-    """Writes a backup; the service may run meanwhile.
+    """Writes a backup; the service may be running.
 
     Args:
-        services: what the process holds.
+        services: the process's services.
         engine: the database.
-        path: the file, for its owner's eyes only; one that is there is replaced when the new one is complete.
+        path: the file, created with mode 0600; an existing one is replaced once the new one is complete.
     Returns:
-        What it holds.
+        The numbers of rows, contents and files.
     Raises:
-        BackupError: a content is missing that a row names, or the database has no tables.
+        BackupError: a referenced content is missing, or the database has no tables.
     """
     summary = Summary()
     new = path.with_name(f"{path.name}.new")
@@ -94,18 +94,18 @@ def back_up(services: Services, engine: sa.Engine, path: Path) -> Summary:
 def restore(
     services: Services, engine: sa.Engine, path: Path, migrate: Callable[[str], None], *, other_key: bool = False
 ) -> Summary:
-    """Fills an empty database, the file store and the folder of local Spaces from a backup.
+    """Restores a backup into an empty database, the file store and the folder of local Spaces.
 
     Args:
-        services: what the process holds.
-        engine: the database; its tables are empty or not there.
+        services: the process's services.
+        engine: the database; its tables are empty or do not exist.
         path: the backup.
-        migrate: brings the database to a revision; `head` is the newest.
-        other_key: go on where SECRET_KEY is not that of the backup; sealed secrets are lost then.
+        migrate: migrates the database to a revision; `head` is the newest.
+        other_key: continue with another SECRET_KEY than that of the backup; encrypted secrets are then lost.
     Returns:
-        What was restored.
+        The numbers of rows, contents and files.
     Raises:
-        BackupError: it is no backup, is damaged or of a newer version, or there is something already.
+        BackupError: the file is not a backup, is damaged or of a newer version, or the destination is not empty.
     """
     summary = Summary()
     _refuse_existing_data(services, engine)
@@ -131,7 +131,7 @@ def restore(
 def _write_rows(
     services: Services, engine: sa.Engine, archive: tarfile.TarFile, summary: Summary
 ) -> tuple[dict[str, int], set[str]]:
-    """Writes all rows of one moment; returns the contents there are (digest → size) and those that are named."""
+    """Writes all rows of one snapshot; returns all contents (digest → size) and the digests of referenced ones."""
     with tempfile.TemporaryDirectory() as folder, _snapshot(engine) as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
         if revision is None:
@@ -187,7 +187,9 @@ def _write_contents(
     services: Services, contents: dict[str, int], needed: set[str], archive: tarfile.TarFile, summary: Summary
 ) -> None:
     if missing := needed - contents.keys():
-        raise BackupError(f"{len(missing)} contents have no row, such as {min(missing)}.", hint="Repair it first.")
+        raise BackupError(
+            f"{len(missing)} contents have no row, such as {min(missing)}.", hint="Repair the database first."
+        )
     for digest, size in sorted(contents.items()):
         header = tarfile.TarInfo(f"{BLOBS}{digest}")
         header.size = size
@@ -199,13 +201,13 @@ def _write_contents(
                 raise BackupError(
                     f"The content {digest} is missing in the file store.", hint="Restore the file store first."
                 ) from None
-            # Nothing named it, and it was collected meanwhile: an empty place keeps the count.
+            # It was unreferenced and has been removed since the snapshot: an empty entry keeps the count.
             _add_bytes(archive, f"{BLOBS}{digest}.gone", b"")
         summary.contents += 1
 
 
 def _write_spaces(folder: Path, archive: tarfile.TarFile, summary: Summary) -> None:
-    """Writes the repositories: what names commits first, so that all that is named is there when it is read."""
+    """Writes the repositories: references before objects, so that every referenced object is in the backup."""
     if not folder.is_dir():
         return
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
@@ -239,10 +241,10 @@ def _refuse_existing_data(services: Services, engine: sa.Engine) -> None:
 
 def _read_manifest(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
     if member is None or member.name != MANIFEST:
-        raise BackupError("The file is no backup of Assembler.")
+        raise BackupError("The file is not an Assembler backup.")
     manifest: dict[str, Any] = json.load(_open(archive, member))
     if manifest["format"] > FORMAT:
-        raise BackupError("The backup was made by a newer version.", hint=f"Use {manifest['version']} or newer.")
+        raise BackupError("The backup was created by a newer version.", hint=f"Use {manifest['version']} or newer.")
     return manifest
 
 
@@ -251,19 +253,19 @@ def _check_key(services: Services, manifest: dict[str, Any]) -> None:
         services.vault.decrypt(manifest["key"])
     except UnreadableSecret:
         raise BackupError(
-            "SECRET_KEY is not that of the backup; Hub tokens and secrets of Spaces could not be read.",
-            hint="Give the former key in SECRET_KEY or OLD_SECRET_KEYS, or go on without them with --other-key.",
+            "SECRET_KEY is not that of the backup; Hub tokens and secrets of Spaces could not be decrypted.",
+            hint="Set SECRET_KEY or OLD_SECRET_KEYS to the former key, or continue without secrets with --other-key.",
         ) from None
 
 
 def _read_rows(
     archive: tarfile.TarFile, members: Iterator[tarfile.TarInfo], engine: sa.Engine, summary: Summary
 ) -> tarfile.TarInfo | None:
-    """Reads all rows, in one transaction; returns the first member behind them."""
+    """Restores all rows in one transaction; returns the first archive member after them."""
     tables = sa.MetaData()
     with engine.begin() as connection:
         tables.reflect(connection)
-        # What migrations have put into the empty database stands in the backup, too.
+        # Rows that migrations inserted into the empty database are also in the backup.
         for table in reversed(tables.sorted_tables):
             if table.name != "alembic_version":
                 connection.execute(table.delete())
@@ -272,13 +274,13 @@ def _read_rows(
                 break
             table = tables.tables[member.name.removeprefix(TABLES).removesuffix(".jsonl")]
             lines = iter(_open(archive, member))
-            # A backup names columns; a few have another key in Python.
+            # A backup uses column names; a few columns have another key in Python.
             keys = {column.name: column.key for column in table.columns}
             names = [keys[name] for name in json.loads(next(lines))]
             for batch in _batches(dict(zip(names, map(_from_json, json.loads(line)), strict=True)) for line in lines):
                 connection.execute(table.insert(), batch)
                 summary.rows += len(batch)
-            _go_on_counting(connection, table)
+            _advance_sequence(connection, table)
         else:
             member = None
     return member
@@ -305,7 +307,7 @@ def _read_files(
 def _read_content(services: Services, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     digest = hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=services.instance) as file:
-        for piece in pieces_of(_open(archive, member)):  # type: ignore[arg-type]  # it reads as any file
+        for piece in pieces_of(_open(archive, member)):  # type: ignore[arg-type]  # IO[bytes] is compatible
             digest.update(piece)
             file.write(piece)
         file.flush()
@@ -319,8 +321,8 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
     return lambda: path.open("rb")
 
 
-def _go_on_counting(connection: sa.Connection, table: sa.Table) -> None:
-    """Lets numbers of new rows follow those that were given; the other databases do it by themselves."""
+def _advance_sequence(connection: sa.Connection, table: sa.Table) -> None:
+    """Advances the sequence of a restored table on PostgreSQL; other databases do so automatically."""
     counted = [column for column in table.primary_key.columns if isinstance(column.type, sa.Integer)]
     if connection.dialect.name != "postgresql" or len(counted) != 1 or len(table.primary_key.columns) != 1:
         return
@@ -354,7 +356,7 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return {"moment": value.isoformat()}
     if isinstance(value, Decimal):
-        # What MariaDB reads of a double.
+        # MariaDB returns a double as Decimal.
         return float(value)
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}

@@ -1,4 +1,4 @@
-"""The module that `celery --app assembler_runner.ops.celery_worker worker` loads."""
+"""Entry point of workers: `celery --app assembler_runner.ops.celery_worker worker`."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ celery = flask_app.extensions["celery"]
 _services: Services = flask_app.extensions[EXTENSION]
 _alive_file = Path(_settings.ALIVE_FILE) if _settings.ALIVE_FILE else None
 _sweeper = Sweeper(flask_app, _settings.RESEND_SECONDS, _alive_file, chores=[apply_expiry], hourly=[clean_up])
-_follower = Poller(flask_app, _services)
+_poller = Poller(flask_app, _services)
 _webhooks = WebhookSender(flask_app)
 
 _stopping = threading.Event()
 
 
 @setup_logging.connect
-def _set_up_logging(**_: Any) -> None:
-    # With a receiver Celery sets up none of its own.
+def _configure_logging(**_: Any) -> None:
+    # A receiver of this signal disables Celery's own logging configuration.
     logging.configure(_settings)
 
 
@@ -51,29 +51,29 @@ def _start_threads(**_: Any) -> None:
         with flask_app.app_context():
             metrics_page.serve_worker(_settings.METRICS_PORT, db.engine, _settings.METRICS_TOKEN)
     _sweeper.start()
-    _follower.start()
+    _poller.start()
     _webhooks.start()
-    threading.Thread(target=_end_in_time, name="drain", daemon=True).start()
+    threading.Thread(target=_exit_after_drain, name="drain", daemon=True).start()
 
 
 @worker_shutting_down.connect
-def _take_no_more(**_: Any) -> None:
-    # A signal handler: it only sets events.
+def _stop_threads(**_: Any) -> None:
+    # Runs in a signal handler: it may only set events.
     _sweeper.stop()
-    _follower.stop()
+    _poller.stop()
     _webhooks.stop()
     _stopping.set()
 
 
 @worker_shutdown.connect
-def _give_up(**_: Any) -> None:
+def _release_on_shutdown(**_: Any) -> None:
     _release_claims(0)
 
 
-def _end_in_time() -> None:
+def _exit_after_drain() -> None:
     _stopping.wait()
     if _release_claims(_settings.DRAIN_SECONDS):
-        # Celery would wait for the threads that still wait for an answer; their work has been given up.
+        # Celery would wait for threads that still wait for a response; their claims have been released.
         os._exit(0)
 
 

@@ -1,6 +1,6 @@
-"""What a container runs: `python -m assembler_runner.ops.container`, told by CONTAINER_MODE.
+"""Entry point of containers: `python -m assembler_runner.ops.container`; CONTAINER_MODE selects what it runs.
 
-Each step must succeed, or the container ends with a message that says which one did not and what to do.
+If a step fails, the container exits with a message that names the step and what to do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POLL_SECONDS = 1.0
 
 
 def main() -> None:
-    """Runs the mode."""
+    """Runs the mode set by CONTAINER_MODE."""
     try:
         run(load(os.environ))
     except SettingsError as problem:
@@ -37,19 +37,19 @@ def main() -> None:
 
 
 def run(settings: Settings) -> None:
-    """Prepares and becomes the process of the mode.
+    """Prepares the container, then replaces this process with that of the mode.
 
     Args:
         settings: the settings.
     Raises:
-        SettingsError: a setting cannot be used here, or the database does not get ready.
+        SettingsError: a setting is not valid for the mode, or the database is not ready in time.
     """
     mode = settings.CONTAINER_MODE
     require_secrets(settings)
     if mode != "migrate" and settings.BROKER_URL.startswith("memory:"):
         raise SettingsError(
-            "BROKER_URL is not set: server and worker containers meet at a broker",
-            hint="Set it to redis://… or amqp://…; everything in one process is `assembler serve`.",
+            "BROKER_URL is not set: server and worker containers need a common broker",
+            hint="Set it to redis://… or amqp://…; `assembler serve` runs everything in one process.",
         )
     if settings.SQLALCHEMY_DATABASE_URI:
         check_database(settings.SQLALCHEMY_DATABASE_URI)
@@ -65,20 +65,20 @@ def run(settings: Settings) -> None:
     if mode == "migrate":
         print("The database is up to date.", flush=True)
         return
-    # The processes of a pool share their numbers.
+    # The processes of a pool share their metrics.
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="assembler-metrics-"))
     command = _command(settings)
     os.execv(command[0], command)  # noqa: S606 - the program of the mode, with no shell between
 
 
 def migrate(settings: Settings) -> None:
-    """Brings the database up to date and makes the user admin; of several containers that try at once one does it.
+    """Migrates the database and creates the user admin; of several containers that start at once, one does it.
 
     Raises:
-        SettingsError: the database does not answer in time.
+        SettingsError: the database does not respond in time, or the migration failed.
     """
     end = time.monotonic() + settings.MIGRATION_WAIT
-    told = ""
+    reported = ""
     while True:
         try:
             with only_one_migrates(db.engine):
@@ -91,40 +91,40 @@ def migrate(settings: Settings) -> None:
             if not problem.connection_invalidated and not _cannot_connect():
                 raise SettingsError(
                     f"The database could not be migrated: {reason}",
-                    hint="Check that the database user may create and change tables.",
+                    hint="Check that the database user may create and alter tables.",
                 ) from None
-            state = f"does not answer: {reason}"
+            state = f"does not respond: {reason}"
             if time.monotonic() > end:
                 raise _not_ready(state) from None
-        if state != told:
+        if state != reported:
             print(f"Waiting: the database {state}.", flush=True)
-            told = state
+            reported = state
         time.sleep(POLL_SECONDS)
 
 
 def wait_for_migration(app: Flask, seconds: float) -> None:
-    """Waits until another container has brought the database up to date.
+    """Waits until another container has migrated the database.
 
     Raises:
-        SettingsError: it has not in time.
+        SettingsError: the database is not migrated in time.
     """
     wanted = set(ScriptDirectory(str(MIGRATIONS)).get_heads())
     end = time.monotonic() + seconds
-    told = ""
+    reported = ""
     while True:
         try:
             with db.engine.connect() as connection:
-                present = set(MigrationContext.configure(connection).get_current_heads())
-            if present == wanted:
+                current = set(MigrationContext.configure(connection).get_current_heads())
+            if current == wanted:
                 return
-            state = "has not been migrated yet" if not present else f"is at {', '.join(present)}, not at its newest"
+            state = "has not been migrated yet" if not current else f"is at {', '.join(current)}, not at the newest"
         except DBAPIError as problem:
-            state = f"does not answer: {str(problem.orig).splitlines()[0]}"
+            state = f"does not respond: {str(problem.orig).splitlines()[0]}"
         if time.monotonic() > end:
             raise _not_ready(state)
-        if state != told:
+        if state != reported:
             print(f"Waiting: the database {state}.", flush=True)
-            told = state
+            reported = state
         time.sleep(POLL_SECONDS)
 
 
@@ -133,7 +133,7 @@ def _install_plugin_requirements() -> None:
     if subprocess.run(command, check=False).returncode:  # noqa: S603 - our own command
         raise SettingsError(
             "The requirements of the plugins could not be installed; see the messages above",
-            hint="Build an image that brings them, or give the container access to a package registry.",
+            hint="Build an image that includes them, or give the container access to a package registry.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Looks at everything the service needs, and says what to do about what is missing."""
+"""Checks settings and dependencies of the service, with a hint for each problem."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Outcome = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """One thing that was looked at.
+class Check:
+    """Result of one check.
 
     Args:
-        part: what.
-        outcome: whether it is as it must be; a warning is something that works, but perhaps not as intended.
-        message: how it is.
+        part: the part that was checked.
+        outcome: ok, warning (it works, but perhaps not as intended) or error.
+        message: the state of the part.
         hint: what to do, or None.
     """
 
@@ -38,117 +38,122 @@ class Found:
     hint: str | None = None
 
 
-def examine(services: Services, engine: sa.Engine) -> Iterator[Found]:
-    """Looks at one part after the other.
+def examine(services: Services, engine: sa.Engine) -> Iterator[Check]:
+    """Checks one part after the other.
 
     Args:
-        services: what the process holds.
+        services: the process's services.
         engine: the database.
     """
-    yield Found("settings", "ok", "they are valid")
+    yield Check("settings", "ok", "valid")
     database = _database(engine)
     yield database
     if database.outcome != "error":
         yield _migrations(engine)
         yield _queue(engine)
-        yield _asked("file store", services.files.check, services.settings.DEFAULT_FILE_STORE)
+        yield _checked("file store", services.files.check, services.settings.DEFAULT_FILE_STORE)
     yield from _broker(services)
     yield from _plugins(services)
     yield _hub(services)
 
 
-def _database(engine: sa.Engine) -> Found:
+def _database(engine: sa.Engine) -> Check:
     shown = engine.url.render_as_string(hide_password=True)
     try:
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
     except SQLAlchemyError as problem:
-        return Found(
-            "database", "error", f"{shown} does not answer ({type(problem).__name__})",
-            "Check SQLALCHEMY_DATABASE_URI, and that the server runs and lets the user in.",
+        return Check(
+            "database", "error", f"{shown} does not respond ({type(problem).__name__})",
+            "Check SQLALCHEMY_DATABASE_URI, and that the server is running and accepts the user.",
         )  # fmt: skip
     if engine.dialect.name == "sqlite":
-        return Found("database", "ok", f"{shown}; SQLite is for one machine, other databases for several")
-    return Found("database", "ok", shown)
+        return Check("database", "ok", f"{shown}; SQLite supports one machine, other databases several")
+    return Check("database", "ok", shown)
 
 
-def _migrations(engine: sa.Engine) -> Found:
+def _migrations(engine: sa.Engine) -> Check:
     wanted = set(ScriptDirectory(str(MIGRATIONS)).get_heads())
     with engine.connect() as connection:
-        present = set(MigrationContext.configure(connection).get_current_heads())
-    if present == wanted:
-        return Found("migrations", "ok", f"the database is at {', '.join(present)}, the newest")
-    where = f"at {', '.join(present)}" if present else "without tables"
-    return Found(
+        current = set(MigrationContext.configure(connection).get_current_heads())
+    if current == wanted:
+        return Check("migrations", "ok", f"the database is at {', '.join(current)}, the newest")
+    where = f"at {', '.join(current)}" if current else "without tables"
+    return Check(
         "migrations", "error", f"the database is {where}, not at {', '.join(wanted)}",
         "Run flask db upgrade, or start assembler serve or a container with CONTAINER_MODE=migrate once.",
     )  # fmt: skip
 
 
-def _queue(engine: sa.Engine) -> Found:
+def _queue(engine: sa.Engine) -> Check:
     waiting = sa.select(sa.func.count()).select_from(SpaceRequest).where(SpaceRequest.status == QUEUED)
     try:
         with engine.connect() as connection:
             number = connection.scalar(waiting) or 0
     except SQLAlchemyError:
-        return Found("queue", "warning", "it cannot be read before the migrations are done")
-    return Found("queue", "ok", f"{number} requests wait")
+        return Check("queue", "warning", "it cannot be read before the database is migrated")
+    return Check("queue", "ok", f"{number} queued requests")
 
 
-def _asked(part: str, check: Callable[[], None], fine: str) -> Found:
+def _checked(part: str, check: Callable[[], None], shown: str) -> Check:
     try:
         check()
     except AssemblerError as problem:
-        return Found(
-            part, "error", f"{fine}: {problem.message}", "Check that it is there, has space, and lets us write."
+        return Check(
+            part, "error", f"{shown}: {problem.message}", "Check that it exists, has free space and is writable."
         )
-    return Found(part, "ok", fine)
+    return Check(part, "ok", shown)
 
 
-def _broker(services: Services) -> Iterator[Found]:
+def _broker(services: Services) -> Iterator[Check]:
     if services.settings.BROKER_URL.startswith("memory:"):
-        yield Found("broker", "ok", "in the process of assembler serve, with its worker")
+        yield Check("broker", "ok", "in memory, in the process of assembler serve")
         return
     kind = services.settings.BROKER_URL.partition(":")[0]
     if not broker_answers():
-        yield Found("broker", "error", f"{kind} does not answer", "Check BROKER_URL, and that the broker runs.")
+        yield Check("broker", "error", f"{kind} does not respond", "Check BROKER_URL, and that the broker is running.")
         return
-    yield Found("broker", "ok", f"{kind} answers")
+    yield Check("broker", "ok", f"{kind} responds")
     if workers_answer():
-        yield Found("workers", "ok", "at least one answers")
+        yield Check("workers", "ok", "at least one responds")
     else:
         hint = "Start one, with the same BROKER_URL and CELERY_QUEUE: CONTAINER_MODE=worker, or invoke worker."
-        yield Found("workers", "error", "none answers", hint)
+        yield Check("workers", "error", "none responds", hint)
 
 
-def _plugins(services: Services) -> Iterator[Found]:
+def _plugins(services: Services) -> Iterator[Check]:
     broken = [record for record in services.registry.records if record.error]
     for record in broken:
-        yield Found("plugins", "error", f"{record.name}: {record.error}", "Correct it, or take it out of the folder.")
+        yield Check("plugins", "error", f"{record.name}: {record.error}", "Correct it, or remove it from the folder.")
     types = sorted(plugin.space_type for plugin in services.registry.types())
     if not types:
-        yield Found("plugins", "error", "there is no Space type", "Check PLUGIN_FOLDERS and GIT_PLUGINS.")
+        yield Check("plugins", "error", "there is no space type", "Check PLUGIN_FOLDERS and GIT_PLUGINS.")
     elif not broken:
-        yield Found("plugins", "ok", ", ".join(types))
+        yield Check("plugins", "ok", ", ".join(types))
 
 
-def _hub(services: Services) -> Found:
+def _hub(services: Services) -> Check:
     settings = services.settings
     if not settings.HF_TOKEN:
-        return Found("hub", "ok", "HF_TOKEN is not set: master publishes locally, or with a token of its own")
+        return Check("hub", "ok", "HF_TOKEN is not set: the realm master publishes locally, or with its own token")
     target = HuggingFaceTarget(
         settings.HF_ENDPOINT, settings.HF_TOKEN, settings.HUB_TIMEOUT, services.instance / "outgoing"
     )
     try:
         account = target.whoami()
     except AssemblerError as problem:
-        return Found("hub", "error", f"{settings.HF_ENDPOINT}: {problem.message}", "Check HF_TOKEN and HF_ENDPOINT.")
+        return Check("hub", "error", f"{settings.HF_ENDPOINT}: {problem.message}", "Check HF_TOKEN and HF_ENDPOINT.")
     shown = f"{account.name} at {settings.HF_ENDPOINT}, plan {account.plan}, token {account.role}"
     if account.role == "read":
-        return Found("hub", "error", shown, "The token may only read; make one with write access.")
+        return Check("hub", "error", shown, "The token is read-only; create one with write access.")
     if account.role == "fineGrained":
-        return Found("hub", "warning", shown, "Check that the token may make and write Spaces where you publish.")
+        return Check(
+            "hub",
+            "warning",
+            shown,
+            "Check that the token may create and write Spaces in the namespaces you publish to.",
+        )
     if account.plan == "free":
         hint = "Only static Spaces are free; gradio, docker and streamlit need a paid plan."
-        return Found("hub", "warning", shown, hint)
-    return Found("hub", "ok", shown)
+        return Check("hub", "warning", shown, hint)
+    return Check("hub", "ok", shown)

@@ -13,19 +13,19 @@ from assembler_runner.core.settings import load
 
 _settings = load(os.environ)
 
-# Before anything imports the library: it decides then whether the processes share their numbers.
+# Must be set before prometheus_client is imported: on import it decides whether processes share their metrics.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="assembler-metrics-"))
 
 bind = f"0.0.0.0:{_settings.SERVER_PORT}"
 workers = _settings.GUNICORN_WORKERS
 worker_class = "gthread"
-# They are started as they are needed; each reader of a stream holds one.
+# Threads are started on demand; each event stream occupies one.
 threads = 64 + _settings.MAX_EVENT_READERS
 worker_connections = 1000 + _settings.MAX_EVENT_READERS
 keepalive = 5
 timeout = 60
 graceful_timeout = int(_settings.DRAIN_SECONDS)
-# The heartbeat of the workers; a disk that hangs must not stop it.
+# In memory: a hanging disk must not block the heartbeat of the workers.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 - memory of the container
 loglevel = _settings.LOG_LEVEL.lower()
 logconfig_dict = logging.configuration(_settings)
@@ -33,22 +33,22 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Lets readers of streams go when the process is told to stop; they would hold it until its time is over."""
+    """Ends event streams on SIGTERM; otherwise they delay the stop until the graceful timeout."""
     from assembler_runner.services import EXTENSION
 
     stop = signal.getsignal(signal.SIGTERM)
 
-    def stop_with_readers(number: int, frame: FrameType | None) -> None:
+    def stop_with_streams(number: int, frame: FrameType | None) -> None:
         worker.app.callable.extensions[EXTENSION].feed.close()
         if callable(stop):
             stop(number, frame)
 
-    signal.signal(signal.SIGTERM, stop_with_readers)
+    signal.signal(signal.SIGTERM, stop_with_streams)
     worker.app.callable.extensions[EXTENSION].targets.learn_account()
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forgets what is only true of a process that lives."""
+    """Removes the live gauges of a process that has exited."""
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the library is typed in part

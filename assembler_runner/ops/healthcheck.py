@@ -1,6 +1,6 @@
-"""Whether a container does its work: `python -m assembler_runner.ops.healthcheck`, as HEALTHCHECK and probes ask it.
+"""Health check of a container, for HEALTHCHECK and probes: `python -m assembler_runner.ops.healthcheck`.
 
-It is asked every few seconds on a machine that may be busy, so it imports little.
+It runs every few seconds on a machine that may be busy, so it imports little.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ALIVE_SECONDS = 120
 
 
 def main() -> None:
-    """Ends with 0 if the process of this container does its work, with 1 if not."""
+    """Exits with 0 if the process of this container is healthy, otherwise with 1."""
     try:
         sys.exit(0 if healthy(load(os.environ)) else 1)
     except SettingsError as problem:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def healthy(settings: Settings) -> bool:
-    """Returns whether the process of this container does its work."""
+    """Returns whether the process of this container is healthy."""
     if settings.CONTAINER_MODE == "server":
         url = f"http://127.0.0.1:{settings.SERVER_PORT}/health/live"
         try:

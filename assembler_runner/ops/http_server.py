@@ -1,7 +1,7 @@
-"""The HTTP server of `assembler serve`: waitress, with bounds on what one caller can hold.
+"""The HTTP server of `assembler serve`: waitress, with limits on the resources that one caller can occupy.
 
-A connection that sends no complete request, or reads its response too slowly, is closed after a while. If there are too
-many connections, those that wait for their caller are closed first, beginning with the address that has most of them.
+A connection that sends no complete request, or reads its response too slowly, is closed after a timeout. If there are
+too many connections, idle ones are closed first, starting with the address that has the most.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ log = logging.getLogger(__name__)
 FIRST_THREADS, MOST_THREADS = 8, 64
 MOST_CONNECTIONS = 10_000
 RESERVED_FILES = 256
-"""Open files that connections leave to everything else: database, repositories, spooled files, the Hub."""
+"""Number of open files reserved for everything but connections: database, repositories, spooled files, the Hub."""
 
 FEW_FILES = 2048
-"""Below this limit of open files the service warns at its start."""
+"""The service logs a warning at its start if the limit of open files is lower."""
 
 IDLE_SECONDS = 60.0
-"""How long a connection may wait for its next request."""
+"""Maximum seconds a connection may be idle between requests."""
 
 HEAD_SECONDS = 10.0
-"""How long the head of a request may take, from its first byte."""
+"""Maximum seconds from the first byte of a request to the end of its headers."""
 
 WINDOW_SECONDS = 20.0
 LEAST_BYTES_PER_SECOND = 1024
-"""Least speed, over each window, of a caller that sends a body or reads a response."""
+"""Minimum rate, over each window, of a caller that sends a body or reads a response."""
 
 
 def listen(app: Flask, host: str, port: int, *, streams: int, behind_proxy: bool) -> HttpServer:
@@ -53,10 +53,10 @@ def listen(app: Flask, host: str, port: int, *, streams: int, behind_proxy: bool
         app: the application.
         host: address to listen on.
         port: port; 0 for a free one.
-        streams: how many callers may read streams at the same time; each one holds a thread.
-        behind_proxy: whether headers of a reverse proxy are kept.
+        streams: maximum number of simultaneous streams; each occupies a thread.
+        behind_proxy: whether to keep the headers set by a reverse proxy.
     Returns:
-        The server; `run()` answers requests until a signal ends it.
+        The server; `run()` serves requests until a signal ends it.
     Raises:
         SettingsError: the address cannot be listened on.
     """
@@ -77,20 +77,20 @@ def listen(app: Flask, host: str, port: int, *, streams: int, behind_proxy: bool
         servers: list[HttpServer] = []
         shared: dict[int, Any] = {}
         for family, kind, protocol, address in adjustments.listen:
-            # A name may have several addresses; all of them get the port of the first one.
+            # A name may have several addresses; all use the port of the first one.
             chosen = servers[0].effective_port if servers else address[1]
             sockinfo = (family, kind, protocol, (address[0], chosen, *address[2:]))
             servers.append(HttpServer(app, map=shared, dispatcher=dispatcher, adj=adjustments, sockinfo=sockinfo))
     except (OSError, ValueError) as problem:
         raise SettingsError(
             f"Cannot listen on {host}:{port}: {str(getattr(problem, 'strerror', None) or problem).rstrip('.')}.",
-            hint="Choose another port with --port; 0 takes a free one.",
+            hint="Choose another port with --port; 0 selects a free one.",
         ) from None
     return servers[0]
 
 
 def connection_limit() -> int:
-    """Raises the soft limit of open files to the hard one, and returns how many connections that leaves room for."""
+    """Raises the soft limit of open files to the hard one, and returns the resulting maximum of connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + RESERVED_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
@@ -104,28 +104,28 @@ def connection_limit() -> int:
 
 
 class HttpServer(TcpWSGIServer):  # type: ignore[misc]  # the library is not typed
-    """A server that closes connections that hold resources without using them."""
+    """A server that closes connections that occupy resources without using them."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.channel_class = _Channel
 
     def handle_accept(self) -> None:
-        """Accepts a connection, and makes room for the next one."""
+        """Accepts a connection, and closes idle ones if the limit is near."""
         super().handle_accept()
-        # Before the limit: what is closed leaves in the next round only.
+        # Below the limit: closed connections are released only in the next round.
         surplus = len(self.active_channels) - self.adj.connection_limit * 9 // 10
         if surplus > 0:
             self._close_waiting(surplus)
 
     def maintenance(self, now: float) -> None:
-        """Closes connections whose time is over; called once a second."""
+        """Closes connections that exceeded their timeout; called once a second."""
         for channel in list(self.active_channels.values()):
             if channel.is_overdue(now):
                 channel.will_close = True
 
     def _close_waiting(self, number: int) -> None:
-        """Closes connections that wait for their caller: of the busiest address first, the oldest first."""
+        """Closes connections that wait for their caller: those of the busiest address first, then the oldest."""
         connections = Counter(channel.addr[0] for channel in self.active_channels.values())
         waiting = [channel for channel in self.active_channels.values() if channel.waits and not channel.will_close]
         waiting.sort(key=lambda channel: (-connections[channel.addr[0]], channel.since))
@@ -134,10 +134,10 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]  # the library is not typ
 
 
 class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # the library is not typed
-    """Threads that answer: as many as are needed at the same time, since each reader of a stream holds one.
+    """A thread pool that grows on demand, since each stream occupies a thread.
 
     Args:
-        most: how many at most.
+        most: maximum number of threads.
     """
 
     def __init__(self, most: int) -> None:
@@ -155,7 +155,7 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # the library is 
 
 
 class _BodyTooLarge(RequestEntityTooLarge):  # type: ignore[misc]  # the library is not typed
-    """The server's own refusal of a body, before anything of it is kept, in the one shape of errors."""
+    """Rejects a body in the HTTP server, before it is buffered, with the service's error format."""
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         body = json.dumps(error_body(TooLarge("The body of the request is too large."))).encode()
@@ -177,7 +177,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # the library is not ty
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # the library is not typed
-    """One connection, with the bytes that it has moved since its last check."""
+    """One connection, with the number of bytes transferred since its last check."""
 
     parser_class = _Parser
 
@@ -201,11 +201,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # the library is not typed
 
     @property
     def since(self) -> float:
-        """When its caller last began something, in seconds since 1970."""
+        """When its caller last began a request or was active, in seconds since 1970."""
         return float(self.request.begun if self.request is not None else self.last_activity)
 
     def is_overdue(self, now: float) -> bool:
-        """Returns whether it has to be closed, for a caller that is silent or too slow.
+        """Returns whether it exceeded a timeout: its caller is idle or too slow.
 
         Args:
             now: seconds since 1970.
@@ -216,7 +216,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # the library is not typed
         if self.waits and not request.headers_finished:
             return bool(now - request.begun > HEAD_SECONDS)
         if not self.waits and not self.total_outbufs_len:
-            # The service works on it; its caller has nothing to do.
+            # The service is processing the request; the caller is not expected to act.
             self._moved, self._window = 0, now
             return False
         if now - self._window < WINDOW_SECONDS:

@@ -1,4 +1,4 @@
-"""Encrypts everything that is stored encrypted with the newest key, so that old keys can be dropped."""
+"""Key rotation: re-encrypts all stored secrets with the current key, so that former keys can be removed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from assembler_runner.spaces.models import SpaceRequest
 
 
 def rotate(vault: Vault) -> int:
-    """Seals everything that is kept sealed with the present SECRET_KEY, so that former ones can be given up.
+    """Encrypts all stored secrets with the current SECRET_KEY.
 
     Args:
-        vault: with the former keys (OLD_SECRET_KEYS).
+        vault: the vault, with the former keys (OLD_SECRET_KEYS).
     Returns:
-        How many secrets were sealed again.
+        Number of secrets that were encrypted again.
     Raises:
-        UnreadableSecret: one was sealed with a key that is not given; nothing is changed then.
+        UnreadableSecret: a secret was encrypted with an unknown key; nothing is changed.
     """
     credentials = db.session.scalars(sa.select(HubCredential)).all()
     for credential in credentials:
         credential.encrypted_token, credential.key_id = vault.reencrypt(credential.encrypted_token), vault.key_id
-    sealed = SpaceRequest.encrypted_secrets
-    requests = db.session.execute(sa.select(SpaceRequest.id, sealed).where(sealed.is_not(None))).all()
+    encrypted = SpaceRequest.encrypted_secrets
+    requests = db.session.execute(sa.select(SpaceRequest.id, encrypted).where(encrypted.is_not(None))).all()
     for request_id, secrets in requests:
-        # Not if the request has ended meanwhile: its secrets are gone then.
-        row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, sealed.is_not(None))
+        # A request that has ended since then has no secrets any more.
+        row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, encrypted.is_not(None))
         db.session.execute(
             row.values(encrypted_secrets=vault.reencrypt(str(secrets)), updated_at=SpaceRequest.updated_at)
         )
-    marks = AppWatch.encrypted_fingerprints
-    followed = db.session.execute(sa.select(AppWatch.space_id, marks).where(marks.is_not(None))).all()
-    for space_id, encrypted_fingerprints in followed:
-        mine = sa.update(AppWatch).where(AppWatch.space_id == space_id)
-        db.session.execute(mine.values(encrypted_fingerprints=vault.reencrypt(str(encrypted_fingerprints))))
+    fingerprints = AppWatch.encrypted_fingerprints
+    watches = db.session.execute(sa.select(AppWatch.space_id, fingerprints).where(fingerprints.is_not(None))).all()
+    for space_id, encrypted_fingerprints in watches:
+        watch = sa.update(AppWatch).where(AppWatch.space_id == space_id)
+        db.session.execute(watch.values(encrypted_fingerprints=vault.reencrypt(str(encrypted_fingerprints))))
     db.session.commit()
-    return len(credentials) + len(requests) + len(followed)
+    return len(credentials) + len(requests) + len(watches)

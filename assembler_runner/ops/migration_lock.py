@@ -1,5 +1,4 @@
-"""Whether a database is to be migrated; of several processes that start that at once one does it, the others wait and
-find nothing left to do."""
+"""Migration lock: of several processes that start at once, one migrates the database while the others wait."""
 
 from __future__ import annotations
 
@@ -15,11 +14,11 @@ LOCK_SECONDS = 600
 
 @contextmanager
 def only_one_migrates(engine: sa.Engine) -> Iterator[None]:
-    """Holds the database's lock for migrations while the body runs; the database lets go when the process dies.
+    """Holds an advisory lock for the duration of the block; the database releases it if the process dies.
 
     Args:
-        engine: the engine. SQLite needs no lock: its migrations are one write transaction after the other, and only
-            one service has it.
+        engine: the engine. SQLite needs no lock: each migration is a write transaction, and only one service uses the
+            file.
     """
     statements = {
         "postgresql": (f"SELECT pg_advisory_lock({LOCK_NUMBER})", f"SELECT pg_advisory_unlock({LOCK_NUMBER})"),
@@ -28,10 +27,10 @@ def only_one_migrates(engine: sa.Engine) -> Iterator[None]:
     if statements is None:
         yield
         return
-    take, release = statements
-    # Idle outside of a transaction: the time limit of idle transactions must not end it.
+    acquire, release = statements
+    # Autocommit: the limit on idle transactions must not end this connection.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(take)
+        connection.exec_driver_sql(acquire)
         try:
             yield
         finally:
@@ -39,13 +38,13 @@ def only_one_migrates(engine: sa.Engine) -> Iterator[None]:
 
 
 def is_at_newest(engine: sa.Engine, migrations: Path) -> bool:
-    """Tells without Alembic, which takes long to load, whether a database has had the newest migration.
+    """Checks without Alembic, which is slow to import, whether a database has the newest migration.
 
     Args:
         engine: the engine.
-        migrations: the folder of the migrations; the name of each file begins with its revision, in order.
+        migrations: the folder of the migrations; each file name begins with its revision, in order.
     Returns:
-        False also where it cannot be told: Alembic then finds out, or says what is wrong.
+        True if it has; False also if unknown, so that Alembic decides or reports the problem.
     Raises:
         OperationalError: the database cannot be opened.
     """

@@ -1,9 +1,9 @@
-"""Removes what is older than the operator wants to keep, and content that nothing refers to any more.
+"""Retention: removes data older than the configured age, and unreferenced contents.
 
-Every worker does it once an hour; two may do it at the same time.
+Every worker runs it once an hour; concurrent runs are safe.
 
-Kept in any case: whatever has not ended; every release of a Space that is still there, since it can be rolled back to;
-the newest request of such a Space; events that a webhook is still to be told of.
+Always kept: unfinished requests; every release of an existing Space, since it can be rolled back to; the newest request
+of such a Space; events with pending deliveries.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ log = logging.getLogger(__name__)
 AT_ONCE = 500
 CONTENTS_AT_ONCE = 1000
 REFERENCES = (RequestFile.sha256, RequestFile.given_sha256, BucketFile.hash)
-"""Every column that names a content."""
+"""Every column that refers to a content."""
 _GONE = (DELETED, FAILED, CANCELLED)
 
 
 def clean_up() -> None:
-    """Removes everything that need not be kept any longer."""
+    """Removes expired rows and unreferenced contents."""
     services = current_services()
     remove_old(services.settings)
     collect(services)
 
 
 def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
-    """Removes what is too old, in transactions of at most 500 rows.
+    """Removes expired rows, in transactions of at most 500 rows.
 
     Args:
-        settings: how long each kind is kept.
-        now: the moment to count from; None for the present one.
+        settings: the retention period of each kind.
+        now: the reference time; None: the current time.
     Returns:
-        How many of each kind were removed.
+        Number of removed rows per kind.
     """
     removed: Counter[str] = Counter()
     kinds: tuple[tuple[str, float, Callable[[datetime], int]], ...] = (
@@ -66,7 +66,7 @@ def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
             if number < AT_ONCE:
                 break
     if removed:
-        log.info("removed as too old: %s", ", ".join(f"{number} {kind}" for kind, number in removed.items()))
+        log.info("removed expired rows: %s", ", ".join(f"{number} {kind}" for kind, number in removed.items()))
     return removed
 
 
@@ -75,7 +75,7 @@ def _deliveries(before: datetime) -> int:
 
 
 def _spaces(before: datetime) -> int:
-    """Removes Spaces that are not there any more, with all their requests, once the last of these is old."""
+    """Removes deleted Spaces with all their requests, once the newest of these has expired."""
     young = sa.exists().where(SpaceRequest.space_id == Space.id, ~_ended(before))
     gone = Space.state.in_(_GONE) & Space.slot.is_(None) & (Space.updated_at < before) & ~young
     found = list(db.session.scalars(sa.select(Space.id).where(gone).limit(AT_ONCE)))
@@ -87,20 +87,20 @@ def _spaces(before: datetime) -> int:
 
 
 def _requests(before: datetime) -> int:
-    """Removes what has come to nothing, unless it is the last that was asked of its Space."""
+    """Removes failed and cancelled requests, except the newest request of a Space."""
     later = sa.orm.aliased(SpaceRequest)
     newer = sa.exists().where(later.space_id == SpaceRequest.space_id, later.number > SpaceRequest.number)
     return _remove(SpaceRequest, SpaceRequest.status.in_((FAILED, CANCELLED)) & _ended(before) & newer)
 
 
 def _events(before: datetime) -> int:
-    waits = sa.exists().where(WebhookDelivery.event_id == Event.id, WebhookDelivery.status == PENDING)
+    pending = sa.exists().where(WebhookDelivery.event_id == Event.id, WebhookDelivery.status == PENDING)
     unfinished = sa.exists().where(SpaceRequest.id == Event.request_id, SpaceRequest.status.not_in(FINISHED))
-    return _remove(Event, (Event.created_at < before) & ~waits & ~unfinished)
+    return _remove(Event, (Event.created_at < before) & ~pending & ~unfinished)
 
 
 def _ended(before: datetime) -> sa.ColumnElement[bool]:
-    # Nothing compares with a moment that is not there, and the row of an unfinished one has none.
+    # A comparison with NULL is unknown, not false; the negation of this condition needs the explicit checks.
     return sa.and_(
         SpaceRequest.status.in_(FINISHED),
         SpaceRequest.cleanup_due_at.is_(None),
@@ -122,13 +122,13 @@ def _delete(model: Any, condition: sa.ColumnElement[bool]) -> None:
 
 
 def collect(services: Services, unused_for: timedelta = UNUSED_AFTER) -> int:
-    """Removes what nothing refers to and what was not about to be referred to for a while.
+    """Removes contents that are unreferenced and have not been used for a while.
 
     Args:
-        services: what the process holds.
-        unused_for: how long it must not have been in use; what is still arriving must be younger.
+        services: the process's services.
+        unused_for: minimum time since the last use; must be longer than any upload takes.
     Returns:
-        How many contents were removed.
+        Number of removed contents.
     """
     before = utcnow() - unused_for
     unused = sa.and_(
@@ -140,5 +140,5 @@ def collect(services: Services, unused_for: timedelta = UNUSED_AFTER) -> int:
     removed = sum(services.files.remove(digest, unused) for digest in found)
     services.files.remove_left_overs(before)
     if removed:
-        log.info("%d contents that nothing refers to were removed", removed)
+        log.info("removed %d unreferenced contents", removed)
     return removed

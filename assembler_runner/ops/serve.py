@@ -1,4 +1,4 @@
-"""`assembler serve`: API, pages, worker and sweeper in one process, on SQLite, with nothing else to install."""
+"""`assembler serve`: API, pages, worker and sweeper in one process, on SQLite, without further dependencies."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ SECRETS_FILE = "secrets.json"
 
 
 def serve(host: str, port: int, instance: Path) -> None:
-    """Runs the service until it is told to stop.
+    """Runs the service until a signal stops it.
 
     Args:
         host: address to listen on.
         port: port; 0 for a free one.
-        instance: folder for database, secrets and local Spaces; made if it is not there.
+        instance: folder for database, secrets and local Spaces; created if missing.
     Raises:
-        SettingsError: a setting is wrong, the folder is in use, or the address cannot be listened on.
+        SettingsError: a setting is invalid, the folder is in use, or the address cannot be listened on.
     """
     lock = instance_lock(instance)
     settings = settings_of(instance)
@@ -56,9 +56,9 @@ def serve(host: str, port: int, instance: Path) -> None:
     app = _open(settings, instance)
     with app.app_context():
         make_admin()
-        # The lock says that no other worker of this instance lives.
+        # The lock guarantees that no other worker of this instance is running.
         if left := claims.release_claims():
-            log.info("%d requests of the last run go on", left)
+            log.info("resuming %d requests of the last run", left)
         watches.release_claims()
     streams = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
     server = listen(app, host, port, streams=streams, behind_proxy=settings.TRUSTED_PROXIES > 0)
@@ -67,27 +67,27 @@ def serve(host: str, port: int, instance: Path) -> None:
     embed(worker)
     sweeper = Sweeper(app, settings.RESEND_SECONDS, chores=[apply_expiry], hourly=[clean_up])
     sweeper.start()
-    follower = Poller(app, app.extensions[EXTENSION])
-    follower.start()
+    poller = Poller(app, app.extensions[EXTENSION])
+    poller.start()
     webhooks = WebhookSender(app)
     webhooks.start()
     app.extensions[EXTENSION].targets.learn_account()
     _stop_on_signals()
     shown = f"[{host}]" if ":" in host else host
-    # What is there now is there to stay, and need not be looked through for garbage.
+    # Objects created by the start are permanent: exclude them from garbage collection.
     gc.freeze()
     gc.enable()
     print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
     server.run()
-    print("Stopping: running work is finished first; press Ctrl-C again to stop at once.", flush=True)
+    print("Stopping: waiting for running work; press Ctrl-C again to stop at once.", flush=True)
     sweeper.stop()
-    follower.stop()
+    poller.stop()
     webhooks.stop()
     worker.stop()
     app.extensions[EXTENSION].feed.close()
     _drain(app)
     lock.close()
-    # Threads that still wait for an answer have been given up; leaving normally would wait for them.
+    # A normal exit would wait for threads that still wait for a response; their claims have been released.
     sys.stdout.flush()
     os._exit(0)
 
@@ -98,7 +98,7 @@ def _drain(app: Flask) -> None:
     if left:
         with app.app_context():
             claims.release_claims(left)
-        log.info("%d running requests were handed back; they go on at the next start", len(left))
+        log.info("released %d running requests; they resume at the next start", len(left))
 
 
 def _open(settings: Settings, instance: Path) -> Flask:
@@ -117,7 +117,7 @@ def _open(settings: Settings, instance: Path) -> Flask:
 
 
 def _migrate(app: Flask) -> None:
-    # Most starts find nothing to migrate.
+    # Imported here: most starts have nothing to migrate.
     from flask_migrate import upgrade
 
     enable_migrations(app)
@@ -125,45 +125,48 @@ def _migrate(app: Flask) -> None:
 
 
 def instance_lock(instance: Path) -> IO[str]:
-    """Makes an instance folder the process's own, until the returned file is closed.
+    """Locks an instance folder until the returned file is closed.
 
     Raises:
-        SettingsError: another process has it, or it cannot be used.
+        SettingsError: another process holds the lock, or the folder cannot be used.
     """
     try:
         instance.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = (instance / "lock").open("w")
     except OSError as problem:
         raise SettingsError(
-            f"The folder {instance} cannot be used: {problem.strerror}.", hint="Name another folder with --instance."
+            f"The folder {instance} cannot be used: {problem.strerror}.", hint="Choose another folder with --instance."
         ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise SettingsError(
-            f"Another Assembler runs in the folder {instance}.", hint="Stop it, or name another folder with --instance."
+            f"Another Assembler is using the folder {instance}.",
+            hint="Stop it, or choose another folder with --instance.",
         ) from None
     return file
 
 
 def settings_of(instance: Path) -> Settings:
-    """Returns the settings of an instance folder: the environment, with secrets that are made once and kept there."""
+    """Returns the settings of the environment, with missing secrets generated once and stored in the folder."""
     given = load(os.environ)
     path = instance / SECRETS_FILE
     try:
-        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
-        raise SettingsError(f"The file {path} is damaged.", hint="Restore it; sealed secrets need its keys.") from None
-    if not kept:
-        kept = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
+        raise SettingsError(
+            f"The file {path} is damaged.", hint="Restore it; its keys are needed to decrypt stored secrets."
+        ) from None
+    if not stored:
+        stored = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
         temporary = path.with_suffix(".new")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(kept, file)
+            json.dump(stored, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    return load(os.environ, **{name: value for name, value in kept.items() if not getattr(given, name)})
+    return load(os.environ, **{name: value for name, value in stored.items() if not getattr(given, name)})
 
 
 def _stop_on_signals() -> None:

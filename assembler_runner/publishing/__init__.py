@@ -1,1 +1,1 @@
-"""The worker's side, after the queue: claims, pipeline, actions, clean-up."""
+"""The worker's side: queue, claims, pipeline, actions, clean-up."""

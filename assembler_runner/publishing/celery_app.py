@@ -1,4 +1,4 @@
-"""The Celery application: thin, because the database is the truth and a message only a wake-up."""
+"""The Celery application. It is thin: the database is the source of truth, a message is only a wake-up."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from assembler_runner.publishing import memory_broker
 
 
 def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
-    """Makes the Celery application of a Flask application; its tasks run inside an application context.
+    """Creates the Celery application of a Flask application; its tasks run inside an application context.
 
     Args:
         flask: the Flask application.
-        settings: broker, queue and pool.
+        settings: the settings of broker, queue and concurrency.
     Raises:
-        SettingsError: there is no such kind of broker.
+        SettingsError: BROKER_URL names an unsupported broker.
     """
 
     class FlaskTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
@@ -41,10 +41,11 @@ def make_celery(flask: Flask, settings: Settings) -> Celery[Any]:
         task_publish_retry=False,
         worker_prefetch_multiplier=4 if settings.BROKER_URL.startswith("memory:") else 1,
         worker_concurrency=settings.CONCURRENCY,
-        # After a lost connection a pool thread would set it while the main thread reads, and both wait for ever.
+        # Otherwise, after a lost connection, a pool thread sets the prefetch count while the main thread reads from
+        # the same connection, and both block forever.
         worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
-        # For monitors such as Flower; nobody can listen to a broker in memory.
+        # For monitors such as Flower; a broker in memory has no outside listeners.
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
         broker_transport=memory_broker.TRANSPORT if settings.BROKER_URL.startswith("memory:") else None,
@@ -72,13 +73,13 @@ def _transport_options(broker: str) -> dict[str, Any]:
 
 def _broker_url(broker: str) -> str:
     if broker.startswith("memory:"):
-        # kombu warns of every connection to a broker without a host name.
+        # kombu warns about every connection to a broker without a host name.
         return "memory://localhost/"
     try:
-        # Without a scheme kombu would take the default broker.
+        # Without a scheme kombu would use the default broker.
         Connection(broker, transport=broker.partition("://")[0] or "none").get_transport_cls()
     except (KeyError, ImportError, ValueError):
         raise SettingsError(
-            "BROKER_URL names no broker that can be used.", hint="It begins with memory://, redis:// or amqp://."
+            "BROKER_URL names an unsupported broker.", hint="Use a URL with memory://, redis:// or amqp://."
         ) from None
     return broker

@@ -1,4 +1,4 @@
-"""Checkpoints of running work: each one is a transaction that only the holder of the claim can commit."""
+"""Checkpoints of a running request: each is a transaction that only the holder of the claim can commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(
     unless_cancelled: bool = False,
     durable: bool = True,
 ) -> None:
-    """Writes what an attempt has learnt, only while the claim holds.
+    """Stores the progress of an attempt if the claim still holds, and renews the lease.
 
     Args:
         job: the claimed request.
@@ -33,10 +33,10 @@ def write(
         space: columns of its Space to set.
         event: type and message of an event to append.
         unless_cancelled: write nothing if the request was cancelled.
-        durable: False for what may be lost when the power fails.
+        durable: False if the write may be lost on power failure.
     Raises:
-        LeaseLost: it does not hold any more.
-        Cancelled: it was cancelled, and that was asked about.
+        LeaseLost: the claim was lost.
+        Cancelled: the request was cancelled, and `unless_cancelled` is set.
     """
     with write_transaction(durable=durable):
         if space or event:
@@ -56,7 +56,7 @@ def write(
 
 @read_transaction()
 def is_cleaned_up_after(job: Job) -> bool:
-    """Returns whether what another request of the Space half made is still to be dealt with."""
+    """Returns whether a clean-up after a request of this Space is still pending."""
     due = (SpaceRequest.space_id == job.space_id) & SpaceRequest.cleanup_due_at.is_not(None)
     found = db.session.scalar(sa.select(sa.func.count()).select_from(SpaceRequest).where(due))
     return bool(found)
@@ -64,41 +64,43 @@ def is_cleaned_up_after(job: Job) -> bool:
 
 @read_transaction()
 def check_cancelled(job: Job) -> None:
-    """Ends the work where that was asked for.
+    """Stops the attempt if a caller has cancelled the request.
 
     Raises:
-        Cancelled: it was.
+        Cancelled: the request was cancelled.
     """
-    asked = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
-    if asked:
+    cancelled = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
+    if cancelled:
         raise Cancelled
 
 
 def mark_sent(job: Job) -> Job:
-    """Writes down that a call is about to be sent that changes the target; returns the job that knows it.
+    """Records that a call that changes the target is about to be sent.
 
+    Returns:
+        The job with `sent_at` set.
     Raises:
-        LeaseLost: the claim does not hold any more.
+        LeaseLost: the claim was lost.
     """
     sent_at = job.sent_at or utcnow()
     write(job, {"sent_at": sent_at})
     return replace(job, sent_at=sent_at)
 
 
-def step(job: Job, name: str, act: Callable[[], object], told: str, *, space: dict[str, Any] | None = None) -> Job:
-    """Does one step that may be repeated, unless it is known to be done.
+def step(job: Job, name: str, act: Callable[[], object], message: str, *, space: dict[str, Any] | None = None) -> Job:
+    """Runs one idempotent step, unless it is recorded as done.
 
     Args:
         job: the claimed request.
         name: name of the step.
-        act: does it.
-        told: what was done, for people; never a value.
-        space: columns of the Space to set when it is done.
+        act: performs the step.
+        message: message of the event; must not contain values of variables or secrets.
+        space: columns of the Space to set when the step is done.
     Returns:
-        The job that knows it.
+        The job with the step recorded.
     Raises:
         Cancelled: the request was cancelled.
-        LeaseLost: the claim does not hold any more.
+        LeaseLost: the claim was lost.
     """
     if name in job.steps_done:
         return job
@@ -106,28 +108,32 @@ def step(job: Job, name: str, act: Callable[[], object], told: str, *, space: di
     job = mark_sent(job)
     act()
     job.steps_done.append(name)
-    write(job, {"steps_done": list(job.steps_done)}, space=space, event=("changed", told))
+    write(job, {"steps_done": list(job.steps_done)}, space=space, event=("changed", message))
     return job
 
 
 def record_space(job: Job, space: PublishedSpace) -> Job:
-    """Writes down that the Space was made; returns the job that knows it.
+    """Records that the Space was created on its target.
 
+    Returns:
+        The job with `space` set.
     Raises:
-        LeaseLost: the claim does not hold any more.
+        LeaseLost: the claim was lost.
     """
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
-    told = ("created", f"The Space {space.namespace}/{space.name} was created.")
-    # Lost with the power it is found again: that the call was sent is on the disk.
-    write(job, {}, space=names, event=told, durable=False)
+    event = ("created", f"The Space {space.namespace}/{space.name} was created.")
+    # Safe to lose on power failure: create_sent_at is durable, so the Space is found again.
+    write(job, {}, space=names, event=event, durable=False)
     return replace(job, space=space)
 
 
 def forget_space(job: Job) -> Job:
-    """Writes down that the Space is not there any more; returns the job that knows it.
+    """Records that the Space no longer exists on its target.
 
+    Returns:
+        The job without a Space.
     Raises:
-        LeaseLost: the claim does not hold any more.
+        LeaseLost: the claim was lost.
     """
     write(job, {}, space={"created_on_target": False, "made_at": None, "url": None})
     return replace(job, space=None, made_at=None)
@@ -142,17 +148,17 @@ def finish(
     then: Callable[[], None] | None = None,
     **values: Any,
 ) -> bool:
-    """Ends the request, if the claim still holds.
+    """Ends the request if the claim still holds.
 
     Args:
         job: the claimed request.
-        status: how it ended.
+        status: the final status.
         space: columns of its Space to set.
-        event: type and message of an event that comes before the end.
-        then: what else is to be written in the same transaction.
+        event: type and message of an event to record before the final one.
+        then: further writes in the same transaction.
         values: columns of the request to set.
     Returns:
-        Whether it was ended here.
+        False if the claim was lost and nothing was written.
     """
     hold_space(db.session(), job.space_id)
     if event:
@@ -172,12 +178,12 @@ def finish(
 
 
 def write_space(job: Job, values: Mapping[str, Any] | None) -> None:
-    """Sets columns of the Space of a request, in the present transaction."""
+    """Sets columns of the Space of a request in the current transaction."""
     if values:
         db.session.execute(_ITS_SPACE, {"of_job": job.space_id, **values})
 
 
-# Made once: to put a statement together takes longer than to send it. What is set comes with the parameters.
+# Prebuilt: constructing these statements costs more than executing them. The columns to set come as parameters.
 _HELD = (
     sa.update(REQUESTS)
     .where(

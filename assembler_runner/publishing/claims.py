@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from assembler_runner.core.database import database_now, db, new_id, plain, read_transaction, utcnow, write_transaction
+from assembler_runner.core.database import (
+    database_now,
+    db,
+    new_id,
+    read_transaction,
+    utcnow,
+    without_index,
+    write_transaction,
+)
 from assembler_runner.publishing.queue import is_first
 from assembler_runner.spaces.models import QUEUED, REQUESTS, RUNNING, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space_of, move_to
 
-# Made once: to put a statement together takes longer than to send it.
+# Prebuilt: constructing these statements costs more than executing them.
 _CLAIMABLE = sa.or_(
     sa.and_(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now()),
-    # Its worker has gone silent.
+    # The lease of its worker has expired.
     sa.and_(REQUESTS.c.status == RUNNING, REQUESTS.c.due_at < database_now()),
 )
 
@@ -24,32 +32,32 @@ _space = (
 
 _SUCCESSOR = (
     sa.select(REQUESTS.c.id)
-    .where(REQUESTS.c.space_id == _space, plain(REQUESTS.c.status) == QUEUED)
+    .where(REQUESTS.c.space_id == _space, without_index(REQUESTS.c.status) == QUEUED)
     .order_by(REQUESTS.c.number)
     .limit(1)
 )
 
 
 def successor(request_id: str) -> str | None:
-    """Returns the next waiting request of the same Space, None if there is none."""
+    """Returns the id of the next queued request of the same Space, or None."""
     with read_transaction():
         found = db.session.scalar(_SUCCESSOR, {"request_id": request_id})
     return None if found == request_id else found
 
 
 def claim(request_id: str, seconds: float) -> str | None:
-    """Takes a request up, if it waits or its worker has gone silent, and no other of its Space comes first.
+    """Claims a request that is queued or whose lease has expired, if it is the first unfinished one of its Space.
 
     Args:
         request_id: the request.
-        seconds: how long the claim holds without a renewal.
+        seconds: duration of the lease.
     Returns:
-        The claim's id, or None if it is not to be had.
+        The id of the claim; None if the request cannot be claimed.
     """
     owner = new_id()
-    # Not durable: a claim lost with the power leaves the request waiting, and nothing was done for it yet.
+    # Not durable: a claim lost on power failure leaves the request queued, and no work was done yet.
     with write_transaction(durable=False):
-        # Under the lock of the Space: of its requests only the first one is claimed.
+        # The lock of the Space ensures that only its first unfinished request is claimed.
         space_id = hold_space_of(db.session(), request_id)
         if space_id is None or not is_first(db.session(), request_id):
             db.session.rollback()
@@ -69,17 +77,17 @@ def claim(request_id: str, seconds: float) -> str | None:
 
 
 def take_due(resend_seconds: float, limit: int = 500) -> list[str]:
-    """Returns requests that have to be woken: never sent, waited long enough, left by a silent worker or half made.
+    """Returns requests that need a wake-up: due ones, those with an expired lease, and those with a due clean-up.
 
     Args:
-        resend_seconds: seconds after which a wake-up that led to nothing is due again.
-        limit: how many at most.
+        resend_seconds: seconds until an unanswered wake-up is sent again.
+        limit: maximum number of requests of each kind.
     """
     due = sa.and_(SpaceRequest.status.in_((QUEUED, RUNNING)), SpaceRequest.due_at < database_now())
     query = sa.select(SpaceRequest.id).where(due).order_by(SpaceRequest.due_at).limit(limit)
     found = list(db.session.scalars(query))
     if found:
-        # A running one keeps its due_at: it says that the claim has run out.
+        # A running request keeps its due_at, which says that its lease has expired.
         again = sa.update(SpaceRequest).where(SpaceRequest.id.in_(found), SpaceRequest.status == QUEUED)
         db.session.execute(
             again.values(due_at=database_now() + resend_seconds, updated_at=SpaceRequest.updated_at),
@@ -92,13 +100,13 @@ def take_due(resend_seconds: float, limit: int = 500) -> list[str]:
 
 
 def release_claims(owners: list[str] | None = None) -> int:
-    """Puts running requests back into the queue.
+    """Returns running requests to the queue.
 
     Args:
-        owners: the claims to give up; None for all, which only the single holder of an instance may do. It wakes the
-            waiting ones, too.
+        owners: the claims to release; None for all, and to make all queued requests due. Only the single process of
+            an instance may pass None.
     Returns:
-        How many.
+        The number of requests.
     """
     query = sa.select(SpaceRequest.id, SpaceRequest.lease_owner).where(SpaceRequest.status == RUNNING)
     if owners is not None:
@@ -107,7 +115,7 @@ def release_claims(owners: list[str] | None = None) -> int:
     for request_id, owner in rows:
         move_to(db.session(), request_id, QUEUED, owner=owner, lease_owner=None, due_at=0.0, not_before=0.0)
     if owners is None:
-        # Whoever was to be told of the waiting ones is gone, too.
+        # The process that was to receive the wake-ups of the queued ones no longer exists.
         waiting = sa.update(SpaceRequest).where(SpaceRequest.status == QUEUED)
         db.session.execute(
             waiting.values(due_at=SpaceRequest.not_before, updated_at=SpaceRequest.updated_at),

@@ -1,8 +1,8 @@
-"""After a failure: what the request half made on its target is dealt with, again and again until it is done.
+"""Clean-up after a failure: deals with what a request left on its target, with retries until it is done.
 
-A request that changes a Space may have taken effect without our hearing of it: then it is taken up again, and says so.
-Only a Space that this request made, and that has no content of ours, is ever touched. Where the answer to a create call
-was lost, it is looked for once more when the call can no longer be on its way.
+A change may have taken effect although its response was lost: then the request is resumed, with an event that says so.
+Only a Space that this request created, and that has no published content, is ever changed. If the response to a create
+call was lost, the Space is searched for once more when the call can no longer be in flight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from assembler_runner.core.database import database_now, db, new_id, utcnow
 from assembler_runner.core.errors import AssemblerError, NameTaken, TargetNotFound, TargetUnavailable
 from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing.actions import HAPPENED
+from assembler_runner.publishing.actions import TOOK_EFFECT
 from assembler_runner.publishing.job import Job, LeaseLost
 from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import CREATING, set_state
@@ -31,10 +31,10 @@ FIRST_DELAY, LONGEST_DELAY = 2.0, 600.0
 
 
 def clean_up(services: Services, request_id: str) -> None:
-    """Deals with what a failed or cancelled request left, if something is left and it is time.
+    """Deals with what a failed or cancelled request left on its target, if a clean-up is due.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         request_id: the request.
     """
     owner = new_id()
@@ -51,15 +51,15 @@ def clean_up(services: Services, request_id: str) -> None:
     try:
         event, message = _compensate(job)
     except LeaseLost:
-        log.info("the clean-up after request %s is done by another worker now", request_id)
+        log.info("the clean-up after request %s was taken over by another worker", request_id)
     except AssemblerError as problem:
-        _again_or_never(job, problem)
+        _retry_or_fail(job, problem)
     else:
         _done(job, event, message)
 
 
 def schedule_cleanup(request_id: str) -> None:
-    """Has what a worker may have made looked for that lost a request which has ended meanwhile."""
+    """Schedules a clean-up for anything created by a worker that lost its lease after the request ended."""
     ended = (SpaceRequest.id == request_id) & SpaceRequest.status.in_((FAILED, CANCELLED))
     sent = SpaceRequest.create_sent_at.is_not(None) | SpaceRequest.sent_at.is_not(None)
     _update(ended & sent, cleanup_due_at=0.0)
@@ -67,10 +67,10 @@ def schedule_cleanup(request_id: str) -> None:
 
 
 def _compensate(job: Job) -> tuple[str | None, str]:
-    """Does it; returns type and message of the event to record."""
+    """Performs the clean-up; returns type and message of the event to record."""
     target = job.usable_target()
     if job.action not in MAKING:
-        return _look_again(job, target)
+        return _recheck(job, target)
     try:
         space = job.space or (jobs.lost_creation(job, target) if job.create_sent_at else None)
     except NameTaken:
@@ -84,21 +84,21 @@ def _compensate(job: Job) -> tuple[str | None, str]:
             return "resumed", f"The commit is in the Space {shown} after all."
         if len(commits) > target.initial_commits:
             return "kept", f"The Space {shown} has content and was left as it is."
-        # Whoever has taken this over may have come to its end, and the caller may have tried again.
+        # If the claim was lost, another worker may have finished, and the caller may have retried the request.
         if not _update(_mine(job), cleanup_due_at=database_now() + job.services.leases.seconds):
             raise LeaseLost
         db.session.commit()
         return _act(job, target, space, shown)
     except TargetNotFound:
-        return "cleaned_up", f"The Space {shown} is not there any more."
+        return "cleaned_up", f"The Space {shown} no longer exists."
 
 
-def _look_again(job: Job, target: Target) -> tuple[str | None, str]:
+def _recheck(job: Job, target: Target) -> tuple[str | None, str]:
     try:
-        took_effect = job.action in HAPPENED and HAPPENED[job.action](job, target)
+        took_effect = job.action in TOOK_EFFECT and TOOK_EFFECT[job.action](job, target)
     except TargetNotFound:
         took_effect = False
-    return ("resumed", "What was asked for is done after all.") if took_effect else (None, "")
+    return ("resumed", "The requested change has taken effect after all.") if took_effect else (None, "")
 
 
 def _act(job: Job, target: Target, space: PublishedSpace, shown: str) -> tuple[str, str]:
@@ -109,22 +109,22 @@ def _act(job: Job, target: Target, space: PublishedSpace, shown: str) -> tuple[s
         return "made_private", f"The empty Space {shown} was made private."
     target.delete(space)
     if target.find(space.namespace, space.name) is not None:
-        # Something between the Hub and us has answered in its place.
-        raise TargetUnavailable("The Space is still there after it was deleted.")
+        # Something between this service and the Hub, such as a cache, has answered.
+        raise TargetUnavailable("The Space still exists after it was deleted.")
     return "cleaned_up", f"The empty Space {shown} was removed."
 
 
-def _again_or_never(job: Job, problem: AssemblerError) -> None:
-    # Counted from the end: a request that took long must not leave what it half made for long.
+def _retry_or_fail(job: Job, problem: AssemblerError) -> None:
+    # The age counts from the end of the request, so that a long request does not start with a long delay.
     age = utcnow() - (job.finished_at or job.accepted_at)
     if problem.retryable and age < jobs.GIVE_UP_AFTER:
         delay = problem.retry_after or min(LONGEST_DELAY, max(FIRST_DELAY, age.total_seconds() / 4))
         _update(_mine(job), cleanup_owner=None, cleanup_due_at=database_now() + delay)
         db.session.commit()
-        log.info("cleaning up after request %s is tried again in %.0f s: %s", job.request_id, delay, problem.code)
+        log.info("clean-up after request %s is retried in %.0f s: %s", job.request_id, delay, problem.code)
         return
     if _update(_mine(job), cleanup_owner=None, cleanup_due_at=None):
-        message = f"What was half made could not be cleaned up: {problem.message}"
+        message = f"The clean-up failed: {problem.message}"
         _record(job, "cleanup_failed", message, {"error": problem.to_json()})
     db.session.commit()
 
@@ -144,7 +144,7 @@ def _done(job: Job, event: str | None, message: str) -> None:
 
 
 def _resume(job: Job, message: str) -> None:
-    """Puts the request back: the next attempt finds the commit and says so."""
+    """Returns the request to the queue: the next attempt finds that it has taken effect and ends it."""
     fresh: dict[str, Any] = {"error": None, "cancel_requested": False, "finished_at": None}
     fresh |= {"cleanup_owner": None, "cleanup_due_at": None, "due_at": 0.0, "not_before": 0.0}
     if move_to(db.session(), job.request_id, QUEUED, condition=_mine(job), **fresh):
@@ -155,7 +155,7 @@ def _resume(job: Job, message: str) -> None:
 
 
 def _uncertain_seconds(job: Job) -> float:
-    """Returns how long a call without an answer may still be on its way; 0 if there is none."""
+    """Returns for how many seconds a call without a response may still be in flight; 0 if there is none."""
     if job.finished_at is None or (job.action in MAKING and job.space is not None and job.attempts == 1):
         return 0.0
     settled_at = job.finished_at + timedelta(seconds=2 * job.services.settings.HUB_TIMEOUT)
@@ -163,7 +163,7 @@ def _uncertain_seconds(job: Job) -> float:
 
 
 def _belongs_to_another(job: Job, target: Target, space: PublishedSpace) -> bool:
-    """Returns whether the name was given up, and another Space holds it by now."""
+    """Returns whether another Space holds this name by now."""
     names = (Space.target == target.name) & (sa.func.lower(Space.name) == space.name.lower())
     owners = Space.namespace.is_(None) | (sa.func.lower(Space.namespace) == space.namespace.lower())
     holders = set(db.session.scalars(sa.select(Space.id).where(names, owners, Space.slot.is_not(None))))

@@ -18,73 +18,73 @@ from assembler_runner.spaces.models import REQUESTS, RUNNING, CreationLock
 PATIENCE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
-# Made once: to put a statement together takes longer than to send it.
-_TURNS: Any = CreationLock.__table__
+# Prebuilt: constructing these statements costs more than executing them.
+_LOCKS: Any = CreationLock.__table__
 _alive = sa.exists().where(
-    REQUESTS.c.lease_owner == _TURNS.c.owner, REQUESTS.c.status == RUNNING, REQUESTS.c.due_at > database_now()
+    REQUESTS.c.lease_owner == _LOCKS.c.owner, REQUESTS.c.status == RUNNING, REQUESTS.c.due_at > database_now()
 )
-_of_account = sa.update(_TURNS).where(_TURNS.c.account == sa.bindparam("of", type_=sa.String))
-_TAKEN = _of_account.where(_TURNS.c.owner.is_(None) | ~_alive)
-_GIVEN_BACK = _of_account.where(_TURNS.c.owner == sa.bindparam("holder", type_=sa.String)).values(owner=None)
+_of_account = sa.update(_LOCKS).where(_LOCKS.c.account == sa.bindparam("of", type_=sa.String))
+_ACQUIRE = _of_account.where(_LOCKS.c.owner.is_(None) | ~_alive)
+_RELEASE = _of_account.where(_LOCKS.c.owner == sa.bindparam("holder", type_=sa.String)).values(owner=None)
 
 _locks: dict[str, threading.Lock] = {}
-_making = threading.Lock()
+_locks_guard = threading.Lock()
 
 
 @contextmanager
 def creation_lock(account: str | None, claim: str) -> Iterator[None]:
-    """Holds the turn to create for an account while the body runs; it ends with the claim that took it.
+    """Holds the creation lock of an account while the body runs; the lock expires with the claim that acquired it.
 
     Args:
-        account: the account; None if its creations may overlap.
-        claim: the claim of the request that creates.
+        account: the account on the target; None if its creations may overlap.
+        claim: the id of the claim of the request that creates a Space.
     Raises:
-        RateLimited: others hold it for too long; the request has to come again.
+        RateLimited: the lock was not free within `PATIENCE_SECONDS`; the request must be retried.
     """
     if account is None:
         yield
         return
-    with _making:
+    with _locks_guard:
         lock = _locks.setdefault(account, threading.Lock())
-    # Threads of this process wait for each other here; only one of them asks the database.
+    # Threads of this process wait for each other here; only one of them polls the database.
     if not lock.acquire(timeout=PATIENCE_SECONDS):
         raise _busy()
     try:
-        _take(account, claim)
+        _acquire(account, claim)
         try:
             yield
         finally:
-            _give_back(account, claim)
+            _release(account, claim)
     finally:
         lock.release()
 
 
-def _take(account: str, claim: str) -> None:
+def _acquire(account: str, claim: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     known = False
     while True:
-        # Not durable: after a power failure no process of this claim goes on creating.
+        # Not durable: no process of this claim survives a power failure.
         with write_transaction(durable=False):
-            taken = db.session.execute(_TAKEN, {"of": account, "owner": claim})
-            got_it = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-            if not got_it and not known:
+            taken = db.session.execute(_ACQUIRE, {"of": account, "owner": claim})
+            acquired = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
+            if not acquired and not known:
                 insert_rows(db.session(), CreationLock, [{"account": account, "owner": None}])
-        if got_it:
+        if acquired:
             return
         if not known:
             known = True
             continue
         if time.monotonic() > deadline:
             raise _busy()
-        # Another worker's process gives it back; nothing here is told of it.
+        # Another process releases the lock, without a notification to this one.
         time.sleep(POLL_SECONDS)
 
 
-def _give_back(account: str, claim: str) -> None:
-    # What the body had begun is its own; it must not be committed here.
+def _release(account: str, claim: str) -> None:
+    # An open transaction of the body must not be committed here.
     db.session.rollback()
     with write_transaction(durable=False):
-        db.session.execute(_GIVEN_BACK, {"of": account, "holder": claim})
+        db.session.execute(_RELEASE, {"of": account, "holder": claim})
 
 
 def _busy() -> RateLimited:

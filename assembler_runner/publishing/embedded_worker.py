@@ -1,4 +1,4 @@
-"""The worker side of a process: the embedded Celery worker, and whether broker and workers answer."""
+"""The embedded Celery worker of `assembler serve`, and health checks of broker and workers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class EmbeddedWorker:
 
     Args:
         celery: the Celery application.
-        concurrency: how many requests it runs at the same time.
+        concurrency: number of requests it runs at the same time.
     """
 
     def __init__(self, celery: Celery, concurrency: int) -> None:
         self._ready = threading.Event()
-        # The argument is named pool; pool_cls is ignored.
+        # Despite its documentation, Celery ignores the argument pool_cls.
         self._controller: Any = WorkController(
             app=celery,
             hostname=anon_nodename(),
@@ -38,23 +38,23 @@ class EmbeddedWorker:
         self._thread = threading.Thread(target=self._controller.start, name="worker", daemon=True)
 
     def start(self) -> None:
-        """Starts it and waits until it takes messages.
+        """Starts the worker and waits until it consumes messages.
 
         Raises:
-            RuntimeError: it does not come up.
+            RuntimeError: it did not start within 30 seconds.
         """
         self._thread.start()
         if not self._ready.wait(_START_SECONDS):
             raise RuntimeError("the embedded worker did not start")
 
     def stop(self) -> None:
-        """Takes no more messages; running work is not waited for."""
+        """Stops consuming messages; does not wait for running requests."""
         self._controller.should_stop = True
         self._controller.signal_consumer_close()
 
     @property
     def alive(self) -> bool:
-        """Whether it still takes messages."""
+        """Whether the worker still consumes messages."""
         return self._thread.is_alive()
 
 
@@ -62,12 +62,12 @@ _embedded: list[EmbeddedWorker] = []
 
 
 def embed(worker: EmbeddedWorker) -> None:
-    """Tells the health check which worker lives in this process."""
+    """Registers the worker of this process for the health check."""
     _embedded[:] = [worker]
 
 
 def broker_answers() -> bool:
-    """Returns whether the broker takes a connection within a second or two."""
+    """Returns whether the broker accepts a connection within one or two seconds."""
     if current_app.conf.broker_url.startswith("memory:"):
         return True
     try:
@@ -86,7 +86,7 @@ def _short_timeouts() -> dict[str, int]:
 
 
 def workers_answer() -> bool:
-    """Returns whether at least one worker lives."""
+    """Returns whether at least one worker responds."""
     if _embedded:
         return _embedded[0].alive
     if current_app.conf.broker_url.startswith("memory:"):

@@ -1,4 +1,4 @@
-"""A request in a worker's hands: what is read of it once, and the fence around everything written for it."""
+"""A claimed request, as a worker reads it once."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ CLOCK_TOLERANCE = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
 
 
-class Cancelled(Exception):  # no error: it was asked for
+class Cancelled(Exception):  # not an error: the caller requested it
     """The request was cancelled while it ran."""
 
 
-class LeaseLost(Exception):  # no error: somebody else goes on with the request
-    """Another worker holds the request now; this one must stop."""
+class LeaseLost(Exception):  # not an error: another worker continues the request
+    """The claim is no longer valid; this worker must stop."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed request, read once; no row is kept open while the target is asked.
+    """A claimed request, read once; no transaction stays open during calls to the target.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         request_id: the request.
-        owner: the claim.
+        owner: the id of the claim.
         space_id: its Space.
-        target: where it goes; None if this process cannot use it.
-        spec: what a create call carries, without the secrets.
-        encrypted_secrets: the secrets, sealed.
-        space: the Space on its target; None if it was not made yet, as far as is known.
-        attempts: how often it was taken up, this time included.
-        errors: how often it was put back because of an error.
-        accepted_at: when it was accepted.
+        target: its target; None if this process cannot use it.
+        spec: the arguments of a create call, without the secrets.
+        encrypted_secrets: the secrets, encrypted.
+        space: the Space on its target; None if it does not exist yet, as far as is known.
+        attempts: number of attempts, including this one.
+        errors: number of attempts that ended with a retry because of an error.
+        accepted_at: when the request was accepted.
         create_sent_at: when a create call was first sent, or None.
-        finished_at: when it ended, or None.
-        on_failure: what becomes of an empty Space: `keep`, `private` or `delete`.
-        action: what is asked for.
+        finished_at: when the request ended, or None.
+        on_failure: what to do with an empty Space after a failure: `keep`, `private` or `delete`.
+        action: the requested action.
         number: its number among the requests of the Space.
-        change: what else is asked for.
-        environment: what is asked for beside the files.
-        published_oid: the newest commit of ours, as far as is known.
-        made_at: when the target made the Space, by its clock; None if not known.
-        visibility: who sees the Space now.
-        sent_at: when the first call that changes the target was sent, of actions that do not make a Space.
-        steps_done: the steps that are known to be done; grows as the job goes on.
+        change: further arguments of the action.
+        environment: the requested settings: hardware, sleep time, variables, visibility.
+        published_oid: the newest commit by this service, as far as is known.
+        made_at: when the target created the Space, by the target's clock; None if not known.
+        visibility: the current visibility of the Space.
+        sent_at: when the first call that changes the target was sent; only for actions that do not create a Space.
+        steps_done: names of the completed steps; grows during the attempt.
     """
 
     services: Services
@@ -89,22 +89,22 @@ class Job:
 
     @property
     def marker(self) -> str:
-        """The text by which a commit of this request is known."""
+        """The text in a commit message that identifies a commit of this request."""
         return MARKER.format(self.request_id)
 
     def spec_with_secrets(self) -> SpaceSpec:
-        """Returns what the create call carries.
+        """Returns the arguments of a create call, with the secrets.
 
         Raises:
-            UnreadableSecret: the secrets were sealed with another key.
+            UnreadableSecret: the secrets were encrypted with another key.
         """
         return replace(self.spec, secrets={key: value for key, value in self.secrets().items() if value is not None})
 
     def secrets(self) -> Mapping[str, str | None]:
-        """Returns the secrets; one that is None is to be removed.
+        """Returns the secrets; the value None means that the secret is to be removed.
 
         Raises:
-            UnreadableSecret: the secrets were sealed with another key.
+            UnreadableSecret: the secrets were encrypted with another key.
         """
         return self.services.vault.decrypt(self.encrypted_secrets) if self.encrypted_secrets else {}
 
@@ -112,10 +112,10 @@ class Job:
         """Returns the Space on its target.
 
         Raises:
-            Conflict: it was never published there.
+            Conflict: the Space was never published there.
         """
         if self.space is None or self.published_oid is None:
-            hint = "Retry the request that makes the Space, then this one; or send a new Space request."
+            hint = "Retry the request that creates the Space, then this one; or send a new Space request."
             raise Conflict("The Space was never published on its target.", hint=hint)
         return self.space
 
@@ -127,7 +127,7 @@ class Job:
         """
         if self.target is None:
             raise Conflict(
-                "The realm has no access to the Space's target any more.",
+                "The realm no longer has access to the Space's target.",
                 hint="Set a Hub token for the realm; all workers need the same settings (HF_TOKEN).",
             )
         return self.target
@@ -135,7 +135,13 @@ class Job:
 
 @read_transaction()
 def load(services: Services, request_id: str, owner: str) -> Job:
-    """Reads a claimed request."""
+    """Reads a claimed request.
+
+    Args:
+        services: the services of this process.
+        request_id: the request.
+        owner: the id of the claim.
+    """
     request, space = db.session.execute(_BOTH, {"request_id": request_id}).one()
     environment = request.environment or {}
     published = None
@@ -187,7 +193,7 @@ def _target_of(services: Services, space: Space) -> Target | None:
 
 
 def secrets_of(job: Job) -> Mapping[str, str]:
-    """Returns the secrets of the request, to be known in logs; none where they cannot be read any more."""
+    """Returns the secrets of the request, for redaction of logs; empty if they cannot be decrypted any more."""
     try:
         return job.spec_with_secrets().secrets
     except UnreadableSecret:
@@ -195,12 +201,15 @@ def secrets_of(job: Job) -> Mapping[str, str]:
 
 
 def lost_creation(job: Job, target: Target) -> PublishedSpace | None:
-    """Looks for the Space that an earlier create call may have made without the answer being heard.
+    """Finds the Space that an earlier create call may have created although its response was lost.
 
+    Args:
+        job: the claimed request; a create call was sent.
+        target: its target.
     Returns:
-        The Space; None if there is none.
+        The Space; None if it does not exist.
     Raises:
-        NameTaken: there is one, but it is not ours.
+        NameTaken: a Space with this name exists, but was not created by this request.
     """
     assert job.create_sent_at is not None
     space = target.find(job.spec.namespace, job.spec.name)

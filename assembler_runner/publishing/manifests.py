@@ -1,4 +1,4 @@
-"""The files of a request: read for publishing, written down anew, copied to another request."""
+"""The files of a request: read for publishing, replaced, copied to another request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from assembler_runner.spaces.models import RequestFile
 _FILES = sa.select(RequestFile).where(RequestFile.request_id == sa.bindparam("request_id", type_=sa.String))
 
 SMALL_BYTES = 4 * 2**20
-"""Up to here all files of a request are read at once, into memory."""
+"""Up to this total size, all files of a request are read into memory at once."""
 
 
 @read_transaction()
 def read_tree(job: Job) -> Tree:
-    """Returns the files the request publishes; small ones with their contents, see :func:`read_files`."""
+    """Returns the files that a request publishes; see :func:`read_files`."""
     return read_files(job, _rows(job.request_id))
 
 
@@ -34,12 +34,17 @@ def manifest(request_id: str) -> dict[str, RequestFile]:
 
 @read_transaction()
 def read_files(job: Job, rows: Mapping[str, RequestFile]) -> Tree:
-    """Returns files with their contents: in memory where all together are small, else by reference."""
+    """Returns files with their contents: in memory if they are small in total, else by reference.
+
+    Args:
+        job: the claimed request.
+        rows: the files by path.
+    """
     sizes = {row.sha256: row.size for row in rows.values()}
     store = job.services.files
     small = max(sizes.values(), default=0) <= CHUNK_BYTES and sum(sizes.values()) <= SMALL_BYTES
-    held = store.read_small(db.session(), sizes) if small else {}
-    sources = {digest: held[digest] if small else store.content(digest, size) for digest, size in sizes.items()}
+    in_memory = store.read_small(db.session(), sizes) if small else {}
+    sources = {digest: in_memory[digest] if small else store.content(digest, size) for digest, size in sizes.items()}
     files = {
         path: SpaceFile(path, sources[row.sha256], row.origin)  # type: ignore[arg-type]  # written from an Origin
         for path, row in rows.items()
@@ -56,14 +61,14 @@ def _rows(request_id: str) -> dict[str, RequestFile]:
 
 
 def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Content]) -> None:
-    """Writes down another tree than the one that was accepted, as what the request publishes.
+    """Replaces the tree of a request, for one that differs from the accepted tree.
 
     Args:
         job: the claimed request.
         rows: the files by path.
-        contents: new contents, which are staged already.
+        contents: new contents; they must be staged already.
     Raises:
-        LeaseLost: the claim does not hold any more.
+        LeaseLost: the claim was lost.
     """
     digest = read_files(job, rows).digest
     job.services.files.put(db.session(), contents)
@@ -76,7 +81,7 @@ def record_tree(job: Job, rows: Mapping[str, RequestFile], contents: Iterable[Co
 
 
 def copy_rows(rows: Mapping[str, RequestFile]) -> list[RequestFile]:
-    """Returns the same files for another request."""
+    """Returns copies of the files, for another request."""
     return [
         RequestFile(
             position=number,

@@ -1,6 +1,6 @@
-"""Celery's broker in memory, for the worker inside of `assembler serve`: its reader is woken when a message comes.
+"""A broker in memory for the worker of `assembler serve`; its consumer is notified when a message arrives.
 
-The one of kombu looks fifty times a second, which is late by 10 ms and never rests.
+kombu's own memory transport polls fifty times a second, which adds a delay of 10 ms and uses CPU time when idle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kombu.transport import memory
 from assembler_runner.core.commit_signals import Changes
 
 TRANSPORT = f"{__name__}:Transport"
-"""The name by which kombu loads it."""
+"""The name by which kombu loads the transport."""
 
 POLL_SECONDS = 1.0
 
@@ -22,7 +22,7 @@ _arrivals = Changes(POLL_SECONDS)
 
 
 class Channel(memory.Channel):
-    """Tells the readers of what they may be waiting for: a message, or leave to take one more."""
+    """Notifies consumers of a new message, and of an acknowledgement, which allows them one more message."""
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
         super()._put(queue, message, **kwargs)
@@ -44,13 +44,13 @@ class Transport(memory.Transport):
     Channel = Channel
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]  # the stubs of the two base classes contradict each other
-        """Hands over one message.
+        """Delivers one message.
 
         Args:
-            connection: the connection, of no use here.
-            timeout: seconds to wait for it; None for ever.
+            connection: the connection; unused.
+            timeout: seconds to wait for a message; None to wait forever.
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: no message arrived in time.
         """
         end = None if timeout is None else time.monotonic() + timeout
         seen = 0

@@ -1,6 +1,6 @@
-"""The metrics page: what processes have counted, and what the database holds, in the text format of Prometheus.
+"""The metrics page: counters of the processes and numbers from the database, in the text format of Prometheus.
 
-The database is read at each call, so every process gives the same numbers for it.
+The database is read at each call, so every process reports the same numbers for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class DatabaseMetrics(Collector):
-    """Reads what stands in the database.
+    """Collects metrics from the database.
 
     Args:
         engine: the engine.
@@ -45,8 +45,8 @@ class DatabaseMetrics(Collector):
         self._engine = engine
 
     def collect(self) -> Iterable[Metric]:
-        """See the base class; where the database does not answer, only that is told."""
-        up = GaugeMetricFamily("assembler_database_up", "Whether the database answers.", value=0)
+        """See the base class; if the database does not respond, yields only assembler_database_up with the value 0."""
+        up = GaugeMetricFamily("assembler_database_up", "Whether the database responds.", value=0)
         try:
             with self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
                 found = list(_read(connection))
@@ -68,18 +68,18 @@ def _read(connection: sa.Connection) -> Iterator[Metric]:
             .group_by(SpaceRequest.status)
         ).all()
     )
-    yield gauge("queue_length", "Requests that wait.", counts.get(QUEUED, 0))
+    yield gauge("queue_length", "Queued requests.", counts.get(QUEUED, 0))
     yield gauge("running", "Requests that are being published.", counts.get(RUNNING, 0))
     oldest = connection.scalar(sa.select(sa.func.min(SpaceRequest.created_at)).where(SpaceRequest.status == QUEUED))
     now = connection.scalar(sa.select(database_now()))
     age = max(0.0, float(now or 0) - oldest.timestamp()) if oldest else 0.0
-    yield gauge("queue_oldest_seconds", "Age of the request that waits longest; 0 if none does.", age)
-    silent = sa.select(sa.func.count()).where(SpaceRequest.status == RUNNING, SpaceRequest.due_at < database_now())
-    yield gauge("leases_lost", "Requests whose worker has gone silent.", connection.scalar(silent) or 0)
+    yield gauge("queue_oldest_seconds", "Age of the oldest queued request; 0 without one.", age)
+    expired = sa.select(sa.func.count()).where(SpaceRequest.status == RUNNING, SpaceRequest.due_at < database_now())
+    yield gauge("leases_lost", "Running requests whose lease has expired.", connection.scalar(expired) or 0)
     due = sa.select(sa.func.count()).where(WebhookDelivery.status == PENDING, WebhookDelivery.due_at <= database_now())
-    yield gauge("webhooks_due", "Deliveries of webhooks that should have been sent.", connection.scalar(due) or 0)
+    yield gauge("webhooks_due", "Webhook deliveries that are due.", connection.scalar(due) or 0)
     dead = sa.select(sa.func.count()).where(WebhookDelivery.status == DEAD)
-    yield gauge("webhooks_dead", "Deliveries of webhooks that were given up.", connection.scalar(dead) or 0)
+    yield gauge("webhooks_dead", "Webhook deliveries that failed permanently.", connection.scalar(dead) or 0)
     spaces = GaugeMetricFamily("assembler_spaces", "Spaces by state.", labels=["state"])
     for state, number in connection.execute(sa.select(Space.state, sa.func.count()).group_by(Space.state)):
         spaces.add_metric([state], number)
@@ -87,11 +87,11 @@ def _read(connection: sa.Connection) -> Iterator[Metric]:
 
 
 class WorkerPage:
-    """A WSGI application with the metrics of a worker, which has no API.
+    """A WSGI application with the metrics page of a worker, which has no API.
 
     Args:
         engine: the engine of the database.
-        token: what opens the page; empty: it is open to whoever reaches the port.
+        token: the bearer token that a call must send; empty to allow calls without one.
     """
 
     def __init__(self, engine: sa.Engine, token: str) -> None:
@@ -110,14 +110,14 @@ class WorkerPage:
 
 
 def serve_worker(port: int, engine: sa.Engine, token: str) -> None:
-    """Shows the metrics of this worker on a port, from a thread of its own.
+    """Serves the metrics of this worker on a port, in a separate thread.
 
     Args:
         port: the port.
         engine: the engine of the database.
         token: see :class:`WorkerPage`.
     Raises:
-        OSError: the port cannot be listened on.
+        OSError: the port is not available.
     """
     server = make_server("", port, WorkerPage(engine, token), _Server, _QuietHandler)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
@@ -131,11 +131,11 @@ class _QuietHandler(WSGIRequestHandler):
     timeout = 10
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keeps quiet: who reads numbers is no news."""
+        """Logs nothing: scrapes are frequent and not interesting."""
 
 
 def render(engine: sa.Engine) -> bytes:
-    """Returns everything in the text format of Prometheus.
+    """Returns all metrics in the text format of Prometheus.
 
     Args:
         engine: the engine of the database.

@@ -1,7 +1,7 @@
-"""What the worker does after the queue: claim one request, do what it asks for, record the result.
+"""The pipeline of a worker: claim one request, perform its action, record the result.
 
-What is done for each action stands in `actions`; claim, fence and what becomes of errors are the same for all. The
-requests of one Space are done one after the other, in the order in which they were accepted.
+The actions are in `actions`; claim, fence and error handling are the same for all. The requests of one Space are
+processed one after the other, in the order in which they were accepted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from assembler_runner.core.errors import AssemblerError, RateLimited
 from assembler_runner.core.request_ids import call_id, space_request_id, working_on
 from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing.actions import ACTIONS, HAPPENED, Done
+from assembler_runner.publishing.actions import ACTIONS, TOOK_EFFECT, Done
 from assembler_runner.publishing.claims import claim, successor
 from assembler_runner.publishing.cleanup import clean_up, schedule_cleanup
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
@@ -47,10 +47,10 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 
-LOOK_AT = 32
-"""Waiting requests that a worker chooses from when others were faster with the first one."""
+CANDIDATES = 32
+"""Queued requests that a worker chooses from after other workers have claimed the first one."""
 
-# The database does not answer, is locked or full, or has no free connection.
+# The database is unreachable, locked or full, or has no free connection.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
@@ -64,14 +64,14 @@ _OVERTAKEN = sa.select(sa.func.count()).where(
 
 
 def run_next(services: Services, woken_for: str) -> str | None:
-    """Does the work whose turn it is; every wake-up does one piece.
+    """Processes the next request of the queue; each wake-up processes one.
 
     Args:
-        services: what the process holds.
-        woken_for: the request that the wake-up names. It comes first if its worker has gone silent, or if something is
-            to be cleaned up after it; else the request whose turn it is.
+        services: the services of this process.
+        woken_for: the request that the wake-up names. It is processed first if it is running with an expired lease, or
+            if its clean-up is due; else the first request of the queue is.
     Returns:
-        A request that has waited for the one that was done, to be woken for; None if there is none.
+        The next request of the same Space, which needs a wake-up; None if there is none.
     """
     status = db.session.scalar(_STATUS, {"request_id": woken_for})
     if status in (FAILED, CANCELLED):
@@ -80,33 +80,33 @@ def run_next(services: Services, woken_for: str) -> str | None:
     first = [woken_for] if status == RUNNING else []
     waiting = [*first, *next_requests(db.session(), 1)]
     while waiting and not services.leases.draining:
-        # The first claim goes on in the transaction that has looked.
+        # The first claim continues in the transaction of the query.
         for request_id in waiting:
             if run(services, request_id):
                 return successor(request_id)
-        # Others were faster. A wake-up that does nothing would leave one waiting, and of many who look again at the
-        # same time each begins with another one.
-        waiting = next_requests(db.session(), LOOK_AT)
+        # Other workers have claimed these. A wake-up without effect would leave a request waiting, so query again;
+        # the shuffle makes workers that query at the same time begin with different requests.
+        waiting = next_requests(db.session(), CANDIDATES)
         random.shuffle(waiting)
     db.session.rollback()
     return None
 
 
 def run(services: Services, request_id: str) -> bool:
-    """Runs one request to its end, or back into the queue.
+    """Runs one attempt of a request: it ends, or returns to the queue.
 
     Args:
-        services: what the process holds.
-        request_id: the request; one that is not there, not due or held by another worker is left alone.
+        services: the services of this process.
+        request_id: the request; ignored if it does not exist, is not due or is claimed by another worker.
     Returns:
-        Whether it was taken up.
+        Whether the request was claimed.
     """
     if services.leases.draining:
         return False
     owner = claim(request_id, services.leases.seconds)
     if owner is None:
         return False
-    # The call is known of the request that the message named; whose turn it is may be another one.
+    # The call id belongs to the request that the wake-up names, which may be another one.
     call = call_id.get() if space_request_id.get() == request_id else None
     with services.leases.hold(request_id, owner), working_on(request_id, call), metrics.attempt() as outcomes:
         try:
@@ -115,17 +115,17 @@ def run(services: Services, request_id: str) -> bool:
                 seen = {"assembler.space_request_id": request_id, "assembler.outcome": outcomes[-1]}
                 tracing.describe(entered, "publish", **seen)
         except LeaseLost:
-            log.info("request %s is held by another worker now", request_id)
+            log.info("request %s was taken over by another worker", request_id)
             schedule_cleanup(request_id)
         except DATABASE_AWAY as problem:
-            # The claim runs out, and the request is taken up again when the database is back.
+            # The lease expires, and the request is claimed again when the database is back.
             db.session.rollback()
             log.warning("request %s waits for the database: %s", request_id, type(problem).__name__)
     return True
 
 
 def _work(job: Job) -> str:
-    """Publishes; returns what came of it: a status, or `retrying`."""
+    """Performs the action; returns the outcome: a status, or `retrying`."""
     try:
         _succeed(job, ACTIONS[job.action](job))
     except Cancelled:
@@ -135,9 +135,9 @@ def _work(job: Job) -> str:
         raise
     except AssemblerError as problem:
         return _settle(job, problem)
-    # Whatever a target does: the request must not stay claimed without a word.
+    # A request must not stay claimed after an unexpected error of a target.
     except Exception:
-        log.exception("request %s failed in an unforeseen way", job.request_id)
+        log.exception("request %s failed unexpectedly", job.request_id)
         db.session.rollback()
         return _settle(job, AssemblerError())
     return SUCCEEDED
@@ -163,16 +163,16 @@ def _succeed(job: Job, done: Done) -> None:
         )
 
     if checkpoints.finish(job, SUCCEEDED, event=done.event, then=follow, **values):
-        log.info("request %s %s", job.request_id, done.told)
+        log.info("request %s %s", job.request_id, done.summary)
 
 
 def _is_overtaken(job: Job) -> bool:
-    """Returns whether a later change of the Space is done already: what is true of the Space comes from that one."""
+    """Returns whether a later change of the Space has succeeded, which then determines the Space's columns."""
     return bool(db.session.scalar(_OVERTAKEN, {"space_id": job.space_id, "number": job.number}))
 
 
 def _settle(job: Job, problem: AssemblerError) -> str:
-    """Back into the queue where a repeat can help, else to the end with what is known."""
+    """Returns the request to the queue if a retry can help, else fails it; returns the outcome."""
     errors = job.errors + (0 if isinstance(problem, RateLimited) else 1)
     young = utcnow() - job.accepted_at < jobs.GIVE_UP_AFTER
     if problem.retryable and errors < job.services.settings.MAX_ERRORS and young:
@@ -201,14 +201,14 @@ def _requeue(job: Job, problem: AssemblerError, errors: int) -> None:
         db.session.rollback()
         raise LeaseLost
     data = {"error": problem.to_json(), "retry_in": round(delay, 1)}
-    message = f"{problem.message} Trying again."
+    message = f"{problem.message} The request is retried."
     record_event(db.session(), "retrying", space_id=job.space_id, request_id=job.request_id, message=message, data=data)
     db.session.commit()
-    log.info("request %s is tried again in %.1f s: %s", job.request_id, delay, problem.code)
+    log.info("request %s is retried in %.1f s: %s", job.request_id, delay, problem.code)
 
 
 def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> None:
-    """Ends a request that did not come to its aim, and deals with what it half made or may have done."""
+    """Ends a request that failed or was cancelled, and schedules its clean-up if one is needed."""
     left = db.session.execute(
         sa.select(SpaceRequest.create_sent_at, SpaceRequest.sent_at, Space.created_on_target)
         .join(Space, Space.id == SpaceRequest.space_id)
@@ -219,15 +219,15 @@ def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> 
     space: dict[str, Any] = {}
     if making:
         something = left.created_on_target or left.create_sent_at is not None
-        # Without anything half made nobody else has to wait for the name.
+        # If nothing was created on the target, the name is free at once.
         space = {} if something and job.target is not None else {"slot": None}
     else:
-        something = left.sent_at is not None and job.action in HAPPENED
+        something = left.sent_at is not None and job.action in TOOK_EFFECT
     due: dict[str, Any] = {"cleanup_due_at": 0.0} if something and job.target is not None else {}
 
-    def tell() -> None:
+    def set_final_state() -> None:
         if making:
             set_state(db.session(), job.space_id, status)
 
-    if checkpoints.finish(job, status, space=space, then=tell, error=error, **due, **values) and due:
+    if checkpoints.finish(job, status, space=space, then=set_final_state, error=error, **due, **values) and due:
         clean_up(job.services, job.request_id)

@@ -1,9 +1,9 @@
-"""Whose turn it is: a fair order between realms and users, a truthful place in the queue, and an end to the queue.
+"""The queue: a fair order between realms and accounts, positions, and a maximum length.
 
-A request's turn is fixed when it is accepted: now, plus one slice for each request of its realm that comes before it in
-a round of turns. Within a realm every user's first waiting request comes in the first round, every second one in the
-second, and so on; so nobody who sends a thousand requests keeps others waiting, and since turns are moments in time,
-nobody waits for ever.
+The turn of a request is a point in time, assigned when the request is accepted: now, plus one slice for each request of
+its realm that comes before it in the fair order. Within a realm, the first waiting request of every account is in the
+first round, the second one in the second, and so on. So an account with a thousand requests does not delay others, and
+because turns are points in time, no request waits forever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.orm.attributes import set_committed_value
 
-from assembler_runner.core.database import database_now, plain, utcnow
+from assembler_runner.core.database import database_now, utcnow, without_index
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
@@ -28,7 +28,7 @@ RATE_AGE = timedelta(minutes=15)
 
 
 class QueueFull(AssemblerError):
-    """The queue is as long as it may be."""
+    """The queue has reached its maximum length."""
 
     status = 503
     code = "queue_full"
@@ -37,7 +37,7 @@ class QueueFull(AssemblerError):
     default_hint = "Send the request again after the time in Retry-After."
 
 
-# Made once: to put a statement together takes longer than to send it.
+# Prebuilt: constructing these statements costs more than executing them.
 _unfinished = REQUESTS.c.status.in_((QUEUED, RUNNING))
 _own = (
     sa.select(sa.func.count())
@@ -60,14 +60,14 @@ _earlier_unfinished = (
     .where(
         _other.c.space_id == REQUESTS.c.space_id,
         _other.c.number < REQUESTS.c.number,
-        plain(_other.c.status).in_((QUEUED, RUNNING)),
+        without_index(_other.c.status).in_((QUEUED, RUNNING)),
     )
     .correlate(REQUESTS)
 )
 _NEXT = (
     sa.select(REQUESTS.c.id)
     .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~_earlier_unfinished)
-    # True of all, and leads PostgreSQL to the index of status and turn also where it does not know how many wait.
+    # Always true; makes PostgreSQL use the index on status and turn even without statistics on the queue's length.
     .where(REQUESTS.c.turn_at >= 0)
     .order_by(REQUESTS.c.turn_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
@@ -81,12 +81,12 @@ _BEFORE = _WAITING.where(REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.D
 
 @dataclass(frozen=True)
 class Turn:
-    """When a request is to be taken up.
+    """The position of a request in the fair order.
 
     Args:
-        round: how many unfinished requests of the same account were there before it.
+        round: number of earlier unfinished requests of the same account.
         at: its turn, in seconds since 1970 by the database's clock.
-        now: the present moment by that clock.
+        now: the current time by the same clock.
     """
 
     round: int
@@ -95,23 +95,29 @@ class Turn:
 
 
 def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Turn:
-    """Returns the turn of a new request."""
+    """Computes the turn of a new request.
+
+    Args:
+        session: the session.
+        realm_id: the realm of the request.
+        owner_id: the account of the request.
+    """
     round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
     return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
 
 
 def next_requests(session: Session, limit: int) -> list[str]:
-    """Returns the waiting requests whose turn it is, in order; of each Space the first one only."""
+    """Returns the ids of the next due requests in fair order; only the first unfinished one of each Space."""
     return list(session.scalars(_NEXT, {"limit": limit}))
 
 
 def is_first(session: Session, request_id: str) -> bool:
-    """Returns whether no other request of the same Space comes before one."""
+    """Returns whether a request is the first unfinished one of its Space."""
     return session.scalar(_FIRST, {"request_id": request_id}) is not None
 
 
 def position(session: Session, request: SpaceRequest) -> int | None:
-    """Returns the place of a request in the queue, from 1; None if it does not wait."""
+    """Returns the position of a request in the queue, from 1; None if it is not queued."""
     if request.status != QUEUED:
         return None
     if request.queue_position is not None:
@@ -132,10 +138,14 @@ def load_positions(session: Session, requests: Iterable[SpaceRequest]) -> None:
 
 
 def expected_start(session: Session, request: SpaceRequest, place: int | None) -> datetime | None:
-    """Returns when a waiting request will be taken up, judged by how fast the last ones were finished.
+    """Estimates when a queued request will start, from the rate of recently finished requests.
 
+    Args:
+        session: the session.
+        request: the request.
+        place: its position in the queue, or None.
     Returns:
-        The moment; None if it does not wait, or nothing was finished lately to judge by.
+        The estimated time; None if it is not queued, or no request has finished recently.
     """
     rate = _rate(session)
     if place is None or rate is None:
@@ -146,21 +156,21 @@ def expected_start(session: Session, request: SpaceRequest, place: int | None) -
 
 
 def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
-    """Refuses a request that would have to wait too long.
+    """Rejects a new request if the queue is too long.
 
     Args:
         session: the session.
-        most: how many may wait.
-        longest_wait: seconds a request may be expected to wait.
+        most: maximum number of queued requests.
+        longest_wait: maximum expected wait, in seconds.
     Raises:
-        QueueFull: with the seconds after which to try again.
+        QueueFull: the queue is too long; `retry_after` says when to retry.
     """
     waiting = session.scalar(_WAITING) or 0
     rate = _rate(session)
     wait = waiting / rate if rate else 0.0
     if waiting >= most:
         raise QueueFull(
-            f"{waiting} requests wait already; nothing was stored.", retry_after=max(5.0, min(wait / 2, 600.0))
+            f"{waiting} requests are queued; nothing was stored.", retry_after=max(5.0, min(wait / 2, 600.0))
         )
     if wait > longest_wait:
         text = f"The request would have to wait about {wait / 60:.0f} minutes; nothing was stored."
@@ -168,7 +178,7 @@ def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
 
 
 class _Rate:
-    """Requests finished per second, looked up at most once a second."""
+    """Requests finished per second, measured at most once a second."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

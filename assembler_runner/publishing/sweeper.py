@@ -1,4 +1,4 @@
-"""Finds requests whose wake-up was lost or whose worker is gone, and wakes a worker for them."""
+"""The sweeper: finds requests whose wake-up was lost or whose worker has stopped, and sends wake-ups for them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from assembler_runner.services import current_services
 log = logging.getLogger(__name__)
 
 MISSED_WAKEUPS = 3
-"""Periods without a message after which a process works on due requests without the broker."""
+"""Number of resend periods without a message after which a process runs due requests without the broker."""
 
 
 class Sweeper(Loop):
-    """Finds requests that nobody was told about, or whose worker has gone silent, and wakes a worker for them.
+    """Finds requests without a wake-up or with an expired lease, and sends wake-ups for them.
 
-    Where wake-ups are sent and none arrives here, the broker is away, or does not deliver to this process any more.
-    Then the work is done without it, one request after the other.
+    If wake-ups are sent but none arrives in this process, the broker is unreachable or does not deliver. Then the
+    process runs the due requests without the broker, one after the other.
 
     Args:
         app: the application.
-        resend_seconds: seconds after which a wake-up that led to nothing is due again.
-        alive_file: touched each time the database has answered; None for no file.
-        chores: what else is done each time, in the application's context.
-        hourly: what is done at the start and then once an hour, in the application's context.
+        resend_seconds: seconds until an unanswered wake-up is sent again.
+        alive_file: touched each time the database has responded; None for no file.
+        chores: further work of each round, run in the application's context.
+        hourly: work run at the start and then once an hour, in the application's context.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Sweeper(Loop):
         self._next_hour = time.monotonic()
 
     def work(self) -> None:
-        """Sweeps once."""
+        """Runs one round."""
         with self._app.app_context():
             due = claims.take_due(self._resend_seconds)
             for chore in self._chores:
@@ -78,7 +78,7 @@ class Sweeper(Loop):
     def _help(self, due: list[str]) -> None:
         if self._helper is None or not self._helper.is_alive():
             log.warning(
-                "no message has come for %.0f s; %d due requests are done without", tasks.last_message.age, len(due)
+                "no message for %.0f s; running %d due requests without the broker", tasks.last_message.age, len(due)
             )
             self._helper = threading.Thread(target=self._do, args=[due], name="helper", daemon=True)
             self._helper.start()
@@ -90,5 +90,5 @@ class Sweeper(Loop):
             try:
                 with self._app.app_context():
                     pipeline.run_next(current_services(), request_id)
-            except Exception as problem:  # noqa: BLE001 - the sweeper comes again
-                log.warning("request %s could not be taken up: %s", request_id, type(problem).__name__)
+            except Exception as problem:  # noqa: BLE001 - the next round retries it
+                log.warning("request %s could not be run: %s", request_id, type(problem).__name__)

@@ -1,4 +1,4 @@
-"""Celery tasks and the sending of wake-ups. A task takes an id and calls one function of the pipeline."""
+"""The Celery task and the sending of wake-ups. The task takes an id and calls one function of the pipeline."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 class LastMessage:
-    """Remembers when the last message arrived in this process."""
+    """The time when the last message arrived in this process."""
 
     def __init__(self) -> None:
         self._at = time.monotonic()
 
     def arrived(self) -> None:
-        """Notes that a message has arrived."""
+        """Records that a message has arrived."""
         self._at = time.monotonic()
 
     @property
@@ -39,9 +39,9 @@ last_message = LastMessage()
 
 @shared_task(name="assembler.run_request", bind=True)
 def run_request(self: Any, request_id: str) -> None:
-    """Does the work whose turn it is; a message that comes twice does nothing twice."""
+    """Processes the next request of the queue; a message that is delivered twice does no harm."""
     last_message.arrived()
-    # Where Celery runs a task without a message, it leaves the headers where they are.
+    # If Celery runs a task without a message, the headers are attributes of the task's request.
     sent = {**(self.request.headers or {}), **vars(self.request)}
     with working_on(request_id, sent.get(HEADER)), tracing.span("run_request", "consumer", sent):
         following = pipeline.run_next(current_services(), request_id)
@@ -50,9 +50,9 @@ def run_request(self: Any, request_id: str) -> None:
 
 
 class Wakeups:
-    """Sends ids to the workers from a thread of its own: a broker that hangs never holds up a caller.
+    """Sends wake-ups to workers from a separate thread, so that a broker that hangs never blocks a caller.
 
-    What is not sent is found by the sweeper of any worker.
+    A wake-up that cannot be sent is repeated by the sweeper of any worker.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Wakeups:
         self._sending = OnDemand(lambda: Loop("wakeups", 0.0, self._send_next))
 
     def send(self, request_id: str) -> None:
-        """Sends one id soon; returns at once. Call it after the commit."""
+        """Queues one wake-up and returns at once. Call this after the commit."""
         call = call_id.get()
         self._waiting.put((request_id, tracing.headers() | ({HEADER: call} if call else {})))
         self._sending.ensure()
@@ -70,7 +70,7 @@ class Wakeups:
         try:
             run_request.apply_async((request_id,), headers=headers)
         except Exception as problem:  # noqa: BLE001 - each broker raises its own; the sweeper repeats the wake-up
-            log.warning("request %s could not be sent to the broker: %s", request_id, type(problem).__name__)
+            log.warning("the wake-up for request %s could not be sent: %s", request_id, type(problem).__name__)
 
 
 wakeups = Wakeups()

@@ -1,1 +1,1 @@
-"""The caller's side, before the queue: prepare, submit, update, move, cancel, quotas, buckets."""
+"""The caller's side of the queue: prepare, submit, update, move, cancel, quotas, buckets."""

@@ -1,4 +1,4 @@
-"""Buckets and their files: found, made, filled and deleted; and streamed as one tar file."""
+"""Buckets and their files: create, find, upload, delete, and download as one tar file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANY_FOLDER = ("reserved_path",)
 
 
 class Buckets(Kind):
-    """Collections of files."""
+    """Buckets: containers for uploaded files."""
 
     name, model = "bucket", Bucket
     may_read, may_create, may_update, may_delete = "bucket_read", "bucket_create", "bucket_update", "bucket_delete"
@@ -37,12 +37,12 @@ class Buckets(Kind):
         return values
 
     def before_delete(self, row: Any) -> None:
-        """See :meth:`Kind.before_delete`: its files go with it."""
+        """See :meth:`Kind.before_delete`; deletes the files of the bucket."""
         db.session.execute(sa.delete(BucketFile).where(BucketFile.bucket_id == row.id))
 
 
 class BucketFiles(Kind):
-    """Files of buckets."""
+    """The files in buckets."""
 
     name, model = "bucket file", BucketFile
     may_read, may_create, may_update, may_delete = "bucket_read", "bucket_update", "bucket_update", "bucket_delete"
@@ -52,10 +52,10 @@ BUCKETS, BUCKET_FILES = Buckets(), BucketFiles()
 
 
 def check_names(paths: Iterable[str]) -> None:
-    """Checks the names of files before they are stored.
+    """Checks paths before their files are stored; a bucket allows folders that are reserved in a Space.
 
     Raises:
-        InvalidRequest: with one finding per name that no file can have; every folder is allowed here.
+        InvalidRequest: with one finding per invalid path.
     """
     findings = [finding for path in paths for finding in check_path(path) if finding.code not in _ANY_FOLDER]
     if findings:
@@ -63,29 +63,29 @@ def check_names(paths: Iterable[str]) -> None:
 
 
 def store(services: Services, account: Account, bucket_id: str, files: list[tuple[str, Content]]) -> list[BucketFile]:
-    """Puts files into a bucket: all of them or none.
+    """Stores files in a bucket: all of them or none.
 
     Args:
-        services: what the process holds.
-        account: who is calling.
+        services: the services of this process.
+        account: the caller.
         bucket_id: the bucket.
         files: path and content of each.
     Returns:
         The new files, in order.
     Raises:
-        NotFound: there is no such bucket for this account.
-        InvalidRequest: nothing came, or a name cannot be used.
-        QuotaExceeded: the realm or the account may not have more.
+        NotFound: the bucket does not exist for this account.
+        InvalidRequest: no files were sent, or a path is invalid.
+        QuotaExceeded: the realm or the account has reached a quota.
     """
     if not files:
         message = "No files were sent."
-        hint = "Send multipart/form-data with one part a file, each with a file name."
+        hint = "Send multipart/form-data with one part for each file, each with a file name."
         raise InvalidRequest(issues=[Finding("no_files", message, path="files", hint=hint)])
     check_names(path for path, _ in files)
     contents = [content for _, content in files]
     size = sum(content.size for content in contents)
     quotas.check_bytes(services.settings, account, size)
-    # No transaction is open while bytes are moved.
+    # No transaction stays open while bytes are copied.
     db.session.rollback()
     services.files.stage(contents)
     bucket = BUCKETS.find(account, bucket_id)
@@ -101,18 +101,20 @@ def store(services: Services, account: Account, bucket_id: str, files: list[tupl
 
 
 def files_of(bucket_id: str) -> list[Mapping[str, Any]]:
-    """Returns path, digest, size and time of the files of a bucket, oldest first."""
+    """Returns path, digest, size and creation time of the files of a bucket, oldest first."""
     query = sa.select(BucketFile.path, BucketFile.hash, BucketFile.size, BucketFile.created_at)
     rows = db.session.execute(query.where(BucketFile.bucket_id == bucket_id).order_by(BucketFile.created_at))
     return [dict(row._mapping) for row in rows]
 
 
 def tar(services: Services, files: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Makes a tar file piece by piece.
+    """Generates a tar file piece by piece.
 
     Args:
-        services: what the process holds.
-        files: see :func:`files_of`; of two with one path both are in it, and unpacking leaves the later one.
+        services: the services of this process.
+        files: see :func:`files_of`; of two files with the same path, unpacking keeps the later one.
+    Yields:
+        The bytes of the tar file.
     """
     for file in files:
         entry = tarfile.TarInfo(file["path"])

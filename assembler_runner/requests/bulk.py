@@ -1,4 +1,4 @@
-"""One command for many Spaces: those of the caller's realm that a filter finds."""
+"""Bulk commands: one command for all Spaces of the caller's realm that match a filter."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ AT_ONCE = 1000
 def command(
     services: Services, account: Account, name: str, wanted: Mapping[str, str], *, dry_run: bool
 ) -> dict[str, Any]:
-    """Accepts a command for every Space that a filter finds, each in a request of its own.
+    """Accepts a command for every Space that matches a filter, as one request per Space.
 
     Args:
-        services: what the process holds.
-        account: who is calling; only Spaces of its realm are found.
+        services: the services of this process.
+        account: the caller; only Spaces of its realm match.
         name: delete, restart, factory_rebuild, pause or wake.
         wanted: the filter, as in a list: field → operator and value.
-        dry_run: only tell what would be done.
+        dry_run: only report what would be done.
     Returns:
-        `accepted`: id, name and request_id of each; `refused`: those it is not possible for, with code and message;
-        `left`: how many more the filter finds than are done at once.
+        `accepted`: id, name and request_id of each Space; `refused`: the Spaces for which the command is not possible,
+        with code and message; `left`: number of matching Spaces beyond the first `AT_ONCE`.
     Raises:
         Forbidden: the caller may not delete Spaces.
-        InvalidQuery: the filter is not understood.
+        InvalidQuery: the filter is invalid.
     """
     if name == "delete":
         account.require_permissions({"space_delete"})
@@ -50,7 +50,7 @@ def command(
     for space_id, space_name in ids:
         shown: dict[str, Any] = {"id": space_id, "name": space_name}
         try:
-            request_id = _one(services, account, name, space_id, dry_run=dry_run)
+            request_id = _accept_one(services, account, name, space_id, dry_run=dry_run)
         except AssemblerError as problem:
             db.session.rollback()
             result["refused"].append({**shown, "code": problem.code, "message": problem.message})
@@ -59,7 +59,7 @@ def command(
     return {**result, "left": max(0, total - len(ids))}
 
 
-def _one(services: Services, account: Account, name: str, space_id: str, *, dry_run: bool) -> str | None:
+def _accept_one(services: Services, account: Account, name: str, space_id: str, *, dry_run: bool) -> str | None:
     space = db.session.get_one(Space, space_id)
     add: Callable[[], SpaceRequest] = lambda: (  # noqa: E731 - one of two calls
         add_deletion(services, account, space) if name == "delete" else add_command(services, account, space, name, {})

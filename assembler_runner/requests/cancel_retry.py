@@ -1,4 +1,4 @@
-"""Commands for requests: cancel, retry, and what has failed."""
+"""Commands for requests: cancel, retry, and a summary of failures."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ RETRY_AT_ONCE = 1000
 
 
 def cancel(account: Account, request_id: str) -> SpaceRequest:
-    """Cancels a request: at once while nothing was sent to the target, else as soon as the worker can stop cleanly.
+    """Cancels a request: at once if no call was sent to the target, else as soon as the worker can stop cleanly.
 
+    Args:
+        account: the caller.
+        request_id: the request.
+    Returns:
+        The request.
     Raises:
-        NotFound: there is none of that id in the caller's realm.
-        Conflict: it has ended.
+        NotFound: the request does not exist in the caller's realm.
+        Conflict: the request has ended.
     """
     request = find_request(account, request_id)
     stop(request)
     _record(account, "cancel", request)
     db.session.commit()
-    # What waited for it has its turn now; one that was begun is woken to stop cleanly.
+    # Wake the next request of the Space; or this one, if it was started and has to stop cleanly.
     following = successor(request_id) if request.status == CANCELLED else request_id
     if following:
         wakeups.send(following)
@@ -45,7 +50,7 @@ def stop(request: SpaceRequest) -> None:
     """Cancels a request in the caller's transaction; see :func:`cancel`.
 
     Raises:
-        Conflict: it has ended.
+        Conflict: the request has ended.
     """
     request_id, space = request.id, request.space
     hold_space(db.session(), space.id)
@@ -62,7 +67,7 @@ def stop(request: SpaceRequest) -> None:
         raise Conflict(
             f"The request has ended: it is {request.status}.", hint="Only queued and running requests can be cancelled."
         )
-    # A request that waits for its next attempt is woken for the cancelling, before all others.
+    # A request that waits for its next attempt becomes the first of the queue, to be cancelled.
     waiting = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, SpaceRequest.status == QUEUED)
     db.session.execute(
         waiting.values(not_before=0.0, due_at=0.0, turn_at=0.0), execution_options={"synchronize_session": False}
@@ -72,12 +77,17 @@ def stop(request: SpaceRequest) -> None:
 
 
 def retry(account: Account, request_id: str) -> SpaceRequest:
-    """Puts a failed or cancelled request back into the queue, with the same files and plugin version.
+    """Returns a failed or cancelled request to the queue, with the same files and plugin version.
 
+    Args:
+        account: the caller.
+        request_id: the request.
+    Returns:
+        The request.
     Raises:
-        NotFound: there is none of that id in the caller's realm.
-        Conflict: it has not ended, has succeeded, is just being cleaned up after, or the Space was changed since.
-        NameTaken: another Space holds the name now.
+        NotFound: the request does not exist in the caller's realm.
+        Conflict: the request has not ended or has succeeded, its clean-up is running, or the Space was changed since.
+        NameTaken: another Space has the name now.
     """
     request = find_request(account, request_id)
     space = request.space
@@ -90,7 +100,7 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
     if not move_to(db.session(), request_id, QUEUED, condition=ended, **fresh):
         db.session.rollback()
         if request.cleanup_owner is not None:
-            raise Conflict("What the request left is just being cleaned up.", hint="Try again shortly.", retry_after=5)
+            raise Conflict("The clean-up after this request is running.", hint="Try again shortly.", retry_after=5)
         raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
     if request.action in MAKING:
         set_state(db.session(), space.id, CREATING)
@@ -108,7 +118,7 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
 
 
 def _refuse_if_overtaken(request: SpaceRequest) -> None:
-    """What a later change has made would be undone by an earlier one."""
+    """Rejects the retry of a request that would undo a later change."""
     changed = (SpaceRequest.status == SUCCEEDED) & SpaceRequest.action.in_(RELEASES | {"delete", "move"})
     later = sa.select(SpaceRequest.id, SpaceRequest.action).where(
         SpaceRequest.space_id == request.space_id,
@@ -119,7 +129,7 @@ def _refuse_if_overtaken(request: SpaceRequest) -> None:
     if found is not None and request.status in (FAILED, CANCELLED):
         db.session.rollback()
         raise Conflict(
-            f"A later request of the Space ({found.action}, {found.id}) waits or has been done.",
+            f"A later request of the Space ({found.action}, {found.id}) is pending or has succeeded.",
             hint="Send the change again as a new request.",
         )
 
@@ -129,7 +139,11 @@ def _record(account: Account, action: str, request: SpaceRequest) -> None:
 
 
 def failures(account: Account) -> list[dict[str, Any]]:
-    """Returns what has failed, by cause: code of the error, how many, the newest moment, an example of the message."""
+    """Returns the failed requests of the caller's realm grouped by error code, most frequent first.
+
+    Returns:
+        For each code: `code`, `count`, `newest` (time of the newest failure) and its `message` and `hint`.
+    """
     query = sa.select(SpaceRequest.id, SpaceRequest.error, SpaceRequest.finished_at).where(
         SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED
     )
@@ -146,13 +160,13 @@ def failures(account: Account) -> list[dict[str, Any]]:
 
 
 def retry_all(account: Account, code: str | None = None) -> dict[str, Any]:
-    """Puts every failed request of the caller's realm back into the queue.
+    """Returns failed requests of the caller's realm to the queue, at most `RETRY_AT_ONCE`.
 
     Args:
-        account: who is calling.
-        code: only those that failed with this code; None for all.
+        account: the caller.
+        code: only requests that failed with this error code; None for all.
     Returns:
-        `retried`: ids; `refused`: id, code and message of those that could not be.
+        `retried`: ids; `refused`: id, code and message of requests that cannot be retried.
     """
     query = sa.select(SpaceRequest.id, SpaceRequest.error).where(
         SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED

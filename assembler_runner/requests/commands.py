@@ -1,4 +1,4 @@
-"""Changes of a Space, before the queue: rollback, delete and the commands for what it runs on."""
+"""Commands for a Space: rollback, delete, restart, factory_rebuild, pause, wake and hardware."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Render = Callable[[SpaceRequest], Any]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for a change, and under which conditions.
+    """The caller of a change, and its conditions.
 
     Args:
-        account: who is calling.
-        if_match: the commits named in If-Match; None where there is no such header.
-        idempotency: the caller's key, if it sent one.
+        account: the caller.
+        if_match: the commits named in If-Match; None without the header.
+        idempotency: the caller's idempotency key, if any.
     """
 
     account: Account
@@ -46,11 +46,19 @@ class Caller:
 
 
 def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
-    """Accepts the return to an earlier release: the same tree, files that came later deleted.
+    """Accepts a rollback to an earlier release: the same tree; files added later are deleted.
 
+    Args:
+        services: the services of this process.
+        caller: the caller and its conditions.
+        space: the Space.
+        data: the validated fields; `request_id` names the release.
+        render: builds the response from the new request.
+    Returns:
+        The response; for a repeated key the first response.
     Raises:
-        NotFound: there is no such request.
-        Conflict: the request is none that can be returned to, or the Space is deleted.
+        NotFound: the request does not exist.
+        Conflict: the request is not a release of this Space, or the Space is deleted.
         PreconditionFailed: If-Match names another commit.
     """
     refuse_deleted(space)
@@ -58,7 +66,7 @@ def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str
     release = find_request(caller.account, data["request_id"])
     if release.space_id != space.id or release.action not in RELEASES or release.status != SUCCEEDED:
         raise Conflict(
-            "The request is no release of this Space.", hint="Name a succeeded create, update or rollback of it."
+            "The request is not a release of this Space.", hint="Name a succeeded create, update or rollback of it."
         )
     change = replace(
         release.change,
@@ -82,10 +90,17 @@ def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str
 
 
 def delete(services: Services, caller: Caller, space: Space, render: Render) -> Any:
-    """Accepts the deletion of a Space, on its target, too; what waits for it is cancelled.
+    """Accepts the deletion of a Space, also on its target; pending requests of the Space are cancelled.
 
+    Args:
+        services: the services of this process.
+        caller: the caller and its conditions.
+        space: the Space.
+        render: builds the response from the request.
+    Returns:
+        The response; for a repeated key the first response.
     Raises:
-        Conflict: it is deleted already.
+        Conflict: the Space is already deleted.
     """
 
     def store() -> tuple[SpaceRequest, Any]:
@@ -96,17 +111,17 @@ def delete(services: Services, caller: Caller, space: Space, render: Render) -> 
 
 
 def add_deletion(services: Services, account: Account, space: Space) -> SpaceRequest:
-    """Adds the request that deletes a Space, or returns the one that is under way; the caller commits.
+    """Adds a request that deletes a Space, or returns the pending one; the caller commits.
 
     Raises:
-        Conflict: it is deleted already.
+        Conflict: the Space is already deleted.
     """
     hold_space(db.session(), space.id)
     db.session.refresh(space)
     if not space.alive:
-        raise Conflict("The Space is deleted already.", hint="Nothing is left to do.")
-    if under_way := releases.pending(space, ("delete",)):
-        return under_way
+        raise Conflict("The Space is already deleted.", hint="Nothing is left to do.")
+    if deletion := releases.pending(space, ("delete",)):
+        return deletion
     waiting = sa.select(SpaceRequest).where(
         SpaceRequest.space_id == space.id, SpaceRequest.status.in_(releases.WAITING)
     )
@@ -119,10 +134,19 @@ def add_deletion(services: Services, account: Account, space: Space) -> SpaceReq
 def command(
     services: Services, caller: Caller, space: Space, name: str, data: Mapping[str, Any], render: Render
 ) -> Any:
-    """Accepts a command for what a Space runs on: restart, factory_rebuild, pause, wake or hardware.
+    """Accepts a command for the app of a Space.
 
+    Args:
+        services: the services of this process.
+        caller: the caller and its conditions.
+        space: the Space.
+        name: restart, factory_rebuild, pause, wake or hardware.
+        data: the validated fields: `hardware` and `sleep_time` for hardware.
+        render: builds the response from the new request.
+    Returns:
+        The response; for a repeated key the first response.
     Raises:
-        Conflict: the Space is deleted, was not published, or runs on no machine.
+        Conflict: the Space is deleted, was not published, or does not run on hardware.
     """
 
     def store() -> tuple[SpaceRequest, Any]:
@@ -133,17 +157,17 @@ def command(
 
 
 def add_command(services: Services, account: Account, space: Space, name: str, data: Mapping[str, Any]) -> SpaceRequest:
-    """Adds the request of a command; the caller commits; see :func:`command`."""
+    """Adds the request of a command; the caller commits. See :func:`command`."""
     refuse_deleted(space)
     base = newest_release(space)
     if space.target == "local":
         raise Conflict(
-            f"The target local keeps files and runs no apps, so there is nothing for {name} to do.",
+            f"The target local stores files and runs no apps, so {name} is not possible.",
             hint="Publish the Space to a Hub, or clone it and run it yourself.",
         )
     if base.sdk == "static":
         raise Conflict(
-            f"A static Space runs on no machine, so there is nothing for {name} to do.",
+            f"A static Space does not run on hardware, so {name} is not possible.",
             hint="Its pages are served as soon as they are published.",
         )
     environment = {key: data[key] for key in ("hardware", "sleep_time") if key in data}
@@ -152,14 +176,14 @@ def add_command(services: Services, account: Account, space: Space, name: str, d
 
 
 def add_change(services: Services, caller: Caller, space: Space, action: str, **values: Any) -> SpaceRequest:
-    """Adds a request, if the quotas allow it; the caller commits; see :func:`add_request`."""
+    """Adds a request if the quotas allow it; the caller commits. See :func:`add_request`."""
     size = sum(row.size for row in values.get("files") or ())
     quotas.check(services.settings, caller.account, spaces=0, size=size)
     return add_request(services, caller.account, space, action, **values)
 
 
 def same_kind(request: SpaceRequest) -> dict[str, Any]:
-    """Returns the columns of a request that concerns no files."""
+    """Returns the columns of a request without files, for a Space of the same type."""
     return {
         "space_type": request.space_type,
         "plugin_version": request.plugin_version,
@@ -171,7 +195,7 @@ def same_kind(request: SpaceRequest) -> dict[str, Any]:
 
 
 def same_tree(release: SpaceRequest) -> dict[str, Any]:
-    """Returns the columns of a request that publishes the tree of another one."""
+    """Returns the columns of a request that publishes the tree of another request."""
     rows: dict[str, RequestFile] = {row.path: row for row in release.files}
     return {
         **same_kind(release),

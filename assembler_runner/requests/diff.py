@@ -1,4 +1,4 @@
-"""What a tree would change of what is live: paths, and the lines of text files, within bounds."""
+"""The differences between a tree and the live release: paths, and unified diffs of text files, up to a limit."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MAX_TOTAL_CHARACTERS = 500_000
 
 @dataclass(frozen=True)
 class FileDiff:
-    """One file that differs.
+    """A file that differs.
 
     Args:
         path: its path.
-        diff: unified diff; None where one of the sides is no text, or too large.
+        diff: unified diff; None if one of the versions is not text or is too large.
     """
 
     path: str
     diff: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as the API shows it."""
+        """Returns the form of the API."""
         return {"path": self.path, "diff": self.diff}
 
 
@@ -37,9 +37,9 @@ def diff(services: Services, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
     """Compares a tree with a published release.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         live: the release.
-        tree: the tree that would take its place.
+        tree: the tree that would replace it.
     Returns:
         `added`, `changed` and `deleted`: path and diff of each file.
     """
@@ -78,10 +78,10 @@ def _unified(path: str, old: str | None, new: str | None) -> str | None:
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     if max(len(before), len(after)) > MAX_LINES:
         return None
-    return "".join(_ended(difflib.unified_diff(before, after, f"a/{path}", f"b/{path}")))
+    return "".join(_mark_missing_newline(difflib.unified_diff(before, after, f"a/{path}", f"b/{path}")))
 
 
-def _ended(lines: Iterator[str]) -> Iterator[str]:
-    """Marks a last line without an end, as every diff does."""
+def _mark_missing_newline(lines: Iterator[str]) -> Iterator[str]:
+    """Marks a last line without a newline, as diff(1) does."""
     for line in lines:
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

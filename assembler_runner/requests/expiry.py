@@ -1,4 +1,4 @@
-"""Spaces that delete themselves: events warn a day and an hour before, then a request deletes the Space."""
+"""Expiry of Spaces: events warn a day and an hour before, then a request deletes the Space."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT_ONCE = 100
 
 
 def apply_expiry() -> None:
-    """Warns of what expires soon, and deletes what has expired; several processes may do it at once."""
+    """Warns about Spaces that expire soon, and deletes expired ones; several processes may do this at the same time."""
     now = datetime.fromtimestamp(db.session.scalar(sa.select(database_now())) or 0.0, UTC)
     unwarned = (
         Space.expires_at.between(now, now + before) & (Space.expiry_warnings < number)
@@ -55,7 +55,7 @@ def _expire(space_id: str, now: datetime) -> None:
         passed = sum(expires_at <= now + before for before in WARN_BEFORE)
         if passed > space.expiry_warnings:
             space.expiry_warnings = passed
-            message = f"The Space is deleted at {expires_at:%Y-%m-%d %H:%M} UTC."
+            message = f"The Space will be deleted at {expires_at:%Y-%m-%d %H:%M} UTC."
             data = {"expires_at": expires_at.isoformat()}
             record_event(session, "expires_soon", space_id=space.id, message=message, data=data)
         session.commit()
@@ -63,7 +63,7 @@ def _expire(space_id: str, now: datetime) -> None:
 
 def _delete(space: Space, now: datetime) -> None:
     session = db.session()
-    # Another process may have been here since the list was made.
+    # Another process may have deleted the Space since the query.
     if session.scalar(sa.select(_deletion_tried(now)).where(Space.id == space.id)):
         session.rollback()
         return

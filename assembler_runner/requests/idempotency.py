@@ -1,4 +1,4 @@
-"""The same Idempotency-Key gives the same answer."""
+"""Idempotency keys: repeating a call with the same key returns the first response."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KEY_AGE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Idempotency:
-    """The caller's promise that a repeat is the same request.
+    """An idempotency key with the call that it belongs to.
 
     Args:
         key: the header Idempotency-Key.
-        body_digest: digest of what was sent.
+        body_digest: digest of the body.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Idempotency:
 
 
 class KeyReused(InvalidRequest):
-    """An Idempotency-Key came again with another body."""
+    """An Idempotency-Key was sent again with another body."""
 
     code = "idempotency_key_reused"
     default_message = "This Idempotency-Key was used with another body."
@@ -36,10 +36,10 @@ class KeyReused(InvalidRequest):
 
 
 def known_answer(account: Account, idempotency: Idempotency) -> Any:
-    """Returns the answer that was given for a key; None if there is none.
+    """Returns the stored response for a key; None if the key is new or older than `KEY_AGE`.
 
     Raises:
-        KeyReused: the key came with another body.
+        KeyReused: the key was sent before with another body.
     """
     row = db.session.get(IdempotencyKey, (account.id, idempotency.key))
     if row is None:

@@ -1,4 +1,4 @@
-"""Move and duplicate: commands that give a Space, or a copy of it, another place."""
+"""Move and duplicate: commands that give a Space, or a copy of it, another name or namespace."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ from assembler_runner.spaces.names import generated_name, slot_beside
 
 
 def move(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
-    """Accepts another name for a Space.
+    """Accepts a new name or namespace for a Space.
 
     Args:
-        services: what the process holds.
-        caller: who asks for it.
+        services: the services of this process.
+        caller: the caller and its conditions.
         space: the Space.
         data: `name`, `namespace` or both.
-        render: makes the answer from the request.
+        render: builds the response from the request.
+    Returns:
+        The response; for a repeated key the first response.
     Raises:
-        Conflict: the Space is deleted, was not published, or has that name.
+        Conflict: the Space is deleted, was not published, or already has that name.
         InvalidRequest: the realm may not publish to the namespace.
-        NameTaken: another Space holds the name.
+        NameTaken: another Space has the name.
     """
     refuse_deleted(space)
     base = newest_release(space)
     name, namespace = data.get("name", space.name), data.get("namespace", space.namespace)
     if (name, namespace) == (space.name, space.namespace):
-        raise Conflict(f"The Space is named {namespace}/{name} already.", hint="Name another place.")
+        raise Conflict(f"The Space is already named {namespace}/{name}.", hint="Send another name or namespace.")
     if namespace is None:
-        raise Conflict("Where the Space is published is not known yet.", hint="Name the namespace, too.")
+        raise Conflict("The namespace of the Space is not known yet.", hint="Send the namespace, too.")
     _check_namespace(services, space, namespace)
     slot = slot_beside(space, namespace, name)
     holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
     if holder not in (None, space.id):
-        raise NameTaken(f"A Space named {namespace}/{name} exists already.")
+        raise NameTaken(f"A Space named {namespace}/{name} already exists.")
 
     def store() -> tuple[SpaceRequest, Any]:
         quotas.check(services.settings, caller.account, spaces=0, size=0)
@@ -59,19 +61,23 @@ def move(services: Services, caller: Caller, space: Space, data: Mapping[str, An
 
 
 def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
-    """Accepts a copy: a new Space with the files, parameters, options, labels and variables of what is published.
+    """Accepts a copy: a new Space with the published files, parameters, options, labels and variables.
 
     Args:
-        services: what the process holds.
-        caller: who asks for it.
+        services: the services of this process.
+        caller: the caller and its conditions.
         space: the Space.
-        data: what is to differ.
-        render: makes the answer from the request of the new Space.
+        data: the fields in which the copy differs.
+        render: builds the response from the request of the new Space.
+    Returns:
+        The response; for a repeated key the first response.
     Raises:
         Conflict: the Space is deleted, or was not published yet.
-        Forbidden: the caller may not make Spaces.
-        InvalidRequest: something does not fit.
-        NameTaken: a Space holds the name.
+        Forbidden: the caller may not create Spaces.
+        InvalidRequest: the fields do not fit the Space.
+        NameTaken: a Space has the name.
+        QueueFull: too many requests are queued.
+        QuotaExceeded: the realm or the account has reached a quota.
     """
     caller.account.require_permissions({"space_create"})
     refuse_deleted(space)

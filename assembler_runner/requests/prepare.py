@@ -1,4 +1,4 @@
-"""What is asked for, checked and assembled, before anything is stored: the preview ends here."""
+"""Validates a request and assembles its tree before anything is stored; a preview needs no more."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ DEFAULT_TYPE = "gradio"
 """The type of files that are of no known kind."""
 
 TREE_FIELDS = frozenset({"files", "archive", "parameters", "options", "space_type", "name", "template", "_schema"})
-"""Fields that the tree is made from; `_schema` stands for the body as a whole."""
+"""Fields that the tree is assembled from; `_schema` means the body as a whole."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that is understood, with the tree it would publish.
+    """A validated request with the tree it would publish.
 
     Args:
-        plugin: its type.
-        assembly: the tree and what was noticed.
-        given: what the caller sent, after fixes.
-        data: the other fields, checked.
-        allowed: errors that the caller lets pass.
+        plugin: the plugin of its space type.
+    assembly: the tree and its findings.
+    given: the files that the caller sent, after fixes.
+    data: all validated fields.
+    allowed: errors that the caller allows.
     """
 
     plugin: SpacePlugin
@@ -54,14 +54,14 @@ class Prepared:
 
 @read_transaction(keep_open=True)
 def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
-    """Checks a request and assembles its tree, without storing anything.
+    """Validates a request and assembles its tree, without storing anything.
 
-    :func:`assemble` checks what concerns the tree; limits, target, machine and callback are checked here.
+    :func:`assemble` checks everything that concerns the tree; limits, target, hardware and callback are checked here.
 
     Args:
-        services: what the process holds.
-        account: who is calling.
-        fields: the checked fields of the request.
+        services: the services of this process.
+        account: the caller.
+        fields: the validated fields of the request.
     Returns:
         The request; its tree may still have findings.
     Raises:
@@ -84,7 +84,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     findings += check_machine(plugin.sdk, data)
     if too_much or fields.invalid & TREE_FIELDS:
-        # What a part of the fields would make of the tree says nothing about the request.
+        # A tree assembled from only some of the fields would yield misleading findings.
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     target = data.get("target") or services.targets.default(account.realm_id)
     assembly, given = _assembled(plugin, given, data, target, recognised)
@@ -168,34 +168,42 @@ def _assembled(
 def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:
     findings = []
     if len(files) > settings.MAX_FILES:
-        message = f"There are {len(files)} files; at most {settings.MAX_FILES} are taken."
+        message = f"There are {len(files)} files; at most {settings.MAX_FILES} are allowed."
         findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
     for path, file in files.items():
         if file.size > settings.MAX_FILE_BYTES:
-            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are taken."
+            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
             findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
         findings += _check_length(settings, path)
     total = sum(file.size for file in files.values())
     if total > settings.MAX_SPACE_BYTES:
-        message = f"The files have {total} bytes in all; at most {settings.MAX_SPACE_BYTES} are taken."
-        findings.append(Finding("files_too_large", message, path="files", hint="Send less."))
+        message = f"The files have {total} bytes in total; at most {settings.MAX_SPACE_BYTES} are allowed."
+        findings.append(Finding("files_too_large", message, path="files", hint="Send fewer or smaller files."))
     return findings
 
 
 def _check_length(settings: Settings, path: str) -> list[Finding]:
     length, depth = len(path.encode("utf-8", "replace")), path.count("/") + 1
-    # What no service takes is told by the check of the path itself.
+    # Longer paths, which no service accepts, are reported by check_path.
     if settings.MAX_PATH_BYTES < length <= MAX_PATH_BYTES:
-        message = f"The path has {length} bytes; at most {settings.MAX_PATH_BYTES} are taken."
+        message = f"The path has {length} bytes; at most {settings.MAX_PATH_BYTES} are allowed."
         return [Finding("path_too_long", message, path=field_of(path), hint="Use shorter names.")]
     if depth > settings.MAX_PATH_DEPTH:
-        message = f"The path has {depth} parts; at most {settings.MAX_PATH_DEPTH} are taken."
-        return [Finding("path_too_deep", message, path=field_of(path), hint="Use fewer folders in each other.")]
+        message = f"The path has {depth} parts; at most {settings.MAX_PATH_DEPTH} are allowed."
+        return [Finding("path_too_deep", message, path=field_of(path), hint="Use fewer nested folders.")]
     return []
 
 
 def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> list[Finding]:
-    """Finds a target and a namespace that a realm cannot publish to."""
+    """Checks that a realm may publish to the requested target and namespace.
+
+    Args:
+        services: the services of this process.
+        realm_id: the realm.
+        data: the validated fields of the request.
+    Returns:
+        One finding if it may not, else an empty list.
+    """
     names = services.targets.names(realm_id)
     target = data.get("target") or services.targets.default(realm_id)
     if target not in names:
@@ -206,7 +214,7 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     namespace = data.get("namespace")
     if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
         return []
-    message = f"The realm may not publish to the namespace {namespace}."
+    message = f"This realm may not publish to the namespace {namespace}."
     hint = f"Use one of: {', '.join(access.namespaces)}."
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
 
@@ -218,11 +226,11 @@ def _unknown_type(services: Services, space_type: str) -> list[Finding]:
 
 
 def check_machine(sdk: str, data: Mapping[str, Any]) -> list[Finding]:
-    """Finds secrets, variables and hardware that do not fit together.
+    """Finds conflicts between secrets, variables, hardware and the SDK.
 
     Args:
-        sdk: what the target runs: gradio, docker or static.
-        data: the fields that were understood.
+        sdk: the SDK that the target runs: gradio, docker or static.
+        data: the validated fields.
     """
     findings = []
     secrets, variables = data.get("secrets") or {}, data.get("variables") or {}
@@ -236,11 +244,11 @@ def check_machine(sdk: str, data: Mapping[str, Any]) -> list[Finding]:
             )
         for name in ("hardware", "sleep_time"):
             if data.get(name) is not None:
-                message = f"A static Space runs on no machine, so it has no {name}."
+                message = f"A static Space does not run on hardware, so it has no {name}."
                 findings.append(Finding("machine_on_static", message, path=name, hint=f"Leave {name} out."))
     for key in sorted(set(secrets) & set(variables)):
-        message = f"{key} is a secret and a variable at once."
+        message = f"{key} is both a secret and a variable."
         findings.append(
-            Finding("duplicate_variable", message, path=f"variables.{key}", hint="Keep it in one of the two.")
+            Finding("duplicate_variable", message, path=f"variables.{key}", hint="Send it as one of the two.")
         )
     return findings

@@ -1,4 +1,4 @@
-"""What may be asked of the lists of Spaces and of requests, and what is read with a whole page at once."""
+"""Queries for Spaces and requests: lists with filters, and single rows by id or name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from assembler_runner.spaces.names import slot_name
 
 
 def _has_label(label: str) -> sa.ColumnElement[bool]:
-    # The list is stored as JSON: a whole element is found by its quotes, and none holds a bare quote inside.
+    # The list is stored as JSON: the quotes delimit a whole element, and an element contains no unescaped quote.
     text = json.dumps(label).replace("!", "!!").replace("%", "!%").replace("_", "!_")
     return sa.type_coerce(Space.labels, sa.Text).like(f"%{text}%", escape="!")
 
@@ -65,7 +65,7 @@ REQUESTS = Listing(
 
 
 def read_spaces(session: Session, query: sa.Select[Any], arguments: Mapping[str, str]) -> Page:
-    """Answers a request for a list of Spaces with their latest requests; see :func:`listing.read_page`."""
+    """Reads a page of Spaces with their latest requests; see :func:`listing.read_page`."""
     latest = selectinload(Space.latest_request).selectinload(SpaceRequest.files)
     page = read_page(session, query.options(latest), SPACES, arguments)
     load_positions(session, [space.latest_request for space in page.rows])
@@ -73,32 +73,32 @@ def read_spaces(session: Session, query: sa.Select[Any], arguments: Mapping[str,
 
 
 def read_requests(session: Session, query: sa.Select[Any], arguments: Mapping[str, str]) -> Page:
-    """Answers a request for a list of requests with their files; see :func:`listing.read_page`."""
+    """Reads a page of requests with their files; see :func:`listing.read_page`."""
     page = read_page(session, query.options(selectinload(SpaceRequest.files)), REQUESTS, arguments)
     load_positions(session, page.rows)
     return page
 
 
 def find_space(account: Account, space_id: str) -> Space:
-    """Returns one Space.
+    """Returns a Space by id.
 
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist for this account.
     """
     space = db.session.get(Space, space_id)
     if space is None or not account.sees(space.realm_id):
-        raise NotFound("There is no Space of this id.")
+        raise NotFound("There is no Space with this id.")
     return space
 
 
 def find_published(account: Account, target: str, namespace: str, name: str) -> Space | None:
-    """Returns the Space that has this place on a target, None if there is none for the account."""
+    """Returns the Space with this name on a target; None if it does not exist for the account."""
     slot = slot_name(target, namespace, name)
     return db.session.scalar(sa.select(Space).where(Space.slot == slot, account.visible(Space.realm_id)))
 
 
 def was_public(target: str, namespace: str, name: str) -> bool:
-    """Returns whether everybody could see a Space that had this place on a target, and nothing has it now."""
+    """Returns whether the last Space with this name on a target was public, and all Spaces of this name are deleted."""
     place = (Space.target == target, sa.func.lower(Space.namespace) == namespace.lower())
     named = sa.func.lower(Space.name) == name.lower()
     found = sa.select(Space.visibility, Space.state).where(*place, named).order_by(Space.created_at.desc())
@@ -107,12 +107,12 @@ def was_public(target: str, namespace: str, name: str) -> bool:
 
 
 def find_request(account: Account, request_id: str) -> SpaceRequest:
-    """Returns one request.
+    """Returns a request by id.
 
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist for this account.
     """
     request = db.session.get(SpaceRequest, request_id)
     if request is None or not account.sees(request.realm_id):
-        raise NotFound("There is no request of this id.")
+        raise NotFound("There is no request with this id.")
     return request

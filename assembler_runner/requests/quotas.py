@@ -1,4 +1,4 @@
-"""How much a realm and an account may use: Spaces, requests in an hour, bytes in files."""
+"""Quotas of realms and accounts: Spaces, requests per hour, bytes in files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How much of one hourly quota is used.
+class QuotaUsage:
+    """The usage of an hourly quota.
 
     Args:
         scope: realm or account.
-        most: requests in an hour.
-        left: how many are left.
-        reset: seconds until one more is left.
+        most: allowed requests per hour.
+        left: remaining requests.
+        reset: seconds until one more request is allowed.
     """
 
     scope: str
@@ -39,39 +39,39 @@ class Standing:
 
 
 def check(settings: Settings, account: Account, *, spaces: int, size: int) -> None:
-    """Checks before a request is stored; the caller stores it in the same transaction.
+    """Checks the quotas before a request is stored; the caller must store it in the same transaction.
 
     Args:
-        settings: the defaults.
-        account: who is calling.
-        spaces: how many Spaces it makes.
-        size: how many bytes its files have.
+        settings: the default quotas.
+        account: the caller.
+        spaces: number of Spaces that the request creates.
+        size: total size of its files in bytes.
     Raises:
-        QuotaExceeded: naming the quota that is used up.
+        QuotaExceeded: names the exhausted quota.
     """
     limits = _check_totals(settings, account, spaces, size)
-    for standing in _standings(limits):
-        if standing.left == 0:
-            message = f"The {standing.scope} has used its {standing.most} requests of this hour."
-            raise QuotaExceeded(message, retry_after=standing.reset)
+    for usage in _usage(limits):
+        if usage.left == 0:
+            message = f"The {usage.scope} has used its {usage.most} requests per hour."
+            raise QuotaExceeded(message, retry_after=usage.reset)
 
 
 def check_bytes(settings: Settings, account: Account, size: int) -> None:
-    """Checks before files are stored without a request; the caller stores them in the same transaction.
+    """Checks the quotas before files are stored without a request; the caller must store them in the same transaction.
 
     Args:
-        settings: the defaults.
-        account: who is calling.
-        size: how many bytes the files have.
+        settings: the default quotas.
+        account: the caller.
+        size: total size of the files in bytes.
     Raises:
-        QuotaExceeded: naming the quota that is used up.
+        QuotaExceeded: names the exhausted quota.
     """
     _check_totals(settings, account, 0, size)
 
 
-def standings(settings: Settings, account: Account) -> list[Standing]:
-    """Returns how much is used of the hourly quotas that hold for an account."""
-    return _standings(_limits(settings, account))
+def hourly_usage(settings: Settings, account: Account) -> list[QuotaUsage]:
+    """Returns the usage of the hourly quotas that apply to an account."""
+    return _usage(_limits(settings, account))
 
 
 _Limits = list[tuple[str, dict[str, str], dict[str, int | None]]]
@@ -81,7 +81,7 @@ def _check_totals(settings: Settings, account: Account, spaces: int, size: int) 
     limits = _limits(settings, account)
     if all(most is None for _, _, mosts in limits for most in mosts.values()):
         return limits
-    # Two requests at the same moment wait for each other here, so that both are counted.
+    # The lock serializes concurrent requests of a realm, so that each one is counted.
     db.session.execute(sa.select(Realm.id).where(Realm.id == account.realm_id).with_for_update())
     for scope, owned, most in limits:
         _check_total(scope, "Spaces", _spaces(owned), spaces, most["spaces"])
@@ -105,14 +105,14 @@ def _limits(settings: Settings, account: Account) -> _Limits:
 
 
 def _given(account: Account, model: type[Realm] | type[Robot] | type[User], id: str) -> Mapping[str, int | None]:
-    """Returns what is set for a realm or an account; mostly it was read when the caller was checked."""
+    """Returns the quotas set for a realm or an account; usually they were loaded when the caller was authenticated."""
     if account.limits is not None and id in account.limits:
         return account.limits[id]
     row = db.session.get(model, id)
     return {name: getattr(row, f"max_{name}", None) for name in QUOTAS}
 
 
-def _standings(limits: _Limits) -> list[Standing]:
+def _usage(limits: _Limits) -> list[QuotaUsage]:
     since = utcnow() - timedelta(seconds=HOUR)
     found = []
     for scope, owned, most in limits:
@@ -122,7 +122,7 @@ def _standings(limits: _Limits) -> list[Standing]:
             query = sa.select(sa.func.count(), sa.func.min(SpaceRequest.created_at)).where(recent)
             used, oldest = db.session.execute(query).one()
             reset = math.ceil((oldest - since).total_seconds()) if oldest else HOUR
-            found.append(Standing(scope, hourly, max(0, hourly - used), max(1, reset)))
+            found.append(QuotaUsage(scope, hourly, max(0, hourly - used), max(1, reset)))
     return found
 
 
@@ -148,6 +148,6 @@ def _check_total(scope: str, what: str, used: sa.Select[Any], more: int, most: i
         return
     wanted = int(db.session.scalar(used) or 0) + more
     if wanted > most:
-        message = f"The {scope} would have {wanted} {what}; it may have {most}."
-        hint = "Delete Spaces that are not needed, or ask an administrator for more."
+        message = f"The {scope} would have {wanted} {what}; its quota is {most}."
+        hint = "Delete Spaces that are not needed, or ask an administrator for a higher quota."
         raise QuotaExceeded(message, hint=hint, retry_after=HOUR)

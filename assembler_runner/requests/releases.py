@@ -1,4 +1,4 @@
-"""What a change of a Space builds on: its newest release that was accepted, and what its caller had sent."""
+"""The base of a change: the newest accepted release of a Space, and the files as its caller sent them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ WAITING = (QUEUED, RUNNING)
 
 
 def refuse_deleted(space: Space) -> None:
-    """Refuses to change what is deleted.
+    """Rejects changes of a deleted Space.
 
     Raises:
-        Conflict: it is, or is about to be.
+        Conflict: the Space is deleted, or a deletion is pending.
     """
     if not space.alive:
         raise Conflict("The Space is deleted.", hint="Send a new Space request; the name is free again.")
     if pending(space, ("delete",)):
-        raise Conflict("The Space is being deleted.", hint="Cancel that request first, if it still waits.")
+        raise Conflict("The Space is being deleted.", hint="Cancel that request first, if it is still queued.")
 
 
 def pending(space: Space, actions: Collection[str]) -> SpaceRequest | None:
-    """Returns the newest request of a Space that has one of the actions and has not ended; None if there is none."""
+    """Returns the newest unfinished request of a Space with one of the actions, or None."""
     query = sa.select(SpaceRequest).where(
         SpaceRequest.space_id == space.id, SpaceRequest.status.in_(WAITING), SpaceRequest.action.in_(actions)
     )
@@ -43,9 +43,9 @@ def newest_release(space: Space, *, published: bool = False) -> SpaceRequest:
 
     Args:
         space: the Space.
-        published: only what is published already; else what waits counts, too.
+        published: consider only published releases, else also pending ones.
     Raises:
-        Conflict: there is none, as making the Space failed.
+        Conflict: the Space has no release, because creating it failed or has not finished.
     """
     statuses = (SUCCEEDED,) if published else (SUCCEEDED, *WAITING)
     query = sa.select(SpaceRequest).where(
@@ -60,24 +60,24 @@ def newest_release(space: Space, *, published: bool = False) -> SpaceRequest:
 
 
 def check_if_match(space: Space, if_match: Collection[str] | None) -> None:
-    """Compares the commit that a caller has seen with the live one.
+    """Compares the commit that a caller expects with the live one.
 
     Args:
         space: the Space.
-        if_match: the commits named in If-Match; None where there is no such header.
+        if_match: the commits named in If-Match; None without the header.
     Raises:
-        PreconditionFailed: they differ, or a change is on its way.
+        PreconditionFailed: they differ, or a change is pending.
     """
     if if_match is None:
         return
     if waiting := pending(space, CHANGING):
-        raise PreconditionFailed(f"The Space is about to change: request {waiting.id} ({waiting.action}) is under way.")
+        raise PreconditionFailed(f"The Space is about to change: request {waiting.id} ({waiting.action}) is pending.")
     if space.commit_oid is None or space.commit_oid not in if_match:
         raise PreconditionFailed(f"The Space is at the commit {space.commit_oid}, not at the one named in If-Match.")
 
 
 def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
-    """Returns what the caller of a release had sent, before anything was put into it; by reference."""
+    """Returns the files of a release as its caller sent them, without inserted parameters; by reference."""
     rows = [row for row in base.files if row.origin in ("given", "fixed", "adopted")]
     changed = {row.given_sha256 for row in rows if row.given_sha256}
     found = sa.select(Blob.sha256, Blob.size).where(Blob.sha256.in_(changed))
@@ -91,13 +91,13 @@ def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
 
 
 def had_parameters(base: SpaceRequest) -> bool:
-    """Returns whether parameters were given for a release; an empty object counts."""
+    """Returns whether parameters were given for a release, even an empty object."""
     recorded = base.change.with_parameters
     return bool(base.parameters) if recorded is None else recorded
 
 
 def settings_of(space: Space) -> Mapping[str, Any]:
-    """Returns hardware, sleep time and variables of a Space, as our requests have set them."""
+    """Returns hardware, sleep time and variables of a Space, as its succeeded requests have set them."""
     done = sa.select(SpaceRequest.environment).where(
         SpaceRequest.space_id == space.id, SpaceRequest.status == SUCCEEDED
     )

@@ -1,4 +1,4 @@
-"""The files of a request, from wherever they come: its body, buckets, an archive."""
+"""The sources of a request's files: its body, buckets, an archive."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from assembler_runner.services import Services
 
 @dataclass(frozen=True)
 class BucketReference:
-    """A file that stands in a bucket.
+    """A reference to a file in a bucket.
 
     Args:
-        file_id: its id, as it was sent.
+        file_id: its id as sent, not validated.
     """
 
     file_id: str
 
 
 Given = bytes | Content | BucketReference | None
-"""What may stand for a file in a request; in a change None removes one."""
+"""The forms of a file in a request; in an update, None removes the file."""
 
 
 def gather(services: Services, account: Account, fields: Fields, spool: Spool) -> Fields:
-    """Puts bytes, or where they are, in the place of everything that stands for a file.
+    """Resolves bucket references and unpacks the archive, so that each file is bytes or a stored content.
 
-    If everything in the archive lies in one folder, that folder is taken for the Space's top, unless other files or a
-    template come with it.
+    If all files of the archive are in one folder, that folder becomes the root of the Space, unless other files or a
+    template are sent with it.
 
     Args:
-        services: what the process holds.
-        account: who is calling.
-        fields: the checked fields of the request.
-        spool: where an archive is unpacked.
+        services: the services of this process.
+        account: the caller.
+        fields: the validated fields of the request.
+        spool: temporary storage for the files of an archive.
     Returns:
         The fields with `files` as path → bytes or content, without `archive`, and with further findings.
     Raises:
-        InvalidRequest: the archive cannot be taken.
-        TooLarge: the archive is over its budget.
+        InvalidRequest: the archive is invalid.
+        TooLarge: the archive exceeds its budget.
     """
     data, gathered = fields.data, dict(fields.data)
     findings: list[Finding] = []
     files: dict[str, bytes | Content | None] = {}
     for path, given in data.get("files", {}).items():
-        found = _look_up(services, account, given, field_of(path))
+        found = _resolve(services, account, given, field_of(path))
         if isinstance(found, Finding):
             findings.append(found)
         else:
             files[path] = found
-    archive = _look_up(services, account, gathered.pop("archive"), FIELD) if "archive" in data else None
+    archive = _resolve(services, account, gathered.pop("archive"), FIELD) if "archive" in data else None
     if isinstance(archive, Finding):
         findings.append(archive)
     elif isinstance(archive, Content):
@@ -71,7 +71,7 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool) -
 
 
 def budget_of(settings: Settings) -> Budget:
-    """Returns how much one archive may cost."""
+    """Returns the limits for unpacking one archive."""
     return Budget(
         most_bytes=settings.MAX_ARCHIVE_BYTES,
         most_entries=settings.MAX_ARCHIVE_ENTRIES,
@@ -81,7 +81,7 @@ def budget_of(settings: Settings) -> Budget:
     )
 
 
-def _look_up(services: Services, account: Account, given: Given, field: str) -> bytes | Content | Finding | None:
+def _resolve(services: Services, account: Account, given: Given, field: str) -> bytes | Content | Finding | None:
     if not isinstance(given, BucketReference):
         return given
     try:
@@ -89,7 +89,7 @@ def _look_up(services: Services, account: Account, given: Given, field: str) -> 
             raise NotFound
         row = BUCKET_FILES.find(account, given.file_id)
     except NotFound:
-        message = "There is no file of this id in a bucket."
-        hint = "See GET /storage/bucket-files; it needs the permission bucket_read."
+        message = "There is no file with this id in a bucket."
+        hint = "See GET /storage/bucket-files; it requires the permission bucket_read."
         return Finding("unknown_bucket_file", message, path=f"{field}.bucket_file_id", hint=hint)
     return services.files.content(row.hash, row.size)

@@ -1,4 +1,4 @@
-"""What callers do before the queue: check, preview, submit, find, cancel, retry. API, pages and CLI all call this."""
+"""Accepts requests: stores them with their files in one transaction and wakes a worker."""
 
 from __future__ import annotations
 
@@ -46,17 +46,19 @@ def submit(
     """Accepts a request: stores it in one transaction, then wakes a worker.
 
     Args:
-        services: what the process holds.
-        account: who is calling.
-        prepared: the checked request.
-        render: makes the answer from the new Space.
-        idempotency: the caller's key, if it sent one.
+        services: the services of this process.
+        account: the caller.
+        prepared: the validated request.
+        render: builds the response from the new Space.
+        idempotency: the caller's idempotency key, if any.
     Returns:
-        The answer; for a repeated key the one given first.
+        The response; for a repeated key the first response.
     Raises:
-        InvalidRequest: the tree has an error, or the key came with another body.
-        NameTaken: a Space holds the name.
-        QuotaExceeded: the realm or the account may not have more.
+        InvalidRequest: the tree has an error.
+        KeyReused: the key was sent before with another body.
+        NameTaken: a Space with this name exists.
+        QueueFull: too many requests are waiting.
+        QuotaExceeded: the realm or the account has reached a quota.
     """
     if not prepared.assembly.errors:
         stage_large(services, account, prepared, spaces=1)
@@ -79,25 +81,28 @@ def accept_new(
     store: Callable[[], tuple[SpaceRequest, Any]],
     idempotency: Idempotency | None,
 ) -> Any:
-    """Accepts a request that makes a Space; see :func:`accept`.
+    """Accepts a request that creates a Space; see :func:`accept`.
 
     Args:
-        account: who is calling.
-        name: the name that was asked for; None for one that `store` generates anew each time.
-        store: stores Space and request; returns the request and the answer.
-        idempotency: the caller's key, if it sent one.
+        account: the caller.
+        name: the requested name; None if `store` generates a new one each time.
+        store: stores Space and request; returns the request and the response.
+        idempotency: the caller's idempotency key, if any.
+    Returns:
+        The response; for a repeated key the first response.
     Raises:
-        NameTaken: a Space holds the name.
+        KeyReused: the key was sent before with another body.
+        NameTaken: a Space with this name exists.
     """
     for _ in range(NAME_TRIES):
         try:
             return accept(account, store, idempotency)
         except IntegrityError as problem:
-            # Another caller was faster with this name.
+            # A concurrent call took this name.
             if violated_constraint(problem) != SLOT_CONSTRAINT:
                 raise
             if name:
-                raise NameTaken(f"A Space named {name} exists already.") from None
+                raise NameTaken(f"A Space named {name} already exists.") from None
     raise NameTaken("No free name was found.", hint="Send the request again.")
 
 
@@ -107,13 +112,13 @@ def accept(
     """Accepts a request: stores it in one transaction, then wakes a worker.
 
     Args:
-        account: who is calling.
-        store: stores it; returns the request and the answer.
-        idempotency: the caller's key, if it sent one.
+        account: the caller.
+        store: stores the request; returns it and the response.
+        idempotency: the caller's idempotency key, if any.
     Returns:
-        The answer; for a repeated key the one given first.
+        The response; for a repeated key the first response.
     Raises:
-        KeyReused: the key came with another body.
+        KeyReused: the key was sent before with another body.
     """
     if idempotency and (known := known_answer(account, idempotency)):
         return known
@@ -127,7 +132,7 @@ def accept(
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
-        # Another caller may have been faster with this key.
+        # A concurrent call may have stored this key.
         if idempotency and (known := known_answer(account, idempotency)):
             return known
         raise
@@ -195,18 +200,20 @@ def add_request(
     callback: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> SpaceRequest:
-    """Adds the next request of a Space, which waits until the ones before it have ended; the caller commits.
+    """Adds the next request of a Space, which waits until all earlier ones have ended; the caller commits.
 
     Args:
-        services: what the process holds.
-        account: who asks for it.
-        space: the Space; its row is held from here on.
-        action: what is asked for.
-        callback: the fields of the call, `callback_url` and `callback_secret` among them if they were given.
+        services: the services of this process.
+        account: the caller.
+        space: the Space; its row is locked until the transaction ends.
+        action: the requested action.
+        callback: the fields of the call, with `callback_url` and `callback_secret` if they were given.
         values: the other columns.
+    Returns:
+        The new request.
     """
     if sa.inspect(space).pending:
-        # It is nobody else's to see yet.
+        # A new Space is not visible to other transactions, so it needs no lock.
         space.id = new_id()
     else:
         hold_space(db.session(), space.id)
@@ -265,11 +272,16 @@ def values_of(prepared: Prepared) -> dict[str, Any]:
 
 
 def stage_large(services: Services, account: Account, prepared: Prepared, *, spaces: int) -> None:
-    """Stores large contents in transactions of their own, before the one that refers to them; it holds no lock.
+    """Stores large contents in separate transactions before the one that refers to them, so that it holds no lock.
 
+    Args:
+        services: the services of this process.
+        account: the caller.
+        prepared: the validated request.
+        spaces: how many Spaces the request adds; checked against the quota.
     Raises:
-        QueueFull: the request would be refused.
-        QuotaExceeded: likewise.
+        QueueFull: too many requests are waiting.
+        QuotaExceeded: the realm or the account has reached a quota.
     """
     large = [content for content in contents_of(prepared) if content.size >= LARGE_BYTES]
     if large:
@@ -286,7 +298,7 @@ def keep_contents(services: Services, prepared: Prepared) -> None:
 
 
 def sealed(services: Services, secrets: Mapping[str, str | None] | None) -> str | None:
-    """Returns secrets as they are stored."""
+    """Encrypts secrets for the database; None for none."""
     return services.vault.encrypt(dict(secrets)) if secrets else None
 
 
@@ -295,7 +307,7 @@ def _size_of(prepared: Prepared) -> int:
 
 
 def contents_of(prepared: Prepared) -> list[Content]:
-    """Returns what is to be stored of a request: what it publishes, and what the caller sent where that differs."""
+    """Returns the contents to store for a request: all published files, and the files as sent if they differ."""
     tree = prepared.assembly.tree
     changed = [file for file in prepared.given.values() if file.path in tree and tree[file.path].sha256 != file.sha256]
     return [file.as_content() for file in (*tree.values(), *changed)]

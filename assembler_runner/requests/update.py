@@ -1,4 +1,4 @@
-"""Updates of a Space, before the queue: what is given is put together with what was given before."""
+"""Updates of a Space: combines the sent fields with those of the previous release, and accepts the request."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ SETTING_FIELDS = ("visibility", "hardware", "sleep_time", "variables", "secrets"
 AT_ONCE = ("labels", "expires_at", "on_failure")
 
 
-class _BaseMoved(Exception):  # no error: it is tried again
-    """Another change was accepted meanwhile."""
+class _BaseMoved(Exception):  # not an error: the update is planned again
+    """Another change was accepted after this one was planned."""
 
 
 def update(services: Services, caller: Caller, space: Space, fields: Fields, render: Render) -> Any:
     """Accepts a change of files, parameters, options or settings.
 
     Args:
-        services: what the process holds.
-        caller: who asks for it.
+        services: the services of this process.
+        caller: the caller and its conditions.
         space: the Space.
-        fields: the checked fields.
-        render: makes the answer from the new request, or from the latest one where nothing changes on the target.
+        fields: the validated fields.
+        render: builds the response from the new request, or from the latest one if nothing changes on the target.
     Returns:
-        The answer; for a repeated key the one given first.
+        The response; for a repeated key the first response.
     Raises:
-        InvalidRequest: with everything that is wrong at once.
+        InvalidRequest: with all problems at once.
         Conflict: the Space is deleted, or was never published.
         PreconditionFailed: If-Match names another commit.
     """
     refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
     for held in (False, True):
         if held:
-            # Others were faster: now they wait.
+            # A concurrent change was accepted first; the lock makes others wait for the second try.
             db.session.rollback()
             hold_space(db.session(), space.id)
             db.session.refresh(space)
@@ -71,18 +71,18 @@ def update(services: Services, caller: Caller, space: Space, fields: Fields, ren
             )
         except _BaseMoved:
             continue
-    raise AssertionError("another change was accepted although the Space was held")
+    raise AssertionError("another change was accepted although the Space was locked")
 
 
 @dataclass(frozen=True)
 class PlannedUpdate:
-    """An update that is understood.
+    """A validated update.
 
     Args:
         space: the Space.
-        base: the release it builds on; None where only labels and the like change.
-        prepared: the tree; None where the files stay as they are.
-        change: how the Space changes.
+        base: the release it builds on; None if the update needs no request, such as a change of labels.
+        prepared: the tree; None if no files change.
+        change: the arguments of the request.
     """
 
     space: Space
@@ -92,7 +92,7 @@ class PlannedUpdate:
 
 
 def plan_update(services: Services, caller: Caller, space: Space, fields: Fields) -> PlannedUpdate:
-    """Checks an update and assembles its tree, without storing anything; see :func:`update`."""
+    """Validates an update and assembles its tree, without storing anything; see :func:`update`."""
     data = fields.data
     refuse_deleted(space)
     releases.check_if_match(space, caller.if_match)
@@ -116,17 +116,17 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
     """Plans a change of files, parameters or options."""
     data, base = fields.data, newest_release(space)
     merge = data.get("mode", "replace" if "files" in data else "merge") == "merge"
-    # A tree that replaces the old one does not start from the old one's starter app.
+    # A tree that replaces the old one does not inherit its starter app.
     template = data.get("template", base.change.template if merge else None)
     effective = _effective(services, space, base, data, template)
     files, problems = _files(services, base, data, merge)
     invalid = fields.invalid | {"files"} if problems else fields.invalid
-    # The realm of the Space decides what may be published where.
+    # The realm of the Space, not of the caller, determines the allowed targets and namespaces.
     account = replace(caller.account, realm_id=space.realm_id)
     whole = Fields({**effective, "files": files}, [*fields.findings, *problems], invalid)
     prepared = prepare(services, account, whole)
     if prepared.plugin.sdk != base.sdk:
-        message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} one."
+        message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} Space."
         hint = "Send a new Space request."
         raise InvalidRequest(issues=[Finding("sdk_changed", message, path="space_type", hint=hint)])
     new_type = prepared.plugin.space_type
@@ -142,7 +142,7 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
 
 
 def _change(caller: Caller, base: SpaceRequest, data: Mapping[str, Any]) -> Change:
-    """Returns what all changes of a release have in common."""
+    """Returns the arguments that all changes of a release share."""
     builds_on = base.status != SUCCEEDED and (base.action in MAKING or _inherits(data, base))
     return Change(
         name=base.change.name,
@@ -153,7 +153,7 @@ def _change(caller: Caller, base: SpaceRequest, data: Mapping[str, Any]) -> Chan
 
 
 def _inherits(data: Mapping[str, Any], base: SpaceRequest) -> bool:
-    """Returns whether an update takes anything over from the release before it."""
+    """Returns whether an update inherits files, parameters or options from the release before it."""
     if "files" not in data or data.get("mode") == "merge":
         return True
     kept = [name for name in ("parameters", "options") if name not in data]
@@ -161,7 +161,7 @@ def _inherits(data: Mapping[str, Any], base: SpaceRequest) -> bool:
 
 
 def _check_place(space: Space, data: Mapping[str, Any]) -> list[Finding]:
-    hint = "The command move gives a Space another name; its target stays."
+    hint = "Use the command move to change name or namespace; the target cannot be changed."
     return [
         Finding("place_changed", f"The Space has the {name} {getattr(space, name)}.", path=name, hint=hint)
         for name in ("name", "namespace", "target")
@@ -172,7 +172,7 @@ def _check_place(space: Space, data: Mapping[str, Any]) -> list[Finding]:
 def _effective(
     services: Services, space: Space, base: SpaceRequest, data: Mapping[str, Any], template: str | None
 ) -> dict[str, Any]:
-    """Returns the fields of a whole Space request: what is given, else what was given last."""
+    """Returns the fields of a complete Space request: the sent fields, and the previous ones for all others."""
     pinned = f"{base.space_type}@{base.plugin_version}"
     last_type = pinned if services.registry.get(pinned) else base.space_type
     space_type = data.get("space_type") or last_type
@@ -201,13 +201,13 @@ def _effective(
 def _files(
     services: Services, base: SpaceRequest, data: Mapping[str, Any], merge: bool
 ) -> tuple[dict[str, bytes | Content], list[Finding]]:
-    """Returns all files as a caller would have sent them, and what is wrong with those that were sent."""
+    """Returns all files as a complete request would send them, and findings about the sent ones."""
     given: Mapping[str, bytes | Content | None] = data.get("files") or {}
     gone = [path for path, content in given.items() if content is None]
     present: dict[str, bytes | Content] = {path: content for path, content in given.items() if content is not None}
     if not merge:
-        hint = "Leave it out, or use mode merge."
-        message = "null removes a file in mode merge; in mode replace what is left out is removed."
+        hint = "Leave the file out, or use mode merge."
+        message = "null removes a file only in mode merge; in mode replace, all files that are left out are removed."
         return present, [Finding("null_file", message, path=field_of(path), hint=hint) for path in gone]
     every: dict[str, bytes | Content] = {**releases.originals(services, base), **present}
     return {path: content for path, content in every.items() if path not in gone}, []

@@ -1,1 +1,1 @@
-"""What became of the app: watches, probes, evaluation, causes, logs."""
+"""The state of published apps: watches, probes, evaluation, causes, logs."""

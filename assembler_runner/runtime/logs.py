@@ -1,4 +1,4 @@
-"""The logs of Spaces for callers: what is there now, or line by line as it comes, without known secrets."""
+"""The logs of Spaces for callers: the last lines, or a live stream, with known secrets redacted."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LONGEST_READ = 30.0
 
 @dataclass(frozen=True)
 class Log:
-    """What is there of a log.
+    """The last lines of a log.
 
     Args:
-        lines: its last lines, oldest first.
-        note: what is to be known beside them, or None.
+        lines: the lines, oldest first.
+        note: a remark about them for the reader, or None.
     """
 
     lines: list[LogLine]
@@ -47,7 +47,7 @@ class _Source:
 
 
 class Streams:
-    """Counts the logs that this process shows live: each of them holds a thread and a connection to its target."""
+    """Counts the live log streams of this process: each of them uses a thread and a connection to its target."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,14 +55,16 @@ class Streams:
 
     @contextmanager
     def one_more(self, most: int) -> Iterator[None]:
-        """Counts one while the body runs.
+        """Counts one stream while the body runs.
 
+        Args:
+            most: maximum number of streams.
         Raises:
-            TooManyReaders: there are as many as there may be.
+            TooManyReaders: the maximum is reached.
         """
         with self._lock:
             if self.open >= most:
-                raise TooManyReaders("Too many logs are read live.", hint="Ask for the log as JSON.", retry_after=10)
+                raise TooManyReaders("Too many live logs are open.", hint="Request the log as JSON.", retry_after=10)
             self.open += 1
         try:
             yield
@@ -78,15 +80,15 @@ def read(services: Services, space: Space, kind: str, tail: int) -> Log:
     """Reads the last lines of a log.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         space: the Space.
         kind: `build` or `run`.
-        tail: how many lines at most.
+        tail: maximum number of lines.
     Returns:
-        The lines; where the target does not answer, those that were kept when the app failed, with a note.
+        The lines; if the target does not respond, those that were stored when the app failed, with a note.
     Raises:
-        TargetError: the target does not answer, and nothing was kept.
-        UnreadableSecret: its secrets cannot be told any more, so the log is not shown.
+        TargetError: the target does not respond, and no lines are stored.
+        UnreadableSecret: a secret of the Space cannot be decrypted any more, so the log must not be shown.
     """
     space_id = space.id
     source = _source(services, space)
@@ -97,24 +99,24 @@ def read(services: Services, space: Space, kind: str, tail: int) -> Log:
             lines = [_without_secrets(source, line) for line in _lines(reader)]
             return Log(lines[-tail:], reader.note or (None if lines else "The log is empty."))
     except AssemblerError as problem:
-        kept = db.session.get(KeptLog, (space_id, kind))
-        if kept is None:
+        stored = db.session.get(KeptLog, (space_id, kind))
+        if stored is None:
             raise
-        moment = kept.taken_at.isoformat(timespec="seconds")
-        note = f"{problem.message} These are the last lines as they were at {moment}."
-        return Log([_kept_line(row) for row in kept.lines][-tail:], note)
+        taken_at = stored.taken_at.isoformat(timespec="seconds")
+        note = f"{problem.message} These are the last lines as of {taken_at}."
+        return Log([_stored_line(row) for row in stored.lines][-tail:], note)
 
 
 class LiveLog:
-    """A log line by line; closing it frees everything, and may be done twice.
+    """A live log, line by line; it must be closed, and may be closed twice.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         space: the Space.
         kind: `build` or `run`.
-        tail: at most so many of the lines that are there already.
+        tail: maximum number of existing lines to start with.
     Raises:
-        TooManyReaders: the process shows as many as it may.
+        TooManyReaders: the maximum number of live logs is reached.
     """
 
     def __init__(self, services: Services, space: Space, kind: str, tail: int) -> None:
@@ -128,7 +130,7 @@ class LiveLog:
 
     @property
     def note(self) -> str | None:
-        """Why there is nothing to read, or None."""
+        """The reason why there is nothing to read, or None."""
         return self._reader.note
 
     @property
@@ -137,16 +139,18 @@ class LiveLog:
         return self._reader.ended
 
     def read(self, timeout: float) -> LogLine | None:
-        """Returns the next line, or None if none comes in time.
+        """Returns the next line, or None if none arrives in time.
 
+        Args:
+            timeout: maximum seconds to wait.
         Raises:
-            TargetError: the target does not answer any more.
+            TargetError: the target does not respond any more.
         """
         line = self._reader.read(timeout)
         return _without_secrets(self._source, line) if line and self._source else line
 
     def close(self) -> None:
-        """Frees everything."""
+        """Stops reading and frees the connection."""
         if not self._closed:
             self._closed = True
             self._reader.close()
@@ -159,13 +163,13 @@ def _source(services: Services, space: Space) -> _Source | None:
         db.session.rollback()
         return None
     target = services.targets.find(realm_id, target_name)
-    followed = db.session.get(AppWatch, space_id)
-    redactor = redactor_of(services, realm_id, followed.encrypted_fingerprints if followed else None)
-    # Nothing is kept open while the target is asked.
+    watch = db.session.get(AppWatch, space_id)
+    redactor = redactor_of(services, realm_id, watch.encrypted_fingerprints if watch else None)
+    # No transaction stays open while the target is queried.
     db.session.rollback()
     if target is None:
         hint = "Set a Hub token for the realm."
-        raise Conflict("The realm has no access to the Space's target any more.", hint=hint)
+        raise Conflict("The realm no longer has access to the Space's target.", hint=hint)
     return _Source(target, place, redactor)
 
 
@@ -180,6 +184,6 @@ def _without_secrets(source: _Source, line: LogLine) -> LogLine:
     return replace(line, text=source.redactor.redact(line.text))
 
 
-def _kept_line(row: dict[str, Any]) -> LogLine:
-    moment = row.get("timestamp")
-    return LogLine(datetime.fromisoformat(moment) if moment else None, row["text"])
+def _stored_line(row: dict[str, Any]) -> LogLine:
+    timestamp = row.get("timestamp")
+    return LogLine(datetime.fromisoformat(timestamp) if timestamp else None, row["text"])

@@ -1,4 +1,4 @@
-"""What is followed of the running apps: when each is looked at next, and the last lines of its logs."""
+"""Tables of published apps: when each is probed next, and the last lines of its logs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from assembler_runner.core.database import Base, JsonText, UtcDateTime, utcnow
 
 
 class AppWatch(Base):
-    """One Space whose runtime is followed on its target."""
+    """The watch of one Space: its schedule of probes, and the open outcome of its last change."""
 
     __tablename__ = "followings"
 
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id", ondelete="CASCADE"), primary_key=True)
-    # Whose rate limit a look is counted against; empty until the first look.
+    # The account whose rate limit a probe counts against; empty before the first probe.
     account: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
-    # When it is looked at next; null: only when somebody asks. While somebody looks: until when he is believed to live.
+    # When it is probed next; null: only on request. While a probe is running: when its lease expires.
     due_at: Mapped[float | None] = mapped_column(sa.Double)
     owner: Mapped[str | None] = mapped_column(sa.String(36))
-    # Whether the verdict on the last change is still open, since when, and on which commit (null: on a restart).
+    # Whether the outcome of the last change is still open, since when, and its commit (null for a restart).
     is_open: Mapped[bool] = mapped_column(default=True)
     since: Mapped[float] = mapped_column(sa.Double)
     commit_oid: Mapped[str | None] = mapped_column(sa.String(64))
-    # The first stage that was seen since then, and whether another one was: then the target has begun with the change.
+    # The first stage seen since then, and whether another was seen: then the target has started to process the change.
     first_stage: Mapped[str | None] = mapped_column(sa.String(64))
     has_moved: Mapped[bool] = mapped_column(default=False)
     # Digest of the target's last answer: a problem is diagnosed again when it differs.
     answer_digest: Mapped[str | None] = mapped_column(sa.String(64))
-    # Looks in a row that failed.
+    # Consecutive failed probes.
     errors: Mapped[int] = mapped_column(default=0)
-    # Marks of the secrets the Space has or had, by which they are known in logs; see redaction.py.
+    # Fingerprints of the secrets that the Space has or had, for redaction in logs; see core/redaction.py.
     encrypted_fingerprints: Mapped[str | None] = mapped_column("sealed_marks", JsonText, key="encrypted_fingerprints")
 
     __table_args__ = (
@@ -45,11 +45,11 @@ class AppWatch(Base):
 
 
 class KeptLog(Base):
-    """The last lines of a log, kept when an app failed."""
+    """The last lines of a log, stored when an app failed."""
 
     __tablename__ = "kept_logs"
 
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(sa.String(8), primary_key=True, doc="build or run.")
-    lines: Mapped[Any] = mapped_column(JsonText, doc="timestamp and text of each.")
+    lines: Mapped[Any] = mapped_column(JsonText, doc="The lines, each with timestamp and text.")
     taken_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, doc="When they were read, UTC.")

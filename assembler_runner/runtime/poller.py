@@ -1,4 +1,4 @@
-"""The thread that follows the running apps, in every worker process, beside the publishing and never in its way."""
+"""The thread of each worker process that probes published apps, independent of publishing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from assembler_runner.services import Services
 log = logging.getLogger(__name__)
 
 LANES = 8
-"""Accounts that are looked at side by side: one whose target hangs must not hold up the others."""
+"""Number of accounts that are probed in parallel, so that a target that hangs does not delay other accounts."""
 
 
 class Poller(Loop):
-    """Looks at what is due, one Space of an account after the other, as often as the account's rate limit allows.
+    """Probes the due Spaces of each account one after the other, as fast as the account's rate limit allows.
 
     Args:
         app: the application.
-        services: what the process holds.
+        services: the services of this process.
     """
 
     def __init__(self, app: Flask, services: Services) -> None:
@@ -37,7 +37,7 @@ class Poller(Loop):
     def work(self) -> float:
         """Starts the probes that are due; returns the seconds until the next one is."""
         with self._app.app_context():
-            self._serve(watches.due_accounts())
+            self._start_lanes(watches.due_accounts())
             wait = max(0.05, watches.seconds_to_next(self.pause))
             db.session.remove()
         return self.pause if self.busy else wait
@@ -47,7 +47,7 @@ class Poller(Loop):
         """Whether a probe is running."""
         return bool(self._busy)
 
-    def _serve(self, accounts: list[str]) -> None:
+    def _start_lanes(self, accounts: list[str]) -> None:
         for account in accounts:
             with self._lock:
                 if account in self._busy or len(self._busy) >= LANES:

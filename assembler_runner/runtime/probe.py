@@ -1,4 +1,4 @@
-"""One look at a Space: its target is asked, the verdict is found, and the cause of an error with what to do."""
+"""One probe of a Space: queries the target, evaluates the state, and diagnoses the cause of an error."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
 log = logging.getLogger(__name__)
 
 KEPT_LINES, KEPT_BYTES, LINE_LENGTH = 200, 64_000, 1000
-"""What is kept of the log of an app that failed: so many of its last lines, characters in all and in one line."""
+"""Limits for the stored end of the log of a failed app: lines, characters in total, characters per line."""
 
 LOG_TRIES = 3
 FRESH_SECONDS = 1.0
-"""What was learnt so lately is not asked for again."""
+"""A state younger than this is not queried again, in seconds."""
 
 GONE_TRIES = 2
-"""Looks in a row that must not find a Space before it is taken as deleted."""
+"""Consecutive probes that must not find a Space before it counts as deleted."""
 
 GIVEN_UP = {
     "build_timeout": (
-        "The build has come to no end in {minutes} minutes.",
-        "Look at the build log; restart the Space with a factory rebuild, or install less.",
+        "The build has not finished within {minutes} minutes.",
+        "Read the build log; restart the Space with a factory rebuild, or install fewer packages.",
     ),
     "start_timeout": (
-        "The app has not come up in {minutes} minutes.",
-        "Let it listen on host 0.0.0.0 and port 7860, and look at the run log.",
+        "The app has not started within {minutes} minutes.",
+        "Make the app listen on host 0.0.0.0 and port 7860, and read the run log.",
     ),
     "commit_not_built": (
-        "The target still runs an older commit {minutes} minutes after the newest one.",
+        "The target still runs an older commit {minutes} minutes after the newest one was published.",
         "Restart the Space with a factory rebuild.",
     ),
 }
@@ -53,7 +53,7 @@ GIVEN_UP = {
 
 @dataclass(frozen=True)
 class Probe:
-    """A claimed Space, read once; no row is kept open while the target is asked."""
+    """A claimed Space, read once; no transaction stays open while the target is queried."""
 
     services: Services
     space_id: str
@@ -71,7 +71,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Found:
-    """What a look has brought."""
+    """The findings of a probe: the evaluation, the problem and the log lines to store."""
 
     verdict: Evaluation
     stage: str | None = None
@@ -82,11 +82,11 @@ class Found:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How a look went.
+    """The outcome of a probe.
 
     Args:
-        problem: why the target could not tell, or None.
-        gap: seconds until the next Space of the account may be looked at.
+        problem: why the target did not report a state, or None.
+        gap: seconds until the next Space of the account may be probed.
     """
 
     problem: AssemblerError | None = None
@@ -94,13 +94,15 @@ class ProbeResult:
 
 
 def look(services: Services, space_id: str, owner: str, *, anew: bool = False) -> ProbeResult:
-    """Looks at a claimed Space and writes what is found; the claim is over then.
+    """Probes a claimed Space, stores the result and releases the claim.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         space_id: the Space.
-        owner: the claim.
-        anew: diagnose an error again, even if the target's answer is the same.
+        owner: the id of the claim.
+        anew: diagnose an error again, even if the answer of the target is unchanged.
+    Returns:
+        The outcome; a failed probe is reported there, not raised.
     """
     this = _read(services, space_id, owner)
     if this.space is None:
@@ -110,11 +112,11 @@ def look(services: Services, space_id: str, owner: str, *, anew: bool = False) -
     try:
         if this.target is None:
             raise Conflict(
-                "The realm has no access to the Space's target any more.", hint="Set a Hub token for the realm."
+                "The realm no longer has access to the Space's target.", hint="Set a Hub token for the realm."
             )
         if (pause := this.target.allowance().wait) > 0:
             watches.postpone(this.account, pause)
-            raise RateLimited("The target's rate limit is kept for publishing now.", retry_after=pause)
+            raise RateLimited("The rest of the target's rate limit is reserved for publishing.", retry_after=pause)
         found = _ask(this, this.target, this.space, anew=anew)
     except AssemblerError as problem:
         _write_failure(this, problem)
@@ -124,13 +126,13 @@ def look(services: Services, space_id: str, owner: str, *, anew: bool = False) -
 
 
 def refresh(services: Services, space_id: str) -> None:
-    """Looks at a Space now, because somebody asks; not if somebody just does or just did.
+    """Probes a Space now at a caller's request, unless a probe is running or the state is fresh.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         space_id: the Space.
     Raises:
-        TargetError: its target does not answer.
+        TargetError: the target does not respond.
     """
     checked_at = db.session.scalar(sa.select(Space.state_checked_at).where(Space.id == space_id))
     db.session.rollback()
@@ -144,17 +146,21 @@ def refresh(services: Services, space_id: str) -> None:
 
 
 def place_of(space: Space) -> PublishedSpace | None:
-    """Returns a Space as its target names it; None if it is not there, as far as is known."""
+    """Returns a Space by its names on the target; None if it does not exist there, as far as is known."""
     if space.created_on_target and space.namespace is not None and space.url is not None:
         return PublishedSpace(space.namespace, space.name, space.url)
     return None
 
 
 def redactor_of(services: Services, realm_id: str, encrypted_fingerprints: str | None) -> Redactor:
-    """Returns what takes known secrets out of the logs of a Space.
+    """Returns a redactor that removes all known secrets from the logs of a Space.
 
+    Args:
+        services: the services of this process.
+        realm_id: the realm of the Space.
+        encrypted_fingerprints: the fingerprints of the Space's own secrets, encrypted; None for none.
     Raises:
-        UnreadableSecret: one cannot be known any more, so the log must not be shown.
+        UnreadableSecret: a secret cannot be decrypted any more, so the log must not be shown.
     """
     settings = services.settings
     own = [*settings.secret_keys, settings.JWT_SECRET_KEY, settings.ADMIN_PASSWORD, settings.HF_TOKEN]
@@ -218,7 +224,7 @@ def _ask(this: Probe, target: Target, space: PublishedSpace, *, anew: bool) -> F
     settle = watches.SETTLE * settings.FOLLOW_SECONDS
     verdict = judge(this.known, runtime, settle, settings.BUILD_TIMEOUT)
     if verdict.doubtful and target.head(space).oid == runtime.commit:
-        # Somebody else has committed after us, and that is what runs.
+        # The app runs a foreign commit that is newer than the published one.
         verdict = replace(verdict, state=RUNNING, is_open=False)
     if verdict.code:
         message, hint = GIVEN_UP[verdict.code]
@@ -247,7 +253,7 @@ def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Eval
             lines = [replace(line, text=redact(line.text)) for line in _last_lines(this, target, space, kind)]
         said = redact(runtime.message) if runtime.message else None
     except UnreadableSecret:
-        # Without the marks of its secrets nothing an app has written may be kept or shown.
+        # Without the fingerprints of its secrets, no output of the app may be stored or shown.
         kind, said = None, None
     app = read_context(this.services, this.space_id)
     logs = {kind: [line.text for line in lines]} if kind else {}
@@ -258,7 +264,7 @@ def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Eval
 
 
 def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
-    """Reads the end of a log; after several failures the verdict does without."""
+    """Reads the end of a log; after several failures the diagnosis proceeds without it."""
     watches.renew(this.space_id, this.owner, this.services.leases.seconds)
     lines: list[LogLine] = []
     try:
@@ -286,7 +292,7 @@ def _write(this: Probe, found: Found) -> None:
     values |= {"has_moved": verdict.has_moved, "first_stage": this.known.first_stage or found.stage}
     values["answer_digest"] = found.answer_digest
     if verdict.is_open and not this.known.is_open:
-        # A change that was made elsewhere begins now.
+        # A change from outside this service starts now.
         values |= {"since": database_now(), "commit_oid": None, "first_stage": found.stage}
     age = this.known.age if this.known.is_open else 0.0
     seconds = watches.seconds_until_next_probe(this.services, this.account, verdict.is_open, age, _gap_of(this))
@@ -305,7 +311,7 @@ def _write(this: Probe, found: Found) -> None:
 
 
 def _write_failure(this: Probe, problem: AssemblerError) -> None:
-    """Comes again later; gives the verdict up where that cannot help or has not helped for long."""
+    """Schedules the next probe; sets the state to unknown if retrying cannot help or has not helped for long."""
     known, settings = this.known, this.services.settings
     hopeless = not problem.retryable or (known.is_open and known.age > settings.BUILD_TIMEOUT)
     delay = problem.retry_after or watches.back_off(this.services, this.errors)
@@ -318,15 +324,15 @@ def _write_failure(this: Probe, problem: AssemblerError) -> None:
     if not _hold(this, delay, values):
         return
     if hopeless:
-        told = Problem(problem.code, problem.message, problem.hint or "Look at the Space's page on its target.")
+        told = Problem(problem.code, problem.message, problem.hint or "Check the Space's page on its target.")
         set_state(db.session(), this.space_id, UNKNOWN, source=BY_TARGET, problem=told.to_json())
     db.session.commit()
-    log.info("Space %s could not be looked at: %s", this.space_id, problem.code)
+    log.info("Space %s could not be probed: %s", this.space_id, problem.code)
 
 
 def _hold(this: Probe, seconds: float | None, values: dict[str, Any]) -> bool:
-    """Ends the claim in a transaction that goes on with what was found; not if it does not hold any more."""
-    # The Space first, as in all other transactions that write both.
+    """Releases the claim in the transaction that stores the result; returns False if the claim was lost."""
+    # Lock the Space first, as in all other transactions that write both.
     db.session.execute(sa.select(Space.id).where(Space.id == this.space_id).with_for_update())
     if watches.release(this.space_id, this.owner, seconds, **values):
         return True

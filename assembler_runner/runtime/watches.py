@@ -1,7 +1,7 @@
-"""The rows of what is followed: who looks at which Space when, over all workers.
+"""Watches: the schedule of probes, shared by all workers.
 
-A worker claims a Space, asks its target outside of any transaction, and writes the answer only while the claim holds. A
-claim that runs out is taken up by another worker; a change that is made meanwhile ends it.
+A worker claims a Space, queries its target outside of any transaction, and stores the result only if the claim still
+holds. When a lease expires, another worker may claim the Space; a new change of the Space ends the claim.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from assembler_runner.targets import Target
 from assembler_runner.targets.realm_targets import LOCAL
 
 LONGEST_GAP, SETTLE = 30, 30
-"""In units of FOLLOW_SECONDS: between two looks at most, and until a stage counts without a proof."""
+"""In units of FOLLOW_SECONDS: the longest time between two probes, and the time until a stage counts without proof."""
 
 AT_ONCE = 20
 
@@ -42,41 +42,41 @@ def start(
     state: str,
     secrets: Mapping[str, str] | None = None,
 ) -> None:
-    """Follows a Space from now on, because a commit or a restart was just made. The caller commits.
+    """Starts the watch of a Space after a commit or a restart. The caller commits.
 
-    Call it in the transaction that ends the request.
+    Call this in the transaction that ends the request.
 
     Args:
-        services: what the process holds.
+        services: the services of this process.
         session: the session.
         space_id: the Space.
-        commit_oid: the new commit; None for a restart, and for whatever else made the app start anew.
-        target: where it is published.
-        state: the state the change has led to, as in `Target.state_after_commit`.
-        secrets: secrets the Space got with it, to be known in its logs.
+        commit_oid: the new commit; None for a restart, and for any other change that restarts the app.
+        target: the target of the Space.
+        state: the state after the change, see :meth:`Target.state_after_commit`.
+        secrets: new secrets of the Space, for redaction in its logs.
     """
     set_state(session, space_id, state)
     insert_rows(
         session, AppWatch, [{"space_id": space_id, "since": 0.0, "is_open": False, "has_moved": False, "errors": 0}]
     )
-    followed = target.name != LOCAL
+    is_watched = target.name != LOCAL
     values: dict[str, Any] = {"since": database_now(), "commit_oid": commit_oid, "first_stage": None, "owner": None}
-    values |= {"is_open": followed, "has_moved": False, "errors": 0}
-    values |= {"due_at": database_now() + services.settings.FOLLOW_SECONDS if followed else None}
+    values |= {"is_open": is_watched, "has_moved": False, "errors": 0}
+    values |= {"due_at": database_now() + services.settings.FOLLOW_SECONDS if is_watched else None}
     values |= {"account": target.account or ""}
     if secrets:
-        sealed = session.scalar(sa.select(_ROW.encrypted_fingerprints).where(_ROW.space_id == space_id))
-        values["encrypted_fingerprints"] = _fingerprints(services, sealed, secrets)
+        encrypted = session.scalar(sa.select(_ROW.encrypted_fingerprints).where(_ROW.space_id == space_id))
+        values["encrypted_fingerprints"] = _fingerprints(services, encrypted, secrets)
     _update(session, _ROW.space_id == space_id, **values)
 
 
 def stop(session: Session, space_id: str) -> None:
-    """Follows a Space no more, because it is deleted. The caller commits."""
+    """Stops the watch of a deleted Space. The caller commits."""
     _update(session, _ROW.space_id == space_id, due_at=None, owner=None, is_open=False)
 
 
 def due_accounts() -> list[str]:
-    """Returns the accounts with something to look at now."""
+    """Returns the accounts with due probes, longest overdue first."""
     query = sa.select(_ROW.account).where(_ROW.due_at <= database_now()).group_by(_ROW.account)
     accounts = list(db.session.scalars(query.order_by(sa.func.min(_ROW.due_at))))
     db.session.rollback()
@@ -84,20 +84,20 @@ def due_accounts() -> list[str]:
 
 
 def seconds_to_next(limit: float) -> float:
-    """Returns the seconds until something is due, at most `limit`."""
+    """Returns the seconds until the next probe is due, at most `limit`."""
     due = db.session.scalar(sa.select(sa.func.min(_ROW.due_at) - database_now()))
     db.session.rollback()
     return limit if due is None else max(0.0, min(limit, due))
 
 
 def claim_next(account: str, seconds: float) -> tuple[str, str] | None:
-    """Claims the Space of an account that has waited longest.
+    """Claims the Space of an account whose probe is longest overdue.
 
     Args:
         account: the account.
-        seconds: how long the claim holds.
+        seconds: duration of the lease.
     Returns:
-        The Space and the claim, or None if nothing is due.
+        The ids of the Space and of the claim; None if no probe is due.
     """
     due = sa.select(_ROW.space_id).where(_ROW.account == account, _ROW.due_at <= database_now())
     for space_id in db.session.scalars(due.order_by(_ROW.due_at).limit(AT_ONCE)).all():
@@ -108,35 +108,55 @@ def claim_next(account: str, seconds: float) -> tuple[str, str] | None:
 
 
 def claim(space_id: str, seconds: float) -> str | None:
-    """Claims one Space now, due or not, unless somebody is just looking at it; returns the claim."""
+    """Claims a Space, due or not, unless a probe is running.
+
+    Args:
+        space_id: the Space.
+        seconds: duration of the lease.
+    Returns:
+        The id of the claim; None if a probe is running.
+    """
     free = sa.or_(_ROW.owner.is_(None), _ROW.due_at <= database_now())
     return _claim(space_id, free, seconds)
 
 
 def renew(space_id: str, owner: str, seconds: float) -> bool:
-    """Makes a claim hold on; returns whether it still did."""
+    """Renews the lease of a claim.
+
+    Args:
+        space_id: the Space.
+        owner: the id of the claim.
+        seconds: duration of the new lease.
+    Returns:
+        False if the claim was lost.
+    """
     held = _update(db.session(), _held(space_id, owner), due_at=database_now() + seconds)
     db.session.commit()
     return held
 
 
 def release(space_id: str, owner: str, seconds: float | None, **values: Any) -> bool:
-    """Ends a claim in the present transaction, which the caller commits.
+    """Releases a claim in the current transaction; the caller commits.
 
     Args:
         space_id: the Space.
-        owner: the claim.
-        seconds: when it is looked at next; None: only when somebody asks.
+        owner: the id of the claim.
+        seconds: seconds until the next probe; None for probes on request only.
         values: other columns to set.
     Returns:
-        Whether the claim still held; if not, what was learnt is out of date and has to be rolled back.
+        False if the claim was lost; then the result of the probe is outdated, and the caller must roll back.
     """
     due = None if seconds is None else database_now() + seconds
     return _update(db.session(), _held(space_id, owner), due_at=due, owner=None, **values)
 
 
 def postpone(account: str, seconds: float) -> None:
-    """Looks at nothing of an account for a while, because its rate limit is nearly used up."""
+    """Delays all probes of an account, because its rate limit is nearly exhausted.
+
+    Args:
+        account: the account.
+        seconds: minimum delay from now.
+    """
     later = database_now() + seconds
     waiting = (_ROW.account == account) & (_ROW.due_at < later) & _ROW.owner.is_(None)
     _update(db.session(), waiting, due_at=later)
@@ -144,7 +164,7 @@ def postpone(account: str, seconds: float) -> None:
 
 
 def release_claims() -> int:
-    """Ends all claims at the start of a process that knows that no other lives; returns how many."""
+    """Releases all claims, when the only process of an instance starts; returns their number."""
     held = sa.update(_TABLE).where(_ROW.owner.is_not(None)).values(owner=None, due_at=database_now())
     ended = db.session.execute(held)
     db.session.commit()
@@ -152,14 +172,14 @@ def release_claims() -> int:
 
 
 def seconds_until_next_probe(services: Services, account: str, is_open: bool, age: float, gap: float) -> float | None:
-    """Returns when a Space is looked at next, spread a little; None: only when somebody asks.
+    """Returns the seconds until the next probe of a Space, with some jitter; None for probes on request only.
 
     Args:
-        services: what the process holds.
-        account: whose rate limit it is counted against.
-        is_open: whether the verdict is still open.
-        age: seconds since the change.
-        gap: seconds that the target wants between two looks of the account.
+        services: the services of this process.
+        account: the account whose rate limit the probe counts against.
+        is_open: whether the outcome of the last change is still open.
+        age: seconds since that change.
+        gap: minimum seconds between two probes of the account.
     """
     shortest = services.settings.FOLLOW_SECONDS
     if is_open:
@@ -176,7 +196,7 @@ def seconds_until_next_probe(services: Services, account: str, is_open: bool, ag
 
 
 def back_off(services: Services, errors: int) -> float:
-    """Returns the seconds to wait after so many failures in a row."""
+    """Returns the seconds to wait after a number of consecutive failures."""
     return float(min(LONGEST_GAP * services.settings.FOLLOW_SECONDS, services.settings.FOLLOW_SECONDS * 2**errors))
 
 
@@ -197,9 +217,9 @@ def _update(session: Session, condition: Any, **values: Any) -> bool:
     return bool(changed.rowcount == 1)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 
-def _fingerprints(services: Services, sealed: str | None, secrets: Mapping[str, str]) -> str | None:
+def _fingerprints(services: Services, encrypted: str | None, secrets: Mapping[str, str]) -> str | None:
     try:
-        return add_fingerprints(services.vault, sealed, secrets)
+        return add_fingerprints(services.vault, encrypted, secrets)
     except UnreadableSecret:
-        # The key of the old marks is gone; the new ones are known at least.
+        # The old fingerprints were encrypted with a lost key; keep at least the new ones.
         return add_fingerprints(services.vault, None, secrets)

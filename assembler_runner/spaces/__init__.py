@@ -1,1 +1,1 @@
-"""What a Space is: tables, transitions, app states, events, names, leases."""
+"""Spaces and requests: tables, transitions, app states, events, names, leases."""

@@ -1,4 +1,4 @@
-"""The states of a Space: what is known of its app, in one word for all targets, and the one place that changes it."""
+"""The states of a Space, common to all targets, and the only function that changes the state."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ BUILD_ERROR, RUNTIME_ERROR, CONFIG_ERROR = "build_error", "runtime_error", "conf
 NO_APP_FILE, UNKNOWN, DELETED, STORED = "no_app_file", "unknown", "deleted", "stored"
 
 STATES: Mapping[str, str] = {
-    CREATING: "it is being made",
-    BUILDING: "its app is being built",
-    STARTING: "its app is starting",
-    RUNNING: "its app runs",
-    SLEEPING: "its app sleeps and wakes up when somebody visits it",
-    PAUSED: "its app was paused",
-    BUILD_ERROR: "its app could not be built",
-    RUNTIME_ERROR: "its app ended or did not start",
-    CONFIG_ERROR: "its configuration is not valid",
-    NO_APP_FILE: "the file to start is not there",
-    UNKNOWN: "what became of its app is not known",
-    STORED: "its files are kept; its target does not run it",
-    DELETED: "it is not there any more",
-    FAILED: "it could not be published",
+    CREATING: "the Space is being created",
+    BUILDING: "the app is being built",
+    STARTING: "the app is starting",
+    RUNNING: "the app is running",
+    SLEEPING: "the app is sleeping and wakes up on the next visit",
+    PAUSED: "the app is paused",
+    BUILD_ERROR: "the build failed",
+    RUNTIME_ERROR: "the app exited or did not start",
+    CONFIG_ERROR: "the configuration is not valid",
+    NO_APP_FILE: "the app file is missing",
+    UNKNOWN: "the state of the app is not known",
+    STORED: "the files are stored; the target does not run the app",
+    DELETED: "the Space has been deleted",
+    FAILED: "the Space could not be published",
     CANCELLED: "publishing was cancelled",
 }
-"""State → the same for people."""
+"""State → description for people."""
 
 PASSING = frozenset({BUILDING, STARTING})
 ERRORS = frozenset({BUILD_ERROR, RUNTIME_ERROR, CONFIG_ERROR, NO_APP_FILE})
@@ -54,7 +54,7 @@ STATE_OF_STAGE: Mapping[str, str] = {
     "NO_APP_FILE": NO_APP_FILE,
     "STORED": STORED,
 }
-"""Stage of a target (huggingface_hub, SpaceStage) → state; a stage that is not here is `unknown`."""
+"""Stage of a target (huggingface_hub, SpaceStage) → state; other stages are `unknown`."""
 
 BY_SERVICE, BY_TARGET, BY_ASSUMPTION, BY_TIMEOUT = "service", "target", "assumed", "timeout"
 
@@ -71,30 +71,30 @@ def set_state(
     stage: str | None = None,
     problem: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Changes the state of a Space; a change is an event of it. The caller commits, soon.
+    """Changes the state of a Space and records an event if it changed. The caller commits soon: the row is locked.
 
     Args:
         session: the session.
         space_id: the Space.
-        state: the new state; nothing happens to `state_since` if it is the present one.
-        source: how it was learnt.
-        stage: the same in the target's own word.
+        state: the new state; `state_since` changes only if the state changes.
+        source: how the state was determined: BY_SERVICE, BY_TARGET, BY_ASSUMPTION or BY_TIMEOUT.
+        stage: the stage reported by the target.
         problem: why the app does not run: code, message, hint, path, line, log_kind.
     Returns:
         Whether the state changed.
     """
-    # Held until the commit, so that of two who change it each tells the state it really came from.
+    # Locked until the commit, so that each of two concurrent changes records the state it really replaced.
     old = session.execute(_STATE, {"of": space_id}).scalar_one()
     values: dict[str, Any] = {"state_source": source, "stage": stage, "problem": dict(problem) if problem else None}
     values |= {"state": state, "state_since": utcnow()} if state != old else {"updated_at": SPACES.c.updated_at}
     if source != BY_SERVICE:
         values["state_checked_at"] = utcnow()
-    # Only what is written here is read anew: the caller may hold changes of the Space that are not flushed yet.
+    # A plain UPDATE, not the mapped object: the caller may have changes of the Space that are not flushed yet.
     session.execute(sa.update(SPACES).where(SPACES.c.id == space_id).values(**values))
     if state == old:
         return False
-    told = dict(problem) if problem else None
-    message = f"{state.replace('_', ' ').capitalize()}: {told['message'] if told else STATES[state]}"
-    data = {"old": old, "new": state, "stage": stage, "source": source, "cause": told}
+    cause = dict(problem) if problem else None
+    message = f"{state.replace('_', ' ').capitalize()}: {cause['message'] if cause else STATES[state]}"
+    data = {"old": old, "new": state, "stage": stage, "source": source, "cause": cause}
     record_event(session, "state", space_id=space_id, message=message, data=data)
     return True

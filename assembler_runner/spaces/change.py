@@ -1,4 +1,4 @@
-"""What a request asks for beside files, parameters, options and settings: the column `change`."""
+"""What a request changes besides files, parameters, options and settings: the column `change`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Slots:
     """The slots of a Space that is moved.
 
     Args:
-        old: the slot it holds, if it holds one.
-        new: the slot it takes.
+        old: its current slot, or None.
+        new: its new slot.
     """
 
     old: str | None
@@ -29,17 +29,17 @@ class Change:
     """How a request changes its Space.
 
     Args:
-        mode: whether given files replace all files or are merged into them; None for no files.
-        force: overwrite commits made by others.
-        if_match: commits one of which must be live; None for any.
-        tree: whether files are concerned.
+        mode: whether the given files replace all files or are merged into them; None if there are no files.
+        force: overwrite foreign commits.
+        if_match: commits, one of which must be live; None for any.
+        tree: whether the request changes files.
         base: id of the request it builds on, if that had not ended yet.
         release: id of the request whose tree is published again.
-        touched: paths the caller named.
-        template: name of the starter app the tree was assembled from.
-        with_parameters: whether parameters were given; None where that was not recorded.
+        touched: paths named by the caller.
+        template: name of the template the tree was assembled from.
+        with_parameters: whether parameters were given; None if that was not recorded.
         space_type: the new type of the Space, if it changes.
-        name: the name that was asked for, or the one a Space is moved to.
+        name: the requested name, or the one a Space is moved to.
         namespace: the namespace a Space is moved to.
         slots: the slots of a Space that is moved.
     """
@@ -59,13 +59,13 @@ class Change:
     slots: Slots | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as JSON, without what has its default."""
+        """Returns a JSON object without the fields that have their default."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {field.name: _plain(values[field.name]) for field in fields(self) if values[field.name] != field.default}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Change:
-        """Reads what :meth:`to_json` wrote.
+        """Reverses :meth:`to_json`.
 
         Args:
             data: the JSON object.
@@ -92,9 +92,9 @@ class ChangeJson(sa.TypeDecorator[Change]):
     cache_ok = True
 
     def process_bind_param(self, value: Change | None, dialect: sa.Dialect) -> Any:
-        """Writes JSON."""
+        """Serializes the change as JSON."""
         return {} if value is None else value.to_json()
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Change:
-        """Reads JSON."""
+        """Parses the stored JSON."""
         return Change.from_json(value or {})

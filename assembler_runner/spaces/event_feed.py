@@ -1,4 +1,4 @@
-"""Who reads events as they happen: one look at the database serves all readers of this process."""
+"""Live event streams: one poll of the database serves every subscriber in this process."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from assembler_runner.spaces.models import Event, Space
 log = logging.getLogger(__name__)
 
 KEPT = 1000
-"""Newest events of a Space that are kept for its readers; who is further behind reads the database."""
+"""Number of recent events of a Space in memory; a subscriber that is further behind reads the database."""
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 class TooManyReaders(AssemblerError):
-    """As many read events live as this process may serve."""
+    """The process has reached its maximum number of live event streams."""
 
     status = 503
     code = "too_many_readers"
     retryable = True
-    default_message = "Too many callers read events live."
-    default_hint = "Try again shortly, or ask for the list of events now and then."
+    default_message = "Too many live event streams are open."
+    default_hint = "Try again shortly, or poll the list of events."
 
 
 class _Topic:
-    """A Space that is read live: its events after the number `since`."""
+    """A Space with subscribers: its events after the number `since`."""
 
     def __init__(self) -> None:
-        self.readers = 0
+        self.subscribers = 0
         self.count: int | None = None
         self.since: int | None = None
         self.newest = 0
@@ -54,12 +54,12 @@ class _Topic:
 
 
 class Subscription:
-    """One reader's view of a Space.
+    """One subscriber's view of a Space.
 
     Args:
-        changed: guards the topic, and is told of new events.
-        topic: what is known of the Space.
-        feed: the feed.
+        changed: guards the topic; notified of new events.
+        topic: the events of the Space.
+        feed: the feed it belongs to.
     """
 
     def __init__(self, changed: threading.Condition, topic: _Topic, feed: EventFeed) -> None:
@@ -71,37 +71,37 @@ class Subscription:
         """Waits for events.
 
         Args:
-            after: number of the last one the reader knows.
-            timeout: seconds to wait at most.
+            after: number of the last event the subscriber has.
+            timeout: maximum seconds to wait.
         Returns:
-            Rows of the table of events after that one, in order, none if none came in time; None if the reader is so
-            far behind that it has to read the database first.
+            Rows of the table of events after that one, in order; empty on timeout; None if the subscriber is so far
+            behind that it has to read the database first.
         """
         topic = self._topic
 
-        def there() -> bool:
+        def ready() -> bool:
             return self._feed.closed or (topic.since is not None and (topic.newest > after or after < topic.since))
 
         with self._changed:
-            self._changed.wait_for(there, timeout)
+            self._changed.wait_for(ready, timeout)
             if topic.since is None or after < topic.since:
                 return None if topic.since is not None else []
             return [event for event in topic.events if event.id > after]
 
     @property
-    def over(self) -> bool:
-        """Whether the process is about to end, and the reader has to let go."""
+    def closed(self) -> bool:
+        """Whether the process is shutting down, so that the subscriber has to stop."""
         return self._feed.closed
 
 
 class EventFeed:
-    """Looks which of the Spaces that are read live have new events, and hands them to their readers.
+    """Polls for new events of Spaces with subscribers and distributes them.
 
-    A change committed by this process is seen at once, one of another process after a quarter of a second.
+    Events committed by this process arrive at once, those of other processes within a quarter of a second.
 
     Args:
         app: the application.
-        most: how many may read at the same time.
+        most: maximum number of simultaneous subscribers.
     """
 
     def __init__(self, app: Flask, most: int) -> None:
@@ -109,44 +109,44 @@ class EventFeed:
         self._most = most
         self._changed = threading.Condition()
         self._topics: dict[str, _Topic] = {}
-        # The work itself waits for subscribers and for commits.
+        # No pause: each round waits for subscribers and for commits.
         self._polling = OnDemand(lambda: Loop("event feed", 0.0, self._poll))
         self._seen = 0
         self.closed = False
 
     @property
-    def readers(self) -> int:
-        """How many read along."""
+    def subscribers(self) -> int:
+        """Number of current subscribers."""
         with self._changed:
-            return self._readers()
+            return self._count_subscribers()
 
-    def _readers(self) -> int:
-        return sum(topic.readers for topic in self._topics.values())
+    def _count_subscribers(self) -> int:
+        return sum(topic.subscribers for topic in self._topics.values())
 
     @contextmanager
     def subscribe(self, space_id: str) -> Iterator[Subscription]:
-        """Reads along while the body runs.
+        """Subscribes to a Space for the duration of the block.
 
         Raises:
-            TooManyReaders: the process serves as many as it may.
+            TooManyReaders: the maximum number of subscribers is reached.
         """
         with self._changed:
-            if self._readers() >= self._most:
+            if self._count_subscribers() >= self._most:
                 raise TooManyReaders(retry_after=10)
             topic = self._topics.setdefault(space_id, _Topic())
-            topic.readers += 1
+            topic.subscribers += 1
             self._changed.notify_all()
         self._polling.ensure()
         try:
             yield Subscription(self._changed, topic, self)
         finally:
             with self._changed:
-                topic.readers -= 1
-                if not topic.readers:
+                topic.subscribers -= 1
+                if not topic.subscribers:
                     del self._topics[space_id]
 
     def close(self) -> None:
-        """Lets all readers go: the process is about to end."""
+        """Ends all subscriptions: the process is shutting down."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
@@ -157,16 +157,16 @@ class EventFeed:
             self._changed.wait_for(lambda: self._topics or self.closed)
             watched = dict(self._topics)
         try:
-            self._look(watched)
+            self._fetch(watched)
         finally:
             self._seen = changes.wait(self._seen, changes.poll_seconds)
         return 0.0
 
-    def _look(self, watched: dict[str, _Topic]) -> None:
-        names = list(watched)
+    def _fetch(self, watched: dict[str, _Topic]) -> None:
+        ids = list(watched)
         with self._app.app_context(), read_transaction():
-            for start in range(0, len(names), AT_ONCE):
-                query = sa.select(Space.id, Space.event_count).where(Space.id.in_(names[start : start + AT_ONCE]))
+            for start in range(0, len(ids), BATCH_SIZE):
+                query = sa.select(Space.id, Space.event_count).where(Space.id.in_(ids[start : start + BATCH_SIZE]))
                 for space_id, count in db.session.execute(query).all():
                     if watched[space_id].count != count:
                         self._read(space_id, count, watched[space_id])

@@ -1,4 +1,4 @@
-"""Appends events of Spaces and requests."""
+"""Records events of Spaces and requests."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from assembler_runner.core.database import utcnow
 from assembler_runner.spaces.models import SPACE_ID, SPACES, Event
 
 Listener = Callable[[Session, int, str, str, "str | None", datetime], None]
-"""Takes the session, the event's number and type, the ids of its Space and of its request, and its time in UTC."""
+"""Receives the session, the event's number and type, the ids of its Space and its request, and its time in UTC."""
 
 _listeners: list[Listener] = []
 
 
 def listen(listener: Listener) -> None:
-    """Registers a function that every event is passed to, in the transaction that appends it.
+    """Registers a function that is called for every event, in the transaction that appends it.
 
     Args:
-        listener: called after the event is written; what it writes is committed with the event, or not at all.
+        listener: called after the event is written; its own writes are committed with the event, or not at all.
     """
     if listener not in _listeners:
         _listeners.append(listener)
 
 
 def check_listeners() -> None:
-    """Checks that events have a listener: without the one of the webhooks, deliveries would be lost silently.
+    """Checks that a listener is registered: without the webhook outbox, deliveries would be lost silently.
 
     Raises:
         RuntimeError: none is registered.
     """
     if not _listeners:
-        raise RuntimeError("nothing listens to events; create_app registers the outbox of the webhooks")
+        raise RuntimeError("no event listener is registered; create_app registers the webhook outbox")
 
 
 def record_event(
@@ -53,10 +53,10 @@ def record_event(
 
     Args:
         session: the session; the caller commits.
-        type: what happened.
+        type: the event type.
         space_id: the Space.
-        request_id: the request it is about, if it is about one.
-        message: the same for people.
+        request_id: the request it belongs to, or None.
+        message: description for people.
         data: details.
     Raises:
         RuntimeError: no listener is registered.

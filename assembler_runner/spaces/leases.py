@@ -1,4 +1,4 @@
-"""Who works on what: the requests this process holds, their leases renewed by one thread."""
+"""Leases of the requests claimed by this process, renewed by one thread."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from assembler_runner.spaces.models import RUNNING, SpaceRequest
 
 log = logging.getLogger(__name__)
 
-_HEARD_WITHIN = 0.5
-"""Seconds after which a signal is heard at the latest while a process waits for its work to end."""
+_SIGNAL_CHECK_SECONDS = 0.5
+"""Maximum delay in seconds until a signal is handled while a process waits for its work to end."""
 
 
 class Leases:
     """The claims of this process.
 
     Args:
-        engine: gives the database engine; asked in the renewing thread.
-        seconds: how long a claim holds without a renewal.
+        engine: returns the database engine; called in the renewal thread.
+        seconds: duration of a lease.
     """
 
     def __init__(self, engine: Callable[[], sa.Engine], seconds: float) -> None:
@@ -38,7 +38,7 @@ class Leases:
 
     @contextmanager
     def hold(self, request_id: str, owner: str) -> Iterator[None]:
-        """Renews the claim while the body runs."""
+        """Renews the lease of a claim for the duration of the block."""
         with self._changed:
             self._held[owner] = request_id
         self._renewals.ensure()
@@ -51,23 +51,23 @@ class Leases:
 
     @property
     def draining(self) -> bool:
-        """Whether no new work may be taken up."""
+        """Whether no new work may be claimed."""
         return self._draining
 
     def drain(self, timeout: float) -> list[str]:
-        """Takes up nothing new and waits until what is held has ended.
+        """Stops claiming new work and waits until the running work has ended.
 
         Args:
-            timeout: seconds to wait at most.
+            timeout: maximum seconds to wait.
         Returns:
-            The claims that still run.
+            The claims that are still running.
         """
         with self._changed:
             self._draining = True
             end = time.monotonic() + timeout
             while self._held and (left := end - time.monotonic()) > 0:
-                # In pieces: a signal that arrives just before a wait would be heard only after it.
-                self._changed.wait(min(left, _HEARD_WITHIN))
+                # In short waits: a signal that arrives just before a wait would be handled only after it.
+                self._changed.wait(min(left, _SIGNAL_CHECK_SECONDS))
             return list(self._held)
 
     def _renew(self) -> None:
@@ -79,7 +79,7 @@ class Leases:
             .where(SpaceRequest.lease_owner.in_(owners), SpaceRequest.status == RUNNING)
             .values(due_at=database_now() + self.seconds)
         )
-        # If the database is away the next round tries again. Another worker takes over a claim that has expired, and
-        # this one can commit nothing for it any more.
+        # If the database is unreachable, the next round retries. If a lease expires, another worker takes over the
+        # request, and the fence prevents this one from committing to it.
         with self._engine().begin() as connection:
             connection.execute(renewed)

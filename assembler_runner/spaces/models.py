@@ -1,6 +1,6 @@
-"""What the database holds: Spaces, their requests, files and events, and the one table of transitions.
+"""Tables of Spaces, their requests, files and events.
 
-The row of a request is the truth; a Celery message is only a wake-up.
+The row of a request is authoritative; a Celery message is only a wake-up.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded"
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
 MAKING = frozenset({"create", "duplicate"})
-"""Actions that make a Space."""
+"""Actions that create a Space."""
 
 RELEASES = MAKING | {"update", "rollback"}
-"""Actions whose result is a tree that can be returned to."""
+"""Actions whose result is a release: a tree that can be rolled back to."""
 
 
 class Space(Timestamps, Base):
-    """The long-lived thing: one app on one target."""
+    """One app on one target."""
 
     __tablename__ = "spaces"
 
@@ -38,43 +38,45 @@ class Space(Timestamps, Base):
         sa.String(96), doc="User or organisation that owns it on its target; null until known."
     )
     url: Mapped[str | None] = mapped_column(
-        sa.String(512), doc="Where it is or will be published; null if not known yet."
+        sa.String(512), doc="Current or future URL of the Space; null if not known yet."
     )
-    target: Mapped[str] = mapped_column(sa.String(32), doc="Where it is published: huggingface or local.")
-    space_type: Mapped[str] = mapped_column(sa.String(50), doc="Its type.")
+    target: Mapped[str] = mapped_column(sa.String(32), doc="Target it is published to: huggingface or local.")
+    space_type: Mapped[str] = mapped_column(sa.String(50), doc="Space type.")
     visibility: Mapped[str] = mapped_column(sa.String(16), doc="public, private or protected.")
-    state: Mapped[str] = mapped_column(sa.String(32), default="creating", doc="What is known of the running app.")
-    state_since: Mapped[datetime | None] = mapped_column(UtcDateTime, default=utcnow, doc="Since when, UTC.")
+    state: Mapped[str] = mapped_column(sa.String(32), default="creating", doc="State of the Space and its app.")
+    state_since: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, default=utcnow, doc="When the state last changed, UTC."
+    )
     state_checked_at: Mapped[datetime | None] = mapped_column(
-        UtcDateTime, doc="When its target was last asked, UTC; null if it was not yet."
+        UtcDateTime, doc="When the target was last probed, UTC; null if it was not probed yet."
     )
     state_source: Mapped[str] = mapped_column(
         sa.String(16),
         default="service",
         server_default="service",
-        doc="How the state was learnt: service (from what was done here), target (it said so), assumed (it said so, "
-        "but not for certain about the newest commit) or timeout.",
+        doc="How the state was determined: service (set by this service), target (reported by the target), assumed "
+        "(reported by the target, but possibly for an older commit) or timeout.",
     )
-    stage: Mapped[str | None] = mapped_column(sa.String(64), doc="The same in the target's own word.")
+    stage: Mapped[str | None] = mapped_column(sa.String(64), doc="Stage reported by the target.")
     problem: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Why the app does not run, or null.")
-    labels: Mapped[list[str]] = mapped_column(JsonText, default=list, doc="Words to find it by.")
+    labels: Mapped[list[str]] = mapped_column(JsonText, default=list, doc="Labels to filter by.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Realm it belongs to.")
-    owner_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that made it.")
-    # Target and name while the Space holds them, else null: one unique index that works on all databases.
+    owner_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that created it.")
+    # Target and name while the Space reserves them, otherwise null: a unique index that works on all databases.
     slot: Mapped[str | None] = mapped_column(sa.String(255), unique=True)
     created_on_target: Mapped[bool] = mapped_column(default=False)
-    # When its target made it, by the target's clock: tells it from another one that took its name.
+    # Creation time by the target's clock: distinguishes the Space from a later one with the same name.
     made_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # The newest commit of ours, and the newest one of somebody else on top of it, as far as is known.
+    # The newest commit by this service, and the newest known foreign commit on top of it.
     published_oid: Mapped[str | None] = mapped_column(sa.String(64))
     foreign_oid: Mapped[str | None] = mapped_column(sa.String(64))
     expires_at: Mapped[datetime | None] = mapped_column(
-        UtcDateTime, index=True, doc="When it is deleted by itself, UTC; null for never."
+        UtcDateTime, index=True, doc="When it is deleted automatically, UTC; null for never."
     )
     expiry_warnings: Mapped[int] = mapped_column(default=0, server_default="0")
-    # Counts its requests; their numbers are the order in which they are worked on.
+    # Counts its requests; they are processed in the order of their numbers.
     request_count: Mapped[int] = mapped_column(default=0, server_default="0")
-    # Counts its events. Whoever writes one holds this row, so their numbers rise in the order of the commits.
+    # Counts its events. The writer of an event locks this row, so event numbers increase in commit order.
     event_count: Mapped[int] = mapped_column(default=0, server_default="0")
 
     requests: Mapped[list[SpaceRequest]] = relationship(back_populates="space", order_by="SpaceRequest.created_at")
@@ -88,12 +90,12 @@ class Space(Timestamps, Base):
 
     @property
     def commit_oid(self) -> str | None:
-        """The live commit, as last seen."""
+        """The live commit, as last observed."""
         return self.foreign_oid or self.published_oid
 
     @hybrid_property
     def alive(self) -> bool:
-        """Whether it was not deleted here; one that is only gone on its target still holds its name."""
+        """Whether it was not deleted by this service; one deleted only on its target still reserves its name."""
         return self.state != "deleted" or self.slot is not None
 
     @alive.inplace.expression
@@ -103,20 +105,20 @@ class Space(Timestamps, Base):
 
 
 class SpaceRequest(Timestamps, Base):
-    """One asked-for change of a Space; a succeeded one is an immutable release."""
+    """One requested change of a Space; a succeeded one that published files is an immutable release."""
 
     __tablename__ = "space_requests"
 
     id: Mapped[str] = id_column()
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id"), doc="Its Space.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Realm it belongs to.")
-    owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
+    owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that sent it.")
     number: Mapped[int] = mapped_column(
         default=1,
         server_default="1",
-        doc="Number among the requests of its Space; they are done in this order.",
+        doc="Number among the requests of its Space; requests are processed in this order.",
     )
-    action: Mapped[str] = mapped_column(sa.String(16), doc="What is asked for: create, update, rollback, delete …")
+    action: Mapped[str] = mapped_column(sa.String(16), doc="Requested action: create, update, rollback, delete …")
     status: Mapped[str] = mapped_column(
         sa.String(16), default=QUEUED, doc="queued, running, succeeded, failed or cancelled."
     )
@@ -126,7 +128,7 @@ class SpaceRequest(Timestamps, Base):
     parameters: Mapped[Any] = mapped_column(JsonText, doc="The parameters, as given.")
     options: Mapped[Any] = mapped_column(JsonText, doc="The options of the type, as given.")
     change: Mapped[Change] = mapped_column(ChangeJson, nullable=True, default=Change)
-    # Hardware, sleep time, visibility and variables; in an update a variable that is null is removed.
+    # Hardware, sleep time, visibility and variables; in an update, null removes a variable.
     environment: Mapped[Any] = mapped_column(JsonText, default=dict)
     encrypted_secrets: Mapped[str | None] = mapped_column("sealed_secrets", JsonText, key="encrypted_secrets")
     tree_digest: Mapped[str] = mapped_column(sa.String(64), doc="Digest over paths and contents of all files.")
@@ -136,34 +138,36 @@ class SpaceRequest(Timestamps, Base):
         JsonText, nullable=True, default=list, doc="What was found in the tree: warnings and notes."
     )
     unchanged: Mapped[bool] = mapped_column(
-        default=False, server_default="0", doc="Whether all files were so already, so that no commit was made."
+        default=False, server_default="0", doc="Whether nothing changed, so that no commit was made."
     )
-    attempts: Mapped[int] = mapped_column(default=0, doc="How often a worker took it up.")
+    attempts: Mapped[int] = mapped_column(default=0, doc="Number of attempts by workers.")
     errors: Mapped[int] = mapped_column(default=0)
     error: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Why it failed: code, message, hint; or null.")
     on_failure: Mapped[str] = mapped_column(
-        sa.String(16), default="delete", doc="What becomes of a new Space without content: keep, private or delete."
+        sa.String(16),
+        default="delete",
+        doc="What to do with a new Space whose first publication fails: keep, private or delete.",
     )
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     create_sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Of other actions: when the first call was sent that changes the target, and which steps are known to be done.
+    # For other actions: when the first call that changes the target was sent, and the steps known to be complete.
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     steps_done: Mapped[Any] = mapped_column(JsonText, nullable=True)
-    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When a worker first took it up, UTC.")
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When a worker first claimed it, UTC.")
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When it ended, UTC.")
-    # The claim: who works on it, until when (running) or when to wake it again (queued), not before which moment.
+    # The claim: its owner; when the lease expires (running) or the next wake-up is due (queued); the earliest start.
     lease_owner: Mapped[str | None] = mapped_column(sa.String(36))
     due_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
     not_before: Mapped[float] = mapped_column(sa.Double, default=0.0)
-    # A failed or cancelled request whose half-made Space is still to be dealt with: when, and who is at it.
+    # Clean-up of an incomplete Space after a failed or cancelled request: when it is due, and its owner.
     cleanup_due_at: Mapped[float | None] = mapped_column(sa.Double, index=True)
     cleanup_owner: Mapped[str | None] = mapped_column(sa.String(36))
-    # Its turn among those that wait.
+    # Its position in the fair order of queued requests.
     fair_round: Mapped[int] = mapped_column("turn_round", default=0, key="fair_round")
     turn_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
 
     queue_position: Mapped[int | None] = query_expression()
-    """Its position among the waiting requests, from 1, where a query has loaded it; see `publishing.queue`."""
+    """Its position among the queued requests, from 1, if the query has loaded it; see `publishing.queue`."""
 
     space: Mapped[Space] = relationship(back_populates="requests")
     files: Mapped[list[RequestFile]] = relationship(order_by="RequestFile.position", cascade="all, delete-orphan")
@@ -182,12 +186,12 @@ class SpaceRequest(Timestamps, Base):
 
     @property
     def plugin(self) -> dict[str, str]:
-        """Name and version of the plugin that assembled it."""
+        """Name and version of the plugin that assembled the files."""
         return {"name": self.space_type, "version": self.plugin_version}
 
     @property
     def commit(self) -> dict[str, str | None] | None:
-        """Id and address of the resulting commit, or None."""
+        """Id and URL of the resulting commit, or None."""
         return None if self.commit_oid is None else {"oid": self.commit_oid, "url": self.commit_url}
 
 
@@ -202,43 +206,43 @@ class RequestFile(Base):
     size: Mapped[int] = mapped_column(sa.BigInteger, doc="Size in bytes.")
     sha256: Mapped[str] = mapped_column(sa.String(64), index=True, doc="SHA-256 of the content.")
     origin: Mapped[str] = mapped_column(sa.String(16), doc="given, default, generated or adopted.")
-    # What the caller sent, where the published bytes differ from it.
+    # Digest of the file as sent, if the published bytes differ from it.
     given_sha256: Mapped[str | None] = mapped_column(sa.String(64), index=True)
 
 
 class Event(Base):
-    """One thing that happened to a Space, mostly for a request; append-only."""
+    """An event of a Space, usually caused by a request; append-only."""
 
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, doc="Rising number."
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, doc="Increasing number."
     )
     space_id: Mapped[str] = mapped_column(sa.ForeignKey("spaces.id", ondelete="CASCADE"), doc="Its Space.")
     request_id: Mapped[str | None] = mapped_column(
         sa.ForeignKey("space_requests.id", ondelete="CASCADE"),
         index=True,
-        doc="Its request; null if it is of none.",
+        doc="Its request; null if it belongs to none.",
     )
-    type: Mapped[str] = mapped_column(sa.String(32), doc="What happened.")
-    message: Mapped[str | None] = mapped_column(sa.Text, doc="The same for people.")
+    type: Mapped[str] = mapped_column(sa.String(32), doc="Type of the event.")
+    message: Mapped[str | None] = mapped_column(sa.Text, doc="Description for people.")
     data: Mapped[Any] = mapped_column(JsonText, default=dict, doc="Details.")
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, doc="When, UTC.")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, doc="Time of the event, UTC.")
 
     __table_args__ = (sa.Index("ix_events_space_id_id", "space_id", "id"), Base.__table_args__)
 
 
 class CreationLock(Base):
-    """Who may send a create call for an account of a target: the Hub refuses creations of one account that overlap."""
+    """Lock for create calls per account of a target: the Hub rejects concurrent creations by one account."""
 
     __tablename__ = "creation_turns"
 
     account: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    owner: Mapped[str | None] = mapped_column(sa.String(36), doc="The claim of the request that creates.")
+    owner: Mapped[str | None] = mapped_column(sa.String(36), doc="Claim of the request that holds the lock.")
 
 
 class IdempotencyKey(Base):
-    """The answer that was given for a key, to be given again."""
+    """The response to the first call with a key, returned again for repeated calls."""
 
     __tablename__ = "idempotency_keys"
 
@@ -252,7 +256,7 @@ class IdempotencyKey(Base):
 
 REQUESTS: Any = SpaceRequest.__table__
 SPACES: Any = Space.__table__
-"""The tables: changing a row by them is twice as fast as by the classes, and flushes nothing before."""
+"""The tables: updates by table are twice as fast as by mapped class, and do not flush the session."""
 
 SPACE_ID, REQUEST_ID = sa.bindparam("space_id", type_=sa.String), sa.bindparam("request_id", type_=sa.String)
 """Parameters of prebuilt statements."""

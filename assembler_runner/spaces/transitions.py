@@ -1,4 +1,4 @@
-"""The one table of allowed transitions of a request, and the one function that changes its status."""
+"""The table of allowed transitions of a request, and the only function that changes its status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     FAILED: frozenset({QUEUED}),
     CANCELLED: frozenset({QUEUED}),
 }
-"""Status of a request → what may follow. running → running is the take-over of a silent worker's request."""
+"""Status of a request → allowed next statuses. running → running is the take-over after an expired lease."""
 
 
 def move_to(
@@ -43,21 +43,21 @@ def move_to(
     condition: Any = None,
     **values: Any,
 ) -> bool:
-    """Changes the status, if the present one allows it; the only place where that is done.
+    """Changes the status of a request if the current status allows it; the only place that does so.
 
-    The change is one conditional UPDATE, so of two who try only one succeeds; the event is written with it. The row
-    of the Space is held before that of the request, everywhere, so that nobody waits in a circle.
+    The change is one conditional UPDATE, so that of two concurrent attempts only one succeeds; the event is written in
+    the same transaction. The row of the Space is always locked before that of the request, which avoids deadlocks.
 
     Args:
         session: the session; the caller commits.
         request_id: the request.
         status: the new status.
-        space_id: its Space, where the caller holds that row already; None where it is to be held here.
-        owner: the claim that must still hold it, for changes made by a worker.
-        condition: what else must be true of the row.
+        space_id: its Space, if the caller has already locked that row; None: it is locked here.
+        owner: the claim that must still own the request (fence), for changes made by a worker.
+        condition: further condition on the row.
         values: other columns to set.
     Returns:
-        Whether it was changed.
+        Whether the status was changed.
     """
     space_id = space_id or hold_space_of(session, request_id)
     if space_id is None:
@@ -80,12 +80,12 @@ def move_to(
 
 
 def hold_space(session: Session, space_id: str) -> None:
-    """Holds the row of a Space until the transaction ends: what is decided about it is decided by one at a time."""
+    """Locks the row of a Space until the transaction ends, which serializes decisions about the Space."""
     session.execute(_HELD, {"space_id": space_id})
 
 
 def hold_space_of(session: Session, request_id: str) -> str | None:
-    """Holds the row of the Space of a request, see :func:`hold_space`; returns its id, None without such a request."""
+    """Locks the Space of a request, see :func:`hold_space`; returns its id, or None if the request does not exist."""
     return session.scalar(_HELD_OF, {"request_id": request_id})
 
 

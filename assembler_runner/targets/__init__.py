@@ -1,4 +1,4 @@
-"""Where Spaces are published to: a Hub, or git repositories of this service's own."""
+"""Targets: where Spaces are published. A Hub, or git repositories on this machine."""
 
 from assembler_runner.targets.base import (
     Allowance,

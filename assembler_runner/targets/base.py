@@ -1,4 +1,4 @@
-"""What a target can do. The pipeline decides what is done when; a target only does single steps and reads back."""
+"""The interface of a target. The pipeline decides what is done when; a target performs single steps and queries."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from assembler_runner.files.tree import Tree
 
 @dataclass(frozen=True)
 class SpaceSpec:
-    """What one create call carries.
+    """The arguments of a create call.
 
     Args:
         namespace: user or organisation; None for the token's own account.
         name: name of the Space.
         sdk: `gradio`, `docker` or `static`.
         visibility: `public`, `private` or `protected`.
-        hardware: flavour of the machine, or None for the free one.
-        sleep_time: seconds without use until it sleeps, or None.
+        hardware: hardware flavor, or None for the free one.
+        sleep_time: seconds without use until the app sleeps, or None.
         variables: public environment variables.
         secrets: secret environment variables.
     """
@@ -41,12 +41,12 @@ class SpaceSpec:
 
 @dataclass(frozen=True)
 class PublishedSpace:
-    """A Space as its target names it.
+    """The names of a Space on its target.
 
     Args:
         namespace: user or organisation that owns it.
         name: its name.
-        url: where people see it; starts with `/` where it is a page of this service.
+        url: the URL of its page; starts with `/` for a page of this service.
     """
 
     namespace: str
@@ -56,13 +56,13 @@ class PublishedSpace:
 
 @dataclass(frozen=True)
 class Head:
-    """The present end of a Space's history.
+    """The head of a Space's history.
 
     Args:
-        oid: id of the newest commit, or None where there is none.
+        oid: id of the newest commit, or None without commits.
         paths: paths of all files.
-        created_at: when the Space was made, by the target's clock, or None where it does not tell.
-        space: the Space under the name that it has now, where it was renamed; else None.
+        created_at: when the Space was created, by the target's clock; None if the target does not report it.
+        space: the Space under its current name if it was renamed; else None.
     """
 
     oid: str | None
@@ -73,10 +73,10 @@ class Head:
 
 @dataclass(frozen=True)
 class LiveFile:
-    """A file as it stands on a target.
+    """A file of a commit on a target.
 
     Args:
-        content_id: the same exactly when the content is the same, within one target.
+        content_id: an id of the content; within one target, ids are equal if and only if contents are.
         size: size in bytes.
     """
 
@@ -86,12 +86,12 @@ class LiveFile:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a Space runs on.
+    """The hardware of a Space.
 
     Args:
-        stage: what the app is doing, in the target's own word, such as RUNNING.
-        hardware: flavour that was asked for last, or None.
-        sleep_time: seconds without use until it sleeps, or None for never.
+        stage: the target's name for the stage of the app, such as RUNNING.
+        hardware: the hardware flavor requested last, or None.
+        sleep_time: seconds without use until the app sleeps, or None for never.
     """
 
     stage: str
@@ -101,11 +101,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class CommitInfo:
-    """One commit.
+    """A commit.
 
     Args:
         oid: its id.
-        url: where people see it; starts with `/` where it is a page of this service.
+        url: the URL of its page; starts with `/` for a page of this service.
         message: title and description.
     """
 
@@ -116,12 +116,12 @@ class CommitInfo:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a target says of a running app.
+    """A target's report about an app.
 
     Args:
-        stage: its stage, in the target's own word, such as RUNNING.
-        commit: the commit that the stage is about, or None where the target does not tell.
-        message: what the target says of an error, or None.
+        stage: the target's name for the stage of the app, such as RUNNING.
+        commit: the commit that the stage belongs to, or None if the target does not report it.
+        message: the target's error message, or None.
     """
 
     stage: str
@@ -131,11 +131,11 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a target leaves to looking at running apps, so that publishing is not held up.
+    """The rate of probes that a target allows, so that enough of the rate limit remains for publishing.
 
     Args:
-        wait: seconds in which nothing should be looked at.
-        gap: seconds between two looks of one account, over all its Spaces.
+        wait: seconds without any probe.
+        gap: minimum seconds between two probes of an account, over all its Spaces.
     """
 
     wait: float = 0.0
@@ -144,26 +144,26 @@ class Allowance:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of a log.
+    """A line of a log.
 
     Args:
         timestamp: when it was written, by the target's clock, or None.
-        text: the line without its end.
+        text: the line without a newline.
     """
 
     timestamp: datetime | None
     text: str
 
     def to_json(self) -> dict[str, str | None]:
-        """Returns the line as the API shows it."""
+        """Returns the form of the API."""
         return {"timestamp": self.timestamp.isoformat() if self.timestamp else None, "text": self.text}
 
 
 class LogReader:
-    """The lines of a log as they come. This one has none; closing it frees everything it holds.
+    """A reader of a log; must be closed. This base class has no lines.
 
     Args:
-        note: why there is nothing to read, or None.
+        note: the reason why there is nothing to read, or None.
     """
 
     def __init__(self, note: str | None = None) -> None:
@@ -175,12 +175,12 @@ class LogReader:
         return True
 
     def read(self, timeout: float) -> LogLine | None:
-        """Returns the next line, or None if none comes in time or all were read.
+        """Returns the next line; None if none arrives in time or all were read.
 
         Args:
-            timeout: seconds to wait at most.
+            timeout: maximum seconds to wait.
         Raises:
-            TargetError: see the tree of errors.
+            TargetError: the target does not respond, or refuses the call.
         """
         return None
 
@@ -198,11 +198,11 @@ class LogReader:
 
 @dataclass(frozen=True)
 class FirstCommit:
-    """The first commit of a new Space, under way.
+    """The prepared first commit of a new Space.
 
     Args:
-        head: :meth:`Target.head` of it.
-        commit: :meth:`Target.commit` without its first two arguments, once.
+        head: :meth:`Target.head` of the Space.
+        commit: :meth:`Target.commit` without its first two arguments; may be called once.
     """
 
     head: Callable[[], Head]
@@ -210,54 +210,54 @@ class FirstCommit:
 
 
 class Target(ABC):
-    """One place to publish to. Every method raises only errors of the tree in `assembler_runner.core.errors`."""
+    """A place to publish Spaces to. All methods raise only errors from `assembler_runner.core.errors`."""
 
     name: ClassVar[str]
     own_files: ClassVar[frozenset[str]] = frozenset({".gitattributes"})
-    """Files the target itself keeps in a Space, which publishing leaves alone."""
+    """Files of a Space that belong to the target; publishing does not delete them."""
 
     initial_commits: ClassVar[int] = 1
-    """How many commits the target itself makes in a new Space."""
+    """Number of commits that the target itself makes in a new Space."""
 
     @property
     def account(self) -> str | None:
-        """A name for the account whose creations must not overlap, without the token; None if they may."""
+        """An identifier, without the token, of the account whose creations must not overlap; None if they may."""
         return None
 
     @abstractmethod
     def create(self, spec: SpaceSpec) -> PublishedSpace:
-        """Makes a new Space in one call.
+        """Creates a Space in one call.
 
         Raises:
-            NameTaken: there is one of that name.
-            TargetError: see the tree of errors.
+            NameTaken: a Space with this name exists.
+            TargetError: the target does not respond, or refuses the call.
         """
 
     @abstractmethod
     def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
-        """Looks a Space up; None where there is none."""
+        """Returns the Space with this name, or None."""
 
     @abstractmethod
     def head(self, space: PublishedSpace) -> Head:
-        """Reads the present end of the history.
+        """Reads the head of the history.
 
         Raises:
-            TargetNotFound: there is no such Space.
+            TargetNotFound: the Space does not exist.
         """
 
     @abstractmethod
     def commits(self, space: PublishedSpace) -> list[CommitInfo]:
-        """Reads the newest commits, newest first; the one the target made at creation is the last."""
+        """Reads the latest commits, newest first; the target's own initial commit is the last one."""
 
     @contextmanager
     def first_commit(self, space: PublishedSpace, tree: Tree) -> Iterator[FirstCommit]:
-        """Begins what comes before the first commit, all at once, while the caller writes down that the Space is there.
+        """Prepares the first commit, in parallel to the caller's recording of the new Space.
 
         Args:
-            space: a Space that was just made: nobody else changes it meanwhile.
+            space: a Space that was just created, so that no other client changes it.
             tree: the files.
         Yields:
-            What asks for the newest commit, and what makes the next one.
+            The functions that read the head and make the commit.
         """
         yield FirstCommit(partial(self.head, space), partial(self.commit, space, tree))
 
@@ -274,20 +274,20 @@ class Target(ABC):
         """Writes the files of the tree and deletes paths, in one commit on top of `parent`.
 
         Raises:
-            HeadMoved: `parent` is not the newest commit any more.
-            TargetUnavailable: the answer was lost; look before repeating.
+            HeadMoved: `parent` is no longer the newest commit.
+            TargetUnavailable: the response was lost; read the commits before a retry.
         """
 
     @abstractmethod
     def delete(self, space: PublishedSpace) -> None:
-        """Deletes the Space with everything in it; one that is not there is deleted already."""
+        """Deletes the Space with all its content; does nothing if it does not exist."""
 
     @abstractmethod
     def set_visibility(self, space: PublishedSpace, visibility: str) -> None:
         """Makes a Space `public`, `private` or `protected`.
 
         Raises:
-            TargetNotFound: there is no such Space.
+            TargetNotFound: the Space does not exist.
         """
 
     @abstractmethod
@@ -295,7 +295,7 @@ class Target(ABC):
         """Lists the files of a commit by path.
 
         Raises:
-            TargetNotFound: there is no such Space or commit.
+            TargetNotFound: the Space or the commit does not exist.
         """
 
     @abstractmethod
@@ -303,7 +303,7 @@ class Target(ABC):
         """Opens one file of a commit for reading.
 
         Raises:
-            TargetNotFound: there is no such Space, commit or file.
+            TargetNotFound: the Space, the commit or the file does not exist.
         """
 
     @abstractmethod
@@ -316,51 +316,55 @@ class Target(ABC):
 
     @abstractmethod
     def move(self, space: PublishedSpace, namespace: str, name: str) -> PublishedSpace:
-        """Gives a Space another name.
+        """Renames a Space.
 
         Raises:
-            NameTaken: there is a Space of that name.
-            TargetNotFound: there is no such Space.
+            NameTaken: a Space with that name exists.
+            TargetNotFound: the Space does not exist.
         """
 
     runs_apps: ClassVar[bool] = True
-    """Whether it runs the apps of Spaces; if not, the methods below are not called."""
+    """Whether the target runs apps; if not, the methods from `set_secret` to `pause` are not called."""
 
     def set_secret(self, space: PublishedSpace, key: str, value: str | None) -> None:
         """Sets a secret environment variable; None removes it."""
         raise NotImplementedError
 
     def machine(self, space: PublishedSpace) -> Machine:
-        """Reads what a Space runs on."""
+        """Reads the hardware of a Space."""
         raise NotImplementedError
 
     def set_hardware(self, space: PublishedSpace, flavor: str, sleep_time: int | None) -> None:
-        """Moves the app to another machine; None leaves the sleep time as the target chooses.
+        """Changes the hardware of the app.
 
+        Args:
+            space: the Space.
+            flavor: the hardware flavor.
+            sleep_time: seconds without use until the app sleeps; None for the target's default.
         Raises:
-            PaymentRequired: the account cannot pay for it.
+            PaymentRequired: the account cannot pay for the hardware.
         """
         raise NotImplementedError
 
     def set_sleep_time(self, space: PublishedSpace, seconds: int) -> None:
-        """Sets after how many seconds without use the app sleeps."""
+        """Sets the seconds without use until the app sleeps."""
         raise NotImplementedError
 
     def restart(self, space: PublishedSpace, *, factory: bool = False) -> None:
-        """Starts the app again; with `factory` it is built from scratch. Wakes one that sleeps or is paused."""
+        """Restarts the app, also if it sleeps or is paused; with `factory` it is built from scratch."""
         raise NotImplementedError
 
     def pause(self, space: PublishedSpace) -> None:
-        """Stops the app until it is started again."""
+        """Pauses the app until it is restarted."""
         raise NotImplementedError
 
     @abstractmethod
     def runtime(self, space: PublishedSpace) -> Runtime:
-        """Asks what has become of the app.
+        """Queries the stage of the app.
 
         Raises:
-            TargetNotFound: there is no such Space.
-            TargetError: see the tree of errors.
+            TargetNotFound: the Space does not exist.
+            TargetError: the target does not respond, or refuses the call.
         """
 
     @abstractmethod
@@ -370,16 +374,16 @@ class Target(ABC):
         Args:
             space: the Space.
             kind: `build` or `run`.
-            tail: at most so many of the lines that are there already.
-            follow: whether to go on with the lines that are still to come.
+            tail: maximum number of existing lines.
+            follow: whether to continue with new lines.
         Returns:
-            What reads it; it has to be closed.
+            A reader, which the caller must close.
         """
 
     def allowance(self) -> Allowance:
-        """Tells how often running apps may be looked at now."""
+        """Returns how often apps may be probed at present."""
         return Allowance()
 
     @abstractmethod
     def state_after_commit(self, sdk: str) -> str:
-        """Returns the state a Space is in when a commit has just been taken."""
+        """Returns the state of a Space right after a commit."""

@@ -1,4 +1,4 @@
-"""The Hub token of a realm: checked with the Hub when it is set, kept sealed, never shown."""
+"""The Hub token of a realm: validated by the Hub when it is set, stored encrypted, never shown."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _READ_ONLY = "read"
 
 
 def find(account: Account, realm_id: str) -> HubCredential:
-    """Returns whose Hub token a realm uses.
+    """Returns the Hub credential of a realm.
 
     Raises:
-        NotFound: there is no such realm for this account, or it has no token.
+        NotFound: the realm does not exist for this account, or has no token.
     """
     check_realm(account, realm_id)
     row = db.session.get(HubCredential, realm_id)
@@ -36,18 +36,20 @@ def store(
     """Sets the Hub token of a realm.
 
     Args:
-        targets: asks the Hub whose token it is.
+        targets: used to query the Hub for the account of the token.
         vault: encrypts the token.
-        account: who is calling.
+        account: the caller.
         realm_id: the realm.
-        values: token, and perhaps namespaces and default_namespace.
+        values: `token`, optionally `namespaces` and `default_namespace`.
+    Returns:
+        The stored credential.
     Raises:
-        NotFound: there is no such realm for this account.
-        InvalidRequest: the token is not accepted, may not write, or not to these namespaces.
-        TargetUnavailable: the Hub does not answer; nothing was stored.
+        NotFound: the realm does not exist for this account.
+        InvalidRequest: the Hub does not accept the token, or it may not write to the namespaces.
+        TargetUnavailable: the Hub does not respond; nothing was stored.
     """
     check_realm(account, realm_id)
-    # Nothing is locked while the Hub is asked.
+    # No transaction stays open while the Hub is queried.
     db.session.rollback()
     hub = _ask(targets, values["token"])
     namespaces = list(dict.fromkeys(values.get("namespaces") or hub.namespaces))
@@ -69,10 +71,10 @@ def store(
 
 
 def remove(account: Account, realm_id: str) -> HubCredential:
-    """Forgets the Hub token of a realm.
+    """Deletes the Hub token of a realm.
 
     Raises:
-        NotFound: there is no such realm for this account, or it has no token.
+        NotFound: the realm does not exist for this account, or has no token.
     """
     row = find(account, realm_id)
     audit.record(account, "delete", "hub_credential", realm_id, row.account_name, realm_id)
@@ -88,14 +90,14 @@ def check_realm(account: Account, realm_id: str) -> None:
         NotFound: it does not.
     """
     if not account.sees(realm_id) or db.session.get(Realm, realm_id) is None:
-        raise NotFound("There is no realm of this id.")
+        raise NotFound("There is no realm with this id.")
 
 
 def _ask(targets: RealmTargets, token: str) -> HubAccount:
     try:
         return targets.whoami(token)
     except TargetUnauthorized:
-        hint = "Make a token with write access at the Hub (Settings, Access Tokens) and send that."
+        hint = "Create a token with write access on the Hub (Settings, Access Tokens) and send that."
         finding = Finding("token_not_accepted", "The Hub does not accept this token.", path="token", hint=hint)
         raise InvalidRequest(issues=[finding]) from None
 
@@ -103,7 +105,7 @@ def _ask(targets: RealmTargets, token: str) -> HubAccount:
 def _check(hub: HubAccount, namespaces: list[str], default: str) -> list[Finding]:
     findings = []
     if hub.role == _READ_ONLY:
-        message, hint = "The token may only read.", "Make a token with write access."
+        message, hint = "The token is read-only.", "Create a token with write access."
         findings.append(Finding("token_only_reads", message, path="token", hint=hint))
     allowed = ", ".join(hub.namespaces)
     for number, name in enumerate(namespaces):
@@ -112,7 +114,7 @@ def _check(hub: HubAccount, namespaces: list[str], default: str) -> list[Finding
             path = f"namespaces.{number}"
             findings.append(Finding("namespace_not_allowed", message, path=path, hint=f"Use: {allowed}."))
     if default not in namespaces:
-        message = f"The default namespace {default} is none of the realm's namespaces."
+        message = f"The default namespace {default} is not one of the realm's namespaces."
         hint = f"Use one of: {', '.join(namespaces)}."
         findings.append(Finding("namespace_not_allowed", message, path="default_namespace", hint=hint))
     return findings

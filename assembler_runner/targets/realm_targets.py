@@ -1,7 +1,7 @@
-"""Which targets a realm can publish to, and with whose token.
+"""The targets of a realm and the token it uses.
 
-A realm's own Hub token comes first; without one only `master`, and realms that an administrator lets share it, use the
-service's own (HF_TOKEN). All others have the local target.
+A realm's own Hub token takes precedence. Without one, `master` and the realms that an administrator allows to share it
+use the token of the service (HF_TOKEN). All other realms have the local target only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from assembler_runner.targets.hub.target import HubAccount, HuggingFaceTarget
 
 LOCAL, HUB = "local", "huggingface"
 
-# Made once: to put a statement together takes longer than to send it.
+# Prebuilt: constructing this statement costs more than executing it.
 _ACCESS = (
     sa.select(HubCredential, Realm.name, Realm.share_default_hub)
     .select_from(Realm)
@@ -40,11 +40,11 @@ LEARN_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class HubAccess:
-    """How a realm reaches the Hub.
+    """The access of a realm to the Hub.
 
     Args:
-        namespaces: where it may publish; None for wherever the token may.
-        default_namespace: where it publishes if a request names none; None for the token's own.
+        namespaces: the namespaces it may publish to; None for all that the token may write to.
+        default_namespace: the namespace of requests without one; None for the token's own account.
     """
 
     namespaces: tuple[str, ...] | None
@@ -52,13 +52,13 @@ class HubAccess:
 
 
 class RealmTargets:
-    """The targets of all realms; a target is made once for each token.
+    """The targets of all realms; one target per token is created and reused.
 
     Args:
-        settings: the Hub's address, the service's own token, the default target.
+        settings: the settings: URL of the Hub, token of the service, default target.
         local: the local target, which all realms have.
-        vault: opens the tokens of realms.
-        work_folder: where files stand while they go up.
+        vault: decrypts the tokens of realms.
+        work_folder: the folder for copies of large files during an upload.
     """
 
     def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
@@ -75,9 +75,9 @@ class RealmTargets:
             realm_id: the realm.
             name: local or huggingface.
         Returns:
-            The target; None if the realm has none of that name.
+            The target; None if the realm does not have it.
         Raises:
-            UnreadableSecret: the realm's token was sealed with a key that is gone.
+            UnreadableSecret: the realm's token was encrypted with a key that is no longer known.
         """
         if name == LOCAL:
             return self._local
@@ -85,11 +85,11 @@ class RealmTargets:
         return self.hub(token) if token else None
 
     def whoami(self, token: str) -> HubAccount:
-        """Asks the Hub whose token it is; see :meth:`HuggingFaceTarget.whoami`."""
+        """Queries the Hub for the account of a token; see :meth:`HuggingFaceTarget.whoami`."""
         return self._make_hub(token).whoami()
 
     def hub(self, token: str) -> HuggingFaceTarget:
-        """Returns the Hub as a token sees it."""
+        """Returns the Hub target of a token."""
         key = hashlib.sha256(token.encode()).hexdigest()
         with self._lock:
             if key not in self._hubs:
@@ -100,7 +100,7 @@ class RealmTargets:
         return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT, self._work_folder)
 
     def access(self, realm_id: str) -> HubAccess | None:
-        """Returns how a realm reaches the Hub, None if it does not; looked up once for each call of the API."""
+        """Returns the access of a realm to the Hub, or None; queried once for each call of the API."""
         if not has_request_context():
             return self._access(realm_id)
         known: dict[str, HubAccess | None] = g.setdefault("hub_access", {})
@@ -109,7 +109,7 @@ class RealmTargets:
         return known[realm_id]
 
     def _access(self, realm_id: str) -> HubAccess | None:
-        credential, shares_default = self._looked_up(realm_id)
+        credential, shares_default = self._credential(realm_id)
         if credential is not None:
             return HubAccess(tuple(credential.namespaces), credential.default_namespace)
         return HubAccess(None, None) if shares_default else None
@@ -151,22 +151,22 @@ class RealmTargets:
         return [HUB, LOCAL] if self.access(realm_id) is not None else [LOCAL]
 
     def default(self, realm_id: str) -> str:
-        """Returns the name of the target of a request that names none."""
+        """Returns the name of the target for requests without one."""
         return self._settings.DEFAULT_TARGET or self.names(realm_id)[0]
 
     def token(self, realm_id: str) -> str | None:
-        """Returns the Hub token that a realm uses, None if it has none.
+        """Returns the Hub token that a realm uses, or None.
 
         Raises:
-            UnreadableSecret: it was sealed with a key that is gone.
+            UnreadableSecret: the token was encrypted with a key that is no longer known.
         """
-        credential, shares_default = self._looked_up(realm_id)
+        credential, shares_default = self._credential(realm_id)
         if credential is not None:
             return self._vault.decrypt(credential.encrypted_token)["token"]
         return self._settings.HF_TOKEN if shares_default else None
 
-    def _looked_up(self, realm_id: str) -> tuple[HubCredential | None, bool]:
-        """Returns the realm's own token, if it has one, and whether it may use the service's own."""
+    def _credential(self, realm_id: str) -> tuple[HubCredential | None, bool]:
+        """Returns the realm's own credential or None, and whether it may use the token of the service."""
         row = db.session.execute(_ACCESS, {"realm_id": realm_id}).first()
         if row is None:
             return None, False

@@ -9,7 +9,7 @@ __all__ = ["ui"]
 
 ui = Blueprint("ui", __name__, static_folder="static", static_url_path="/assets/ui", template_folder="templates")
 
-# What the three scripts need: inline styles, pictures made in the page, and the search index of Redoc as a worker.
+# The three scripts need inline styles, images from data: and blob: URLs, and a worker for the search index of Redoc.
 _DOCUMENTATION_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; "
@@ -37,7 +37,7 @@ def swagger_ui() -> Response:
 
 @ui.get("/licenses")
 def licenses() -> str:
-    """Shows what the service uses, and under which licences."""
+    """Shows the packages that the service uses and their licences."""
     rows = json.loads(Path(__file__).with_name("licenses.json").read_text(encoding="utf-8"))
     return render_template("licenses.html", rows=rows)
 

@@ -1,4 +1,4 @@
-"""Scripts of the API documentation pages, served from installed packages: no page asks an outside address."""
+"""Scripts of the API documentation pages, served from installed packages: no page loads resources from other hosts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FILES = {
 }
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 
-# Redoc loads the logo of its maker from outside and has no option against it; a picture that is none is left out.
+# Redoc loads a logo from another host and has no option to disable it; an empty data: URL hides the image.
 _OUTSIDE_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
 
 
 @blueprint.get("/assets/<name>/<file>")
 @public
 def asset(name: str, file: str) -> Response:
-    """Serves one file."""
+    """Serves a file."""
     response = Response(content(f"{name}/{file}"), mimetype=_TYPES[Path(file).suffix])
     response.headers["Cache-Control"] = "max-age=3600"
     response.add_etag()
@@ -38,10 +38,12 @@ def asset(name: str, file: str) -> Response:
 
 @cache
 def content(name: str) -> bytes:
-    """Returns one file.
+    """Returns the content of a file.
 
+    Args:
+        name: the path of the file below /assets.
     Raises:
-        NotFound: there is none of that name, or its package is not installed.
+        NotFound: the file does not exist, or its package is not installed.
     """
     if name not in _FILES:
         raise NotFound

@@ -1,4 +1,4 @@
-"""/debug: what a developer wants to look up; only there in debug mode."""
+"""/debug: settings, plugins and routes for developers; registered in debug mode only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def index() -> str:
 @blueprint.get("/routes")
 @public
 def routes() -> str:
-    """Shows all routes, with the endpoint that serves each and what it needs."""
+    """Shows all routes with their endpoints and required permissions."""
     rows = []
     for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint)):
         view = current_app.view_functions[rule.endpoint]

@@ -1,7 +1,7 @@
-"""Pages of the Spaces that this service keeps itself: files, live static pages, and `git clone`.
+"""Pages of local Spaces: files, live static pages, and `git clone`.
 
-What is in a Space was written by strangers. It is only ever shown escaped, downloaded, or run in a sandbox whose origin
-is no one's: it cannot reach this service with the visitor's rights.
+The files of a Space are untrusted. They are only shown escaped, downloaded, or run in a sandbox with an opaque origin,
+so that they cannot call this service with the visitor's permissions.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from assembler_runner.targets.local.git_blobs import LARGE_BYTES
 from assembler_runner.targets.local.target import LocalTarget
 
 NEWEST = "main"
-"""What stands for the newest commit in an address."""
+"""The revision of the newest commit in a URL."""
 
-# As one token: the standard wants the realm in quotes, and a parameter would get them only where it holds blanks.
+# As one token: the standard requires a quoted realm, and werkzeug quotes a parameter only if it contains spaces.
 _ASK_FOR_PASSWORD = WWWAuthenticate("basic", None, 'realm="Assembler"')
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'"
@@ -41,7 +41,7 @@ _LIVE_POLICY = "sandbox allow-scripts allow-forms allow-popups allow-modals allo
 _UPLOAD_PACK = "git-upload-pack"
 _MAX_SHOWN_BYTES = 500_000
 _MAX_SHOWN_COMMITS = 10
-# What a clone asks for is a list of ids, 50 bytes each.
+# A clone request is a list of ids of 50 bytes each.
 _MAX_GIT_REQUEST = 4_000_000
 
 _TYPES = mimetypes.MimeTypes()
@@ -87,34 +87,34 @@ class _Visit:
     def file(self, path: str, revision: str) -> OpenFile:
         opened = self.open(path, revision)
         if opened is None:
-            raise NotFound("The Space has no such file.")
+            raise NotFound("The Space does not contain this file.")
         return opened
 
 
 def local_pages(target: LocalTarget, may_read: Callable[[str, str], bool]) -> Blueprint:
-    """Makes the pages of local Spaces; the blueprint `ui` has to be registered, too.
+    """Creates the pages of local Spaces; they require the blueprint `ui`.
 
     Args:
-        target: where the Spaces are.
-        may_read: tells whether the present caller may see the Space of a namespace and a name that is not public;
-            raises :class:`assembler_runner.core.errors.Unauthorized` where it does not say who it is, and
-            :class:`assembler_runner.core.errors.Gone` for one that everybody could see, and that is deleted.
+        target: the local target.
+        may_read: returns whether the current caller may see a Space that is not public, given namespace and name;
+            raises :class:`assembler_runner.core.errors.Unauthorized` for a caller without authentication, and
+            :class:`assembler_runner.core.errors.Gone` for a Space that was public and is deleted.
     Returns:
         A blueprint below `/local`.
     """
     pages = Blueprint("local", __name__, url_prefix="/local")
 
     def visit(namespace: str, name: str) -> _Visit:
-        # People and programs clone from the address with and without .git.
+        # git clients use the URL with and without .git.
         name = name.removesuffix(".git")
         space = target.find(namespace, name)
         visibility = target.visibility(space.namespace, space.name) if space else "private"
-        # What is not there looks like what others keep for themselves.
+        # A missing Space is not distinguishable from a private Space of others.
         names = (space.namespace, space.name) if space else (namespace, name)
         if visibility != "public" and not _allowed(may_read, *names):
             space = None
         if space is None:
-            raise NotFound("There is no such Space here.")
+            raise NotFound("There is no such Space.")
         return _Visit(target, space, target.sdk(space.namespace, space.name), visibility)
 
     @pages.get("/<namespace>/<name>")
@@ -218,7 +218,7 @@ def _live_file(visit: _Visit, path: str) -> AnyResponse:
     if not path:
         path = _app_file(visit)
         if "/" in path:
-            # Served from its own folder, so that the links in it lead where its author meant.
+            # Served from its own folder, so that its relative links work.
             return redirect(url_for("local.live", **visit.names, path=path))
     elif path.endswith("/"):
         path += "index.html"
@@ -226,7 +226,7 @@ def _live_file(visit: _Visit, path: str) -> AnyResponse:
         return redirect(url_for("local.live", **visit.names, path=f"{path}/"))
     response = _file_answer(visit.file(path, NEWEST), path, _live_type(path), _LIVE_POLICY)
     if visit.visibility == "public":
-        # A sandboxed page has no origin of its own: even its own files are foreign to it.
+        # A sandboxed page has an opaque origin, so even its own files are cross-origin.
         response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 
@@ -266,14 +266,14 @@ def _file_answer(file: OpenFile, path: str, content_type: str, policy: str, as_a
 
 def _git_answer(visit: _Visit, path: str) -> AnyResponse:
     """Answers one step of a clone or fetch."""
-    # Only who clones needs the git server.
+    # Imported here, because only clones need the git server.
     from dulwich.errors import GitProtocolError
     from dulwich.server import BackendRepo, DictBackend, UploadPackHandler
     from dulwich.web import HTTPGitApplication
 
     with visit.target.open_repository(visit.space.namespace, visit.space.name) as repo:
         git = HTTPGitApplication(DictBackend({"/": cast(BackendRepo, repo)}))
-        # Passing handlers to the constructor would only add to the ones that can write.
+        # Handlers passed to the constructor would be added to the default ones, which can write.
         git.handlers = {_UPLOAD_PACK.encode(): UploadPackHandler}
         body = _git_request_body()
         environ = {
@@ -282,13 +282,13 @@ def _git_answer(visit: _Visit, path: str) -> AnyResponse:
             "wsgi.input": io.BytesIO(body),
             "CONTENT_LENGTH": str(len(body)),
         }
-        # The body is complete and unpacked by now.
+        # The body was read and decompressed above.
         for done in ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING"):
             environ.pop(done, None)
         try:
             return AnyResponse.from_app(git, environ)
         except (GitProtocolError, KeyError, ValueError) as problem:
-            raise BadRequest("That is not a request of a git client.") from problem
+            raise BadRequest("The request is not a valid request of a git client.") from problem
 
 
 def _git_request_body() -> bytes:
@@ -297,14 +297,14 @@ def _git_request_body() -> bytes:
     try:
         body = stream.read(_MAX_GIT_REQUEST + 1)
     except (EOFError, OSError, zlib.error) as problem:
-        raise BadRequest("The body cannot be unpacked.") from problem
+        raise BadRequest("The body cannot be decompressed.") from problem
     if len(body) > _MAX_GIT_REQUEST:
         raise TooLarge("The request of the git client is too large.")
     return body
 
 
 def _text(content: bytes) -> str | None:
-    """Returns the content as text, None if it is none."""
+    """Returns the content as text; None if it is binary."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,1 +1,1 @@
-"""Who is notified of events, and the delivery."""
+"""Webhooks: subscriptions to events, and their deliveries."""

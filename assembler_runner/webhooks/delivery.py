@@ -1,4 +1,4 @@
-"""Sends what webhooks are to be told: claims deliveries, signs and posts them, tries again, gives up."""
+"""Sends deliveries: claims, signs and posts them, retries with back-off, and gives up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from assembler_runner.core import metrics
 from assembler_runner.core.commit_signals import deliveries
 from assembler_runner.core.database import database_now, db, new_id, read_transaction, utcnow
 from assembler_runner.core.loops import Loop
-from assembler_runner.core.safe_http import Answer, CallFailed, post
+from assembler_runner.core.safe_http import CallFailed, Response, post
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.models import Event, Space
@@ -37,7 +37,7 @@ GONE = 410
 
 
 class WebhookSender(Loop):
-    """Looks for what is due and sends it, some at the same time, few to the same receiver.
+    """Sends due deliveries: up to AT_ONCE at the same time, and AT_ONCE_FOR_ONE per webhook.
 
     Args:
         app: the application.
@@ -52,7 +52,7 @@ class WebhookSender(Loop):
         self._busy: dict[str, str] = {}
 
     def run(self) -> None:
-        """Sends until it is stopped; what is not sent is sent by another worker or after the next start."""
+        """Sends until it is stopped; another worker, or the next start, sends the rest."""
         with self._pool:
             super().run()
 
@@ -65,7 +65,7 @@ class WebhookSender(Loop):
                 self._pool.submit(self._send, delivery_id)
 
     def rest(self, seconds: float) -> None:
-        """Waits until a delivery was written here, or it is time to poll the database again."""
+        """Waits until this process writes a delivery, or until the next poll is due."""
         end = time.monotonic() + seconds
         while not self.stopped.is_set() and (left := end - time.monotonic()) > 0:
             before, self._seen = self._seen, deliveries.wait(self._seen, left)
@@ -95,9 +95,9 @@ class WebhookSender(Loop):
         try:
             with self._app.app_context():
                 deliver(current_services(), delivery_id)
-        # Nobody looks at what a pool's thread raises; the lease runs out, and the delivery is tried again.
+        # The pool drops exceptions. The lease expires, and the delivery is retried.
         except Exception:
-            log.exception("delivery %s failed in an unforeseen way", delivery_id)
+            log.exception("delivery %s failed unexpectedly", delivery_id)
         finally:
             with self._lock:
                 self._busy.pop(delivery_id, None)
@@ -105,13 +105,13 @@ class WebhookSender(Loop):
 
 
 def deliver(services: Services, delivery_id: str) -> bool:
-    """Makes one attempt at a delivery, if it is due and nobody else is at it.
+    """Makes one attempt at a delivery if it is due and not claimed.
 
     Args:
-        services: what the process holds.
+        services: the process's services.
         delivery_id: the delivery.
     Returns:
-        Whether it was taken up.
+        Whether it was claimed.
     """
     owner = new_id()
     due = (WebhookDelivery.status == PENDING) & (WebhookDelivery.due_at <= database_now())
@@ -127,9 +127,9 @@ def deliver(services: Services, delivery_id: str) -> bool:
     except UnreadableSecret as problem:
         _write(delivery_id, WebhookDelivery.owner == owner, _given_up(problem.message))
         return True
-    # No connection is held while the receiver takes its time.
+    # Do not hold a database connection while waiting for the receiver.
     db.session.rollback()
-    outcome: Answer | str
+    outcome: Response | str
     try:
         outcome = post(url, body, headers, services.settings.webhook_allowed_networks)
     except CallFailed as problem:
@@ -155,8 +155,8 @@ def _body(delivery: WebhookDelivery) -> bytes:
     return json.dumps({"type": event.type, "timestamp": _text(event.created_at), "data": data}).encode()
 
 
-def _text(moment: Any) -> str:
-    return str(moment.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+def _text(timestamp: Any) -> str:
+    return str(timestamp.isoformat(timespec="microseconds").replace("+00:00", "Z"))
 
 
 def _sign(services: Services, webhook: Webhook, message_id: str, body: bytes) -> dict[str, str]:
@@ -177,30 +177,30 @@ def _sign(services: Services, webhook: Webhook, message_id: str, body: bytes) ->
 
 
 def _settle(
-    services: Services, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Answer | str
+    services: Services, delivery_id: str, webhook_id: str, owner: str, attempts: int, outcome: Response | str
 ) -> None:
     mine = WebhookDelivery.owner == owner
     metrics.DELIVERIES.labels(
-        "delivered" if isinstance(outcome, Answer) and outcome.status // 100 == 2 else "failed"
+        "delivered" if isinstance(outcome, Response) and outcome.status // 100 == 2 else "failed"
     ).inc()
-    status = outcome.status if isinstance(outcome, Answer) else None
+    status = outcome.status if isinstance(outcome, Response) else None
     if status is not None and 200 <= status < 300:
         done = {"status": DELIVERED, "error": None, "finished_at": utcnow(), "owner": None}
         _write(delivery_id, mine, done | {"answer_status": status})
         return
-    error = outcome if isinstance(outcome, str) else f"it answered {status}"
+    error = outcome if isinstance(outcome, str) else f"the receiver responded with {status}"
     log.info("delivery %s to webhook %s failed: %s", delivery_id, webhook_id, error)
     waits = services.settings.webhook_retry_seconds
     if status == GONE:
-        # The receiver says that it will never be there again (Standard Webhooks 1.0).
+        # The receiver no longer wants deliveries (Standard Webhooks 1.0).
         _write(delivery_id, mine, _given_up(error) | {"answer_status": status})
         db.session.execute(sa.update(Webhook).where(Webhook.id == webhook_id).values(active=False))
         db.session.commit()
     elif attempts > len(waits):
         _write(delivery_id, mine, _given_up(error) | {"answer_status": status})
     else:
-        asked = outcome.retry_after if isinstance(outcome, Answer) and outcome.retry_after is not None else 0.0
-        wait = max(waits[attempts - 1], min(asked, LONGEST_WAIT))
+        requested = outcome.retry_after if isinstance(outcome, Response) and outcome.retry_after is not None else 0.0
+        wait = max(waits[attempts - 1], min(requested, LONGEST_WAIT))
         again = {"owner": None, "due_at": database_now() + wait, "error": error, "answer_status": status}
         _write(delivery_id, mine, again)
 

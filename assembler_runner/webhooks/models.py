@@ -1,4 +1,4 @@
-"""Who is told of events, and what is still to be told: a delivery is written with its event, in one transaction."""
+"""Tables of webhooks and deliveries: a delivery is written in the transaction of its event."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 
 
 class Webhook(Timestamps, Base):
-    """An address that is told of events: of a realm, of a Space, or of a request and what becomes of it."""
+    """A subscription to the events of a realm, of a Space, or of one request, by URL."""
 
     __tablename__ = "webhooks"
 
     id: Mapped[str] = id_column()
-    url: Mapped[str] = mapped_column(sa.String(2000), doc="Where events are sent to.")
-    description: Mapped[str | None] = mapped_column(sa.String(255), doc="What it is for.")
-    event_types: Mapped[list[str]] = mapped_column(
-        JsonText, default=list, doc="Types of events that are sent; empty: all."
-    )
+    url: Mapped[str] = mapped_column(sa.String(2000), doc="URL that receives the events.")
+    description: Mapped[str | None] = mapped_column(sa.String(255), doc="Purpose.")
+    event_types: Mapped[list[str]] = mapped_column(JsonText, default=list, doc="Event types to send; empty: all.")
     active: Mapped[bool] = mapped_column(default=True, doc="Whether events are sent.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Its realm.")
-    owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that made it.")
+    owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that created it.")
     space_id: Mapped[str | None] = mapped_column(
-        sa.ForeignKey("spaces.id", ondelete="CASCADE"), index=True, doc="Only events of this Space; null: of all."
+        sa.ForeignKey("spaces.id", ondelete="CASCADE"), index=True, doc="Only events of this Space; null: all Spaces."
     )
     request_id: Mapped[str | None] = mapped_column(
         sa.ForeignKey("space_requests.id", ondelete="CASCADE"),
         index=True,
-        doc="Only events of this request, and of its Space until the next one; null: of all.",
+        doc="Only events of this request, and of its Space until the next request; null: all requests.",
     )
     encrypted_secret: Mapped[str] = mapped_column("sealed_secret", sa.Text, key="encrypted_secret")
-    # The secret before: signs, too, until the moment beside it.
+    # The previous secret also signs until `old_secret_until`.
     encrypted_old_secret: Mapped[str | None] = mapped_column("sealed_old_secret", sa.Text, key="encrypted_old_secret")
     old_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class WebhookDelivery(Base):
-    """One event for one webhook."""
+    """An event to be sent to a webhook."""
 
     __tablename__ = "webhook_deliveries"
 
@@ -55,12 +53,12 @@ class WebhookDelivery(Base):
         doc="The event; null for a test.",
     )
     status: Mapped[str] = mapped_column(sa.String(16), default=PENDING, doc="pending, delivered or dead.")
-    attempts: Mapped[int] = mapped_column(default=0, doc="How often it was sent.")
-    answer_status: Mapped[int | None] = mapped_column(doc="HTTP status of the last answer; null if there was none.")
-    error: Mapped[str | None] = mapped_column(sa.String(255), doc="Why the last attempt failed; null if it did not.")
+    attempts: Mapped[int] = mapped_column(default=0, doc="Number of attempts.")
+    answer_status: Mapped[int | None] = mapped_column(doc="HTTP status of the last response; null if there was none.")
+    error: Mapped[str | None] = mapped_column(sa.String(255), doc="Why the last attempt failed; null if it succeeded.")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the event happened, UTC.")
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, doc="When it was delivered or given up, UTC.")
-    # When it is to be sent next, or until when the attempt that runs is waited for; and whose attempt that is.
+    # When the next attempt is due or, while one is running, when its lease expires; and the claim of that attempt.
     due_at: Mapped[float] = mapped_column(sa.Double, default=0.0)
     owner: Mapped[str | None] = mapped_column(sa.String(36))
 

@@ -1,4 +1,4 @@
-"""Deliveries are written in the transaction of their event: an event is delivered if, and only if, it happened."""
+"""Transactional outbox: deliveries are written in the transaction of their event, so both exist or neither."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from assembler_runner.webhooks.models import PENDING, Webhook, WebhookDelivery
 
 
 def register() -> None:
-    """Writes a delivery for every event that a webhook subscribes to, from now on."""
+    """Registers the listener that writes a delivery for every subscribed event."""
     listen(_write_deliveries)
 
 
 def _write_deliveries(
     session: Session, event_id: int, type: str, space_id: str, request_id: str | None, now: datetime
 ) -> None:
-    about = {"space_id": space_id, "request_id": request_id}
-    for webhook_id, event_types in session.execute(_SUBSCRIBED, about).all():
+    parameters = {"space_id": space_id, "request_id": request_id}
+    for webhook_id, event_types in session.execute(_SUBSCRIBED, parameters).all():
         if not event_types or type in event_types:
             notify_after_commit(session, deliveries)
             session.add(WebhookDelivery(webhook_id=webhook_id, event_id=event_id, status=PENDING, created_at=now))
@@ -31,7 +31,7 @@ def _write_deliveries(
 
 _WEBHOOKS: Any = Webhook.__table__
 
-# An event of a Space that belongs to no request goes to the callback of the Space's last request.
+# An event without a request goes to the callback of the Space's last request.
 _requests = sa.select(REQUESTS.c.id).where(REQUESTS.c.space_id == SPACE_ID)
 _LAST = _requests.order_by(REQUESTS.c.created_at.desc(), REQUESTS.c.id).limit(1).scalar_subquery()
 # Prebuilt: constructing it costs more than executing it.

@@ -1,6 +1,6 @@
-"""Webhooks: who is told of what, and with which secret it is signed.
+"""Management of webhooks: subscriptions, secrets, tests and replays.
 
-Messages, signatures and secrets have the form of Standard Webhooks 1.0 (standardwebhooks.com).
+Messages, signatures and secrets follow Standard Webhooks 1.0 (standardwebhooks.com).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.commit_signals import deliveries, notify_after_commit
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
-from assembler_runner.core.safe_http import problem_of
+from assembler_runner.core.safe_http import url_problem
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.webhooks.models import DEAD, PENDING, Webhook, WebhookDelivery
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - how every secret begins, none itself
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret, not a secret
 SECRET_BYTES = (24, 64)
 OLD_SECRET_SECONDS = 24 * 3600
 _OPEN = ("url", "description", "event_types", "active")
@@ -34,11 +34,11 @@ def find(account: Account, webhook_id: str) -> Webhook:
     """Returns one webhook.
 
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist or is not visible to this account.
     """
     row = db.session.get(Webhook, webhook_id)
     if row is None or not account.sees(row.realm_id):
-        raise NotFound("There is no webhook of this id.")
+        raise NotFound("There is no webhook with this id.")
     return row
 
 
@@ -46,31 +46,31 @@ def find_delivery(account: Account, webhook_id: str, delivery_id: str) -> Webhoo
     """Returns one delivery of a webhook.
 
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist or is not visible to this account.
     """
     webhook = find(account, webhook_id)
     row = db.session.get(WebhookDelivery, delivery_id)
     if row is None or row.webhook_id != webhook.id:
-        raise NotFound("There is no delivery of this id.")
+        raise NotFound("There is no delivery with this id.")
     return row
 
 
 def create(services: Services, account: Account, values: Mapping[str, Any]) -> tuple[Webhook, str]:
-    """Makes a webhook of the caller's realm, or of one of its Spaces.
+    """Creates a webhook for the caller's realm, or for one of its Spaces.
 
     Args:
-        services: what the process holds.
-        account: who is calling.
-        values: url, and perhaps description, event_types, active, space_id and secret.
+        services: the process's services.
+        account: the caller.
+        values: url; optional: description, event_types, active, space_id and secret.
     Returns:
-        The webhook, and its secret, which is not shown again.
+        The webhook and its secret, which is returned only here.
     Raises:
-        InvalidRequest: the address or the secret cannot be used, or there is no such Space.
+        InvalidRequest: the URL or the secret is not valid, or the Space does not exist.
     """
     findings = check(services, values.get("url"), values.get("secret"))
     space = db.session.get(Space, values["space_id"]) if values.get("space_id") else None
     if values.get("space_id") and (space is None or not account.sees(space.realm_id)):
-        findings.append(Finding("unknown_space", "There is no Space of this id.", path="space_id"))
+        findings.append(Finding("unknown_space", "There is no Space with this id.", path="space_id"))
     if findings:
         raise InvalidRequest(issues=findings)
     secret = values.get("secret") or new_secret()
@@ -88,13 +88,13 @@ def create(services: Services, account: Account, values: Mapping[str, Any]) -> t
 
 
 def add_callback(services: Services, request: SpaceRequest, url: str, secret: str | None) -> None:
-    """Makes the webhook of a request, in the transaction that stores it; the address has been checked.
+    """Creates the webhook for the callback of a request, in the transaction that stores the request.
 
     Args:
-        services: what the process holds.
+        services: the process's services.
         request: the request.
-        url: its `callback_url`.
-        secret: its `callback_secret`, if it has one.
+        url: its `callback_url`, already checked.
+        secret: its `callback_secret`; None: a random one.
     """
     row = Webhook(url=url, realm_id=request.realm_id, owner_id=request.owner_id, space_id=request.space_id)
     row.request_id, row.encrypted_secret = request.id, _encrypt(services, secret or new_secret())
@@ -103,11 +103,11 @@ def add_callback(services: Services, request: SpaceRequest, url: str, secret: st
 
 
 def update(services: Services, account: Account, webhook_id: str, values: Mapping[str, Any]) -> Webhook:
-    """Changes what is given.
+    """Changes the given fields of a webhook.
 
     Raises:
-        NotFound: there is none of that id for this account.
-        InvalidRequest: the address cannot be used.
+        NotFound: it does not exist or is not visible to this account.
+        InvalidRequest: the URL is not valid.
     """
     row = find(account, webhook_id)
     if findings := check(services, values.get("url"), None):
@@ -124,7 +124,7 @@ def delete(account: Account, webhook_id: str) -> None:
     """Deletes a webhook with its deliveries.
 
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist or is not visible to this account.
     """
     row = find(account, webhook_id)
     audit.record(account, "delete", "webhook", row.id, None, row.realm_id)
@@ -133,13 +133,13 @@ def delete(account: Account, webhook_id: str) -> None:
 
 
 def rotate_secret(services: Services, account: Account, webhook_id: str, secret: str | None) -> tuple[Webhook, str]:
-    """Replaces the secret; for a day messages are signed with the old one, too.
+    """Replaces the secret; for a day, messages are signed with both the old and the new one.
 
     Returns:
-        The webhook, and its new secret.
+        The webhook and its new secret.
     Raises:
-        NotFound: there is none of that id for this account.
-        InvalidRequest: the secret cannot be used.
+        NotFound: it does not exist or is not visible to this account.
+        InvalidRequest: the secret is not valid.
     """
     row = find(account, webhook_id)
     if findings := check(services, None, secret):
@@ -153,10 +153,10 @@ def rotate_secret(services: Services, account: Account, webhook_id: str, secret:
 
 
 def send_test(account: Account, webhook_id: str) -> WebhookDelivery:
-    """Sends a message that tells of no event.
+    """Queues a test message without an event.
 
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist or is not visible to this account.
     """
     row = WebhookDelivery(webhook_id=find(account, webhook_id).id, created_at=utcnow(), status=PENDING)
     db.session.add(row)
@@ -166,16 +166,16 @@ def send_test(account: Account, webhook_id: str) -> WebhookDelivery:
 
 
 def replay(account: Account, webhook_id: str, delivery_id: str | None = None) -> int:
-    """Sends again: one delivery, or all that were given up.
+    """Queues deliveries again: one, or all dead ones of the webhook.
 
     Args:
-        account: who is calling.
+        account: the caller.
         webhook_id: the webhook.
-        delivery_id: the one delivery, whatever became of it; None for all that are dead.
+        delivery_id: the delivery, in any status; None: all dead ones.
     Returns:
-        How many.
+        Number of deliveries.
     Raises:
-        NotFound: there is none of that id for this account.
+        NotFound: it does not exist or is not visible to this account.
     """
     webhook = find(account, webhook_id)
     chosen = WebhookDelivery.status == DEAD
@@ -191,40 +191,40 @@ def replay(account: Account, webhook_id: str, delivery_id: str | None = None) ->
 
 
 def check(services: Services, url: str | None, secret: str | None, prefix: str = "") -> list[Finding]:
-    """Returns what is wrong with an address and a secret.
+    """Checks a URL and a secret; returns findings.
 
     Args:
-        services: what the process holds.
-        url: the address, if one was given.
-        secret: the secret, if one was given.
-        prefix: what stands before the names of the fields.
+        services: the process's services.
+        url: the URL, or None.
+        secret: the secret, or None.
+        prefix: prefix of the field names in the findings.
     """
     findings = []
-    if url is not None and (problem := problem_of(url, services.settings.webhook_allowed_networks)):
-        hint = "Name a public address; others have to be allowed by WEBHOOK_ALLOWED_NETWORKS."
-        findings.append(Finding("invalid_url", f"The address {problem}.", path=f"{prefix}url", hint=hint))
+    if url is not None and (problem := url_problem(url, services.settings.webhook_allowed_networks)):
+        hint = "Use a public address; others must be allowed by WEBHOOK_ALLOWED_NETWORKS."
+        findings.append(Finding("invalid_url", f"The URL {problem}.", path=f"{prefix}url", hint=hint))
     if secret is not None and not _usable(secret):
-        message = f"A secret is {SECRET_PREFIX} and the base64 of {SECRET_BYTES[0]} to {SECRET_BYTES[1]} bytes."
-        hint = "Leave it out, and a random one is made."
+        message = f"A secret must be {SECRET_PREFIX} and the base64 of {SECRET_BYTES[0]} to {SECRET_BYTES[1]} bytes."
+        hint = "Leave it out to get a random one."
         findings.append(Finding("invalid_secret", message, path=f"{prefix}secret", hint=hint))
     return findings
 
 
 def new_secret() -> str:
-    """Returns a new random secret."""
+    """Generates a random secret."""
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def secrets_of(services: Services, webhook: Webhook) -> list[str]:
-    """Returns the secrets that sign its messages now, the newest first.
+    """Returns the secrets that currently sign its messages, newest first.
 
     Raises:
-        UnreadableSecret: they were sealed with another key.
+        UnreadableSecret: they were encrypted with an unknown key.
     """
-    sealed = [webhook.encrypted_secret]
+    encrypted = [webhook.encrypted_secret]
     if webhook.encrypted_old_secret and webhook.old_secret_until and utcnow() < webhook.old_secret_until:
-        sealed.append(webhook.encrypted_old_secret)
-    return [services.vault.decrypt(each)["secret"] for each in sealed]
+        encrypted.append(webhook.encrypted_old_secret)
+    return [services.vault.decrypt(each)["secret"] for each in encrypted]
 
 
 def _encrypt(services: Services, secret: str) -> str:

@@ -22,20 +22,20 @@ PORT = 7860
 class FlaskParameters(ma.Schema):
     """Parameters of the template `flask`."""
 
-    greeting = ma.fields.String(load_default="Hello from Flask", metadata={"description": "What the page says."})
+    greeting = ma.fields.String(load_default="Hello from Flask", metadata={"description": "Text of the page."})
 
 
 class FastApiParameters(ma.Schema):
     """Parameters of the template `fastapi`."""
 
     title = ma.fields.String(load_default="My API", metadata={"description": "Name of the API."})
-    greeting = ma.fields.String(load_default="Hello from FastAPI", metadata={"description": "What it answers."})
+    greeting = ma.fields.String(load_default="Hello from FastAPI", metadata={"description": "Message of the API."})
 
 
 class NodeParameters(ma.Schema):
     """Parameters of the template `node`."""
 
-    greeting = ma.fields.String(load_default="Hello from Node.js", metadata={"description": "What the page says."})
+    greeting = ma.fields.String(load_default="Hello from Node.js", metadata={"description": "Text of the page."})
 
 
 class DockerPlugin(SpacePlugin):
@@ -69,7 +69,7 @@ class DockerPlugin(SpacePlugin):
         return [
             self._served("flask", "A web app with Flask, served by gunicorn.", FlaskParameters, gunicorn),
             self._served("fastapi", "A web API with FastAPI, served by uvicorn.", FastApiParameters, uvicorn),
-            self.template("node", "A web server of Node.js alone.", NodeParameters),
+            self.template("node", "A web server with Node.js, without packages.", NodeParameters),
         ]
 
     def _served(self, name: str, description: str, parameters: type[ma.Schema], command: list[str]) -> Template:

@@ -31,14 +31,14 @@ class TextParameters(ma.Schema):
 class ImageParameters(ma.Schema):
     """Parameters of the template `image`."""
 
-    title = ma.fields.String(load_default="Picture turner", metadata={"description": "Headline of the app."})
+    title = ma.fields.String(load_default="Image rotator", metadata={"description": "Headline of the app."})
     angle = ma.fields.Integer(
         strict=True,
         load_default=90,
         validate=ma.validate.Range(-360, 360),
-        metadata={"description": "Degrees the picture is turned by."},
+        metadata={"description": "Rotation of the image in degrees."},
     )
-    grey = ma.fields.Boolean(load_default=True, metadata={"description": "Make it grey."})
+    grey = ma.fields.Boolean(load_default=True, metadata={"description": "Whether to convert the image to grayscale."})
 
 
 class ChatParameters(ma.Schema):
@@ -49,9 +49,9 @@ class ChatParameters(ma.Schema):
         keys=ma.fields.String(),
         values=ma.fields.String(),
         load_default=lambda: {"hello": "Hello! How can I help?"},
-        metadata={"description": "Keyword in a message → answer."},
+        metadata={"description": "Keyword in a message → reply."},
     )
-    fallback = ma.fields.String(load_default="Tell me more.", metadata={"description": "Answer to anything else."})
+    fallback = ma.fields.String(load_default="Tell me more.", metadata={"description": "Reply to all other messages."})
 
 
 class GradioPlugin(SpacePlugin):
@@ -75,11 +75,11 @@ class GradioPlugin(SpacePlugin):
         )
 
     def templates(self) -> list[Template]:
-        """Returns starter apps for text, pictures and chat."""
+        """Returns starter apps for text, images and chat."""
         return [
             self.template("text", "Text in, text out.", TextParameters),
-            self.template("image", "Picture in, picture out.", ImageParameters),
-            self.template("chat", "A chat that answers by keywords.", ChatParameters),
+            self.template("image", "Image in, image out.", ImageParameters),
+            self.template("chat", "A chat with replies by keyword.", ChatParameters),
         ]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:

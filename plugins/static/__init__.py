@@ -23,10 +23,10 @@ class LandingParameters(ma.Schema):
     """Parameters of the template `landing`."""
 
     headline = ma.fields.String(load_default="Welcome", metadata={"description": "Headline of the page."})
-    text = ma.fields.String(load_default="Something new begins here.", metadata={"description": "Text below it."})
+    text = ma.fields.String(load_default="Something new starts here.", metadata={"description": "Text below it."})
     button = ma.fields.String(load_default="Learn more", metadata={"description": "Text of the button."})
     link = ma.fields.Url(
-        schemes={"http", "https"}, load_default="https://example.org", metadata={"description": "Where it leads."}
+        schemes={"http", "https"}, load_default="https://example.org", metadata={"description": "URL of the button."}
     )
 
 
@@ -54,7 +54,7 @@ class StaticPlugin(SpacePlugin):
         return [self.template("landing", "A page with headline, text and button.", LandingParameters)]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds a missing first page; with a build command it is only made on the Hub."""
+        """Finds a missing start page, unless a build command generates it on the Hub."""
         if "app_build_command" in options:
             return []
         return app_file_missing(tree, options["app_file"], self.space_type)

@@ -33,7 +33,7 @@ class DashboardParameters(ma.Schema):
 
 
 class StreamlitPlugin(SpacePlugin):
-    """A Streamlit app, published as a Docker Space: the Hub gave up its Streamlit SDK (its changelog, 2025-04-30)."""
+    """A Streamlit app, published as a Docker Space: the Hub removed its Streamlit SDK (changelog, 2025-04-30)."""
 
     space_type = "streamlit"
     version = "1.0.0"

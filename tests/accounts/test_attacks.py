@@ -1,4 +1,4 @@
-"""What an attacker with an account would try: writing what is not its to write, naming what is not its to see."""
+"""Attacks by an authenticated account: mass assignment, ids of other realms, filters as oracles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chief(service: Service) -> Person:
 
 @pytest.mark.parametrize("resource", WRITABLE, ids=lambda resource: resource.path)
 def test_mass_assignment_of_every_column(service: Service, resource: Any) -> None:
-    """Columns that are not declared are refused by name, in both spellings, on creation and on change."""
+    """Undeclared columns are rejected by name, in both spellings, on creation and on change."""
     columns = forbidden_columns(resource)
     assert {"id", "created_at", "updated_at"} <= set(columns)
     row = (service.get(f"/auth/{resource.path}").json["data"] or [None])[0]
@@ -58,7 +58,7 @@ def test_mass_assignment_of_spaces(service: Service) -> None:
     assert service.get("/spaces").json["meta"]["total"] == 0
 
 
-def test_foreign_ids_in_bodies_are_not_there(service: Service, chief: Person) -> None:
+def test_ids_of_another_realm_in_bodies_do_not_exist(service: Service, chief: Person) -> None:
     theirs = make_realm(service, "theirs")
     eve = make_user(service, "eve", theirs)
     robot = made(service.post("/auth/robots", {"name": "bot", "realm_id": theirs}))
@@ -81,15 +81,15 @@ def test_foreign_ids_in_bodies_are_not_there(service: Service, chief: Person) ->
         ("role-permissions", {"role_id": role["id"], "permission_id": permission["id"]}),
     ]
     for path, body in attempts:
-        # The answer to what is foreign is the answer to what is not there at all.
+        # The response for an object of another realm equals that for a missing object.
         nowhere = {name: NOBODY if value in (theirs, eve.id) else value for name, value in body.items()}
         answers = [chief.post(f"/auth/{path}", sent) for sent in (body, nowhere)]
         assert [answer.status_code for answer in answers] == [422, 422], f"{path} {body}"
         assert answers[0].json["issues"] == answers[1].json["issues"], path
 
 
-def test_what_a_filter_tells(service: Service, chief: Person) -> None:
-    """Filters and sorting only reach what is shown, so that no secret can be guessed letter by letter."""
+def test_filters_reveal_only_visible_fields(service: Service, chief: Person) -> None:
+    """Filters and sorting apply only to visible fields, so that no secret can be guessed letter by letter."""
     for resource in RESOURCES:
         hidden = {"password_hash", "secret_hash", "token_generation", "secret"}
         assert not hidden & set(resource.listing.fields), resource.path
@@ -101,7 +101,7 @@ def test_what_a_filter_tells(service: Service, chief: Person) -> None:
     assert chief.get("/auth/users?filter[realm_id]=!null").json["meta"]["total"] == 1
 
 
-def test_a_deleted_users_name_gives_nothing_back(service: Service) -> None:
+def test_a_new_user_with_the_name_of_a_deleted_one_gets_none_of_its_rights(service: Service) -> None:
     first = make_user(service, "ann", None, "realm_admin")
     made(service.client.delete(f"/auth/users/{first.id}", headers=service.headers), 202)
     second = make_user(service, "ann", None, "viewer")
@@ -109,7 +109,7 @@ def test_a_deleted_users_name_gives_nothing_back(service: Service) -> None:
     assert second.get("/auth/users/@me").json["permissions"] == sorted(ROLES["viewer"][1])
 
 
-def test_other_ways_to_say_who_one_is_are_refused(service: Service) -> None:
+def test_other_authentication_schemes_are_rejected(service: Service) -> None:
     token = service.login()["access_token"]
     for headers in (
         {"Authorization": f"bearer  {token} x"},

@@ -1,4 +1,4 @@
-"""Accounts on the databases that are supported, on the schema that the migrations make."""
+"""Accounts on each supported database, with the schema of the migrations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIRST = "2026-01-01 00:00:00"
 
 @pytest.fixture(params=["sqlite", *SERVERS])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database; gives its address."""
+    """An empty database; yields its URL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'accounts.db'}"
         return
@@ -62,7 +62,7 @@ USERS = "id, name, active, realm_id, password_hash, token_generation, created_at
 HELD = "SELECT u.name, r.name FROM user_roles g JOIN users u ON u.id = g.user_id JOIN roles r ON r.id = g.role_id"
 
 
-def test_users_from_before_there_were_roles_keep_what_they_could_do(app: Flask) -> None:
+def test_users_older_than_roles_keep_their_rights(app: Flask) -> None:
     with app.app_context():
         upgrade(revision="0001")
         with db.engine.begin() as connection:
@@ -79,7 +79,7 @@ def test_users_from_before_there_were_roles_keep_what_they_could_do(app: Flask) 
             found = {tuple(row) for row in connection.execute(sa.text(HELD))}
             rows = connection.execute(sa.text("SELECT count(*) FROM role_permissions")).scalar()
         assert found == {("admin", "admin"), ("ann", "member")}
-        # What the migration makes is what a new installation makes.
+        # The migration creates the same roles as a new installation.
         assert ensure_admin(PASSWORD) is False
         assert db.session.execute(sa.text("SELECT count(*) FROM role_permissions")).scalar() == rows
         db.session.remove()
@@ -98,7 +98,7 @@ def test_accounts_on_each_database(app: Flask) -> None:
     chief = make_user(service, "Ann", realm_id, "realm_admin")
     made(chief.post("/auth/robots", {"name": "bot", "description": "\u00fc\U0001f600"}))
     assert chief.post("/auth/robots", {"name": "bot"}).status_code == 409
-    # Bytes decide what is equal; a filter for a part does not mind the case.
+    # Equality is by bytes; a filter for a part ignores case.
     assert chief.get("/auth/users?filter[name]=ann").json["meta"]["total"] == 0
     assert chief.get("/auth/users?filter[name]=~ann").json["meta"]["total"] == 1
     for query in (
@@ -121,7 +121,7 @@ def test_accounts_on_each_database(app: Flask) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # At the same moment no more is let through than one after the other.
+    # Concurrent calls get no more through than sequential ones.
     assert sorted(answers) == [202] * 5 + [429] * 3
     for space in chief.get("/requests").json["data"]:
         made(chief.post(f"/requests/{space['id']}/command", {"command": "cancel"}), 202)

@@ -1,4 +1,4 @@
-"""Realms, users, robots, clients, roles, permissions and grants: made, listed, changed and deleted over HTTP."""
+"""Realms, users, robots, clients, roles, permissions and grants: created, listed, updated and deleted over HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def actions(service: Service, object_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", sorted(NEW))
-def test_one_life_of_each_kind(service: Service, path: str) -> None:
+def test_life_cycle_of_each_kind(service: Service, path: str) -> None:
     row = made(service.post(f"/auth/{path}", NEW[path]))
     shown = {name: value for name, value in NEW[path].items() if name not in ("secret", "email")}
     assert {name: row[name] for name in shown} == shown
@@ -55,7 +55,7 @@ GRANTS = [resource for resource in RESOURCES if not resource.changes]
 
 
 @pytest.mark.parametrize("resource", GRANTS, ids=lambda resource: resource.path)
-def test_one_life_of_each_grant(service: Service, resource: Any) -> None:
+def test_life_cycle_of_each_grant(service: Service, resource: Any) -> None:
     sides = resource.path.removesuffix("s").split("-")
     ids = {f"{side}_id": made(service.post(f"/auth/{side}s", NEW[f"{side}s"]))["id"] for side in sides}
     where = f"/auth/{resource.path}"
@@ -92,7 +92,7 @@ def test_robots_and_clients_are_the_same_accounts(service: Service) -> None:
 def test_fields_and_include(service: Service) -> None:
     user = made(service.post("/auth/users", NEW["users"]))
     assert not {"email", "realm", "password"} & user.keys()
-    # A plus sign that is not escaped arrives as a blank.
+    # An unescaped plus sign arrives as a space.
     for fields in ("%2Bemail", "+email", "email"):
         full = service.get(f"/auth/users/{user['id']}?fields={fields}&include=realm").json
         assert (full["email"], full["realm"]["name"]) == ("ann@example.org", "master")
@@ -153,14 +153,14 @@ def test_awkward_filters(service: Service) -> None:
     ("roles", {"name": "\ud800"}, "name"),
     ("user-roles", {"user_id": NOBODY}, "role_id"),
 ])  # fmt: skip
-def test_what_is_refused(service: Service, path: str, body: dict[str, Any], field: str) -> None:
+def test_invalid_input_is_rejected(service: Service, path: str, body: dict[str, Any], field: str) -> None:
     answer = service.post(f"/auth/{path}", body)
     assert (answer.status_code, answer.json["code"]) == (422, "invalid_request")
     assert [issue["path"] for issue in answer.json["issues"]] == [field]
     assert service.get("/auth/users").json["meta"]["total"] == 1
 
 
-def test_things_of_two_realms_do_not_mix(service: Service) -> None:
+def test_objects_of_two_realms_cannot_be_combined(service: Service) -> None:
     ours, theirs = make_realm(service, "ours"), make_realm(service, "theirs")
     ann = make_user(service, "ann", ours, "realm_admin")
     role = made(service.post("/auth/roles", {"name": "theirs", "realm_id": theirs}))
@@ -191,7 +191,7 @@ def test_a_realm_is_deleted_with_its_accounts_but_not_with_spaces(service: Servi
     assert service.get(f"/spaces/{space['id']}").status_code == 404
 
 
-def test_new_accounts_get_the_usual_role_only_from_those_who_hold_it(service: Service) -> None:
+def test_new_accounts_get_the_default_role_only_if_the_creator_has_it(service: Service) -> None:
     realm_id = make_realm(service, "ours")
     person = make_user(service, "ann", realm_id, None)
     for name in ("robot_manage", "robot_read"):
@@ -209,7 +209,7 @@ def test_me(service: Service) -> None:
     assert made(service.post("/auth/users/@me", {"display_name": "Chief"}), 202)["display_name"] == "Chief"
 
 
-def test_the_audit_log_tells_who_did_what_from_where(service: Service) -> None:
+def test_the_audit_log_records_actor_action_and_address(service: Service) -> None:
     ann = make_user(service, "ann", make_realm(service, "ours"), "realm_admin")
     robot = made(ann.post("/auth/robots", {"name": "bot", "secret": "a chosen secret"}))
     space = made(ann.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}, "name": "site"}), 202)

@@ -1,4 +1,4 @@
-"""Guessing passwords: what it costs the service, and that nobody can lock an account for its owner."""
+"""Password guessing: limits, memory use, and that an attacker cannot lock out the owner of an account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.services import Process
 OWNER, OTHER = "192.0.2.1", "198.51.100.7"
 
 
-def test_parallel_guesses_do_not_get_past_the_limit(make_service: MakeService) -> None:
+def test_parallel_guesses_do_not_exceed_the_limit(make_service: MakeService) -> None:
     service = make_service(MAX_LOGIN_FAILURES=5)
     with ThreadPoolExecutor(30) as pool:
         statuses = list(pool.map(lambda _: guess(service, "admin", OTHER).status_code, range(60)))
@@ -41,7 +41,7 @@ def test_a_known_address_is_limited_by_its_own_failures(make_service: MakeServic
     assert [guess(service, "admin", OWNER).status_code for _ in range(12)] == [400] * 10 + [429] * 2
 
 
-def test_an_account_under_attack_takes_a_login_now_and_then(make_service: MakeService) -> None:
+def test_an_account_under_attack_accepts_a_login_every_few_seconds(make_service: MakeService) -> None:
     service = make_service(MAX_LOGIN_FAILURES=2)
     for number in range(20):
         guess(service, "admin", f"203.0.113.{number}")
@@ -59,7 +59,7 @@ def test_a_missing_setting_behind_a_proxy_is_named(make_service: MakeService, ca
 
 
 @pytest.mark.slow
-def test_many_logins_at_once_take_little_memory(tmp_path: Path) -> None:
+def test_concurrent_logins_take_little_memory(tmp_path: Path) -> None:
     command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(tmp_path))
     with Process(*command, ADMIN_PASSWORD=PASSWORD, MAX_LOGIN_FAILURES="1000") as process:
         url = process.wait_for_line(READY)[1]

@@ -1,4 +1,4 @@
-"""Who may do what, derived from the API's own documentation: a route that declares no rule fails here."""
+"""Permissions of every route, derived from the OpenAPI document: a route that declares no rule fails here."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def operations(service: Service) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def test_every_operation_declares_who_may_call_it(service: Service) -> None:
+def test_every_operation_declares_its_permission(service: Service) -> None:
     for method, path, operation in operations(service):
         rule, is_open = operation.get("x-permission"), operation.get("security") == []
         assert is_open != (rule is not None), f"{method} {path} needs @blueprint.needs(…) or @blueprint.open()"
         assert is_open or rule == ANY_ACCOUNT or rule in PERMISSIONS, f"{method} {path}"
 
 
-def test_every_view_is_documented_public_or_refused(service: Service) -> None:
+def test_every_view_is_documented_public_or_denied(service: Service) -> None:
     documented = {re.sub(r"{[^}]+}", "{}", path) for _, path, _ in operations(service)}
     for rule in service.app.url_map.iter_rules():
         view = service.app.view_functions[rule.endpoint]
@@ -41,7 +41,7 @@ def test_every_view_is_documented_public_or_refused(service: Service) -> None:
         assert known or getattr(view, "is_public", False) or hasattr(view, "requires"), rule.rule
 
 
-def test_a_view_without_a_rule_is_refused(service: Service) -> None:
+def test_a_view_without_a_rule_is_denied(service: Service) -> None:
     service.app._got_first_request = False
     service.app.add_url_rule("/forgotten", "forgotten", lambda: "secret")
     assert service.client.get("/forgotten").status_code == 401
@@ -50,7 +50,7 @@ def test_a_view_without_a_rule_is_refused(service: Service) -> None:
 
 @pytest.fixture
 def foreign(service: Service) -> dict[str, str]:
-    """One object of every kind in the realm `theirs`, by the address below which it stands."""
+    """One object of every kind in the realm `theirs`, by its path prefix."""
     realm_id = make_realm(service, "theirs")
     user = make_user(service, "eve", realm_id, role="realm_admin")
     space = made(user.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}}), 202)
@@ -82,7 +82,7 @@ def foreign(service: Service) -> dict[str, str]:
 
 
 def address(path: str, foreign: dict[str, str]) -> str:
-    """Puts the foreign object's id into an address; a new kind of object has to be added to the fixture."""
+    """Inserts the foreign object's id into a path; a new kind of object has to be added to the fixture."""
     before, brace, rest = path.partition("/{")
     if not brace:
         return path
@@ -134,7 +134,7 @@ def test_nothing_of_the_other_realm_has_changed_and_master_sees_it(service: Serv
     assert service.get(f"/requests/{foreign['/requests']}").json["status"] == "queued"
 
 
-def test_nobody_reaches_above_itself(service: Service) -> None:
+def test_accounts_cannot_exceed_their_permissions(service: Service) -> None:
     realm_id = make_realm(service, "ours")
     chief = make_user(service, "chief", realm_id, "realm_admin")
     role_ids = {name: built_in_id("role", name) for name in ROLES}
@@ -147,12 +147,12 @@ def test_nobody_reaches_above_itself(service: Service) -> None:
     assert "realm_manage" in refused.json["message"]
     permission = {"user_id": chief.id, "permission_id": built_in_id("permission", "realm_manage")}
     assert chief.post("/auth/user-permissions", permission).status_code == 403
-    # A role of one's own gets no more than one holds, and a permission's name alone opens nothing.
+    # A new role gets at most the creator's permissions, and the name of a permission alone grants nothing.
     own = made(chief.post("/auth/roles", {"name": "own"}))
     more = {"role_id": own["id"], "permission_id": built_in_id("permission", "realm_manage")}
     assert chief.post("/auth/role-permissions", more).status_code == 403
     assert chief.post("/auth/permissions", {"name": "realm_manage"}).json["code"] == "name_taken"
-    # In the realm master, who manages users cannot become admin by setting the admin's password.
+    # In the realm master, a user manager cannot become admin by setting the admin's password.
     helper = make_user(service, "helper", None, "realm_admin")
     admin_id = service.get("/auth/users?filter[name]=admin").json["data"][0]["id"]
     for answer in (
@@ -161,13 +161,13 @@ def test_nobody_reaches_above_itself(service: Service) -> None:
         grant(helper, helper.id, "admin"),
     ):
         assert answer.status_code == 403
-    # Outside master the role admin does not open other realms.
+    # Outside master, the role admin gives no access to other realms.
     made(service.post("/auth/user-roles", {"user_id": chief.id, "role_id": role_ids["admin"]}))
     assert [realm["name"] for realm in chief.get("/auth/realms").json["data"]] == ["ours"]
     assert chief.post("/auth/realms", {"name": "more"}).status_code == 403
 
 
-def test_built_in_things_stay_and_somebody_can_always_manage(service: Service) -> None:
+def test_built_in_objects_cannot_be_changed_and_one_manager_remains(service: Service) -> None:
     master = service.get("/auth/realms?filter[name]=master").json["data"][0]["id"]
     admin = service.get("/auth/users/@me").json
     grant = service.get(f"/auth/user-roles?filter[user_id]={admin['id']}").json["data"][0]["id"]
@@ -189,7 +189,7 @@ def test_built_in_things_stay_and_somebody_can_always_manage(service: Service) -
     assert service.get("/auth/users/@me").json == admin
 
 
-def test_a_disabled_role_of_the_caller_counts_at_once(service: Service) -> None:
+def test_a_revoked_role_takes_effect_at_once(service: Service) -> None:
     person = make_user(service, "ann", None, "member")
     assert person.get("/spaces").status_code == 200
     (grant,) = service.get(f"/auth/user-roles?filter[user_id]={person.id}").json["data"]

@@ -1,4 +1,4 @@
-"""Log in, renew, log out, and everything a thief would try with a token."""
+"""Login, refresh, logout, and misuse of tokens."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_four_grants(service: Service) -> None:
     {"grant_type": "password", "username": "admin", "password": "\ud800"},
     {"grant_type": "password", "username": "admin", "password": PASSWORD, "realm": "nowhere"},
 ])  # fmt: skip
-def test_what_does_not_fit_gives_one_answer(service: Service, grant: dict[str, str]) -> None:
+def test_all_wrong_credentials_give_the_same_response(service: Service, grant: dict[str, str]) -> None:
     answer = login(service, **grant)
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_credentials")
     assert answer.json == login(service, grant_type="password", username="nobody", password="wrong").json
@@ -89,20 +89,20 @@ def test_a_refresh_token_works_once_and_a_little_longer(service: Service) -> Non
     first = service.login()
     second = made(renew(service, first["refresh_token"]), 200)
     assert second["refresh_token"] != first["refresh_token"]
-    # Programs with several threads renew at the same moment.
+    # Programs with several threads refresh at the same time.
     third = made(renew(service, first["refresh_token"]), 200)
     assert works(service, third["access_token"])
     let_grace_run_out(service)
     reused = renew(service, first["refresh_token"])
     assert (reused.status_code, reused.json["code"]) == (400, "inactive_token")
-    # The whole family is ended: what the thief got, and what the owner has.
+    # The whole token family is revoked: the thief's tokens and the owner's.
     for tokens in (first, second, third):
         assert not works(service, tokens["access_token"])
         assert renew(service, tokens["refresh_token"]).json["code"] == "invalid_token"
     assert works(service, service.login()["access_token"])
 
 
-def test_many_threads_renew_at_once(service: Service) -> None:
+def test_many_threads_refresh_at_once(service: Service) -> None:
     token = service.login()["refresh_token"]
     answers: list[Any] = []
 
@@ -120,7 +120,7 @@ def test_many_threads_renew_at_once(service: Service) -> None:
 
 
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
-def test_logging_out_ends_everything_of_that_log_in(service: Service, which: str) -> None:
+def test_logout_revokes_all_tokens_of_the_login(service: Service, which: str) -> None:
     gone, stays = service.login(), service.login()
     newer = made(renew(service, gone["refresh_token"]), 200)
     answer = service.client.post("/auth/token/revoke", data={"token": newer[which], "token_type_hint": which})
@@ -133,7 +133,7 @@ def test_logging_out_ends_everything_of_that_log_in(service: Service, which: str
     assert service.client.post("/auth/token/revoke", json={}).status_code == 422
 
 
-def test_logging_out_ends_open_event_streams(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logout_ends_open_event_streams(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.2)
     person = make_user(service, "ann")
     space = made(person.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}}), 202)
@@ -144,11 +144,11 @@ def test_logging_out_ends_open_event_streams(service: Service, monkeypatch: pyte
     assert "retry" in str(next(stream))
     assert "queued" in str(next(stream))
     service.client.post("/auth/token/revoke", json={"token": person.tokens["refresh_token"]})
-    # The request still waits, yet the stream is at its end.
+    # The request is still queued, but the stream has ended.
     assert not any(b"event" in part for part in stream)
 
 
-def test_a_new_password_ends_older_tokens(service: Service) -> None:
+def test_a_new_password_revokes_older_tokens(service: Service) -> None:
     person = make_user(service, "ann")
     made(service.post(f"/auth/users/{person.id}", {"password": "quite another one"}), 202)
     assert not works(service, person.tokens["access_token"])
@@ -171,7 +171,7 @@ def test_users_change_their_own_password(service: Service) -> None:
 
 @pytest.mark.parametrize("end", ["disable", "delete"])
 @pytest.mark.parametrize("kind", ["users", "robots"])
-def test_an_account_that_is_gone_is_out_at_once(service: Service, kind: str, end: str) -> None:
+def test_a_deleted_or_disabled_account_loses_access_at_once(service: Service, kind: str, end: str) -> None:
     if kind == "users":
         person = make_user(service, "ann")
     else:
@@ -189,7 +189,7 @@ def test_an_account_that_is_gone_is_out_at_once(service: Service, kind: str, end
         assert renew(service, person.tokens["refresh_token"]).status_code == 400
 
 
-def test_a_new_secret_ends_older_tokens_of_a_robot(service: Service) -> None:
+def test_a_new_secret_revokes_older_tokens_of_a_robot(service: Service) -> None:
     robot = made(service.post("/auth/robots", {"name": "bot"}))
     grant = {"grant_type": "robot_credentials", "id": robot["id"], "secret": robot["secret"]}
     token = made(login(service, **grant), 200)["access_token"]
@@ -238,7 +238,7 @@ def test_an_expired_refresh_token(service: Service) -> None:
     assert renew(service, token).json["code"] == "invalid_token"
 
 
-def test_neither_tokens_nor_secrets_stand_in_the_database(service: Service) -> None:
+def test_neither_tokens_nor_secrets_are_stored_in_the_database(service: Service) -> None:
     robot = made(service.post("/auth/robots", {"name": "bot"}))
     chosen = made(service.post("/auth/robots", {"name": "other", "secret": "a secret of my own"}))
     assert "secret" not in chosen
@@ -252,7 +252,7 @@ def test_neither_tokens_nor_secrets_stand_in_the_database(service: Service) -> N
         assert not any(word in shown for word in (*words, "argon2", "sha256:", '_hash"')), path
 
 
-def test_old_sessions_are_forgotten(service: Service) -> None:
+def test_expired_sessions_are_deleted(service: Service) -> None:
     with service.app.app_context():
         db.session.execute(sa.update(LoginSession).values(expires_at=utcnow() - timedelta(seconds=1)))
         db.session.commit()
@@ -269,18 +269,18 @@ def guess(service: Service, name: str, address: str = "192.0.2.1", password: str
 
 
 @pytest.mark.parametrize("name", ["admin", "nobody"])
-def test_guessing_is_slowed_and_tells_nothing(make_service: MakeService, name: str) -> None:
+def test_guessing_is_throttled_and_reveals_nothing(make_service: MakeService, name: str) -> None:
     service = make_service(MAX_LOGIN_FAILURES=3)
     assert [guess(service, name).status_code for _ in range(5)] == [400, 400, 400, 429, 429]
     slowed = guess(service, name, password=PASSWORD)
     assert (slowed.status_code, slowed.json["code"]) == (429, "too_many_requests")
     assert 1 <= int(slowed.headers["Retry-After"]) <= 300
-    # From elsewhere the owner still gets in.
+    # The owner can still log in from another address.
     assert guess(service, name, "192.0.2.2").status_code == 400
     assert guess(service, "admin", "192.0.2.2", PASSWORD).status_code == 200
 
 
-def test_guessing_one_account_from_everywhere_and_all_accounts_from_one_address(make_service: MakeService) -> None:
+def test_guessing_one_account_from_many_addresses_and_many_accounts_from_one_address(make_service: MakeService) -> None:
     service = make_service(MAX_LOGIN_FAILURES=2)
     spread = [guess(service, "admin", f"192.0.2.{number}").status_code for number in range(12)]
     assert spread == [400] * 10 + [429] * 2
@@ -294,7 +294,7 @@ def test_counts_are_shared_through_redis(make_service: MakeService, redis_url: s
     assert [guess(service, "nina").status_code for service in (first, second, first, second)] == [400, 400, 429, 429]
 
 
-def test_log_in_goes_on_while_redis_is_away(make_service: MakeService) -> None:
+def test_login_works_while_redis_is_unreachable(make_service: MakeService) -> None:
     service = make_service(BROKER_URL="redis://127.0.0.1:1/0")
     assert guess(service, "admin", password=PASSWORD).status_code == 200
     with service.app.app_context():

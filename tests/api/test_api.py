@@ -82,7 +82,7 @@ def test_wrong_credentials(service: Service, body: dict[str, str], status: int, 
     assert (answer.status_code, answer.json["code"]) == (status, code)
 
 
-def test_the_answer_does_not_tell_whether_a_user_exists(service: Service) -> None:
+def test_the_response_does_not_reveal_whether_a_user_exists(service: Service) -> None:
     bodies = [{"grant_type": "password", "username": name, "password": "wrong"} for name in ("admin", "nobody")]
     first, second = (service.client.post("/auth/token", json=body).json for body in bodies)
     assert first == second
@@ -113,7 +113,7 @@ def test_a_disabled_account_is_out_at_once(service: Service) -> None:
     assert service.client.post("/auth/token", json=body).json["code"] == "invalid_credentials"
 
 
-def test_another_realms_things_are_not_there(service: Service) -> None:
+def test_objects_of_another_realm_are_not_found(service: Service) -> None:
     space = service.submit()
     with service.app.app_context():
         realm = Realm(name="other")
@@ -257,7 +257,7 @@ def test_lists_filter_sort_and_page(service: Service) -> None:
         ("page[limit]=many", "invalid_page", None),
     ],
 )
-def test_an_unknown_query_is_told(service: Service, query: str, code: str, named: str | None) -> None:
+def test_an_unknown_query_is_reported(service: Service, query: str, code: str, named: str | None) -> None:
     answer = service.get(f"/spaces?{query}")
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_query")
     (issue,) = answer.json["issues"]
@@ -312,14 +312,14 @@ def test_errors_have_one_shape(service: Service, path: str, method: str, status:
     assert (answer.json["statusCode"], answer.json["status_code"], answer.json["code"]) == (status, status, code)
 
 
-def test_an_unforeseen_error_tells_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_reveals_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assembler_runner.requests.queries.find_space", lambda *_: 1 / 0)
     answer = service.get("/spaces/x")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "division" not in answer.text
 
 
-def test_ready_tells_the_parts_apart(service: Service) -> None:
+def test_ready_reports_each_part(service: Service) -> None:
     answer = service.client.get("/health/ready")
     assert (answer.status_code, answer.json["database"], answer.json["workers"]) == (200, "ok", "unavailable")
     assert answer.json["status"] == "degraded"

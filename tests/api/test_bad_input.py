@@ -1,4 +1,4 @@
-"""Everything that is wrong is told at once, in one shape, and nothing is stored."""
+"""All problems are reported at once, in one format, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATHS = [
 
 
 def issues(service: Service, body: Any, path: str = "/spaces") -> dict[str, dict[str, Any]]:
-    """Sends what must be refused; returns the issues by path."""
+    """Sends an invalid body; returns the issues by path."""
     answer = service.post(path, body)
     assert answer.status_code == 422, answer.json
     assert (answer.json["code"], answer.json["status_code"]) == ("invalid_request", 422)

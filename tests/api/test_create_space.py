@@ -1,4 +1,4 @@
-"""The forerunner's API: its documented examples and its words."""
+"""POST /create-space: its documented examples and messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATIC = {"space_type": "static", "files": {"index.html": "<html><body><h1>Test 
 
 
 class WithWorker:
-    """A service that a thread works for, so that waiting calls come to an end."""
+    """A service with a worker thread, so that waiting calls end."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -83,7 +83,7 @@ def test_the_documented_invalid_request(service: Service) -> None:
         (b'{"files": {}}', "No files provided in JSON"),
     ],
 )
-def test_the_forerunners_refusals(service: Service, body: bytes, error: str) -> None:
+def test_rejections(service: Service, body: bytes, error: str) -> None:
     answer = service.client.post("/create-space", data=body, headers=service.headers, content_type="application/json")
     assert (answer.status_code, answer.json["error"]) == (400, error)
     assert answer.json["status_code"] == 400
@@ -125,7 +125,7 @@ def test_a_slow_hub_gets_202(make_service: MakeService, hub: StandInHub) -> None
     assert service.get(answer.json["status_url"].removeprefix("http://localhost")).json["status"] == "queued"
 
 
-def test_a_refusal_of_the_hub_is_told(hub_service: Service, hub: StandInHub) -> None:
+def test_a_rejection_by_the_hub_is_reported(hub_service: Service, hub: StandInHub) -> None:
     hub.faults.add(Fault("status", method="POST", path="/api/repos/create", status=402, body={"error": "Subscribe."}))
     with WithWorker(hub_service) as service:
         answer = service.post("/create-space", STATIC)

@@ -33,7 +33,7 @@ GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.1"}
 )
 def test_an_error_comes_in_the_language_asked_for(service: Service, asked: str, language: str) -> None:
     answer = service.client.get("/spaces", headers={"Accept-Language": asked})
-    english, german = "A valid access token is needed.", "Ein gültiges Zugriffstoken ist nötig."
+    english, german = "A valid access token is required.", "Ein gültiges Zugriffstoken ist nötig."
     assert answer.json["message"] == {"en": english, "de": german}[language]
     assert answer.json["code"] == "unauthorized"
     assert answer.json["name"] == "Unauthorized"
@@ -81,7 +81,7 @@ def test_every_text_is_translated_and_compiled(tmp_path: Path) -> None:
     assert all(written.values())
     assert compiled == written
     for text, german in written.items():
-        # What is not prose has to come through as it is.
+        # Placeholders and code must be preserved.
         for word in re.findall(r"[A-Z]+ /\S+|[A-Z]+_[A-Z_]+|grant_type|space_type|issues|%\(\w+\)s|<\w+>", text):
             assert word in german, text
 

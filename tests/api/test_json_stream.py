@@ -1,4 +1,4 @@
-"""JSON that is read without its long strings in memory is read as JSON always is."""
+"""JSON that is read without its long strings in memory has the same value as with the json module."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def read(service: Service, folder: Path, body: bytes) -> Any:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strings are long from 8 bytes on, and everything is read 5 bytes at a time."""
+    """Makes strings long from 8 bytes on, and reads 5 bytes at a time."""
     monkeypatch.setattr(json_stream, "LONG_BYTES", 8)
     pieces_of = json_stream.pieces_of
     monkeypatch.setattr(json_stream, "pieces_of", lambda file: pieces_of(file, 5))
 
 
-def test_any_json_is_read_as_always(service: Service, tmp_path: Path, small: None) -> None:
+def test_any_json_is_read_like_by_the_json_module(service: Service, tmp_path: Path, small: None) -> None:
     @given(VALUES, st.booleans())
     def same(value: Any, ascii_only: bool) -> None:
         try:
@@ -70,7 +70,7 @@ def test_any_json_is_read_as_always(service: Service, tmp_path: Path, small: Non
         b"  ",
     ],
 )
-def test_what_is_no_json_is_told(service: Service, tmp_path: Path, small: None, body: bytes) -> None:
+def test_invalid_json_is_reported(service: Service, tmp_path: Path, small: None, body: bytes) -> None:
     with pytest.raises(InvalidJson):
         read(service, tmp_path, body)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and true to what the service does."""
+"""The OpenAPI document: valid, complete, and consistent with the service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 @pytest.fixture
 def document(service: Service) -> Document:
-    # Names that are given twice are warnings, and warnings are errors here.
+    # Duplicate names are warnings, and warnings are errors here.
     answer = service.client.get("/api-spec.json")
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     return dict(answer.json or {})
@@ -42,12 +42,12 @@ def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def schema(document: Document, name: str) -> dict[str, Any]:
-    """One schema as JSON Schema, with the others beside it."""
+    """Returns a schema as JSON Schema, with all others as definitions."""
     return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
 
 
 def sample(document: Document, name: str) -> dict[str, Any]:
-    """The examples that stand at the fields of a schema, as one body."""
+    """Returns the examples of the fields of a schema as one body."""
     properties = document["components"]["schemas"][name]["properties"]
     return {field: shown["example"] for field, shown in properties.items() if "example" in shown}
 
@@ -69,7 +69,7 @@ def test_it_names_every_route_and_no_other(service: Service, document: Document)
     assert {(method, path) for method, path, _ in operations(document)} == served
 
 
-def test_every_operation_says_what_it_does(document: Document) -> None:
+def test_every_operation_has_a_summary(document: Document) -> None:
     shown = list(operations(document))
     summaries = [operation["summary"] for _, _, operation in shown]
     assert all(re.fullmatch(r"[A-Z][^.]{5,70}", summary) for summary in summaries), summaries
@@ -89,7 +89,7 @@ def test_only_public_operations_need_no_token(service: Service, document: Docume
         assert (answer.status_code != 401) == (operation.get("security") == []), (method, path)
 
 
-def test_every_operation_with_a_token_tells_of_401(document: Document) -> None:
+def test_every_operation_with_a_token_documents_401(document: Document) -> None:
     for method, path, operation in operations(document):
         assert ("401" in operation["responses"]) == ("security" not in operation), (method, path)
 
@@ -119,7 +119,7 @@ def test_the_examples_are_accepted(make_service: MakeService) -> None:
         assert answer.status_code == status, answer.json
 
 
-# What the service accepts and refuses, the document does, too.
+# Bodies that the service accepts and rejects; the document must agree.
 BODIES = [
     ({"files": {"index.html": "x"}, "space_type": "static"}, True),
     ({"files": {"a.bin": {"content": "AA==", "encoding": "base64"}, "index.html": "x"}, "space_type": "static"}, True),

@@ -1,4 +1,4 @@
-"""The front matter of README.md: made, completed or refused; what was given stays to the byte."""
+"""The front matter of README.md: generated, completed or rejected; given text is preserved byte for byte."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_front_matter_that_cannot_be_read_is_refused(readme: bytes, line: int | 
         assert findings[0].line == line
 
 
-def test_few_lines_cannot_stand_for_gigabytes() -> None:
+def test_few_lines_cannot_expand_to_gigabytes() -> None:
     lines = [f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 9)}]" for n in range(1, 30)]
     readme = "\n".join(["---", "k0: &k0 [x, x]", *lines, "sdk: *k29", "---", ""]).encode()
     start = time.monotonic()

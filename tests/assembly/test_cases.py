@@ -1,4 +1,4 @@
-"""Every folder below `cases/` is a request and the whole tree that must come of it; `cases/README.md` tells more."""
+"""Every folder below `cases/` is a request and the complete expected tree; see `cases/README.md`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bundled() -> Registry:
 
 
 def assembled(body: Mapping[str, Any]) -> Assembly:
-    """What becomes of the body of a `POST /spaces`."""
+    """Assembles the body of a `POST /spaces`."""
     plugin = bundled().get(body.get("space_type", "gradio"))
     assert plugin is not None, body["space_type"]
     return assemble(
@@ -53,7 +53,7 @@ def given_bytes(value: str | dict[str, str]) -> bytes:
 
 
 def write_tree(tree: Tree, folder: Path) -> Path:
-    """Puts a tree into a folder; for trees of our own, whose paths are known."""
+    """Writes a tree to a folder; only for trusted trees."""
     for path, file in tree.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def difference(expected: Mapping[str, bytes], made: Mapping[str, bytes]) -> str:
-    """A diff in which every byte can be seen; empty where nothing differs."""
+    """Returns a diff that shows every byte; empty without differences."""
     lines: list[str] = []
     for path in sorted({*expected, *made}):
         if path not in made:
@@ -145,7 +145,7 @@ def test_every_folder_is_a_whole_case() -> None:
         assert (folder / "expected").is_dir() or (folder / "findings.json").is_file(), folder
 
 
-def test_origin_of_every_file_is_told() -> None:
+def test_origin_of_every_file_is_reported() -> None:
     tree = assembled(request_of(CASES / "docker" / "node-app")).tree
     assert {path: file.origin for path, file in tree.items()} == {
         "Dockerfile": "given",

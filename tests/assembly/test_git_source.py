@@ -82,13 +82,13 @@ def test_the_tree_beside_a_plugin_is_importable_and_a_single_package_may_be_name
     assert (record.name, record.state) == ("note", "loaded")
 
 
-def test_a_fetch_that_fails_keeps_the_last_good_state_and_says_so(repository: Repository, tmp_path: Path) -> None:
+def test_a_failed_fetch_uses_the_last_commit_and_says_so(repository: Repository, tmp_path: Path) -> None:
     line = repository.line("main")
     good = loaded(line, tmp_path / "kept").records[0]
     repository.folder.rename(tmp_path / "away")
     (record,) = loaded(line, tmp_path / "kept").records
     assert (record.state, record.version, record.source) == ("loaded", "1.0", good.source)
-    assert "last good state" in str(record.note)
+    assert "last fetched commit" in str(record.note)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_a_fetch_that_fails_keeps_the_last_good_state_and_says_so(repository: Re
     [
         ("nothing", "", "no branch, tag or commit nothing"),
         ("main", "#subdirectory=none", "no folder none"),
-        ("main", "", "holds no package"),
+        ("main", "", "contains no package"),
     ],
 )
-def test_what_is_not_there_is_named(
+def test_a_missing_ref_or_folder_is_named(
     repository: Repository, tmp_path: Path, ref: str, fragment: str, reason: str
 ) -> None:
     (record,) = loaded(repository.line(ref, fragment), tmp_path / "kept").records
@@ -107,7 +107,7 @@ def test_what_is_not_there_is_named(
     assert reason in str(record.error)
 
 
-def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_repository(tmp_path: Path) -> None:
     (record,) = loaded(f"git+file://{tmp_path}/nowhere", tmp_path / "kept").records
     assert record.state == "broken"
     assert "could not be fetched: " in str(record.error)

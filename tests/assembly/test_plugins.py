@@ -1,4 +1,4 @@
-"""Strangers' plugins: from folders, git and packages; broken ones; versions; requirements; what they are handed."""
+"""Third-party plugins: from folders, git and packages; broken ones; versions; requirements; access to secrets."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "hostile_path": (
         plugin("def defaults(self, options):\n    return [SpaceFile('../../x', b'')]"),
-        "path that no Space may have",
+        "invalid path",
     ),
     "random": (
         plugin("def defaults(self, options):\n    return [SpaceFile('a', os.urandom(8))]", before="import os"),
         "the same files each time",
     ),
     "card_list": (plugin("def card(self, options):\n    return []"), "card() must return a dict"),
-    "card_object": (plugin("def card(self, options):\n    return {'a': object()}"), "card() must hold only"),
+    "card_object": (plugin("def card(self, options):\n    return {'a': object()}"), "card() must contain only"),
     "templates_text": (plugin("def templates(self):\n    return ['x']"), "must return a list of Template"),
     "template_empty": (plugin("def templates(self):\n    return [self.template('x', 'y')]"), "has no files"),
     "requirements_list": (plugin("def get_requirements(self):\n    return ['x']"), "must return text"),
@@ -123,7 +123,7 @@ def test_broken_plugins_load_beside_the_bundled_ones(
     assert service.publish()["status"] == "succeeded"
 
 
-def test_a_hook_that_fails_later_is_told_and_stops_nothing(make_service: MakeService, tmp_path: Path) -> None:
+def test_a_hook_that_fails_later_is_reported_and_stops_nothing(make_service: MakeService, tmp_path: Path) -> None:
     code = plugin("def check(self, tree, options):\n    raise RuntimeError('with a secret text')", name="late")
     bundled = make_service().services.settings.PLUGIN_FOLDERS
     service = make_service(PLUGIN_FOLDERS=f"{bundled}:{write(tmp_path / 'strange', 'late', code)}")
@@ -201,8 +201,8 @@ def test_a_distribution_offers_a_plugin(tmp_path: Path, monkeypatch: pytest.Monk
     assert registry.get("note") is not None
 
 
-def test_a_plugin_is_handed_no_secret(make_service: MakeService, tmp_path: Path) -> None:
-    """A plugin that writes down whatever it can reach through what it is handed."""
+def test_a_plugin_receives_no_secret(make_service: MakeService, tmp_path: Path) -> None:
+    """The plugin records everything that it can reach through its arguments."""
     spy = """
     def defaults(self, options):
         import gc
@@ -265,7 +265,7 @@ def with_requirements(name: str, lines: str) -> SpacePlugin:
     return found()
 
 
-def test_requirements_that_do_not_fit_are_named_before_anything_is_installed() -> None:
+def test_conflicting_requirements_are_named_before_anything_is_installed() -> None:
     plugins = [
         with_requirements("a", "numpy>=2\n# a comment\npillow  # why\nflask<2"),
         with_requirements("b", "NumPy<2\n--index-url x"),
@@ -277,9 +277,9 @@ def test_requirements_that_do_not_fit_are_named_before_anything_is_installed() -
         requirements.check(wanted, ["flask", "celery[redis]"])
     messages = [finding.message for finding in caught.value.issues]
     assert len(messages) == 3
-    assert "b@1.0: '--index-url x' cannot be read." in messages
-    assert any("b@1.0 wants NumPy<2, but a@1.0 wants numpy>=2" in message for message in messages)
-    assert any("a@1.0 wants flask<2, but the service runs with flask 3" in message for message in messages)
+    assert "b@1.0: '--index-url x' is not a valid requirement." in messages
+    assert any("b@1.0 requires NumPy<2, but a@1.0 requires numpy>=2" in message for message in messages)
+    assert any("a@1.0 requires flask<2, but the service runs with flask 3" in message for message in messages)
 
 
 def test_flask_install(make_service: MakeService, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_flask_install(make_service: MakeService, tmp_path: Path) -> None:
     assert "flask\n" in whole.output
     conflict = run("flask<1", "--skip-runner-requirements")
     assert conflict.exit_code == 1
-    assert "need@1.0 wants flask<1, but the service runs with flask" in conflict.output
+    assert "need@1.0 requires flask<1, but the service runs with flask" in conflict.output
     failing = run("assembler-no-such-package-x @ file:///nowhere/at/all.whl", "--skip-runner-requirements")
     assert failing.exit_code == 1
     assert "pip could not install" in failing.output
@@ -316,6 +316,6 @@ def test_the_skeleton_passes_and_broken_changes_are_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["gradio", "static", "docker", "streamlit"])
-def test_bundled_plugins_pass_the_check_of_strangers(name: str) -> None:
+def test_bundled_plugins_pass_the_plugin_check(name: str) -> None:
     package = Path(__file__).parent.parent.parent / "plugins" / name
     assert CliRunner().invoke(cli, ["plugin", "check", str(package)]).output == "Everything is fine.\n"

@@ -1,4 +1,4 @@
-"""What happens to the Python files of a Space, judged by Python itself: the results are run."""
+"""Insertion of PARAMS into Python files, checked by Python itself: the results are run."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ match x:⏎ case C(PARAMS=1): pass
 match x:⏎ case C.PARAMS: pass
 """.splitlines()
 
-# Newer than Python 3.11: what it is, and whether PARAMS is bound.
+# Syntax newer than Python 3.11: its name, and whether PARAMS is bound.
 NEWER = {
     "f'{PARAMS['x']}'": False,
     "f'{f'{PARAMS}'}'": False,
@@ -177,7 +177,7 @@ def test_neither(form: str) -> None:
 
 
 @pytest.mark.parametrize(("form", "binds"), NEWER.items())
-def test_newer_syntax_is_understood(form: str, binds: bool) -> None:
+def test_newer_syntax_is_accepted(form: str, binds: bool) -> None:
     assert syntax_error(source_of(form)) is None
     assert facts(source_of(form)) == SourceFacts(uses=True, binds=binds)
 
@@ -187,7 +187,7 @@ def test_reading_in_unusual_files(form: str) -> None:
     assert facts(form.encode()) == SourceFacts(uses=True, binds=False)
 
 
-# Where PARAMS goes: `@` marks the place, and stands for the statement with the line ends around it.
+# The position of PARAMS: `@` represents the statement with the newlines around it.
 HEADS = {
     "empty": "@{n}",
     "code": "@{n}x = 1\n",
@@ -221,7 +221,7 @@ HEADS = {
     "all": "#!/bin/python\n# coding: utf-8\n'Doc.'\nfrom __future__ import annotations\n{n}@x = 1\n",
 }
 
-# More stands on the line where PARAMS has to go: before and behind the assignment.
+# Other statements on the line of PARAMS, before and after the assignment.
 CHAINS = {
     "'Doc.'; x = 1\n": ("'Doc.'; ", "; x = 1\n"),
     "'Doc.';\n": ("'Doc.'; ", ";\n"),
@@ -235,7 +235,7 @@ NEWLINES = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
 def cut(head: str, newline: str, bom: str = "") -> tuple[bytes, bytes]:
-    """What stands before and what behind the place."""
+    """Returns the text before and after the position."""
     before, _, behind = (bom + head).replace("{n}", "").replace("\n", newline).partition("@")
     return before.encode(), behind.encode()
 

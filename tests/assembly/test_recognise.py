@@ -1,4 +1,4 @@
-"""What kind of app a set of files is, and the Dockerfile that is made for it."""
+"""Recognition of the kind of an app from its files, and the Dockerfile generated for it."""
 
 # ruff: noqa: E501 - whole files as texts on one line each
 

@@ -1,4 +1,4 @@
-"""What callers are told when the database fails under a request."""
+"""Responses when the database fails during a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AWAY = [OperationalError, InterfaceError, InternalError]
 
 @pytest.mark.parametrize("kind", AWAY)
 @pytest.mark.parametrize("connection_is_gone", [False, True])
-def test_a_database_that_is_away_is_503(
+def test_an_unreachable_database_is_503(
     service: Service, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], connection_is_gone: bool
 ) -> None:
     def fail(*_: Any) -> NoReturn:
@@ -35,7 +35,7 @@ def test_a_database_that_is_away_is_503(
     assert service.get("/spaces").status_code == 200
 
 
-def test_another_failure_of_the_database_is_500(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_database_error_is_500(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> NoReturn:
         raise IntegrityError("INSERT", {}, Exception("duplicate"))
 
@@ -44,18 +44,18 @@ def test_another_failure_of_the_database_is_500(service: Service, monkeypatch: p
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
 
 
-def test_what_was_accepted_is_told_though_the_quotas_cannot_be_read(
+def test_an_accepted_request_is_returned_even_if_the_quotas_cannot_be_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> NoReturn:
         raise OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr("assembler_runner.api.middleware.quotas.standings", fail)
+    monkeypatch.setattr("assembler_runner.api.middleware.quotas.hourly_usage", fail)
     space = service.submit()
     assert service.work(space["latest_request"]["id"])["status"] == "succeeded"
 
 
-def test_a_connection_that_ends_after_the_answer_was_made_does_not_spoil_it(make_service: MakeService) -> None:
+def test_a_connection_lost_after_the_response_was_built_does_not_affect_it(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri)
 

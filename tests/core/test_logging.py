@@ -1,4 +1,4 @@
-"""The service's own log: its form, the ids in it, and what must never be in it."""
+"""The service's log: its format, its ids, and redaction of secrets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shown(found: logging.LogRecord, *secrets: str) -> dict[str, object]:
     return dict(json.loads(line))
 
 
-def test_a_line_of_json_has_everything() -> None:
+def test_a_json_line_has_all_fields() -> None:
     with working_on("request-1", "call-1"):
         found = shown(record("done %s", "well", seconds=1.5, route="/x"))
     assert found.pop("time", "").endswith("+00:00")  # type: ignore[attr-defined]
@@ -47,7 +47,7 @@ def test_a_line_of_json_has_everything() -> None:
     }
 
 
-def test_ids_are_left_with_the_work() -> None:
+def test_ids_are_reset_after_the_block() -> None:
     with working_on("request-1", "call-1"):
         with working_on("request-2"):
             assert Lines().format(record("x")).endswith("test: x [space_request_id=request-2]")
@@ -66,7 +66,7 @@ def test_ids_are_left_with_the_work() -> None:
         ("signed with ", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", ""),
     ],
 )
-def test_secrets_in_texts_are_taken_out(before: str, secret: str, behind: str) -> None:
+def test_secrets_in_texts_are_redacted(before: str, secret: str, behind: str) -> None:
     text = f"{before}{secret}{behind}"
     try:
         raise ValueError(text)
@@ -85,7 +85,7 @@ _KEYS = st.sampled_from(
 
 
 @given(key=_KEYS, depth=st.integers(0, 3), value=st.sampled_from(["opensesame", ["opensesame"], {"a": "opensesame"}]))
-def test_secret_fields_are_taken_out_wherever_they_stand(key: str, depth: int, value: object) -> None:
+def test_secret_fields_are_redacted_at_any_depth(key: str, depth: int, value: object) -> None:
     data: object = {key: value, "plain": "stays"}
     for _ in range(depth):
         data = [{"inner": data}]
@@ -103,7 +103,7 @@ def test_all_secret_settings_are_known_to_the_log() -> None:
 
 
 @pytest.mark.parametrize("given_id", ["a", "Root=1-67-x", "A.b_c-9", "x" * 128])
-def test_a_plain_id_is_taken(given_id: str) -> None:
+def test_a_valid_id_is_used(given_id: str) -> None:
     assert chosen_id(given_id) == given_id
 
 
@@ -125,7 +125,7 @@ def lines() -> Iterator[list[logging.LogRecord]]:
     logger.removeHandler(handler)
 
 
-def test_every_answer_has_an_id(service: Service, lines: list[logging.LogRecord]) -> None:
+def test_every_response_has_an_id(service: Service, lines: list[logging.LogRecord]) -> None:
     for path, status in (("/spaces", 200), ("/nowhere", 404), ("/spaces/x", 404)):
         answer = service.get(path, headers={"X-Request-Id": "mine"})
         assert (answer.status_code, answer.headers["X-Request-Id"]) == (status, "mine")

@@ -1,4 +1,4 @@
-"""Background threads: work that fails is repeated, a stop is heard at once."""
+"""Background threads: a failed round is retried, a stop takes effect at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assembler_runner.core.loops import Loop, OnDemand
 from tests.support.services import wait_until
 
 
-def test_work_that_fails_is_logged_and_repeated(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_round_is_logged_and_retried(caplog: pytest.LogCaptureFixture) -> None:
     rounds: list[int] = []
     again = threading.Event()
 

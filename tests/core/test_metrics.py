@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def counted(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def test_who_may_read(make_service: MakeService) -> None:
+def test_reading_metrics_requires_permission_or_token(make_service: MakeService) -> None:
     service = make_service(METRICS_TOKEN=TOKEN)
     client = service.client
     assert client.get("/metrics").status_code == 401
@@ -64,7 +64,7 @@ def test_who_may_read(make_service: MakeService) -> None:
     assert other.get("/metrics").status_code == 403
 
 
-def test_without_a_metrics_token_none_opens(service: Service) -> None:
+def test_without_a_metrics_token_no_token_grants_access(service: Service) -> None:
     for value in ("Bearer ", "Bearer", "Bearer x", "Basic Og=="):
         assert service.client.get("/metrics", headers={"Authorization": value}).status_code == 401
 
@@ -107,7 +107,7 @@ def _check_queue(found: Samples) -> None:
     assert found["assembler_spaces", (("state", "running"),)] == 1
 
 
-def test_the_queue_is_told(service: Service) -> None:
+def test_the_queue_is_reported(service: Service) -> None:
     assert read(service)["assembler_queue_oldest_seconds", ()] == 0
     before = counted("assembler_job_seconds_count", outcome="succeeded")
     _queue(service)
@@ -116,7 +116,7 @@ def test_the_queue_is_told(service: Service) -> None:
 
 
 @pytest.mark.parametrize("database", [postgres_database, mariadb_database], ids=["postgresql", "mariadb"])
-def test_the_queue_is_told_on_other_databases(make_service: MakeService, database: Any) -> None:
+def test_the_queue_is_reported_on_other_databases(make_service: MakeService, database: Any) -> None:
     with database() as url:
         service = make_service(SQLALCHEMY_DATABASE_URI=url)
         _queue(service)
@@ -126,13 +126,13 @@ def test_the_queue_is_told_on_other_databases(make_service: MakeService, databas
             db.engine.dispose()
 
 
-def test_a_database_that_is_away_is_told() -> None:
+def test_an_unreachable_database_is_reported() -> None:
     found = samples(render(sa.create_engine("sqlite:////nowhere/at/all.db")).decode())
     assert found["assembler_database_up", ()] == 0
     assert ("assembler_queue_length", ()) not in found
 
 
-def test_calls_of_the_hub_and_its_rate_limit_are_told(hub_service: Service, hub: StandInHub) -> None:
+def test_calls_to_the_hub_and_its_rate_limit_are_reported(hub_service: Service, hub: StandInHub) -> None:
     labels = {"method": "POST", "route": "/api/repos/create", "status": "200"}
     before = counted("assembler_hub_call_seconds_count", **labels)
     hub.settings.rate_limit = Limit(1000, 300.0)
@@ -160,7 +160,7 @@ def test_routes_of_the_hub_have_no_names(path: str, route: str) -> None:
     assert hub_route(path) == route
 
 
-def test_a_file_store_that_cannot_be_written_is_told_apart(make_service: MakeService) -> None:
+def test_an_unwritable_file_store_is_reported_separately(make_service: MakeService) -> None:
     service = make_service(DEFAULT_FILE_STORE="local_filesystem")
     assert service.client.get("/health/ready").json["files"] == "ok"
     folder = service.services.instance / "files"

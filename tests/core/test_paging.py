@@ -1,4 +1,4 @@
-"""Long lists: cursors, totals, and no query for each row."""
+"""Long lists: cursors, totals, and no query per row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import Service
 
 
 def pages(service: Service, path: str) -> list[str]:
-    """The ids of all pages, one after the other by the cursor."""
+    """Returns the ids of all pages, following the cursor."""
     found: list[str] = []
     after = ""
     while True:
@@ -33,7 +33,7 @@ def test_cursors_lead_through_all_rows_once(service: Service, sort: str) -> None
     assert pages(service, f"/spaces?sort={sort}") == whole
 
 
-def test_rows_that_come_meanwhile_move_no_page(service: Service) -> None:
+def test_new_rows_do_not_shift_later_pages(service: Service) -> None:
     ids = [service.submit(name=f"space-{number}")["id"] for number in range(4)]
     first = service.get("/spaces?page[limit]=2").json
     service.submit(name="one-more")
@@ -54,7 +54,7 @@ def test_a_cursor_of_another_order_is_refused(service: Service, cursor: str) -> 
     assert [issue["path"] for issue in answer.json["issues"]] == ["page[after]"]
 
 
-def test_large_totals_are_remembered_for_each_question(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_totals_are_cached_per_query(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "COUNTED_EXACTLY", 2)
     for number in range(3):
         service.submit(name=f"space-{number}", space_type="static")
@@ -67,7 +67,7 @@ def test_large_totals_are_remembered_for_each_question(service: Service, monkeyp
 
 
 @pytest.mark.parametrize("path", ["/spaces", "/requests"])
-def test_a_list_takes_as_many_queries_as_a_row(service: Service, path: str) -> None:
+def test_a_list_needs_as_many_queries_as_a_single_row(service: Service, path: str) -> None:
     def queries() -> int:
         asked: list[str] = []
 

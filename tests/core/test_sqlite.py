@@ -1,4 +1,4 @@
-"""SQLite with many threads: turns, and a disk that is waited for together."""
+"""SQLite with many threads: the fair write lock and group commit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_many_threads_write_everything(path: Path) -> None:
     assert found == (8 * 27, 8)
 
 
-def test_who_waits_longest_comes_first(path: Path) -> None:
+def test_waiters_acquire_the_lock_in_order(path: Path) -> None:
     holder = connect(path)
     holder.begin_writing(1)
     order: list[int] = []
@@ -64,7 +64,7 @@ def test_who_waits_longest_comes_first(path: Path) -> None:
         threads.append(threading.Thread(target=wait, args=[number]))
         threads[-1].start()
         shared = sqlite._databases[str(path)]
-        while len(shared.turns._waiting) <= number:
+        while len(shared.write_lock._waiting) <= number:
             time.sleep(0.001)
     holder.commit()
     for thread in threads:
@@ -72,7 +72,7 @@ def test_who_waits_longest_comes_first(path: Path) -> None:
     assert order == list(range(5))
 
 
-def test_impatient_writers_are_told_and_forgotten(path: Path) -> None:
+def test_a_writer_that_times_out_fails_and_leaves_the_queue(path: Path) -> None:
     holder, other = connect(path), connect(path)
     holder.begin_writing(1)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -82,7 +82,7 @@ def test_impatient_writers_are_told_and_forgotten(path: Path) -> None:
     other.rollback()
 
 
-def test_another_process_is_waited_for(path: Path) -> None:
+def test_a_writer_waits_for_another_process(path: Path) -> None:
     stranger = sqlite3.connect(path, isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
     ours, next_one = connect(path), connect(path)
@@ -93,7 +93,7 @@ def test_another_process_is_waited_for(path: Path) -> None:
     next_one.rollback()
 
 
-def test_a_commit_returns_when_the_disk_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_returns_when_it_is_on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     enter, leave = threading.Event(), threading.Event()
 
@@ -132,7 +132,7 @@ def test_a_commit_returns_when_the_disk_has_it(path: Path, monkeypatch: pytest.M
     assert synced[0] <= synced[1]
 
 
-def test_a_disk_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_error_is_raised(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sync(file: int) -> None:
         raise OSError(5, "Input/output error")
 
@@ -148,13 +148,13 @@ def test_a_disk_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) 
     other.commit()
 
 
-def test_a_log_that_was_replaced_is_found_again(path: Path) -> None:
+def test_a_replaced_log_is_reopened(path: Path) -> None:
     for number in range(3):
         connection = connect(path)
         connection.begin_writing(1)
         connection.execute("INSERT INTO t VALUES (0, ?)", (number,))
         connection.commit()
-        # The last connection takes the log away.
+        # Closing the last connection removes the log.
         connection.close()
     assert connect(path).execute("SELECT count(*) FROM t").fetchone() == (3,)
 
@@ -168,7 +168,7 @@ def test_a_database_in_memory_works() -> None:
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
 
 
-def test_a_light_commit_does_not_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_without_fsync_does_not_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(sqlite, "_sync", synced.append)
     connection = connect(path)

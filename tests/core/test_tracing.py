@@ -1,4 +1,4 @@
-"""One trace from the call of the API to the calls of the Hub."""
+"""One trace from the API call to the calls to the Hub."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def test_a_request_is_one_trace(
     assert "hf_alice" not in str([span.to_json() for span in spans.get_finished_spans()])
 
 
-def test_a_trace_of_the_caller_goes_on(service: Service, spans: InMemorySpanExporter) -> None:
+def test_the_callers_trace_is_continued(service: Service, spans: InMemorySpanExporter) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     service.get("/spaces", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     assert format(named(spans)["GET /spaces"].context.trace_id, "032x") == trace
 
 
-def test_nothing_is_imported_without_need() -> None:
+def test_opentelemetry_is_not_imported_unless_enabled() -> None:
     program = "import sys, assembler_runner.app; sys.exit('opentelemetry.sdk' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=PROJECT, env={"PYTHONPATH": str(PROJECT)})
 
 
 @pytest.mark.slow
-def test_traces_are_sent_where_the_variable_says(tmp_path: object) -> None:
+def test_traces_are_sent_to_the_configured_endpoint(tmp_path: object) -> None:
     posted: list[bytes] = []
 
     class Collector(BaseHTTPRequestHandler):

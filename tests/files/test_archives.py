@@ -1,4 +1,4 @@
-"""Archives: what is unpacked, and a collection of hostile ones, none of which may do harm."""
+"""Archives: valid ones are unpacked, hostile ones are rejected within the budget."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def zip_entry(name: str, mode: int, data: bytes = b"target") -> bytes:
     ],
     ids=["zip", "stored zip", "tar", "gnu tar", "tar.gz", "tar.zst", "tar of .", "zip of a mac"],
 )
-def test_what_was_packed_comes_out(data: bytes, spool: Spool) -> None:
+def test_packed_files_are_unpacked(data: bytes, spool: Spool) -> None:
     assert read(data, spool) == FILES
 
 
@@ -115,7 +115,7 @@ def test_names_in_utf8_without_the_flag(spool: Spool) -> None:
     assert read(unflagged, spool) == {"größe": b"1"}
 
 
-def test_the_one_folder_that_holds_everything_is_taken_off() -> None:
+def test_a_single_top_folder_is_stripped() -> None:
     one = content_of(b"x")
     assert without_top_folder({"p/a": one, "p/b/c": one}) == {"a": one, "b/c": one}
     for files in ({"p/a": one, "b": one}, {"p/a": one, "q/a": one}, {"a": one}, {}):
@@ -123,7 +123,7 @@ def test_the_one_folder_that_holds_everything_is_taken_off() -> None:
 
 
 def pax_bomb() -> bytes:
-    """A header that says its text has 8 GB."""
+    """A header that declares a text of 8 GB."""
     made = tarfile.TarInfo("././@PaxHeader")
     made.type, made.size = tarfile.XHDTYPE, 8 * 2**30
     return made.tobuf() + b"\0" * 2**20
@@ -168,7 +168,7 @@ def wide_window() -> bytes:
 
 
 def overlapping_zip() -> bytes:
-    """Every entry of the directory names the same packed megabytes (D. Fifield, A better zip bomb, 2019)."""
+    """All entries of the directory share the same packed megabytes (D. Fifield, A better zip bomb, 2019)."""
     data = zip_of({"00": b"\0" * 2**20})
     start = data.index(b"PK\1\2")
     end = data.index(b"PK\5\6")
@@ -179,7 +179,7 @@ def overlapping_zip() -> bytes:
 
 
 def lying_zip() -> bytes:
-    """Says 10 bytes, unpacks to 2 MiB."""
+    """Declares 10 bytes, unpacks to 2 MiB."""
     data = zip_of({"a": b"\0" * 2**21})
     return data.replace(struct.pack("<L", 2**21), struct.pack("<L", 10))
 
@@ -362,7 +362,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_hostile_archives_are_refused(name: str, spool: Spool) -> None:
+def test_hostile_archives_are_rejected(name: str, spool: Spool) -> None:
     make, status, code = REFUSED[name]
     data = make()
     tracemalloc.start()
@@ -379,7 +379,7 @@ def test_hostile_archives_are_refused(name: str, spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("make", [empty_zstd_frames, skippable_zstd_frames])
-def test_frames_of_nothing_cost_nothing(make: Callable[[], bytes], spool: Spool) -> None:
+def test_empty_frames_are_cheap(make: Callable[[], bytes], spool: Spool) -> None:
     begun = time.monotonic()
     assert read(make(), spool) == {}
     assert time.monotonic() - begun < 20
@@ -388,7 +388,7 @@ def test_frames_of_nothing_cost_nothing(make: Callable[[], bytes], spool: Spool)
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.zst"])
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_damaged_ones_are_refused_or_read(data: st.DataObject, kind: str, tmp_path_factory: Any) -> None:
+def test_damaged_archives_are_rejected_or_read(data: st.DataObject, kind: str, tmp_path_factory: Any) -> None:
     packed = {
         "zip": zip_of(FILES),
         "tar": tar_of(FILES),
@@ -405,7 +405,7 @@ def test_damaged_ones_are_refused_or_read(data: st.DataObject, kind: str, tmp_pa
         read(bytes(broken), spool)
 
 
-def test_a_slow_one_is_stopped(spool: Spool) -> None:
+def test_a_slow_archive_is_aborted(spool: Spool) -> None:
     with pytest.raises(TooLarge, match="seconds"):
         read(tar_of({"a": os.urandom(2**20)}), spool, most_seconds=0.0)
 

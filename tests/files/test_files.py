@@ -1,4 +1,4 @@
-"""Files from everywhere: buckets, forms, archives, base64; what is stored, refused and published."""
+"""Files from buckets, forms, archives and base64: stored, rejected, published."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE = b"<h1>Hello</h1>"
 
 
 def send(service: Service, path: str, **parts: Any) -> Any:
-    """Sends a form; a part is text, or (bytes, file name), or a list of these."""
+    """Sends a form; a part is text, (bytes, file name), or a list of these."""
     fields: list[tuple[str, Any]] = []
     for name, part in parts.items():
         for each in part if isinstance(part, list) else [part]:
@@ -108,7 +108,7 @@ def test_bad_uploads_leave_nothing(make_service: MakeService, parts: dict[str, A
     assert list((service.services.instance / "incoming").glob("*")) == []
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(service: Service) -> None:
+def test_an_interrupted_upload_leaves_nothing(service: Service) -> None:
     bucket = made(service.post("/storage/buckets", {"name": "mine"}))
     body = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n' + BINARY
     answer = service.client.post(
@@ -123,7 +123,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(service: Service) -> None:
         assert collect(service.services, AT_ONCE) == 0
 
 
-def test_buckets_of_another_realm_are_not_there(service: Service) -> None:
+def test_buckets_of_another_realm_do_not_exist(service: Service) -> None:
     (file,) = bucket_with(service, (b"secret", "a"))
     stranger = make_user(service, "ann", make_realm(service, "theirs"))
     assert stranger.get(f"/storage/bucket-files/{file['id']}/stream").status_code == 404
@@ -131,7 +131,7 @@ def test_buckets_of_another_realm_are_not_there(service: Service) -> None:
     answer = stranger.post("/spaces/preview", body)
     assert (answer.status_code, codes(answer)) == (422, {"unknown_bucket_file"})
     assert answer.json["issues"][0]["path"] == 'files["index.html"].bucket_file_id'
-    # And without the right to read buckets, one's own are not either.
+    # Without the permission to read buckets, the own ones do not exist either.
     role = made(service.post("/auth/roles", {"name": "maker"}))
     permission = service.get("/auth/permissions?filter[name]=space_create").json["data"][0]
     made(service.post("/auth/role-permissions", {"role_id": role["id"], "permission_id": permission["id"]}))
@@ -148,7 +148,7 @@ def test_bytes_in_buckets_count(make_service: MakeService) -> None:
     answer = send(service, f"/storage/buckets/{bucket['id']}/upload", a=(b"y" * 1500, "b"))
     assert (answer.status_code, answer.json["code"]) == (429, "quota_exceeded")
     assert service.post("/spaces", {"space_type": "static", "files": {"index.html": "x" * 1500}}).status_code == 429
-    # What is refused for that is not stored either.
+    # A rejected upload is not stored.
     answer = send(service, f"/storage/buckets/{bucket['id']}/upload", a=(BINARY, "b"))
     assert answer.status_code == 429
     assert as_form(service, "/spaces", {"index.html": PAGE, "big": BINARY}).status_code == 429
@@ -164,7 +164,7 @@ def as_form(service: Service, path: str, given: dict[str, bytes], **body: Any) -
     return send(service, path, body=json.dumps({"space_type": "static", **body}), files=parts)
 
 
-def test_every_way_gives_the_same_tree(service: Service) -> None:
+def test_every_upload_method_gives_the_same_tree(service: Service) -> None:
     static = {"space_type": "static"}
     small, large, packed = bucket_with(
         service,
@@ -205,7 +205,7 @@ def test_files_beside_an_archive_replace_single_ones_and_keep_its_folders(servic
 
 
 @pytest.mark.parametrize("name", ["gzip bomb", "symbolic link in tar", "traversal in zip", "encrypted", "no archive"])
-def test_hostile_archives_are_told(make_service: MakeService, name: str) -> None:
+def test_hostile_archives_are_reported(make_service: MakeService, name: str) -> None:
     service = make_service(MAX_ARCHIVE_BYTES=30 * 2**20)
     make, status, code = REFUSED[name]
     for path in ("/spaces", "/spaces/preview", "/create-space"):
@@ -230,7 +230,7 @@ def test_hostile_archives_are_told(make_service: MakeService, name: str) -> None
         ({"body": '{"space_type": "static", "archive": "x"}'}, "invalid_field"),
     ],
 )
-def test_bad_forms_are_told(service: Service, parts: dict[str, Any], code: str) -> None:
+def test_bad_forms_are_reported(service: Service, parts: dict[str, Any], code: str) -> None:
     answer = send(service, "/spaces", **parts)
     assert answer.status_code in (400, 422) and code in codes(answer), answer.json
 
@@ -256,7 +256,7 @@ def test_a_large_file_of_json_is_repeated_with_a_key(service: Service) -> None:
     assert first.status_code == 202 and service.post("/spaces", body, headers=headers).json["id"] == first.json["id"]
 
 
-def test_wrong_base64_of_a_large_file_is_told(service: Service) -> None:
+def test_invalid_base64_of_a_large_file_is_reported(service: Service) -> None:
     good = base64.b64encode(BINARY).decode()
     for bad in (good[:-1] + "!", good[:5000] + "=" + good[5001:], good + "A"):
         body = {"space_type": "static", "files": {"index.html": "x", "b": {"content": bad, "encoding": "base64"}}}
@@ -276,7 +276,7 @@ def test_limits_are_named(make_service: MakeService) -> None:
         load({"MAX_PATH_BYTES": "1001"}, **SECRETS)
 
 
-def test_sources_too_large_to_be_understood(service: Service) -> None:
+def test_source_files_too_large_to_be_parsed(service: Service) -> None:
     source = b"data = 1\n" + b"#" * (3 * 2**20)
     answer = send(
         service,
@@ -290,7 +290,7 @@ def test_sources_too_large_to_be_understood(service: Service) -> None:
     }
     answer = send(service, "/spaces", space_type="static", files=[(PAGE, "index.html"), (source, "README.md")])
     assert "readme_too_large" in codes(answer)
-    # The plugin asks for all of it.
+    # The plugin reads the whole file.
     answer = send(service, "/spaces/preview", space_type="docker", files=[(source * 2, "Dockerfile")])
     assert (answer.status_code, answer.json["code"]) == (413, "too_large") and "Dockerfile" in answer.json["message"]
 
@@ -306,7 +306,7 @@ def test_large_files_reach_the_hub_as_large_ones_once(hub_service: Service, hub:
     head = hub.space("alice/big").head.tree
     assert [path for path, file in head.items() if file.large] == ["a.bin", "b/größe ✓.bin"]
     assert sum(record.method == "PUT" for record in hub.requests) == 2
-    # What the Hub has already is not sent again.
+    # Files that the Hub already has are not sent again.
     again = as_form(hub_service, "/spaces", {**texts, "c.bin": BINARY}, name="more")
     assert hub_service.work(again.json["latest_request"]["id"])["status"] == "succeeded"
     assert hub.tree("alice/more")["c.bin"] == BINARY
@@ -314,7 +314,7 @@ def test_large_files_reach_the_hub_as_large_ones_once(hub_service: Service, hub:
     assert list((hub_service.services.instance / "outgoing").iterdir()) == []
 
 
-def test_what_the_hub_does_not_take_is_refused_before_anything_is_made(
+def test_files_the_hub_does_not_accept_are_rejected_before_anything_is_created(
     hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from assembler_runner.targets.hub import files as hub_files

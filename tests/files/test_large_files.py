@@ -1,4 +1,4 @@
-"""Large files through the real service in a process of its own: they arrive, and the process stays small."""
+"""Large files through the real service in its own process: they arrive, and memory use stays low."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TREE = {"index.html": b"<h1>Hello</h1>"} | {
 
 
 class Running:
-    """The service, and how large its process is."""
+    """The service, and the memory use of its process."""
 
     def __init__(self, process: Process, address: str) -> None:
         self.pid = process._process.pid
@@ -77,7 +77,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Path, hub: StandInHub) -> 
     with Process(*arguments, **settings) as process:
         address = process.wait_for_line(r"ready at (\S+)")[1]
         service = Running(process, address)
-        # What is loaded with the first request of its kind is no growth.
+        # Modules loaded by the first request of its kind do not count as growth.
         service.publish("first", json={"name": "first", "space_type": "static", "files": {"index.html": "x"}})
         yield service
         service.http.close()
@@ -149,5 +149,5 @@ def test_thirty_megabytes_arrive_byte_for_byte_and_the_process_stays_small(runni
         assert {file["path"] for file in done["files"]} >= TREE.keys()
     print({name: round(size / MEBIBYTE) for name, size in grown.items()}, os.getpid())
     assert all(size < GROWS_BY_LESS_THAN for size in grown.values()), grown
-    # The same bytes go to the Hub once.
+    # The same bytes are sent to the Hub only once.
     assert sum(record.method == "PUT" for record in hub.requests) == 3

@@ -1,4 +1,4 @@
-"""Which paths are taken, and that a taken one is harmless wherever it is joined to a folder."""
+"""Which paths are accepted, and that an accepted one cannot leave the folder it is joined to."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ paths = st.lists(likely | st.text(max_size=3), max_size=8).map("".join) | st.tex
 
 
 @pytest.mark.parametrize(("path", "code"), HOSTILE.items())
-def test_hostile_path_is_refused(path: str, code: str) -> None:
+def test_hostile_path_is_rejected(path: str, code: str) -> None:
     findings = check_path(path)
     assert code in {finding.code for finding in findings}
     for finding in findings:
@@ -90,11 +90,11 @@ def test_hostile_path_is_refused(path: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("path", GOOD)
-def test_good_path_is_taken(path: str) -> None:
+def test_good_path_is_accepted(path: str) -> None:
     assert check_path(path) == []
 
 
-def test_all_problems_of_a_path_are_told_at_once() -> None:
+def test_all_problems_of_a_path_are_reported_at_once() -> None:
     codes = {finding.code for finding in check_path("/a\\b\x00/../.git//")}
     assert codes == {
         "absolute_path",
@@ -115,7 +115,7 @@ def test_longest_path() -> None:
 
 @settings(deadline=None)
 @given(paths)
-def test_taken_path_stays_inside_its_folder(path: str) -> None:
+def test_accepted_path_stays_inside_its_folder(path: str) -> None:
     assume(not check_path(path))
     parts = path.split("/")
     assert not {"", ".", ".."} & set(parts)
@@ -164,7 +164,7 @@ def test_file_that_is_a_folder_too(file: str, inside: str) -> None:
     assert codes_of([file, inside]) == codes_of([inside, file]) == ["file_and_folder"]
 
 
-def test_every_collision_is_told_and_named() -> None:
+def test_every_collision_is_reported_with_both_names() -> None:
     findings = check_collisions(["a", "A", "b", "b/c", "d"])
     assert {(finding.code, finding.path) for finding in findings} == {
         ("duplicate_path", 'files["a"]'),

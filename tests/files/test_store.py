@@ -1,4 +1,4 @@
-"""Every file store on every database: what is put in comes out, once, and goes when nothing refers to it."""
+"""Every file store on every database: contents are stored once, read back, and removed when unreferenced."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AT_ONCE = timedelta(seconds=-60)
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """A server that speaks S3, with the bucket `files`."""
+    """An S3-compatible server with the bucket `files`."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
@@ -92,7 +92,7 @@ def _nothing() -> Iterator[None]:
 
 
 def refer(content: Content) -> BucketFile:
-    """Makes a row that refers to a content; the caller commits."""
+    """Creates a row that refers to a content; the caller commits."""
     from assembler_runner.accounts.models import Realm
 
     realm = db.session.scalar(sa.select(Realm)) or Realm(name="ours")
@@ -139,7 +139,7 @@ def test_contents_of_every_size_come_back(services: Services) -> None:
         services.files.open("0" * 64)
 
 
-def test_what_nothing_refers_to_is_removed_and_nothing_else(services: Services) -> None:
+def test_only_unreferenced_contents_are_removed(services: Services) -> None:
     kept, left = (content_of(os.urandom(2 * CHUNK_BYTES + 5)) for _ in range(2))
     services.files.stage([kept, left])
     row = refer(kept)
@@ -156,13 +156,13 @@ def test_what_nothing_refers_to_is_removed_and_nothing_else(services: Services) 
     assert collect(services, AT_ONCE) == 1
     assert db.session.scalar(sa.select(sa.func.count()).select_from(BlobChunk)) == 0
     db.session.rollback()
-    # It can come again.
+    # It can be stored again.
     services.files.stage([kept])
     assert services.files.content(kept.sha256, kept.size).read() == kept.read()
 
 
 def test_a_content_about_to_be_referred_to_is_not_removed(services: Services) -> None:
-    """One who refers to an old content, and the one who would remove it, at the same moment."""
+    """A writer refers to an old content while another transaction tries to remove it."""
     content = content_of(os.urandom(CHUNK_BYTES + 1))
     services.files.stage([content])
     old = sa.update(Blob).values(used_at=utcnow() - timedelta(days=30))
@@ -178,7 +178,7 @@ def test_a_content_about_to_be_referred_to_is_not_removed(services: Services) ->
 
     other = threading.Thread(target=remove)
     other.start()
-    # It cannot end before this transaction has.
+    # The removal cannot finish before this transaction ends.
     other.join(0.3)
     assert other.is_alive()
     db.session.commit()
@@ -188,7 +188,7 @@ def test_a_content_about_to_be_referred_to_is_not_removed(services: Services) ->
     assert services.files.content(content.sha256, content.size).read() == content.read()
 
 
-def test_bytes_that_were_lost_are_written_again(services: Services) -> None:
+def test_lost_bytes_are_written_again(services: Services) -> None:
     content = content_of(os.urandom(3 * CHUNK_BYTES))
     services.files.stage([content])
     with Session(db.engine) as session:
@@ -201,14 +201,14 @@ def test_bytes_that_were_lost_are_written_again(services: Services) -> None:
     assert services.files.content(content.sha256, content.size).read() == content.read()
 
 
-def test_two_at_once_store_the_same(services: Services) -> None:
+def test_two_writers_store_the_same_content_concurrently(services: Services) -> None:
     content = content_of(os.urandom(6 * CHUNK_BYTES + 7))
     problems: list[BaseException] = []
 
     def stage() -> None:
         try:
             services.files.stage([content])
-        except BaseException as problem:  # noqa: BLE001 - told below
+        except BaseException as problem:  # noqa: BLE001 - reported below
             problems.append(problem)
 
     threads = [threading.Thread(target=stage) for _ in range(4)]
@@ -234,7 +234,7 @@ def test_left_overs_of_a_killed_process_are_removed(make_service: MakeService) -
     assert not (folder / "draft-1").exists()
 
 
-def test_an_s3_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_s3_service_that_does_not_respond_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
@@ -248,12 +248,12 @@ def test_an_s3_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("value", ["s3://", "s3:///x", "gcs://x", "folder", ""])
-def test_a_file_store_that_there_is_not_stops_the_start(value: str) -> None:
+def test_an_unknown_file_store_prevents_the_start(value: str) -> None:
     with pytest.raises(SettingsError, match="DEFAULT_FILE_STORE"):
         load({"DEFAULT_FILE_STORE": value}, **SECRETS)
 
 
-def test_a_spool_keeps_several_and_stops_at_its_limit(tmp_path: Path) -> None:
+def test_a_spool_buffers_several_contents_and_enforces_its_limit(tmp_path: Path) -> None:
     with Spool(tmp_path, 100) as spool:
         first, second = spool.add([b"ab", b"c"]), spool.add([b"d" * 100])
         assert (first.read(), second.read(), first.read()) == (b"abc", b"d" * 100, b"abc")

@@ -1,4 +1,4 @@
-"""The operator's commands, against a real instance folder, without a token."""
+"""Account commands of the operator on a real instance folder, without a token."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_first_steps(run: Run, instance: Path) -> None:
     assert not logs_in(instance, grant)
 
 
-def test_lock_outs_are_put_right(run: Run, instance: Path) -> None:
-    # Even the last one who could manage everything can be disabled here, and enabled again.
+def test_lock_outs_can_be_repaired(run: Run, instance: Path) -> None:
+    # Even the last account that can manage everything can be disabled here, and enabled again.
     run("user", "set-password", "admin", "--password-stdin", stdin="a new long password\n")
     assert logs_in(instance, password("admin", "a new long password"))
     run("user", "disable", "admin")
@@ -101,17 +101,17 @@ def test_secrets_are_rotated(run: Run) -> None:
     assert "Encrypted 0 secrets" in run("secrets", "rotate").output
 
 
-@pytest.mark.parametrize(("arguments", "told"), [
+@pytest.mark.parametrize(("arguments", "message"), [
     (("user", "delete", "nobody"), "There is no user nobody in the realm master."),
     (("user", "create", "a/b"), "name: Must be 1 to 64 letters"),
     (("user", "create", "ann", "--realm", "none"), "There is no realm none."),
     (("user", "grant", "admin", "none"), "There is no role none."),
     (("robot", "revoke", "bot", "member"), "There is no robot bot"),
 ])  # fmt: skip
-def test_mistakes_are_told(run: Run, arguments: tuple[str, ...], told: str) -> None:
-    assert told in run(*arguments, fails=True).output
+def test_mistakes_are_reported(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    assert message in run(*arguments, fails=True).output
 
 
-def test_a_short_password_is_told(run: Run) -> None:
+def test_a_short_password_is_reported(run: Run) -> None:
     result = run("user", "set-password", "admin", "--password-stdin", fails=True, stdin="short\n")
     assert "password: Length must be" in result.output

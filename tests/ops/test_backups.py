@@ -1,4 +1,4 @@
-"""A backup of the running service, restored into every database, with everything in it."""
+"""A backup of the running service, restored completely into every database."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DATABASES = {"sqlite": sqlite_database, "postgresql": postgres_database, "mariad
 
 @pytest.fixture
 def assembler(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """The command, with nothing of this environment."""
+    """The command, isolated from the environment."""
     for row in SETTINGS:
         monkeypatch.delenv(row.name, raising=False)
 
@@ -57,7 +57,7 @@ def assembler(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 
 def fill(client: Client) -> dict[str, Any]:
-    """Makes one of most things; returns what the API shows of it."""
+    """Creates objects of most kinds; returns their representation in the API."""
     one = client.submit("one-static")
     client.wait(one)
     bucket = client.post("/storage/buckets", {"name": "kept"})
@@ -68,20 +68,20 @@ def fill(client: Client) -> dict[str, Any]:
 
 
 def look(client: Client) -> dict[str, Any]:
-    """What the API shows of everything."""
+    """Returns the representation of all objects in the API."""
     shown = {}
     for path in ("/spaces", "/requests", "/storage/buckets", "/auth/robots", "/auth/users", "/webhooks"):
         shown[path] = client.get(path)["data"]
     for request in shown["/requests"]:
         shown[request["id"]] = client.get(f"/requests/{request['id']}/events")["data"]
     for each in shown["/spaces"]:
-        # Looked at again and again by the follower.
+        # Changed by the poller.
         each.pop("state_checked_at", None)
     return shown
 
 
 def without_address(shown: Any) -> str:
-    """The same without the port, which is another one after a start."""
+    """Returns the value without the port, which changes with every start."""
     return re.sub(r"http://127\.0\.0\.1:\d+", "", json.dumps(shown))
 
 
@@ -90,7 +90,7 @@ def without_address(shown: Any) -> str:
     ("source", "goal"),
     [("sqlite", "postgresql"), ("postgresql", "mariadb"), ("mariadb", "sqlite"), ("sqlite", "sqlite")],
 )
-def test_everything_comes_back_on_any_database(
+def test_everything_is_restored_into_any_database(
     assembler: Callable[..., Result], tmp_path: Path, source: str, goal: str
 ) -> None:
     file, first, second = tmp_path / "all.backup", tmp_path / "first", tmp_path / "second"
@@ -102,12 +102,12 @@ def test_everything_comes_back_on_any_database(
             with Client(url) as client:
                 before = fill(client)
             page = before["/spaces"][0]["url"].replace(url, "")
-            told = assembler("backup", str(file), "--instance", str(first), **from_settings).output
-            assert re.match(r"Wrote .*: \d+ rows, \d+ contents, \d+ files of local Spaces", told)
+            output = assembler("backup", str(file), "--instance", str(first), **from_settings).output
+            assert re.match(r"Wrote .*: \d+ rows, \d+ contents, \d+ files of local Spaces", output)
             assert process.stop() == 0
         assert file.stat().st_mode & 0o777 == 0o600
         assert KEYS["SECRET_KEY"] not in gzip.decompress(file.read_bytes()).decode("latin-1")
-        # Another file store, too: contents are copied by what they are.
+        # Also into another file store: contents are copied by digest.
         to_settings |= {"DEFAULT_FILE_STORE": "local_filesystem"}
         assembler("restore", str(file), "--instance", str(second), **to_settings)
         with Process(*SERVE, str(second), **to_settings) as process:
@@ -118,7 +118,7 @@ def test_everything_comes_back_on_any_database(
                     key: without_address(value) for key, value in before.items()
                 }
                 assert client._http.get(f"{page}/live/").status_code == 200
-                # New numbers follow the old ones, and everything can be written.
+                # New event numbers follow the old ones, and all tables can be written.
                 assert client.wait(client.submit("two-static"))["status"] == "succeeded"
             assert process.stop() == 0
 
@@ -133,7 +133,7 @@ def kept(tmp_path: Path, assembler: Callable[..., Result]) -> Path:
     return file
 
 
-def test_what_is_there_is_not_overwritten(assembler: Callable[..., Result], kept: Path, tmp_path: Path) -> None:
+def test_existing_data_is_not_overwritten(assembler: Callable[..., Result], kept: Path, tmp_path: Path) -> None:
     refused = assembler("restore", str(kept), "--instance", str(tmp_path / "first"), code=1, **KEYS)
     assert "not empty" in refused.output
     folder = tmp_path / "second" / "spaces" / "somebody"
@@ -142,7 +142,7 @@ def test_what_is_there_is_not_overwritten(assembler: Callable[..., Result], kept
     assert "There are local Spaces" in refused.output
 
 
-def test_another_key_is_noticed(assembler: Callable[..., Result], kept: Path, tmp_path: Path) -> None:
+def test_another_key_is_detected(assembler: Callable[..., Result], kept: Path, tmp_path: Path) -> None:
     other = KEYS | {"SECRET_KEY": "quite another key of the tests 0123456789"}
     goal = ("--instance", str(tmp_path / "second"))
     assert "SECRET_KEY is not that" in assembler("restore", str(kept), *goal, code=1, **other).output
@@ -153,7 +153,9 @@ def test_another_key_is_noticed(assembler: Callable[..., Result], kept: Path, tm
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "changed", "empty", "other"])
-def test_a_damaged_backup_is_refused(assembler: Callable[..., Result], kept: Path, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_backup_is_rejected(
+    assembler: Callable[..., Result], kept: Path, tmp_path: Path, damage: str
+) -> None:
     data = kept.read_bytes()
     if damage == "cut":
         kept.write_bytes(data[: len(data) // 2])
@@ -174,24 +176,26 @@ def test_a_damaged_backup_is_refused(assembler: Callable[..., Result], kept: Pat
     assert not (tmp_path / "second" / "assembler.db").exists() or "Traceback" not in refused.output
 
 
-def test_a_running_service_is_not_restored_into(assembler: Callable[..., Result], kept: Path, tmp_path: Path) -> None:
+def test_restoring_into_a_running_service_is_rejected(
+    assembler: Callable[..., Result], kept: Path, tmp_path: Path
+) -> None:
     with Process(*SERVE, str(tmp_path / "second"), **KEYS) as process:
         process.wait_for_line("Assembler is ready")
         refused = assembler("restore", str(kept), "--instance", str(tmp_path / "second"), code=1, **KEYS)
-        assert "Another Assembler runs" in refused.output
+        assert "Another Assembler is using" in refused.output
         process.stop()
 
 
-def test_doctor_tells_what_is_missing(assembler: Callable[..., Result], tmp_path: Path) -> None:
+def test_doctor_reports_problems(assembler: Callable[..., Result], tmp_path: Path) -> None:
     instance = ("--instance", str(tmp_path / "own"))
-    told = assembler("doctor", *instance, code=1, **KEYS).output
-    assert "ERROR   migrations: the database is without tables" in told
-    assert "flask db upgrade" in told
+    output = assembler("doctor", *instance, code=1, **KEYS).output
+    assert "ERROR   migrations: the database is without tables" in output
+    assert "flask db upgrade" in output
     assembler("user", "create", "ann", *instance, **KEYS)
-    told = assembler("doctor", *instance, **KEYS).output
-    assert told.endswith("Everything works.\n")
+    output = assembler("doctor", *instance, **KEYS).output
+    assert output.endswith("Everything works.\n")
     for part in ("settings", "database", "migrations", "queue", "file store", "broker", "plugins", "hub"):
-        assert f"ok      {part}: " in told
+        assert f"ok      {part}: " in output
     broken = tmp_path / "plugins" / "broken"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("import nothing_of_that_name\n")
@@ -202,14 +206,14 @@ def test_doctor_tells_what_is_missing(assembler: Callable[..., Result], tmp_path
         "HF_ENDPOINT": "http://127.0.0.1:1",
         "HUB_TIMEOUT": "1",
     }
-    told = assembler("doctor", *instance, code=1, **KEYS, **settings).output
-    assert "ERROR   broker: redis does not answer" in told
-    assert "ERROR   plugins: broken: " in told
-    assert "ERROR   hub: http://127.0.0.1:1: The Hub did not answer." in told
-    assert "hf_nobodynobody" not in told
+    output = assembler("doctor", *instance, code=1, **KEYS, **settings).output
+    assert "ERROR   broker: redis does not respond" in output
+    assert "ERROR   plugins: broken: " in output
+    assert "ERROR   hub: http://127.0.0.1:1: The Hub did not respond." in output
+    assert "hf_nobodynobody" not in output
     away = {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://me:opensesame@127.0.0.1:1/none"}
-    told = assembler("doctor", *instance, code=1, **KEYS, **away).output
-    assert "ERROR   database: postgresql+psycopg://me:***@127.0.0.1:1/none does not answer" in told
+    output = assembler("doctor", *instance, code=1, **KEYS, **away).output
+    assert "ERROR   database: postgresql+psycopg://me:***@127.0.0.1:1/none does not respond" in output
 
 
 def test_requests_are_listed_and_queued_again(assembler: Callable[..., Result], tmp_path: Path) -> None:
@@ -234,19 +238,19 @@ def test_requests_are_listed_and_queued_again(assembler: Callable[..., Result], 
         failed = {"status": "failed", "error": {"code": "payment_required", "message": "It costs.", "hint": None}}
         db.session.execute(sa.update(SpaceRequest).values(failed))
         db.session.commit()
-    told = assembler("requests", "list", *options, **KEYS).output
-    assert re.fullmatch(rf"{asked}  failed     \S+  local/one  payment_required: It costs.\n", told)
+    output = assembler("requests", "list", *options, **KEYS).output
+    assert re.fullmatch(rf"{asked}  failed     \S+  local/one  payment_required: It costs.\n", output)
     assert assembler("requests", "list", "--status", "queued", *options, **KEYS).output == ""
     assert assembler("requests", "list", "--code", "other", *options, **KEYS).output == ""
     assert assembler("requests", "requeue", "--code", "other", *options, **KEYS).output == ""
     assert assembler("requests", "requeue", "--failed", *options, **KEYS).output == f"{asked}  queued again\n"
-    assert assembler("requests", "requeue", asked, *options, **KEYS).output == f"{asked}  is taken up now\n"
+    assert assembler("requests", "requeue", asked, *options, **KEYS).output == f"{asked}  runs now\n"
     with app.app_context():
         assert run(app.extensions[EXTENSION], asked)
         assert "succeeded" in db.session.scalars(sa.select(Event.type)).all()
-    told = assembler("requests", "requeue", asked, "nothing", *options, code=1, **KEYS).output
-    assert f"{asked}  refused: The request is succeeded." in told
-    assert "nothing  refused: There is no request of this id." in told
+    output = assembler("requests", "requeue", asked, "nothing", *options, code=1, **KEYS).output
+    assert f"{asked}  refused: The request is succeeded." in output
+    assert "nothing  refused: There is no request with this id." in output
     assembler("requests", "requeue", *options, code=2, **KEYS)
     with app.app_context():
         db.session.remove()

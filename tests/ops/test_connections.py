@@ -1,4 +1,4 @@
-"""Connections that are held without being used never keep others from an answer."""
+"""Idle connections never block other callers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SENT = {
 
 @contextmanager
 def limited(instance: Path, files: int, **settings: str) -> Iterator[str]:
-    """A service that may open so many files."""
+    """A service with a limit of open files."""
     line = f"ulimit -n {files}; exec {sys.executable} -m assembler_runner serve --port 0 --instance {instance}"
     with Process(
         "-c", f"import os; os.execvp('sh', ['sh', '-c', {line!r}])", ADMIN_PASSWORD=PASSWORD, **settings
@@ -51,7 +51,7 @@ def limited(instance: Path, files: int, **settings: str) -> Iterator[str]:
 
 @contextmanager
 def held(url: str, count: int, sent: bytes) -> Iterator[None]:
-    """So many connections, held by other processes: each of them may have its own limit of open files."""
+    """Connections held by other processes, each with its own limit of open files."""
     port = url.rpartition(":")[2]
     with ExitStack() as stack:
         children = []
@@ -77,7 +77,7 @@ def answers_in_time(url: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("files", [1024, 4096])
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
-def test_two_thousand_held_connections_stop_nothing(files: int, sent: bytes, tmp_path: Path) -> None:
+def test_two_thousand_idle_connections_block_no_calls(files: int, sent: bytes, tmp_path: Path) -> None:
     with limited(tmp_path, files) as url:
         with held(url, 2000, sent):
             for _ in range(3):
@@ -85,11 +85,11 @@ def test_two_thousand_held_connections_stop_nothing(files: int, sent: bytes, tmp
         answers_in_time(url)
 
 
-def test_half_a_head_is_cut_off(tmp_path: Path) -> None:
+def test_incomplete_headers_time_out(tmp_path: Path) -> None:
     with limited(tmp_path, 2048) as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as one:
         one.settimeout(60)
         one.sendall(HEAD)
-        # A byte now and then keeps it open no longer.
+        # Sending a byte at a time does not keep the connection open.
         begun = time.monotonic()
         ended = False
         while not ended and time.monotonic() - begun < 50:
@@ -106,7 +106,7 @@ def test_half_a_head_is_cut_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_readers_that_do_not_read_free_their_threads(tmp_path: Path) -> None:
+def test_stalled_readers_free_their_threads(tmp_path: Path) -> None:
     with limited(tmp_path, 2048) as url, ExitStack() as stack:
         port = int(url.rpartition(":")[2])
         for _ in range(80):
@@ -119,7 +119,7 @@ def test_readers_that_do_not_read_free_their_threads(tmp_path: Path) -> None:
 
 
 def closed(reader: socket.socket) -> bool:
-    """Whether the other side has given a connection up, though nothing of it was read."""
+    """Returns whether the other side has closed the connection, although nothing was read from it."""
     try:
         reader.sendall(b"x")
     except OSError:

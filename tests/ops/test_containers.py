@@ -1,4 +1,4 @@
-"""What containers run, as processes; and the files that describe containers."""
+"""The processes of containers, and the Dockerfile, compose files and manifests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NAMES = {row.name for row in SETTINGS}
 
 
 class Containers:
-    """Starts what a container runs, with the settings of one deployment."""
+    """Starts the processes of containers with the settings of one deployment."""
 
     def __init__(self, settings: dict[str, str]) -> None:
         self.settings = settings
@@ -85,7 +85,7 @@ def containers(tmp_path: Path, hub: StandInHub) -> Iterator[Containers]:
 
 
 @pytest.mark.slow
-def test_a_deployment_comes_up_publishes_and_stops(containers: Containers, hub: StandInHub) -> None:
+def test_a_deployment_starts_publishes_and_stops(containers: Containers, hub: StandInHub) -> None:
     port = str(free_port())
     with containers.start("worker") as worker:
         worker.wait_for_line("Waiting: the database has not been migrated yet")
@@ -121,7 +121,7 @@ def test_a_deployment_comes_up_publishes_and_stops(containers: Containers, hub: 
 
 
 @pytest.mark.slow
-def test_a_deployment_can_be_watched(containers: Containers, hub: StandInHub) -> None:
+def test_a_deployment_can_be_monitored(containers: Containers, hub: StandInHub) -> None:
     port, worker_port = str(free_port()), str(free_port())
     token = "the metrics token of the tests 0123456789"
     containers.settings |= {"METRICS_TOKEN": token, "LOG_FORMAT": "json", "GUNICORN_WORKERS": "2"}
@@ -136,12 +136,12 @@ def test_a_deployment_can_be_watched(containers: Containers, hub: StandInHub) ->
             client._http.headers["X-Request-Id"] = "call-of-the-test"
             request_id = client.submit("one")
             client.wait(request_id)
-        # Each call on a connection of its own, so that both processes answer some.
+        # One connection per call, so that both processes serve some of them.
         for _ in range(20):
             httpx.get(f"{url}/health/live")
         asked = 'assembler_http_request_seconds_count{method="GET",route="/health/live",status="200"}'
         seen = {value(httpx.get(f"{url}/metrics", headers=bearer).text, asked) for _ in range(6)}
-        # wait_for_http asked, too; but all processes tell the same.
+        # wait_for_http also called; all processes report the same total.
         assert len(seen) == 1
         assert seen.pop() >= 21
         assert httpx.get(worker_url).status_code == 401
@@ -163,7 +163,7 @@ def test_a_deployment_can_be_watched(containers: Containers, hub: StandInHub) ->
 
 
 def value(text: str, series: str) -> float:
-    """The number of one series in the text format of Prometheus."""
+    """Returns the value of one series in the text format of Prometheus."""
     (found,) = [line for line in text.splitlines() if line.startswith(f"{series} ")]
     return float(found.rpartition(" ")[2])
 
@@ -177,7 +177,7 @@ def value(text: str, series: str) -> float:
         (
             "migrate",
             {"SQLALCHEMY_DATABASE_URI": "postgresql+psycopg://nobody@127.0.0.1:1/none", "MIGRATION_WAIT": "0.1"},
-            "The database does not answer",
+            "The database does not respond",
         ),
         (
             "migrate",
@@ -189,7 +189,7 @@ def value(text: str, series: str) -> float:
         ("cook", {}, "CONTAINER_MODE must be one of server, worker, beat, migrate"),
     ],
 )
-def test_a_step_that_fails_ends_the_container_with_a_message(
+def test_a_failed_step_ends_the_container_with_a_message(
     containers: Containers, mode: str, settings: dict[str, str], words: str
 ) -> None:
     containers.settings |= settings
@@ -213,11 +213,11 @@ def test_plugins_whose_requirements_cannot_be_installed_end_the_container(
     )
     with containers.start("server", PLUGIN_FOLDERS=str(package.parent)) as process:
         assert process.wait() == 1
-    assert "wanting@1.0 wants flask<1, but the service runs with flask" in process.log
+    assert "wanting@1.0 requires flask<1, but the service runs with flask" in process.log
     assert "The requirements of the plugins could not be installed" in process.log
 
 
-def test_the_health_check_needs_little() -> None:
+def test_the_health_check_imports_little() -> None:
     program = (
         "import sys, assembler_runner.ops.healthcheck; print({'flask', 'sqlalchemy', 'celery'} & set(sys.modules))"
     )
@@ -226,7 +226,7 @@ def test_the_health_check_needs_little() -> None:
     assert process.log == "set()\n", "it runs every few seconds, in a container that may be busy"
 
 
-def test_every_health_check_asks_the_same() -> None:
+def test_all_health_checks_use_the_same_command() -> None:
     command = ["python", "-m", "assembler_runner.ops.healthcheck"]
     (asked,) = re.findall(r"^HEALTHCHECK .*\n\s+CMD (.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     assert json.loads(asked) == command
@@ -241,7 +241,7 @@ def test_the_dockerfile_has_no_known_faults() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_image_gets_what_it_copies() -> None:
+def test_the_build_context_contains_all_copied_files() -> None:
     text = (PROJECT / "Dockerfile").read_text()
     copied = {word for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE) for word in line.split()[:-1]}
     let_in = {line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
@@ -253,7 +253,7 @@ def test_the_image_gets_what_it_copies() -> None:
 
 
 @pytest.mark.parametrize("name", COMPOSE)
-def test_compose_files_use_settings_that_there_are(name: str) -> None:
+def test_compose_files_use_existing_settings(name: str) -> None:
     described = yaml.safe_load((PROJECT / name).read_text())
     services = described["services"]
     assert {"migrate", "api", "worker", "beat", "database", "broker"} == set(services)
@@ -282,7 +282,7 @@ def manifests() -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "manifest", manifests(), ids=lambda manifest: f"{manifest['kind']}-{manifest['metadata']['name']}"
 )
-def test_kubernetes_manifests_fit_the_schema(manifest: dict[str, Any]) -> None:
+def test_kubernetes_manifests_match_the_schema(manifest: dict[str, Any]) -> None:
     version = ".".join(kubernetes_validate.latest_version().split(".")[:2])
     kubernetes_validate.validate(manifest, version, strict=True)
 

@@ -1,4 +1,4 @@
-"""What keeps the start short and the memory small: a service that is ready has loaded only what it has used."""
+"""A fast start with little memory: a ready service has imported only the modules it uses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOT_LOADED = {
     "redis": "for Redis",
     "urllib3": "for the first webhook",
 }
-"""Module → what it is loaded for."""
+"""Module → the feature that imports it."""
 READY = "Assembler is ready at"
 NEWEST = max(path.name for path in (MIGRATIONS / "versions").glob("*.py"))[:4]
 
@@ -49,11 +49,11 @@ def serve(instance: Path, *options: str, **settings: str) -> Process:
 
 
 def loaded(log: str) -> set[str]:
-    """The modules that stand in the log that Python writes with `-X importtime`."""
+    """Returns the modules in the log of `python -X importtime`."""
     return set(re.findall(r"^import time:[ \d|]*\| +(\S+)$", log, re.MULTILINE))
 
 
-def test_a_ready_service_has_loaded_only_what_it_used(tmp_path: Path) -> None:
+def test_a_ready_service_has_imported_only_used_modules(tmp_path: Path) -> None:
     with serve(tmp_path) as first:
         first.wait_for_line(READY)
     with serve(tmp_path, "-X", "importtime") as second:
@@ -65,7 +65,7 @@ def test_a_ready_service_has_loaded_only_what_it_used(tmp_path: Path) -> None:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
-    """An application on the database of an instance folder that no service has served yet."""
+    """An application on the database of a new instance folder."""
     app = create_app(load({}, **SECRETS), tmp_path)
     with app.app_context():
         yield app
@@ -103,7 +103,7 @@ def test_only_a_database_at_the_newest_revision_needs_no_alembic(app: Flask) -> 
         assert not is_at_newest(db.engine, MIGRATIONS), names
 
 
-def test_a_database_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     with serve(tmp_path, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'not' / 'there.db'}") as process:
         assert process.wait() == 1
         assert "Error: The database cannot be used: unable to open database file" in process.log
@@ -116,7 +116,7 @@ def test_an_older_database_is_migrated_by_the_start(app: Flask, tmp_path: Path) 
         assert revisions() == [NEWEST]
 
 
-def test_a_database_of_a_newer_version_is_refused(app: Flask, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_rejected(app: Flask, tmp_path: Path) -> None:
     upgrade()
     stand_at("9999")
     with serve(tmp_path) as process:
@@ -125,13 +125,13 @@ def test_a_database_of_a_newer_version_is_refused(app: Flask, tmp_path: Path) ->
     assert revisions() == ["9999"]
 
 
-def test_garbage_is_collected_again_after_a_start_that_failed(tmp_path: Path) -> None:
+def test_garbage_collection_is_enabled_after_a_failed_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = CliRunner().invoke(cli, ["serve", "--instance", str(tmp_path / "file" / "folder")])
     assert (done.exit_code, gc.isenabled()) == (1, True)
 
 
-def test_all_who_ask_first_get_the_whole_document(make_service: MakeService) -> None:
+def test_concurrent_first_calls_get_the_whole_document(make_service: MakeService) -> None:
     service, callers = make_service(), 4
     together = Barrier(callers)
 

@@ -1,4 +1,4 @@
-"""Tables made by migrations are the tables of the models, and keep what is put into them, on every database."""
+"""Migrations create the tables of the models and preserve values, on every database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
 
 
 def flask(app: Flask, command: str) -> str:
-    """Runs a command of `flask` as it is typed."""
+    """Runs a `flask` command as typed."""
     done = run_flask(app, *command.split())
     assert done.exit_code == 0, done.output + repr(done.exception)
     return done.output
@@ -63,7 +63,7 @@ def users() -> list[str]:
 
 
 def schema() -> dict[str, Any]:
-    """Everything the database knows of its tables."""
+    """Returns the reflected schema of all tables."""
     inspector = sa.inspect(db.engine)
     return {
         table: {
@@ -83,7 +83,7 @@ def schema() -> dict[str, Any]:
     }
 
 
-def test_migrations_make_what_the_models_say(app: Flask) -> None:
+def test_migrations_match_the_models(app: Flask) -> None:
     flask(app, "db upgrade")
     assert tables() == MODELS | {"alembic_version"}
     flask(app, "db check")
@@ -94,14 +94,14 @@ def test_migrations_make_what_the_models_say(app: Flask) -> None:
     assert {name: table for name, table in migrated.items() if name in MODELS} == schema()
 
 
-def test_a_table_that_is_not_what_the_models_say_is_noticed(app: Flask) -> None:
+def test_a_table_that_differs_from_the_models_is_detected(app: Flask) -> None:
     flask(app, "db upgrade")
     with db.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE spaces ADD COLUMN surplus INTEGER")
     assert run_flask(app, "db", "check").exit_code == 1
 
 
-def test_create_db_goes_on_with_migrations(app: Flask) -> None:
+def test_migrations_work_after_create_db(app: Flask) -> None:
     assert "Created the database" in flask(app, "create-db")
     assert users() == ["admin"]
     flask(app, "db upgrade")
@@ -161,7 +161,7 @@ def make_request(parameters: Any) -> SpaceRequest:
     return request
 
 
-def test_values_come_back_as_they_were(app: Flask) -> None:
+def test_values_are_preserved(app: Flask) -> None:
     flask(app, "db upgrade")
     for value in VALUES:
         request = make_request(value)
@@ -173,7 +173,7 @@ def test_values_come_back_as_they_were(app: Flask) -> None:
     assert found == len(VALUES)
 
 
-def test_contents_come_back_as_they_were(app: Flask) -> None:
+def test_contents_are_preserved(app: Flask) -> None:
     flask(app, "db upgrade")
     contents = [b"", b"\0\xff" * 10, os.urandom(3 * 2**20), os.urandom(2**20)]
     by_digest = {digest(content): content for content in contents}
@@ -186,7 +186,7 @@ def test_contents_come_back_as_they_were(app: Flask) -> None:
     assert db.session.scalar(sa.select(sa.func.count(Blob.sha256))) == len(contents)
 
 
-def test_bytes_decide_whether_names_are_equal(app: Flask) -> None:
+def test_names_are_compared_by_bytes(app: Flask) -> None:
     flask(app, "db upgrade")
     names = ["strasse", "STRASSE", "straße", "strasse ", "résumé", "resume", "🤗"]
     db.session.add_all(Realm(name=name) for name in names)
@@ -195,7 +195,7 @@ def test_bytes_decide_whether_names_are_equal(app: Flask) -> None:
         assert db.session.scalars(sa.select(Realm.name).where(Realm.name == name)).all() == [name]
 
 
-def test_a_transaction_that_does_nothing_loses_its_locks(app: Flask) -> None:
+def test_an_idle_transaction_loses_its_locks(app: Flask) -> None:
     if db.engine.dialect.name == "sqlite":
         return  # its locks end with the process
     flask(app, "create-db")

@@ -1,4 +1,4 @@
-"""What is removed as too old, and what is kept in any case."""
+"""Retention: which rows and contents are removed, and which are always kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fail(service: Service, **body: Any) -> dict[str, Any]:
     return space
 
 
-def test_requests_that_came_to_nothing_go_with_their_space(service: Service) -> None:
+def test_failed_requests_are_removed_with_their_space(service: Service) -> None:
     published = service.publish(name="stays")
     waiting = service.submit(name="waits")
     cancelled = fail(service, name="goes")
@@ -63,7 +63,7 @@ def test_requests_that_came_to_nothing_go_with_their_space(service: Service) -> 
     assert ids(service, SpaceRequest) == {published["id"], waiting["latest_request"]["id"]}
     assert cancelled["id"] not in ids(service, Space)
     assert service.get(f"/spaces/{cancelled['id']}").status_code == 404
-    # What nothing refers to any more is collected; what was published can still be read.
+    # Unreferenced contents are removed; published files can still be read.
     with service.app.app_context():
         service.services.files.check()
         collect(service.services, timedelta(0))
@@ -71,11 +71,11 @@ def test_requests_that_came_to_nothing_go_with_their_space(service: Service) -> 
     assert {file["sha256"] for file in service.get(f"/requests/{published['id']}").json["files"]} <= left
 
 
-def test_releases_and_the_newest_request_of_a_space_stay(service: Service) -> None:
+def test_releases_and_the_newest_request_of_a_space_are_kept(service: Service) -> None:
     space_id = service.get("/requests/" + service.publish(name="app")["id"]).json["space_id"]
     with service.app.app_context():
         first = db.session.scalars(sa.select(SpaceRequest)).one()
-        values = {column.key: getattr(first, column.key) for column in sa.inspect(SpaceRequest).columns}
+        values = {column.key: getattr(first, column.key) for column in SpaceRequest.__table__.columns}
         for number in (1, 2, 3):
             moment = first.created_at + timedelta(hours=number)
             changed = {"id": f"later-{number}", "status": "failed", "created_at": moment, "finished_at": moment}
@@ -88,18 +88,18 @@ def test_releases_and_the_newest_request_of_a_space_stay(service: Service) -> No
     assert space_id in ids(service, Space)
 
 
-def test_events_stay_while_somebody_is_to_be_told(service: Service) -> None:
+def test_events_with_pending_deliveries_are_kept(service: Service) -> None:
     made(service.post("/webhooks", {"url": "https://example.org/hook", "event_types": ["succeeded"]}))
     service.publish(name="app")
     unfinished = service.submit(name="waits")["latest_request"]["id"]
     with service.app.app_context():
         (delivery,) = db.session.scalars(sa.select(WebhookDelivery)).all()
-        told = delivery.event_id
+        pending_event = delivery.event_id
     assert clean(service, 6, KEEP_EVENTS_DAYS=5.0)["events"] >= 2
     with service.app.app_context():
         left = db.session.scalars(sa.select(Event)).all()
-        assert told in {event.id for event in left}
-        assert {event.request_id for event in left if event.id != told} == {unfinished}
+        assert pending_event in {event.id for event in left}
+        assert {event.request_id for event in left if event.id != pending_event} == {unfinished}
         db.session.execute(sa.update(WebhookDelivery).values(status="delivered", finished_at=utcnow()))
         db.session.commit()
     assert clean(service, 29, KEEP_DELIVERIES_DAYS=30.0) == {}

@@ -34,7 +34,7 @@ from tests.support.standin_hub import Fault, StandInHub
 READY = r"Assembler is ready at (http://\S+)"
 ROUNDS = 10
 SLACK_SECONDS = 6.0
-"""What a stop may take besides the draining."""
+"""Maximum seconds of a stop besides draining."""
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def serve(instance: Path, port: int = 0, **settings: str) -> Process:
 
 @contextmanager
 def served(instance: Path, **settings: str) -> Iterator[tuple[Process, Client]]:
-    """A service that is ready, and its client."""
+    """A ready service and its client."""
     with serve(instance, **settings) as process, Client(process.wait_for_line(READY)[1]) as client:
         yield process, client
 
 
 def assert_refused(process: Process, *words: str) -> None:
-    """It ends with exit code 1 and one clear message."""
+    """Asserts that it exits with code 1 and one clear message."""
     with process:
         assert process.wait() == 1
     assert process.log.startswith("Error: ")
@@ -66,7 +66,7 @@ def assert_refused(process: Process, *words: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_when_told_and_goes_on_where_it_was(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_stops_on_a_signal_and_resumes_after_a_restart(tmp_path: Path, number: signal.Signals) -> None:
     with served(tmp_path) as (process, client):
         done = client.wait(client.submit("greeter"))
         space = client.get(f"/spaces/{done['space_id']}")
@@ -76,7 +76,7 @@ def test_it_stops_when_told_and_goes_on_where_it_was(tmp_path: Path, number: sig
     kept = secrets.read_text()
     with served(tmp_path) as (process, client):
         again = client.get(f"/spaces/{done['space_id']}")
-        # The addresses have the port of the run.
+        # URLs contain the port of the run.
         assert all(again[key] == space[key] for key in ("name", "namespace", "state", "created_at", "updated_at"))
         assert client.get(f"/requests/{done['id']}")["commit"]["oid"] == done["commit"]["oid"]
         assert client.get("/spaces")["meta"]["total"] == 1
@@ -98,14 +98,14 @@ def test_a_random_password_is_shown_once_and_stays(tmp_path: Path) -> None:
     assert "password" not in process.log
 
 
-def test_a_second_service_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+def test_a_second_service_in_the_same_folder_is_rejected(tmp_path: Path) -> None:
     with served(tmp_path) as (process, client):
         assert_refused(serve(tmp_path), "Another Assembler", str(tmp_path))
         assert client.get("/spaces")["data"] == []
         assert process.stop() == 0
 
 
-def test_a_busy_port_is_refused(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert_refused(serve(tmp_path, port), f"127.0.0.1:{port}", "--port")
@@ -124,14 +124,14 @@ def test_a_busy_port_is_refused(tmp_path: Path) -> None:
         ("JWT_SECRET_KEY", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
     ],
 )
-def test_a_bad_setting_is_refused(tmp_path: Path, name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported(tmp_path: Path, name: str, value: str) -> None:
     process = serve(tmp_path, **{name: value})
     assert_refused(process, name)
     assert not name.endswith("KEY") or value not in process.log
 
 
 @pytest.mark.slow
-def test_a_first_start_that_was_killed_is_made_good(tmp_path: Path) -> None:
+def test_a_killed_first_start_is_recovered(tmp_path: Path) -> None:
     for moment in (0.8, 1.1, 1.4, 1.7):
         with serve(tmp_path) as process:
             time.sleep(moment)
@@ -142,7 +142,7 @@ def test_a_first_start_that_was_killed_is_made_good(tmp_path: Path) -> None:
 
 
 def live_dangerously(instance: Path, settings: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Runs the service again and again, killed at a random moment with work in flight; then lets it finish."""
+    """Repeatedly kills the service at random times with work in flight; then lets it finish."""
     names: list[str] = []
     for number in range(ROUNDS):
         new = [f"round{number}-{kind}" for kind in ("gradio", "static", "gradio2", "static2")]
@@ -155,7 +155,7 @@ def live_dangerously(instance: Path, settings: Mapping[str, str]) -> dict[str, d
             process.wait()
             clock.join()
     with served(instance, **settings) as (process, client):
-        # What was not answered is sent again; what was is the same request.
+        # A call without a response is sent again; it refers to the same request.
         done = client.wait_all(client.submit_all(names))
         assert client.get("/requests")["meta"]["total"] == len(names)
         assert process.stop() == 0
@@ -163,20 +163,20 @@ def live_dangerously(instance: Path, settings: Mapping[str, str]) -> dict[str, d
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_all_ends_once_at_the_hub(tmp_path: Path, hub: StandInHub) -> None:
+def test_killed_at_any_time_each_request_is_published_once_to_the_hub(tmp_path: Path, hub: StandInHub) -> None:
     hub.settings.latency = 0.045
     assert_published_once(hub, live_dangerously(tmp_path, hub_settings(hub)))
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_all_ends_once_in_the_folder(tmp_path: Path) -> None:
+def test_killed_at_any_time_each_request_is_published_once_locally(tmp_path: Path) -> None:
     done = live_dangerously(tmp_path, {})
     assert {request["status"] for request in done.values()} == {"succeeded"}
     repositories = {path.stem: path for path in (tmp_path / "spaces").glob("*/*.git")}
     assert sorted(repositories) == sorted(done)
     for name, request in done.items():
         assert git(repositories[name], "rev-list", "--all").decode().split() == [request["commit"]["oid"]]
-        # Killed before its branch moves, a commit is left that nothing refers to; that is no damage.
+        # A worker killed before its branch moves leaves an unreferenced commit, which is harmless.
         assert git(repositories[name], "fsck", "--strict", "--no-dangling") == b""
         with tarfile.open(fileobj=io.BytesIO(git(repositories[name], "archive", "main"))) as archive:
             files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
@@ -189,7 +189,7 @@ def git(repository: Path, *arguments: str) -> bytes:
 
 
 @pytest.mark.slow
-def test_what_was_still_waiting_goes_on_at_once(tmp_path: Path, hub: StandInHub) -> None:
+def test_queued_requests_resume_at_once(tmp_path: Path, hub: StandInHub) -> None:
     hang = Fault("hang", "POST", CREATE, seconds=600)
     hub.faults.add(hang)
     with served(tmp_path, **hub_settings(hub), CONCURRENCY="1") as (process, client):
@@ -206,7 +206,7 @@ CREATE = "/api/repos/create$"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("applied", [False, True], ids=["not done", "done"])
-def test_killed_while_it_waits_for_an_answer(tmp_path: Path, hub: StandInHub, applied: bool) -> None:
+def test_killed_while_waiting_for_a_response(tmp_path: Path, hub: StandInHub, applied: bool) -> None:
     steps = [
         Fault("hang", "GET", "/api/spaces/alice/at-info-static$", seconds=600, applied=applied),
         Fault("hang", "POST", "/api/spaces/alice/at-preupload/preupload/", seconds=600, applied=applied),
@@ -230,7 +230,7 @@ def test_killed_while_it_waits_for_an_answer(tmp_path: Path, hub: StandInHub, ap
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1.5, 5.0], ids=["during the restart", "after it"])
-def test_what_a_killed_service_had_sent_arrives_late(tmp_path: Path, hub: StandInHub, seconds: float) -> None:
+def test_a_call_of_a_killed_service_arrives_late(tmp_path: Path, hub: StandInHub, seconds: float) -> None:
     commit = Fault("hang", "POST", COMMIT, seconds=seconds)
     create = Fault("hang", "POST", CREATE, seconds=seconds, after=1)
     hub.faults.add(commit, create)
@@ -245,7 +245,7 @@ def test_what_a_killed_service_had_sent_arrives_late(tmp_path: Path, hub: StandI
 
 
 @pytest.mark.slow
-def test_lost_answers_at_every_step(tmp_path: Path, hub: StandInHub) -> None:
+def test_lost_responses_at_every_step(tmp_path: Path, hub: StandInHub) -> None:
     hub.faults.add(
         Fault("drop_after", "POST", CREATE, after=3),
         Fault("drop_after", "GET", "/api/spaces/alice/at-info-static$"),
@@ -260,7 +260,7 @@ def test_lost_answers_at_every_step(tmp_path: Path, hub: StandInHub) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("drain", [20, 1])
-def test_stopped_with_a_slow_hub_it_drains_or_hands_back(tmp_path: Path, hub: StandInHub, drain: int) -> None:
+def test_stopped_with_a_slow_hub_it_drains_or_releases(tmp_path: Path, hub: StandInHub, drain: int) -> None:
     hub.settings.latency = 1.0
     with served(tmp_path, **hub_settings(hub), DRAIN_SECONDS=str(drain)) as (process, client):
         ids = client.submit_all(["slow-static", "slow-gradio"])
@@ -278,7 +278,7 @@ def test_stopped_with_a_slow_hub_it_drains_or_hands_back(tmp_path: Path, hub: St
 
 @pytest.mark.slow
 @pytest.mark.parametrize("timeout", [2, 30])
-def test_a_hub_that_hangs_does_not_hold_up_the_stop(tmp_path: Path, hub: StandInHub, timeout: int) -> None:
+def test_a_hanging_hub_does_not_delay_the_stop(tmp_path: Path, hub: StandInHub, timeout: int) -> None:
     hang = Fault("hang", "POST", COMMIT, seconds=60, times=None)
     hub.faults.add(hang)
     settings = {**hub_settings(hub), "HUB_TIMEOUT": str(timeout), "DRAIN_SECONDS": "1"}
@@ -294,7 +294,7 @@ def test_a_hub_that_hangs_does_not_hold_up_the_stop(tmp_path: Path, hub: StandIn
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_ends_it_at_once(tmp_path: Path, hub: StandInHub) -> None:
+def test_a_second_interrupt_stops_at_once(tmp_path: Path, hub: StandInHub) -> None:
     hang = Fault("hang", "POST", COMMIT, seconds=600)
     hub.faults.add(hang)
     with served(tmp_path, **hub_settings(hub), DRAIN_SECONDS="60") as (process, client):

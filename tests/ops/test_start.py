@@ -1,4 +1,4 @@
-"""What stops a start outside the embedded mode: one clear message, no traceback."""
+"""A failed start outside `assembler serve` prints one clear message and no traceback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STARTS = {
         ({"SECRET_KEY": GOOD, "JWT_SECRET_KEY": GOOD, "CONCURRENCY": "many"}, "CONCURRENCY must be a whole number"),
     ],
 )
-def test_a_start_that_cannot_be(start: str, settings: dict[str, str], message: str) -> None:
+def test_a_failed_start_prints_one_message(start: str, settings: dict[str, str], message: str) -> None:
     clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     command = [sys.executable, *STARTS[start]]
     done = subprocess.run(

@@ -38,12 +38,12 @@ KINDS = {
     "python example",
     "yaml", "{toctree}", "{raw} html", "{eval-rst}",
 }  # fmt: skip
-"""Every kind of block, so that none is there that nobody checks; `bash` alone is not run here."""
+"""All kinds of blocks, so that none is unchecked; only `bash` is not run here."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block of a page: what stands behind the fence, and what is in it."""
+    """A fenced block of a page: its info string and its content."""
 
     kind: str
     text: str
@@ -280,7 +280,7 @@ def test_the_page_names_every_attribute_of_a_plugin() -> None:
 
 
 def same(shown: Any, real: Any) -> bool:
-    """Whether an answer is the shown one; `…` stands for any text, and as a key or an item for any more."""
+    """Returns whether a response matches the documented one; `…` matches any text, and as a key or item any others."""
     if isinstance(shown, str):
         pattern = ".*".join(map(re.escape, shown.split("…")))
         return shown == "…" or (isinstance(real, str) and re.fullmatch(pattern, real, re.DOTALL) is not None)
@@ -297,7 +297,7 @@ SEPARATOR = "\x1e"
 
 
 def run_session(page: Path, url: str) -> list[tuple[Block | None, str]]:
-    """Runs all blocks of a page in one shell; returns what stands below each as its answer, and its real output."""
+    """Runs all blocks of a page in one shell; returns the documented and the real output of each."""
     found = blocks(page)
     steps = [(step, after) for step, after in zip(found, [*found[1:], None], strict=True) if step.kind == "sh session"]
     script = f"\nprintf '{SEPARATOR}'\n".join(step.text for step, _ in steps)

@@ -1,4 +1,4 @@
-"""Changes of a Space come out right whatever is lost, refused or killed on the way."""
+"""Changes of a Space have the right result despite lost responses, rejected calls and killed processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def first(**more: Any) -> dict[str, Any]:
 
 
 def assert_changed(hub: StandInHub, request: dict[str, Any], name: str = NAME) -> None:
-    """Everything is as asked for, in one commit of the request."""
+    """Asserts that the Space is as requested, by one commit of the request."""
     assert_live(hub, request, name)
     assert {"app.py", "new.txt"} < set(live(hub, name))
     assert "data/a.txt" not in live(hub, name)
@@ -111,12 +111,12 @@ def test_a_refusal_leaves_the_old_files(
     assert live(hub) == before
     space = hub_service.space(old["space_id"])
     assert (space["state"], space["commit_oid"]) == ("building", old["commit"]["oid"])
-    # Nothing keeps the next one, or a second try, from its work.
+    # The next request, or a retry, is not blocked.
     assert hub_service.post(f"/requests/{request['id']}/command", {"command": "retry"}).status_code == 202
     assert_changed(hub, hub_service.work(request["id"]))
 
 
-def test_a_commit_that_is_there_after_all_is_told(make_service: MakeService, hub: StandInHub) -> None:
+def test_a_commit_that_exists_after_all_is_reported(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=1, HUB_TIMEOUT=0.5)
     space_id = service.publish(**gradio())["space_id"]
     hub.faults.add(Fault("drop_after", "POST", "/commit/"))
@@ -127,7 +127,7 @@ def test_a_commit_that_is_there_after_all_is_told(make_service: MakeService, hub
     assert len(hub.commits(NAME)) == 2
 
 
-def test_a_commit_that_comes_late_is_no_foreign_one(make_service: MakeService, hub: StandInHub) -> None:
+def test_a_late_commit_is_not_a_foreign_commit(make_service: MakeService, hub: StandInHub) -> None:
     """It arrives after its request has failed, and after the next one was sent."""
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=1, HUB_TIMEOUT=0.4)
     space_id = service.publish(**gradio())["space_id"]
@@ -141,7 +141,7 @@ def test_a_commit_that_comes_late_is_no_foreign_one(make_service: MakeService, h
     assert b"print(3)" in hub.tree(NAME)["app.py"]
 
 
-def test_a_silent_worker_that_wakes_up_commits_nothing(hub_service: Service, hub: StandInHub) -> None:
+def test_a_worker_with_an_expired_lease_commits_nothing(hub_service: Service, hub: StandInHub) -> None:
     space_id = hub_service.publish(**gradio())["space_id"]
     hub.faults.add(Fault("hang", "POST", "/preupload/", seconds=1.0))
     request = hub_service.ask(f"/spaces/{space_id}", {"files": {"app.py": "print(2)\n"}})
@@ -224,7 +224,7 @@ def test_a_command_killed_at_any_point(hub_service: Service, hub: StandInHub, co
         elif command == "hardware":
             assert hub.space(name).hardware == "t4-small"
         else:
-            # Each look at it may have brought it further.
+            # Each probe may have advanced the stage.
             stages = {"PAUSED"} if command == "pause" else {"BUILDING", "APP_STARTING"}
             assert hub.space(name).runtime.peek().name in stages
 

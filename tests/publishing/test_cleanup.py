@@ -1,4 +1,4 @@
-"""What is half made when a request ends: it is found and dealt with, also where it comes late."""
+"""The clean-up after a request that failed: remains on the target are found and removed, even if they appear late."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def command(service: Service, request_id: str, word: str) -> None:
 
 
 def sweep(service: Service, request_id: str) -> None:
-    """Does what a worker does that the sweeper has woken."""
+    """Runs a request like a worker after a wake-up by the sweeper."""
     with service.app.app_context():
         pipeline.run_next(service.services, request_id)
 
 
 def elsewhere(act: Callable[[], None]) -> None:
-    """Does it as another worker would, while this one is at work."""
+    """Runs a function like another worker, in the middle of this one's work."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(act).result()
 
@@ -45,7 +45,7 @@ def clean_up_due(service: Service, request_id: str) -> float | None:
         return db.session.get_one(SpaceRequest, request_id).cleanup_due_at
 
 
-def test_a_retry_finds_that_the_clean_up_was_done_after_all(hub_service: Service, hub: StandInHub) -> None:
+def test_a_retry_detects_a_finished_clean_up(hub_service: Service, hub: StandInHub) -> None:
     hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("drop_after", "DELETE", DELETE))
     request = hub_service.publish(name="site")
     assert (request["status"], hub.spaces()) == ("failed", [])
@@ -55,7 +55,7 @@ def test_a_retry_finds_that_the_clean_up_was_done_after_all(hub_service: Service
     assert len(hub.commits("alice/site")) == 1
 
 
-def test_a_deletion_that_was_only_said_to_be_done_is_repeated(hub_service: Service, hub: StandInHub) -> None:
+def test_a_deletion_without_effect_is_repeated(hub_service: Service, hub: StandInHub) -> None:
     hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("garbage", "DELETE", DELETE))
     request = hub_service.publish(name="site")
     assert (request["status"], hub.spaces()) == ("failed", ["alice/site"])
@@ -67,9 +67,7 @@ def test_a_deletion_that_was_only_said_to_be_done_is_repeated(hub_service: Servi
     wait_until(gone, "the Space is gone", timeout=10)
 
 
-def test_a_request_that_took_long_does_not_leave_for_long_what_it_half_made(
-    hub_service: Service, hub: StandInHub
-) -> None:
+def test_the_clean_up_after_a_long_request_is_not_delayed(hub_service: Service, hub: StandInHub) -> None:
     hub.faults.add(Fault("status", "POST", COMMIT, status=403), Fault("status", "DELETE", DELETE, status=503))
     request_id = hub_service.submit(name="site")["latest_request"]["id"]
     with hub_service.app.app_context():
@@ -88,7 +86,7 @@ def test_a_creation_that_comes_after_the_end_is_removed(make_service: MakeServic
     assert service.work(request_id)["status"] == "queued"
     command(service, request_id, "cancel")
     assert service.work(request_id)["status"] == "cancelled"
-    # The name stays taken meanwhile: what comes late could not be told from somebody else's.
+    # The name stays taken until then: a late Space could not be distinguished from one of another request.
     answer = service.post("/spaces", {"name": "site", "space_type": "static", "files": {"index.html": "x"}})
     assert (answer.status_code, answer.json["code"]) == (409, "name_taken")
     wait_until(hub.spaces, "the creation has come")
@@ -102,7 +100,7 @@ def test_a_creation_that_comes_after_the_end_is_removed(make_service: MakeServic
     service.submit(name="site")
 
 
-def test_a_commit_that_is_there_after_all_is_told(make_service: MakeService, hub: StandInHub) -> None:
+def test_a_commit_that_exists_after_all_is_reported(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=1)
     hub.faults.add(Fault("drop_after", "POST", COMMIT))
     request = service.publish(name="site")
@@ -115,7 +113,7 @@ def test_a_commit_that_is_there_after_all_is_told(make_service: MakeService, hub
     ]
 
 
-def test_what_a_worker_creates_that_slept_through_the_end_is_removed(
+def test_a_space_created_after_the_request_ended_is_removed(
     hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request_id = hub_service.submit(name="site")["latest_request"]["id"]
@@ -137,7 +135,7 @@ def test_what_a_worker_creates_that_slept_through_the_end_is_removed(
     assert hub.spaces() == []
 
 
-def test_a_clean_up_leaves_alone_what_another_request_has_made(
+def test_a_clean_up_does_not_change_a_space_of_another_request(
     hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.faults.add(Fault("status", "POST", COMMIT, status=403))
@@ -162,17 +160,17 @@ def test_a_clean_up_leaves_alone_what_another_request_has_made(
     assert len(hub.commits("alice/site")) == 1
 
 
-def test_turns_to_create_end_with_their_process(service: Service) -> None:
+def test_creation_locks_end_with_their_process(service: Service) -> None:
     with service.app.app_context():
         creation_lock("account", 600).__enter__()
         claims.release_claims()
         assert db.session.get_one(CreationLock, "account").owner is None
 
 
-def test_a_lost_connection_to_the_store_of_large_files_is_tried_again(
+def test_a_lost_connection_to_the_large_file_storage_is_retried(
     hub_service: Service, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its transport raises errors of Python's own."""
+    """Its transport raises built-in exceptions."""
     from huggingface_hub import HfApi
 
     create_commit = HfApi.create_commit

@@ -1,4 +1,4 @@
-"""The broker in memory: a reader is woken at once, takes no more than it may, and gives up in time."""
+"""The broker in memory: a consumer is notified at once, respects its prefetch limit, and times out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_reader_gives_up_in_time(connection: Connection) -> None:
         connection.drain_events(timeout=0.05)
 
 
-def test_a_reader_goes_on_when_it_may_take_one_more(connection: Connection) -> None:
+def test_a_consumer_continues_when_it_may_take_one_more(connection: Connection) -> None:
     found: list[Any] = []
     with Consumer(connection.channel(), [QUEUE], on_message=found.append) as consumer:
         consumer.qos(prefetch_count=1)

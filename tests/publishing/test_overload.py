@@ -1,4 +1,4 @@
-"""Too much, too full, too slow: clear answers within seconds, and recovery without anybody's help."""
+"""Overload, full disks and slow dependencies: clear responses within seconds, and automatic recovery."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def served(instance: Path, **settings: str) -> Iterator[tuple[str, Client]]:
 
 
 def ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[httpx.Response, float]:
-    """Asks with a token that was given before the trouble; returns the answer and how long it took."""
+    """Calls with a token from before the fault; returns the response and its duration in seconds."""
     headers = {"Authorization": f"Bearer {TOKENS[url]}"}
     begun = time.monotonic()
     answer = httpx.request(method, f"{url}{path}", json=body, headers=headers, timeout=30)
@@ -75,7 +75,7 @@ def assert_clear_503(answer: httpx.Response, seconds: float, *codes: str) -> Non
 
 
 @pytest.mark.slow
-def test_a_locked_database_is_told_and_waited_for(tmp_path: Path, hub: StandInHub) -> None:
+def test_a_locked_database_is_reported_and_retried(tmp_path: Path, hub: StandInHub) -> None:
     hub.settings.latency = 0.3
     with served(tmp_path, **hub_settings(hub)) as (url, client):
         login(url)
@@ -88,7 +88,7 @@ def test_a_locked_database_is_told_and_waited_for(tmp_path: Path, hub: StandInHu
             clock.start()
             answer, seconds = ask(url, "POST", "/spaces", body_of("meanwhile"))
             assert_clear_503(answer, seconds, "database_unavailable")
-            # Who only reads notices nothing.
+            # Readers are not affected.
             answer, seconds = ask(url, "GET", "/requests")
             assert (answer.status_code, answer.json()["meta"]["total"]) == (200, 2)
             assert seconds < 1
@@ -119,7 +119,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Takes all the space that is left."""
+    """Fills the rest of the disk."""
     filler = folder / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
@@ -129,7 +129,7 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("store", ["database", "local_filesystem"])
-def test_a_full_disk_is_told_and_left_as_it_was(small_disk: Path, hub: StandInHub, store: str) -> None:
+def test_a_full_disk_is_reported_and_unchanged(small_disk: Path, hub: StandInHub, store: str) -> None:
     hub.settings.latency = 0.3
     big = {"name": "big", "space_type": "static", "files": {"index.html": "x" * 300_000}}
     with served(small_disk, DEFAULT_FILE_STORE=store, **hub_settings(hub)) as (url, client):
@@ -174,7 +174,7 @@ def test_a_file_store_that_cannot_be_written_leaves_nothing(
 
 @contextmanager
 def frozen_server() -> Iterator[int]:
-    """A port that takes every connection and never says a word."""
+    """A port that accepts every connection and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as server, ExitStack() as connections:
 
         def accept() -> None:
@@ -193,7 +193,7 @@ def frozen_server() -> Iterator[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, scheme: str) -> None:
+def test_a_frozen_broker_blocks_no_caller(tmp_path: Path, hub: StandInHub, scheme: str) -> None:
     good = redis_url()
     queue = f"assembler-test-{uuid.uuid4().hex[:12]}"
     settings = {
@@ -234,7 +234,7 @@ def test_a_frozen_broker_holds_up_no_caller(tmp_path: Path, hub: StandInHub, sch
     assert {request["status"] for request in done.values()} == {"succeeded"}
 
 
-def test_a_broker_that_delivers_nothing_is_done_without(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_run_without_a_broker_that_delivers_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assembler_runner.publishing.tasks.wakeups.send", lambda request_id: None)
     monkeypatch.setattr("assembler_runner.publishing.tasks.last_message", LastMessage())
     ids = [service.submit()["latest_request"]["id"] for _ in range(3)]
@@ -252,7 +252,7 @@ LIMIT = 100_000
 
 
 def post_too_much(url: str, announced: int) -> tuple[int, dict[str, Any], float]:
-    """Announces a body, sends a little of it, and reads the answer."""
+    """Announces a body, sends a part of it, and reads the response."""
     host, _, port = url.removeprefix("http://").partition(":")
     begun = time.monotonic()
     with socket.create_connection((host, int(port)), timeout=30) as connection:
@@ -264,7 +264,7 @@ def post_too_much(url: str, announced: int) -> tuple[int, dict[str, Any], float]
 
 
 def read_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of an answer, though the request was never finished."""
+    """Returns status and JSON of a response to an unfinished request."""
     response = HTTPResponse(connection)
     response.begin()
     return response.status, json.loads(response.read())

@@ -1,4 +1,4 @@
-"""What stands on the Hub in the end, whatever goes wrong on the way; the Hub is a stand-in over real HTTP."""
+"""The final state on the Hub after any fault; the Hub is a stand-in over real HTTP."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_one_create_call_carries_everything(hub_service: Service, hub: StandInHu
     assert len(hub.requests) <= 4
 
 
-def test_secrets_are_sealed_in_the_database_and_in_no_answer(hub_service: Service, hub: StandInHub) -> None:
+def test_secrets_are_encrypted_in_the_database_and_in_no_response(hub_service: Service, hub: StandInHub) -> None:
     secret = "a-very-secret-value"
     space = hub_service.submit(**gradio(secrets={"API_KEY": secret}))
     request_id = space["latest_request"]["id"]
@@ -104,7 +104,7 @@ def test_binary_file_goes_through_lfs_byte_for_byte(hub_service: Service, hub: S
     assert len(hub.commits("alice/greeter")) == 1
 
 
-def test_namespace_is_taken_over(hub_service: Service, hub: StandInHub) -> None:
+def test_namespace_is_used(hub_service: Service, hub: StandInHub) -> None:
     hub_service.publish(**gradio(namespace="acme"))
     assert set(hub.tree("acme/greeter")) >= OUR_FILES
 
@@ -126,7 +126,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "code"), REFUSALS)
 @pytest.mark.parametrize("step", ["/api/repos/create", "/commit/"])
-def test_a_refusal_is_told_and_leaves_nothing(
+def test_a_rejection_is_reported_and_leaves_nothing(
     hub_service: Service, hub: StandInHub, status: int, code: str, step: str
 ) -> None:
     hub.faults.add(Fault("status", method="POST", path=step, times=None, status=status, body={"error": "No, because."}))
@@ -150,14 +150,14 @@ def test_the_pay_wall_of_free_accounts(make_service: MakeService, hub: StandInHu
     assert service.publish(name="site")["status"] == "succeeded"
 
 
-def test_a_bad_token_is_told(make_service: MakeService, hub: StandInHub) -> None:
+def test_a_bad_token_is_reported(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_nobody", HF_ENDPOINT=hub.url)
     request = service.publish(**gradio())
     assert (request["status"], request["error"]["code"]) == ("failed", "target_unauthorized")
     assert "hf_nobody" not in str(request)
 
 
-def test_a_taken_name_is_told_and_the_other_space_untouched(hub_service: Service, hub: StandInHub) -> None:
+def test_a_taken_name_is_reported_and_the_other_space_unchanged(hub_service: Service, hub: StandInHub) -> None:
     first = hub_service.publish(**gradio())
     before = hub.tree("alice/greeter")
     refused = hub_service.post("/spaces", gradio())
@@ -168,7 +168,7 @@ def test_a_taken_name_is_told_and_the_other_space_untouched(hub_service: Service
     assert hub.tree("alice/greeter") == before
 
 
-def test_a_name_taken_on_the_hub_by_somebody_else(
+def test_a_name_taken_on_the_hub_by_another_account(
     hub_service: Service, make_service: MakeService, hub: StandInHub
 ) -> None:
     elsewhere = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url)
@@ -204,7 +204,7 @@ LOST = [
 
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: f"{fault.kind} {fault.path} {fault.status or ''}")
-def test_a_lost_answer_doubles_nothing(hub_service: Service, hub: StandInHub, fault: Fault) -> None:
+def test_a_lost_response_duplicates_nothing(hub_service: Service, hub: StandInHub, fault: Fault) -> None:
     hub.faults.add(replace(fault))
     request = hub_service.publish(**gradio())
     for _ in range(4):
@@ -235,7 +235,7 @@ def test_a_rate_limit_is_waited_for(hub_service: Service, hub: StandInHub, heade
     assert retrying[0]["data"]["error"]["code"] == "rate_limited"
 
 
-def test_a_hub_that_stays_away_ends_in_a_truthful_error(make_service: MakeService, hub: StandInHub) -> None:
+def test_an_unreachable_hub_ends_in_an_accurate_error(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=3)
     hub.faults.add(Fault("status", path="/api/", status=503, times=None))
     request = service.publish(**gradio())
@@ -247,7 +247,7 @@ def test_a_hub_that_stays_away_ends_in_a_truthful_error(make_service: MakeServic
     assert service.work(request["id"])["status"] == "succeeded"
 
 
-def test_an_overlapping_creation_is_not_spun_on(hub_service: Service, hub: StandInHub) -> None:
+def test_an_overlapping_creation_is_not_retried_in_a_loop(hub_service: Service, hub: StandInHub) -> None:
     busy = {"error": "Cannot create repo: another conflicting operation is in progress"}
     hub.faults.add(Fault("status", method="POST", path="/api/repos/create", status=409, body=busy, times=1))
     request = hub_service.publish(**gradio())
@@ -255,8 +255,8 @@ def test_an_overlapping_creation_is_not_spun_on(hub_service: Service, hub: Stand
     assert hub_service.work(request["id"])["status"] == "succeeded"
 
 
-def test_a_silent_worker_that_wakes_up_changes_nothing(hub_service: Service, hub: StandInHub) -> None:
-    """The request is taken over while its first worker waits for the Hub's answer to the commit."""
+def test_a_worker_with_an_expired_lease_changes_nothing(hub_service: Service, hub: StandInHub) -> None:
+    """Another worker claims the request while the first one waits for the Hub's response to the commit."""
     hub.faults.add(Fault("hang", method="POST", path="/preupload/", seconds=1.5))
     space = hub_service.submit(**gradio())
     request_id = space["latest_request"]["id"]
@@ -264,7 +264,7 @@ def test_a_silent_worker_that_wakes_up_changes_nothing(hub_service: Service, hub
     first.start()
 
     def hangs() -> bool:
-        """The first worker has read the head, written down what it learnt, and waits."""
+        """The first worker has read the head, stored its progress, and waits."""
         with hub_service.app.app_context():
             made = db.session.get_one(Space, space["id"]).made_at is not None
         return made and any("/preupload/" in record.path for record in hub.requests)

@@ -1,4 +1,4 @@
-"""Turns, places in the queue, the Hub's budget, and an end to the queue."""
+"""Fair order, positions in the queue, the Hub's rate limit, and the maximum length of the queue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATIC = {"space_type": "static", "files": {"index.html": "x"}}
 
 
 def other_account(service: Service, name: str, realm: str) -> dict[str, str]:
-    """Makes a user; returns the headers it calls with."""
+    """Creates a user; returns the headers for its calls."""
     with service.app.app_context():
         found = db.session.scalar(sa.select(Realm).where(Realm.name == realm)) or Realm(name=realm)
         db.session.add(found)
@@ -44,7 +44,7 @@ def other_account(service: Service, name: str, realm: str) -> dict[str, str]:
 
 
 def order_of_work(service: Service) -> list[str]:
-    """Lets one worker do all that waits; returns the names in the order they were taken up."""
+    """Lets a worker process the whole queue; returns the names in the order of their claims."""
     with service.app.app_context():
         waiting = list(db.session.scalars(sa.select(SpaceRequest.id)))
         for request_id in waiting:
@@ -53,7 +53,7 @@ def order_of_work(service: Service) -> list[str]:
         return [row.space.name for row in rows]
 
 
-def test_nobody_waits_for_anothers_thousand(service: Service) -> None:
+def test_an_account_does_not_wait_for_the_thousand_requests_of_another(service: Service) -> None:
     second = other_account(service, "second", "master")
     third = other_account(service, "third", "elsewhere")
     for number in range(4):
@@ -69,7 +69,7 @@ def test_nobody_waits_for_anothers_thousand(service: Service) -> None:
 
 
 def test_turns_pass_with_time(service: Service) -> None:
-    """What was sent long ago comes before what others send now."""
+    """Old requests precede new requests of other accounts."""
     for number in range(5):
         service.submit(name=f"old-{number}")
     with service.app.app_context():
@@ -80,7 +80,7 @@ def test_turns_pass_with_time(service: Service) -> None:
     assert order_of_work(service)[-1] == "new"
 
 
-def test_the_place_in_the_queue_is_told(service: Service) -> None:
+def test_the_position_in_the_queue_is_reported(service: Service) -> None:
     ids = [service.submit()["latest_request"]["id"] for _ in range(3)]
     assert [service.request(request_id)["queue_position"] for request_id in ids] == [1, 2, 3]
     assert service.request(ids[0])["expected_start_at"] is None
@@ -120,8 +120,8 @@ def test_too_long_a_wait_is_refused(make_service: MakeService, monkeypatch: pyte
     assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "queue_full", "41")
 
 
-def test_the_hubs_budget_is_kept(hub_service: Service, hub: StandInHub) -> None:
-    """With a small rate limit the worker stops by itself: the Hub never has to refuse."""
+def test_the_rate_limit_of_the_hub_is_respected(hub_service: Service, hub: StandInHub) -> None:
+    """With a small rate limit the worker pauses, so that the Hub never rejects a call."""
     hub.settings.rate_limit = Limit(10, 300)
     requests = [hub_service.publish(name=f"site-{number}") for number in range(4)]
     assert [request["status"] for request in requests] == ["succeeded", "queued", "queued", "queued"]
@@ -146,7 +146,7 @@ def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInH
     assert [record.status for record in creations] == [200] * 6
 
 
-def test_each_wake_up_does_one_piece_of_work(make_service: MakeService) -> None:
+def test_each_wake_up_processes_one_request(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri)
         ids = [service.submit(name=f"site-{number}")["latest_request"]["id"] for number in range(80)]
@@ -185,7 +185,7 @@ def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -
         for number in range(60):
             service.submit(name=f"site-{number}")
         with service.app.app_context():
-            # When thousands come in a few seconds PostgreSQL has not counted the table yet.
+            # After thousands of inserts within seconds, PostgreSQL has no current statistics.
             db.session.execute(sa.text("ALTER TABLE space_requests SET (autovacuum_enabled = off)"))
             many = [{**dict(row), "id": new_id()} for row in db.session.execute(sa.select(REQUESTS)).mappings()]
             spaces = [dict(row) for row in db.session.execute(sa.select(SPACES)).mappings()]
@@ -210,21 +210,21 @@ def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -
 
 
 def plan_of(query: str, values: Any) -> dict[str, Any]:
-    """How PostgreSQL finds the rows of a query."""
+    """Returns PostgreSQL's plan of a query."""
     explained = db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", values)
     plan: dict[str, Any] = explained.scalar_one()[0]["Plan"]
     return plan
 
 
 def rows_of(plan: dict[str, Any]) -> Iterator[int]:
-    """Rows that each node of a plan of PostgreSQL has read in all."""
+    """Yields the total number of rows that each node of a plan has read."""
     read = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
     yield read * plan["Actual Loops"]
     for part in plan.get("Plans", []):
         yield from rows_of(part)
 
 
-def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_creation_lock_ends_with_its_claim(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assembler_runner.publishing.creation_lock.PATIENCE_SECONDS", 0.2)
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
@@ -232,7 +232,7 @@ def test_a_turn_to_create_ends_with_the_claim_that_took_it(service: Service, mon
         assert claim is not None
         silent = creation_lock("account", claim)
         silent.__enter__()
-        # As another process sees it: its own lock is free.
+        # Simulates another process, whose local lock is free.
         monkeypatch.setattr("assembler_runner.publishing.creation_lock._locks", {})
         with pytest.raises(RateLimited), creation_lock("account", "another"):
             pass
@@ -246,7 +246,7 @@ ON_FAILURE = {"delete": (False, "cleaned_up"), "keep": (True, "kept"), "private"
 
 
 @pytest.mark.parametrize("choice", sorted(ON_FAILURE))
-def test_what_becomes_of_an_empty_space(hub_service: Service, hub: StandInHub, choice: str) -> None:
+def test_an_empty_space_after_a_failure(hub_service: Service, hub: StandInHub, choice: str) -> None:
     hub.faults.add(Fault("status", method="POST", path="/commit/", status=400, body={"error": "no"}))
     request = hub_service.publish(name="site", on_failure=choice)
     stays, event = ON_FAILURE[choice]
@@ -261,7 +261,7 @@ def test_what_becomes_of_an_empty_space(hub_service: Service, hub: StandInHub, c
     assert len(hub.commits("alice/site")) == 1
 
 
-def test_cleaning_up_is_repeated_until_it_is_done(hub_service: Service, hub: StandInHub) -> None:
+def test_the_clean_up_is_retried_until_it_succeeds(hub_service: Service, hub: StandInHub) -> None:
     hub.faults.add(Fault("status", method="POST", path="/commit/", status=400, body={"error": "no"}))
     hub.faults.add(Fault("drop_before", method="DELETE", path="/api/repos/delete", times=2))
     request = hub_service.publish(name="site")
@@ -283,7 +283,7 @@ def test_cleaning_up_is_repeated_until_it_is_done(hub_service: Service, hub: Sta
     assert hub_service.publish(name="site")["status"] == "succeeded"
 
 
-def test_a_creation_nobody_heard_of_is_found_and_removed(make_service: MakeService, hub: StandInHub) -> None:
+def test_a_creation_whose_response_was_lost_is_found_and_removed(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_ERRORS=1)
     hub.faults.add(Fault("drop_after", method="POST", path="/api/repos/create"))
     request = service.publish(name="site")

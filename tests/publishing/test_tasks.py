@@ -1,4 +1,4 @@
-"""What `invoke` does about documentation and dependencies, each task really run."""
+"""The invoke tasks for documentation and dependencies; each task is really run."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_browser_is_opened(pages: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of what the tasks read and write."""
+    """A copy of the files that the tasks read and write."""
     for name in ("tasks.py", "pyproject.toml", "requirements.in", "requirements-dev.in"):
         shutil.copy(PROJECT / name, tmp_path / name)
     for name in ("requirements.lock", "requirements-dev.lock"):

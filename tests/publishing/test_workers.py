@@ -1,4 +1,4 @@
-"""API and workers as processes of their own, with every database and broker: nothing is lost, nothing is done twice."""
+"""API and workers as separate processes, with every database and broker: no request is lost or published twice."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ SLACK_SECONDS = 6.0
 
 @dataclass
 class Deployment:
-    """A database, a broker with a queue of our own, and a Hub; who starts processes with them ends them."""
+    """A database, a broker with a separate queue, and a Hub; callers end the processes that they start."""
 
     hub: StandInHub
     settings: dict[str, str]
 
     def flask(self, *command: str) -> None:
-        """Runs a command to its end."""
+        """Runs a command and waits for its end."""
         with Process("-m", "flask", *command, **self.settings) as process:
             assert process.wait() == 0, process.log
 
@@ -63,7 +63,7 @@ class Deployment:
 
     @contextmanager
     def workers(self, count: int, **settings: str) -> Iterator[list[Process]]:
-        """Workers that take messages."""
+        """Workers that consume messages."""
         celery = ("-m", "celery", "--app=assembler_runner.ops.celery_worker:celery", "worker", "--pool=threads")
         quick = ("--loglevel=INFO", "--without-mingle", "--without-gossip")
         with ExitStack() as stack:
@@ -97,7 +97,7 @@ class Deployment:
                     connection.execute(sa.text(end), {"id": id})
 
     def committed(self) -> int:
-        """How many Spaces have a commit of ours."""
+        """Returns the number of Spaces with a commit by the service."""
         return sum(bool(self.hub.commits(space)) for space in self.hub.spaces())
 
 
@@ -158,7 +158,7 @@ def test_many_requests_with_every_message_sent_three_times(deployment: Deploymen
     assert client.wait_all(ids) == done
 
 
-def test_a_killed_worker_loses_nothing(deployment: Deployment, client: Client) -> None:
+def test_a_killed_worker_loses_no_request(deployment: Deployment, client: Client) -> None:
     deployment.hub.settings.latency = 0.1
     with deployment.workers(2) as (one, two):
         ids = client.submit_all(names("killed"))
@@ -170,7 +170,7 @@ def test_a_killed_worker_loses_nothing(deployment: Deployment, client: Client) -
         assert two.stop() == 0
 
 
-def test_a_worker_that_was_asleep_past_its_lease_does_no_harm(deployment: Deployment, client: Client) -> None:
+def test_a_worker_suspended_past_its_lease_does_no_harm(deployment: Deployment, client: Client) -> None:
     deployment.hub.settings.latency = 0.1
     with deployment.workers(2) as (one, two):
         ids = client.submit_all(names("asleep"))
@@ -193,7 +193,7 @@ def test_lost_connections_to_the_database_lose_nothing(deployment: Deployment, c
         assert_published_once(deployment.hub, client.wait_all(ids))
 
 
-def test_a_broker_that_is_away_holds_nothing_up(deployment: Deployment, client: Client) -> None:
+def test_an_unreachable_broker_blocks_nothing(deployment: Deployment, client: Client) -> None:
     scheme = deployment.settings["BROKER_URL"].partition(":")[0]
     with deployment.api(BROKER_URL=f"{scheme}://127.0.0.1:{free_port()}//") as lonely, deployment.workers(1):
         begun = time.monotonic()
@@ -202,7 +202,7 @@ def test_a_broker_that_is_away_holds_nothing_up(deployment: Deployment, client: 
         assert_published_once(deployment.hub, client.wait_all(ids))
 
 
-def test_a_hub_that_hangs_does_not_hold_up_the_stop(deployment: Deployment, client: Client) -> None:
+def test_a_hub_that_hangs_does_not_delay_the_stop(deployment: Deployment, client: Client) -> None:
     hang = Fault("hang", "POST", "/commit/", seconds=60)
     deployment.hub.faults.add(hang)
     with deployment.workers(1, DRAIN_SECONDS="1", HUB_TIMEOUT="30") as (one,):
@@ -220,7 +220,7 @@ def test_a_worker_may_start_before_everything_else() -> None:
         deployment.flask("db", "upgrade")
         deployment.flask("create-admin")
         client = later.enter_context(deployment.api())
-        # Two processes, and a Hub that refuses two creations at a time, as the real one does.
+        # Two processes, and a Hub that rejects concurrent creations, like the real one.
         later.enter_context(deployment.workers(1))
         deployment.hub.settings.one_creation_at_a_time = True
         deployment.hub.settings.create_seconds = 0.05

@@ -25,7 +25,7 @@ def test_rollback_restores_the_exact_tree(hub_service: Service, hub: StandInHub)
     assert hub.tree(NAME) == before
     assert (request["action"], request["parameters"]) == ("rollback", {"user": "x"})
     assert len(hub.commits(NAME)) == 3
-    # What comes next builds on it.
+    # The next update builds on it.
     assert_live(hub, hub_service.change(space_id, parameters={"user": "z"}))
     assert set(live(hub)) == {path for path in before if path != ".gitattributes"}
 
@@ -36,7 +36,7 @@ def test_rollback_to_what_is_live_makes_no_commit(hub_service: Service, hub: Sta
     assert (request["status"], request["unchanged"], len(hub.commits(NAME))) == ("succeeded", True, 1)
 
 
-def test_rollback_minds_foreign_commits(hub_service: Service, hub: StandInHub) -> None:
+def test_rollback_respects_foreign_commits(hub_service: Service, hub: StandInHub) -> None:
     first = hub_service.publish(**gradio())
     space_id = first["space_id"]
     hub_service.change(space_id, files={"app.py": "print(2)\n"})
@@ -45,7 +45,7 @@ def test_rollback_minds_foreign_commits(hub_service: Service, hub: StandInHub) -
     assert_live(hub, hub_service.command(space_id, "rollback", request_id=first["id"], force=True))
 
 
-def test_only_releases_of_the_space_can_be_returned_to(service: Service) -> None:
+def test_only_releases_of_the_space_can_be_rolled_back_to(service: Service) -> None:
     first, other = service.publish(), service.publish()
     path = f"/spaces/{first['space_id']}/command"
     failed = service.submit(name="waiting")["latest_request"]
@@ -108,7 +108,7 @@ def test_a_lost_answer_to_a_command(hub_service: Service, hub: StandInHub, path:
 
 
 @pytest.mark.parametrize("command", ["restart", "factory_rebuild", "pause", "wake", "hardware"])
-def test_what_runs_on_no_machine_says_so(hub_service: Service, command: str) -> None:
+def test_commands_without_hardware_are_rejected(hub_service: Service, command: str) -> None:
     body: dict[str, Any] = {"command": command} | ({"hardware": "t4-small"} if command == "hardware" else {})
     local = hub_service.publish(target="local")["space_id"]
     static = hub_service.publish()["space_id"]
@@ -169,7 +169,7 @@ def test_a_move_to_a_taken_name_changes_nothing(hub_service: Service, hub: Stand
     hub_service.publish(name="taken")
     answer = hub_service.post(f"/spaces/{space_id}/command", {"command": "move", "name": "taken"})
     assert (answer.status_code, answer.json["code"]) == (409, "name_taken")
-    # One that only the Hub knows of.
+    # A name that is taken on the Hub only.
     from huggingface_hub import HfApi
 
     HfApi(endpoint=hub.url, token="hf_alice").create_repo("alice/foreign", repo_type="space", space_sdk="static")
@@ -213,7 +213,7 @@ def test_a_duplicate_on_the_hub(hub_service: Service, hub: StandInHub) -> None:
     assert (answer.status_code, answer.json["code"]) == (409, "name_taken")
 
 
-def test_who_may_not_make_spaces_cannot_copy_them(service: Service) -> None:
+def test_duplicate_requires_the_permission_to_create(service: Service) -> None:
     realm_id = make_realm(service, "ours")
     chief = make_user(service, "chief", realm_id, "realm_admin")
     space = chief.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}}).json
@@ -228,6 +228,6 @@ def test_who_may_not_make_spaces_cannot_copy_them(service: Service) -> None:
     assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
 
 
-def test_digest_of_files_is_told(service: Service) -> None:
+def test_digest_of_files_is_reported(service: Service) -> None:
     first = service.publish(files={"index.html": "x"})
     assert expected_tree(first)["index.html"] == digest(b"x")

@@ -1,4 +1,4 @@
-"""Changes of Spaces on PostgreSQL and MariaDB: one at a time, in order, none lost; filters find the same."""
+"""Changes of Spaces on PostgreSQL and MariaDB: serialized, in order, none lost; filters have the same results."""
 
 from __future__ import annotations
 

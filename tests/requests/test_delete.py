@@ -1,4 +1,4 @@
-"""Delete, expiry, and one command for many Spaces."""
+"""Delete, expiry, and bulk commands."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_a_deleted_space_is_gone_and_its_name_free(hub_service: Service, hub: St
     assert hub_service.space(space_id)["state"] == "deleted"
 
 
-def test_one_that_is_only_gone_on_its_target_can_still_be_deleted(hub_service: Service, hub: StandInHub) -> None:
+def test_a_space_deleted_on_its_target_can_still_be_deleted(hub_service: Service, hub: StandInHub) -> None:
     space_id = hub_service.publish(**gradio())["space_id"]
     del hub.state.repos["space", NAME]
     with hub_service.app.app_context():
-        # As whoever follows it finds out.
+        # As a probe detects.
         db.session.execute(sa.update(Space).where(Space.id == space_id).values(state="deleted"))
         db.session.commit()
     assert hub_service.post("/spaces", gradio()).json["code"] == "name_taken"
@@ -50,7 +50,7 @@ def test_one_that_is_only_gone_on_its_target_can_still_be_deleted(hub_service: S
     assert hub_service.publish(**gradio())["status"] == "succeeded"
 
 
-def test_what_waits_is_cancelled(hub_service: Service, hub: StandInHub) -> None:
+def test_pending_requests_are_cancelled(hub_service: Service, hub: StandInHub) -> None:
     space_id = hub_service.publish(**gradio())["space_id"]
     waiting = hub_service.ask(f"/spaces/{space_id}", {"files": {"app.py": "print(2)\n"}})
     deletion = hub_service.delete(f"/spaces/{space_id}").json["latest_request"]
@@ -61,7 +61,7 @@ def test_what_waits_is_cancelled(hub_service: Service, hub: StandInHub) -> None:
     assert hub.spaces() == []
 
 
-def test_a_space_that_was_never_made(hub_service: Service, hub: StandInHub) -> None:
+def test_a_space_that_was_never_created(hub_service: Service, hub: StandInHub) -> None:
     space = hub_service.submit(**gradio())
     deletion = hub_service.delete(f"/spaces/{space['id']}").json["latest_request"]
     assert hub_service.request(space["latest_request"]["id"])["status"] == "cancelled"
@@ -70,7 +70,7 @@ def test_a_space_that_was_never_made(hub_service: Service, hub: StandInHub) -> N
     assert hub_service.publish(**gradio())["status"] == "succeeded"
 
 
-def test_a_space_that_was_made_twice_is_known_by_its_second_making(hub_service: Service, hub: StandInHub) -> None:
+def test_a_space_created_twice_is_identified_by_the_second_creation(hub_service: Service, hub: StandInHub) -> None:
     hub.faults.add(Fault("status", "POST", "/commit/", status=403))
     request = hub_service.publish(**gradio())
     assert (request["status"], hub.spaces()) == ("failed", [])
@@ -80,7 +80,7 @@ def test_a_space_that_was_made_twice_is_known_by_its_second_making(hub_service: 
     assert hub.spaces() == []
 
 
-def test_one_that_goes_away_while_it_is_looked_at(hub_service: Service, hub: StandInHub) -> None:
+def test_a_space_that_disappears_during_a_probe(hub_service: Service, hub: StandInHub) -> None:
     space = hub_service.submit(**gradio(on_failure="keep"))
     hub.faults.add(Fault("status", "GET", f"/api/spaces/{NAME}$", status=403))
     assert hub_service.work(space["latest_request"]["id"])["status"] == "failed"
@@ -89,7 +89,7 @@ def test_one_that_goes_away_while_it_is_looked_at(hub_service: Service, hub: Sta
     assert (request["status"], hub_service.space(space["id"])["state"]) == ("succeeded", "deleted")
 
 
-def test_a_change_of_a_space_that_could_not_be_made(hub_service: Service, hub: StandInHub) -> None:
+def test_a_change_of_a_space_that_could_not_be_created(hub_service: Service, hub: StandInHub) -> None:
     space = hub_service.submit(**gradio(on_failure="keep"))
     path = f"/spaces/{space['id']}"
     changes = [
@@ -102,7 +102,7 @@ def test_a_change_of_a_space_that_could_not_be_made(hub_service: Service, hub: S
         request = hub_service.work(change["id"])
         assert (request["status"], request["error"]["code"]) == ("failed", code)
     assert hub_service.post(path, {"files": {"app.py": "x = 1"}}).status_code == 409
-    # What was kept of it can still be deleted.
+    # Its record can still be deleted.
     assert hub.spaces() == [NAME]
     assert hub_service.remove(space["id"])["status"] == "succeeded"
     assert hub.spaces() == []
@@ -184,7 +184,7 @@ def test_an_expired_space_deletes_itself_after_two_warnings(service: Service) ->
     assert entry["actor_kind"] == "service"
 
 
-def test_a_deletion_that_failed_is_tried_again_later_only(hub_service: Service, hub: StandInHub) -> None:
+def test_a_failed_deletion_is_retried_later_only(hub_service: Service, hub: StandInHub) -> None:
     space_id = hub_service.publish(**gradio())["space_id"]
     hub.faults.add(Fault("status", "DELETE", "/api/repos/delete$", status=403))
     set_expiry(hub_service, space_id, -0.1)
@@ -227,7 +227,7 @@ def test_bulk_deletion_by_label(hub_service: Service, hub: StandInHub) -> None:
     assert bulk(hub_service, "delete", {"label": "course-2026"}).json["accepted"] == []
 
 
-def test_bulk_tells_for_which_it_is_not_possible(hub_service: Service, hub: StandInHub) -> None:
+def test_bulk_reports_refused_spaces(hub_service: Service, hub: StandInHub) -> None:
     hub_service.publish(name="static", labels=["a"])
     hub_service.publish(**gradio(labels=["a"]))
     for dry_run in (True, False):
@@ -239,7 +239,7 @@ def test_bulk_tells_for_which_it_is_not_possible(hub_service: Service, hub: Stan
 @pytest.mark.parametrize(
     ("wanted", "status"), [({}, 422), ({"nmae": "x"}, 400), ({"label": ""}, 422), ({"created_at": "yesterday"}, 400)]
 )
-def test_bulk_needs_a_filter_that_is_understood(service: Service, wanted: dict[str, str], status: int) -> None:
+def test_bulk_requires_a_valid_filter(service: Service, wanted: dict[str, str], status: int) -> None:
     space_id = service.publish()["space_id"]
     assert bulk(service, "delete", wanted).status_code == status
     assert service.space(space_id)["latest_request"]["action"] == "create"

@@ -1,4 +1,4 @@
-"""Somebody else commits to the Space, renames it or deletes it: nothing of theirs is lost unless it was asked for."""
+"""Foreign commits, renames and deletions on the target: foreign changes are lost only if the caller requests it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def space_id(hub_service: Service) -> str:
 
 
 def push(hub: StandInHub) -> str:
-    """A commit by hand: one file more, one changed, one deleted."""
+    """Makes a foreign commit: one file added, one changed, one deleted."""
     return hub.push(NAME, {"theirs.txt": b"theirs", "data/a.txt": b"theirs", "data/b.txt": None}).oid
 
 
@@ -48,7 +48,9 @@ def test_a_foreign_commit_is_not_overwritten(hub_service: Service, hub: StandInH
 
 
 @pytest.mark.parametrize("how", ["force", "if-match"])
-def test_it_can_be_overwritten_knowingly(hub_service: Service, hub: StandInHub, space_id: str, how: str) -> None:
+def test_a_foreign_commit_can_be_overwritten_explicitly(
+    hub_service: Service, hub: StandInHub, space_id: str, how: str
+) -> None:
     theirs = push(hub)
     body: dict[str, Any] = {"files": {"app.py": "print(2)\n"}}
     headers = {}
@@ -76,7 +78,7 @@ def test_a_commit_that_came_after_the_named_one_is_not_overwritten(
     assert (request["error"]["code"], request["error"]["details"]["commit_oid"]) == ("foreign_commit", newest)
 
 
-def test_merge_keeps_what_they_did_and_the_request_does_not_touch(
+def test_merge_keeps_foreign_changes_that_the_request_does_not_touch(
     hub_service: Service, hub: StandInHub, space_id: str
 ) -> None:
     hub.push(NAME, {"theirs.txt": b"theirs", "data/a.txt": b"theirs", "data/b.txt": None, "unwanted.txt": b"x"})
@@ -95,14 +97,14 @@ def test_merge_keeps_what_they_did_and_the_request_does_not_touch(
     later = hub_service.change(space_id, parameters={"user": "later"})
     assert_live(hub, later)
     assert hub.tree(NAME)["theirs.txt"] == b"theirs"
-    # It can be returned to with everything in it.
+    # A rollback to it restores all files.
     assert_live(hub, hub_service.change(space_id, files={"app.py": "print(9)\n"}))
     back = hub_service.command(space_id, "rollback", request_id=request["id"])
     assert_live(hub, back)
     assert live(hub)["theirs.txt"] == digest(b"theirs")
 
 
-def test_a_foreign_commit_between_look_and_commit(hub_service: Service, hub: StandInHub, space_id: str) -> None:
+def test_a_foreign_commit_between_read_and_commit(hub_service: Service, hub: StandInHub, space_id: str) -> None:
     hub.faults.add(Fault("hang", "POST", "/preupload/", seconds=0.5))
     request = hub_service.ask(f"/spaces/{space_id}", {"files": {"app.py": "print(2)\n"}})
     import threading
@@ -127,7 +129,7 @@ def test_a_history_that_was_squashed(hub_service: Service, hub: StandInHub, spac
     assert_live(hub, hub_service.change(space_id, files={"app.py": "print(2)\n"}, force=True))
 
 
-def test_settings_alone_do_not_mind(hub_service: Service, hub: StandInHub, space_id: str) -> None:
+def test_settings_alone_ignore_foreign_commits(hub_service: Service, hub: StandInHub, space_id: str) -> None:
     push(hub)
     assert hub_service.change(space_id, variables={"A": "1"})["status"] == "succeeded"
     assert hub.space(NAME).variables["A"].value == "1"
@@ -143,15 +145,15 @@ def test_a_space_renamed_on_the_hub_is_followed(hub_service: Service, hub: Stand
     assert hub.spaces() == []
 
 
-def test_a_space_deleted_on_the_hub_is_told(hub_service: Service, hub: StandInHub, space_id: str) -> None:
+def test_a_space_deleted_on_the_hub_is_reported(hub_service: Service, hub: StandInHub, space_id: str) -> None:
     del hub.state.repos["space", NAME]
     request = hub_service.change(space_id, files={"app.py": "print(2)\n"})
     assert (request["status"], request["error"]["code"]) == ("failed", "target_not_found")
     assert hub_service.remove(space_id)["status"] == "succeeded"
 
 
-def test_only_what_was_made_here_is_deleted(hub_service: Service, hub: StandInHub, space_id: str) -> None:
-    """Somebody deletes the Space and makes another one of the same name."""
+def test_only_the_published_space_is_deleted(hub_service: Service, hub: StandInHub, space_id: str) -> None:
+    """The Space is deleted on the Hub, and another one with the same name is created."""
     api = hub.space(NAME)
     del hub.state.repos["space", NAME]
     from huggingface_hub import HfApi
@@ -162,4 +164,4 @@ def test_only_what_was_made_here_is_deleted(hub_service: Service, hub: StandInHu
     assert request["status"] == "succeeded"
     assert hub.spaces() == [NAME]
     (event,) = [event for event in hub_service.events(request["id"]) if event["type"] == "deleted"]
-    assert "left alone" in event["message"]
+    assert "was not deleted" in event["message"]

@@ -25,7 +25,7 @@ def refused(answer: Any, word: str) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_requests_of_an_hour_by_realm_and_account(service: Service) -> None:
+def test_requests_per_hour_by_realm_and_account(service: Service) -> None:
     realm_id = make_realm(service, "ours", max_requests_per_hour=3)
     ann, bob = make_user(service, "ann", realm_id), make_user(service, "bob", realm_id)
     made(service.post(f"/auth/users/{ann.id}", {"max_requests_per_hour": 2}), 202)
@@ -49,13 +49,13 @@ def test_spaces_and_bytes(make_service: MakeService) -> None:
     realm_id = make_realm(service, "ours", max_bytes=2500)
     ann = make_user(service, "ann", realm_id)
     space = made(submit(ann), 202)
-    refused(submit(make_user(service, "bob", make_realm(service, "none", max_spaces=0))), "may have 0")
+    refused(submit(make_user(service, "bob", make_realm(service, "none", max_spaces=0))), "quota is 0")
     assert submit(ann).status_code in (202, 429)
-    refused(submit(ann), "may have")
+    refused(submit(ann), "quota is")
     made(service.post(f"/auth/realms/{realm_id}", {"max_bytes": None}), 202)
     ann.post(f"/requests/{space['latest_request']['id']}/command", {"command": "cancel"})
     assert submit(ann).status_code == 202
-    refused(submit(ann), "may have 2")
+    refused(submit(ann), "quota is 2")
     made(service.post(f"/auth/users/{ann.id}", {"max_spaces": 10}), 202)
     assert submit(ann).status_code == 202
 

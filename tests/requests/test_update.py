@@ -1,4 +1,4 @@
-"""Updates: what stands on the target afterwards is exactly what the request records."""
+"""Updates: afterwards, the files on the target are exactly those that the request records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gradio(**more: Any) -> dict[str, Any]:
 
 
 def live(hub: StandInHub, name: str = "alice/greeter") -> dict[str, str]:
-    """The Hub's tree without what the Hub itself keeps there: path → SHA-256."""
+    """The tree on the Hub without the Hub's own files: path → SHA-256."""
     return {path: digest(content) for path, content in hub.tree(name).items() if path != ".gitattributes"}
 
 
@@ -35,7 +35,7 @@ def assert_live(hub: StandInHub, request: dict[str, Any], name: str = "alice/gre
     assert request["commit"]["oid"] == hub.space(name).head.oid
 
 
-def test_a_full_tree_takes_the_place_of_the_old_one(hub_service: Service, hub: StandInHub) -> None:
+def test_a_full_tree_replaces_the_old_one(hub_service: Service, hub: StandInHub) -> None:
     space_id = hub_service.publish(**gradio())["space_id"]
     before = hub.space("alice/greeter").head.oid
     hub.clear_requests()
@@ -118,7 +118,7 @@ def test_settings_alone_make_no_commit_and_start_the_app_once(hub_service: Servi
     assert (request["status"], request["unchanged"]) == ("succeeded", True)
     assert hub.space("alice/greeter").variables["MODE"].value == "slow"
     assert len(hub.commits("alice/greeter")) == 1
-    # The Hub starts the app by itself here.
+    # The Hub restarts the app automatically here.
     assert not any("/restart" in record.path for record in hub.requests)
 
 
@@ -157,7 +157,7 @@ def test_labels_and_expiry_are_changed_at_once(service: Service) -> None:
         ({"mode": "append"}, "invalid_field"),
     ],
 )
-def test_what_does_not_fit_is_refused(service: Service, body: dict[str, Any], code: str) -> None:
+def test_invalid_updates_are_rejected(service: Service, body: dict[str, Any], code: str) -> None:
     space_id = service.publish()["space_id"]
     answer = service.post(f"/spaces/{space_id}", body)
     assert answer.status_code == 422, answer.json
@@ -174,7 +174,7 @@ def test_if_match(hub_service: Service, hub: StandInHub) -> None:
     for header, status in (('"other"', 412), ('W/"weak"', 422), ("*", 202)):
         answer = hub_service.post(path, body, headers={"If-Match": header})
         assert answer.status_code == status, answer.json
-    # A change is on its way, so nobody can know what it will be.
+    # A change is pending, so the next commit is not known.
     late = hub_service.post(path, body, headers={"If-Match": etag})
     assert (late.status_code, late.json["code"]) == (412, "precondition_failed")
     hub_service.work(answer.json["latest_request"]["id"])
@@ -190,7 +190,7 @@ def test_requests_of_one_space_are_done_in_order(hub_service: Service, hub: Stan
         hub_service.ask(f"/spaces/{space['id']}", {"mode": "merge", "files": {f"data/{number}.txt": f"{number}"}})
         for number in range(3)
     ]
-    # Nothing is taken up before its turn.
+    # No request is claimed before its turn.
     assert hub_service.work(asked[2]["id"])["status"] == "queued"
     assert hub_service.work(asked[0]["id"])["attempts"] == 0
     for request_id in (space["latest_request"]["id"], *(request["id"] for request in asked)):
@@ -211,7 +211,7 @@ def test_what_builds_on_a_failed_change_fails(hub_service: Service, hub: StandIn
     failed = hub_service.work(second["id"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", "base_failed")
     assert_live(hub, hub_service.work(full["id"]))
-    # To do it now would undo what came later.
+    # A retry now would undo the later change.
     assert hub_service.post(f"/requests/{second['id']}/command", {"command": "retry"}).status_code == 409
 
 
@@ -252,7 +252,7 @@ def test_the_same_key_makes_one_update(service: Service) -> None:
     body = {"files": {"index.html": "2"}}
     assert len({service.ask(path, body, headers=headers)["id"] for _ in range(2)}) == 1
     assert service.post(f"/spaces/{other['space_id']}", body, headers=headers).status_code == 422
-    # Also where the Space has become another one since.
+    # Even if the Space has changed since.
     etag = service.get(path).headers["ETag"]
     headers |= {"Idempotency-Key": "twice", "If-Match": etag}
     service.remove(other["space_id"])
@@ -269,7 +269,7 @@ def test_the_app_is_followed_again_after_each_change(hub_service: Service) -> No
     space_id = hub_service.publish(**gradio())["space_id"]
 
     def followed() -> tuple[str | None, bool]:
-        """For which commit, and whether it goes on; forgets both."""
+        """Returns the commit of the watch and whether it is open; resets both."""
         with hub_service.app.app_context():
             row = db.session.get_one(AppWatch, space_id)
             found = (row.commit_oid, row.is_open)
@@ -296,7 +296,7 @@ def test_the_app_is_followed_again_after_each_change(hub_service: Service) -> No
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the library's own, for large files
 def test_files_of_any_kind(hub_service: Service, hub: StandInHub) -> None:
-    """A form with a large file; an archive in its place; and large files that are neither sent nor read again."""
+    """A form with a large file; an archive instead; and large files that are neither sent nor read again."""
     large = bytes(range(256)) * 400
     space_id = hub_service.publish(**gradio())["space_id"]
     form = {"body": '{"mode": "merge"}', "file": (io.BytesIO(large), "m/large.bin")}

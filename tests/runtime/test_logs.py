@@ -1,4 +1,4 @@
-"""Logs for callers: as JSON, as text, live; streams that break or stay open, readers that go away, secrets in them."""
+"""Logs for callers: as JSON, as text, live; broken streams, streams that stay open, disconnected readers, secrets."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_log_that_is_empty_says_so(hub_service: Service, hub: StandInHub) -> N
 
 
 @pytest.mark.parametrize("query", ["?kind=boot", "?tail=0", "?tail=x", "?tail=99999", "?tail=-1", "?tial=3"])
-def test_what_is_asked_wrongly_is_told(service: Service, query: str) -> None:
+def test_invalid_queries_are_reported(service: Service, query: str) -> None:
     answer = logs_of(service, service.submit()["id"], query)
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_query")
     assert answer.json["issues"][0]["path"] in query
@@ -94,7 +94,7 @@ def test_local_spaces_have_no_logs(service: Service) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
-def test_a_hub_that_refuses_is_told(hub_service: Service, hub: StandInHub, status: int) -> None:
+def test_a_rejection_by_the_hub_is_reported(hub_service: Service, hub: StandInHub, status: int) -> None:
     space_id = published(hub_service)
     hub.faults.add(Fault("status", path="/logs/", status=status, times=None, headers={"Retry-After": "9"}))
     answer = logs_of(hub_service, space_id)
@@ -127,7 +127,7 @@ def test_a_stream_resumes_where_it_was_left(hub_service: Service, hub: StandInHu
     assert [data["text"] for name, data in events(answer.text) if name == "line"] == ["line 2", "line 3"]
 
 
-def test_only_so_many_read_live(make_service: MakeService, hub: StandInHub) -> None:
+def test_live_readers_are_limited(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, MAX_LOG_STREAMS=1)
     space_id = published(service)
     hub.settings.logs_stay_open = 60
@@ -200,7 +200,7 @@ def test_secrets_are_known_after_the_key_was_rotated(make_service: MakeService, 
     new, old = "a new key of the tests, 0123456789 abcdef", service.services.settings.SECRET_KEY
     with service.app.app_context():
         assert key_rotation.rotate(Vault(new, old)) == 1
-    # What this process still has is the old key: it shows nothing that it cannot clear of secrets.
+    # This process still has the old key: it shows no log that it cannot redact.
     answer = logs_of(service, space_id)
     assert (answer.status_code, answer.json["code"]) == (500, "unreadable_secret")
     service.services.vault._fernet = Vault(new)._fernet

@@ -1,4 +1,4 @@
-"""The threads that follow: many Spaces in turn, several workers, workers that are killed, every database."""
+"""The poller: many Spaces, several workers, killed workers, every database."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def state_of(service: Service, space_id: str) -> str:
 
 
 def looks(hub: StandInHub, name: str) -> list[float]:
-    """When the Hub was asked for the runtime of a Space."""
+    """Returns the times of the queries for the runtime of a Space."""
     return [record.time for record in hub.requests if record.path == f"/api/spaces/alice/{name}/runtime"]
 
 
@@ -61,7 +61,7 @@ def test_many_spaces_are_followed_in_turn(make_service: MakeService, hub: StandI
     assert {len(looks(hub, name)) for name in names} == {4}, "each was looked at until it ran, and not again"
 
 
-def test_looks_keep_to_their_share_of_the_rate_limit(make_service: MakeService, hub: StandInHub) -> None:
+def test_probes_stay_within_their_share_of_the_rate_limit(make_service: MakeService, hub: StandInHub) -> None:
     hub.add_account("hf_limited", Account("alice", is_pro=True, can_pay=True))
     hub.settings.rate_limit = Limit(1000, 50)
     service = make_service(HF_TOKEN="hf_limited", HF_ENDPOINT=hub.url, FOLLOW_SECONDS=0.02)
@@ -72,13 +72,13 @@ def test_looks_keep_to_their_share_of_the_rate_limit(make_service: MakeService, 
         started = time.monotonic()
         wait_until(lambda: len(hub.requests) >= 12, "there were some looks")
         took = time.monotonic() - started
-    # 1000 requests in 50 seconds, of which looks may use three in ten: one in a sixth of a second.
+    # 1000 calls in 50 seconds, of which probes may use three in ten: one per sixth of a second.
     assert took > 9 / 6
     assert {len(looks(hub, f"app-{number}")) for number in range(4)} <= {2, 3, 4, 5}, "none is forgotten"
     assert {state_of(service, space_id) for space_id in ids} == {"building"}
 
 
-def test_a_hub_that_hangs_for_one_token_holds_up_no_other(make_service: MakeService, hub: StandInHub) -> None:
+def test_a_hub_that_hangs_for_one_token_delays_no_other(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, FOLLOW_SECONDS=0.05, HUB_TIMEOUT=5)
     hub.script("gradio", BUILD)
     hub.add_account("hf_of_carol", Account("carol"))
@@ -96,7 +96,7 @@ def test_a_hub_that_hangs_for_one_token_holds_up_no_other(make_service: MakeServ
         wait_until(lambda: state_of(service, slow) == "running", "both run")
 
 
-def test_publishing_is_not_held_up(make_service: MakeService, hub: StandInHub) -> None:
+def test_publishing_is_not_delayed(make_service: MakeService, hub: StandInHub) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, FOLLOW_SECONDS=0.02)
     hub.script("gradio", ["BUILDING"])
     for number in range(5):
@@ -106,7 +106,7 @@ def test_publishing_is_not_held_up(make_service: MakeService, hub: StandInHub) -
     assert {request["status"] for request in requests} == {"succeeded"}
 
 
-def test_a_database_that_is_away_for_a_while_ends_no_thread(
+def test_an_unreachable_database_ends_no_thread(
     make_service: MakeService, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, FOLLOW_SECONDS=0.05)
@@ -125,7 +125,7 @@ def test_a_database_that_is_away_for_a_while_ends_no_thread(
 
 
 @pytest.mark.parametrize("database", [postgres_database, mariadb_database, None])
-def test_of_many_who_claim_one_gets_it(make_service: MakeService, hub: StandInHub, database: object) -> None:
+def test_only_one_of_many_claims_succeeds(make_service: MakeService, hub: StandInHub, database: object) -> None:
     with ExitStack() as stack:
         uri = stack.enter_context(database()) if callable(database) else ""
         service = make_service(HF_TOKEN="hf_alice", HF_ENDPOINT=hub.url, SQLALCHEMY_DATABASE_URI=uri)
@@ -159,7 +159,7 @@ def test_of_many_who_claim_one_gets_it(make_service: MakeService, hub: StandInHu
 
 
 @pytest.mark.slow
-def test_the_embedded_worker_follows_and_goes_on_after_a_kill(tmp_path: Path, hub: StandInHub) -> None:
+def test_the_embedded_worker_probes_and_continues_after_a_kill(tmp_path: Path, hub: StandInHub) -> None:
     hub.script("gradio", [("BUILDING", 1), Stage("RUNTIME_ERROR", error="Exit code: 1")])
     settings = {**hub_settings(hub), **QUICK, "HUB_TIMEOUT": "60"}
     hub.faults.add(Fault("hang", path="/app/runtime", seconds=60, after=1))
@@ -180,7 +180,7 @@ def test_the_embedded_worker_follows_and_goes_on_after_a_kill(tmp_path: Path, hu
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("database", "broker"), [("postgresql", "redis"), ("mariadb", "rabbitmq")])
-def test_workers_share_the_looks_and_survive_kills(database: str, broker: str) -> None:
+def test_workers_share_probes_and_survive_kills(database: str, broker: str) -> None:
     with deployed(database, broker) as deployment:
         hub = deployment.hub
         hub.script("gradio", [("BUILDING", 6), ("APP_STARTING", 1), "RUNNING"])
@@ -199,7 +199,7 @@ def test_workers_share_the_looks_and_survive_kills(database: str, broker: str) -
         for name in names:
             times = looks(hub, name)
             assert len(times) >= 8
-            # A claim keeps others away: the next look comes when the answer to the last one is there.
+            # A claim excludes other workers: the next probe starts after the response to the last one.
             assert min(b - a for a, b in itertools.pairwise(times)) > 0.09, name
 
 

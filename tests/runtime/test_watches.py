@@ -1,4 +1,4 @@
-"""What becomes of a published Space: the state that is found, whatever the Hub says, hides or loses meanwhile."""
+"""The state of a published Space: it is evaluated correctly, whatever the Hub reports, hides or loses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def row(service: Service, space_id: str) -> AppWatch:
 
 
 def age(service: Service, space_id: str, seconds: float) -> None:
-    """Makes the last change look as if it had been made so long ago."""
+    """Changes the age of the last change to a number of seconds."""
     with service.app.app_context():
         change = sa.update(AppWatch).where(AppWatch.space_id == space_id)
         db.session.execute(change.values(since=database_now() - seconds))
@@ -52,7 +52,7 @@ def age(service: Service, space_id: str, seconds: float) -> None:
 
 
 def look_once(service: Service, space_id: str) -> dict[str, Any]:
-    """Looks as the thread of a worker does, now; returns the Space."""
+    """Probes a Space now, like the thread of a worker; returns the Space."""
     with service.app.app_context():
         owner = watches.claim(space_id, 60)
         assert owner is not None
@@ -61,7 +61,7 @@ def look_once(service: Service, space_id: str) -> dict[str, Any]:
 
 
 def follow(service: Service, space_id: str, most: int = 12) -> dict[str, Any]:
-    """Looks until there is a verdict."""
+    """Probes until the outcome is known."""
     for _ in range(most):
         look_once(service, space_id)
         if not row(service, space_id).is_open:
@@ -154,7 +154,7 @@ def test_a_new_space_needs_no_proof(hub_service: Service, hub: StandInHub) -> No
     assert (space["state"], space["state_source"]) == ("running", "target")
 
 
-def test_somebody_elses_newer_commit_that_runs_is_running(hub_service: Service, hub: StandInHub) -> None:
+def test_a_newer_foreign_commit_that_runs_is_running(hub_service: Service, hub: StandInHub) -> None:
     space_id = published(hub_service)
     repo = hub.space(NAME)
     repo.add_commit("By hand", "", "alice", repo.head.tree)
@@ -208,14 +208,14 @@ def test_an_error_has_a_cause_a_hint_and_its_log(hub_service: Service, hub: Stan
     assert "last lines" in answer["meta"]["note"]
 
 
-def test_no_secret_is_kept_where_it_is_known_by_its_mark(hub_service: Service, hub: StandInHub) -> None:
+def test_no_secret_with_a_fingerprint_is_stored(hub_service: Service, hub: StandInHub) -> None:
     space_id = published(hub_service, secrets={"KEY": "hush-hush-123"})
     files = b"".join(path.read_bytes() for path in hub_service.services.instance.glob("assembler.db*"))
     assert b"hush-hush" not in files
     assert "hush" not in str(hub_service.services.vault.decrypt(str(row(hub_service, space_id).encrypted_fingerprints)))
 
 
-def test_an_error_that_stays_is_told_once(hub_service: Service, hub: StandInHub) -> None:
+def test_a_persistent_error_is_reported_once(hub_service: Service, hub: StandInHub) -> None:
     hub.script(NAME, [("BUILDING", 1), "BUILD_ERROR"])
     space_id = published(hub_service)
     problem = follow(hub_service, space_id)["problem"]
@@ -243,7 +243,7 @@ LOST = [
 
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: f"{fault.kind} {fault.path} {fault.status or ''}")
-def test_lost_answers_change_no_verdict(hub_service: Service, hub: StandInHub, fault: Fault) -> None:
+def test_lost_responses_do_not_change_the_evaluation(hub_service: Service, hub: StandInHub, fault: Fault) -> None:
     fault.passed = fault.fired = 0
     hub.faults.add(fault)
     hub.script(NAME, [("BUILDING", 2), Stage("RUNTIME_ERROR", error="Memory limit exceeded (16Gi)")])
@@ -306,7 +306,7 @@ def test_a_renamed_space_is_followed(hub_service: Service, hub: StandInHub) -> N
     assert follow(hub_service, space_id)["state"] == "running"
 
 
-def test_what_happens_later_is_noticed(hub_service: Service, hub: StandInHub) -> None:
+def test_later_changes_are_detected(hub_service: Service, hub: StandInHub) -> None:
     space_id = published(hub_service)
     follow(hub_service, space_id)
     for stage, state in (
@@ -320,7 +320,7 @@ def test_what_happens_later_is_noticed(hub_service: Service, hub: StandInHub) ->
         assert row(hub_service, space_id).is_open == (state == "building")
 
 
-def test_asking_for_the_present_state(hub_service: Service, hub: StandInHub) -> None:
+def test_refresh(hub_service: Service, hub: StandInHub) -> None:
     space_id = published(hub_service)
     follow(hub_service, space_id)
     with hub_service.app.app_context():
@@ -341,7 +341,7 @@ def test_asking_for_the_present_state(hub_service: Service, hub: StandInHub) -> 
     assert (answer.status_code, answer.json["code"]) == (503, "target_unavailable")
 
 
-def test_a_new_commit_ends_a_look_at_the_old_one(hub_service: Service, hub: StandInHub) -> None:
+def test_a_new_commit_ends_a_probe_of_the_old_one(hub_service: Service, hub: StandInHub) -> None:
     hub.script(NAME, ["RUNNING"])
     space_id = published(hub_service)
     with hub_service.app.app_context():
@@ -376,7 +376,7 @@ def test_static_spaces_run_at_once(hub_service: Service, hub: StandInHub) -> Non
     assert not row(hub_service, space_id).is_open
 
 
-def test_local_spaces_are_not_asked_for(service: Service) -> None:
+def test_local_spaces_are_not_probed(service: Service) -> None:
     site = service.publish(name="site")["space_id"]
     app = service.publish(name="app", space_type="gradio", files={"app.py": "1\n"})["space_id"]
     assert (service.space(site)["state"], service.space(app)["state"]) == ("running", "stored")

@@ -1,4 +1,4 @@
-"""Events as they happen: streams, waiting lists, many readers, readers that come and go."""
+"""Live events: streams, long polling, many subscribers, reconnects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_events_of_a_space_are_those_of_all_its_requests(service: Service) -
     assert [event["id"] for event in newer] == numbers[2:]
 
 
-def test_a_list_waits_for_the_next_event(service: Service) -> None:
+def test_long_polling_waits_for_the_next_event(service: Service) -> None:
     request_id = service.submit()["latest_request"]["id"]
     last = service.events(request_id)[-1]["id"]
     path = f"/requests/{request_id}/events?after={last}"
@@ -46,7 +46,7 @@ def test_a_list_waits_for_the_next_event(service: Service) -> None:
     answers: list[Any] = []
     reader = threading.Thread(target=lambda: answers.append(service.get(f"{path}&wait=30").json["data"]))
     reader.start()
-    while not service.services.feed.readers:
+    while not service.services.feed.subscribers:
         reader.join(0.01)
     cancel(service, request_id)
     reader.join(20)
@@ -57,14 +57,14 @@ def test_a_list_waits_for_the_next_event(service: Service) -> None:
 
 
 @pytest.mark.parametrize("query", ["after=x", "after=-1", "wait=soon", "wait=1e9", "wait=-1", "after=" + "9" * 40])
-def test_numbers_that_are_none_are_refused(service: Service, query: str) -> None:
+def test_invalid_numbers_are_rejected(service: Service, query: str) -> None:
     request_id = service.submit()["latest_request"]["id"]
     answer = service.get(f"/requests/{request_id}/events?{query}")
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_query")
     assert answer.json["issues"][0]["path"] == query.partition("=")[0]
 
 
-def test_more_readers_than_a_process_may_serve_are_told_to_come_back(make_service: MakeService) -> None:
+def test_too_many_subscribers_are_rejected_with_retry_after(make_service: MakeService) -> None:
     service = make_service(MAX_EVENT_READERS=1)
     space = service.submit()
     path = f"/spaces/{space['id']}/events"
@@ -73,11 +73,11 @@ def test_more_readers_than_a_process_may_serve_are_told_to_come_back(make_servic
     assert (refused.status_code, refused.json["code"]) == (503, "too_many_readers")
     assert int(refused.headers["Retry-After"]) > 0
     stream.close()
-    assert service.services.feed.readers == 0
+    assert service.services.feed.subscribers == 0
     assert service.get(f"{path}?after=0&wait=1").status_code == 200
 
 
-def test_the_end_of_the_service_lets_readers_go(service: Service) -> None:
+def test_a_stopping_service_ends_subscriptions(service: Service) -> None:
     space = service.submit()
     stream = service.get(f"/spaces/{space['id']}/events", headers=STREAM, buffered=False)
     parts = stream.iter_encoded()
@@ -88,7 +88,7 @@ def test_the_end_of_the_service_lets_readers_go(service: Service) -> None:
 
 
 class Watcher(threading.Thread):
-    """Reads the events of a Space through raw sockets, loses its connection at random, and goes on where it was."""
+    """Reads the events of a Space through raw sockets, drops its connection at random, and resumes."""
 
     def __init__(self, port: int, path: str, token: str, seed: int) -> None:
         super().__init__(daemon=True)
@@ -105,7 +105,7 @@ class Watcher(threading.Thread):
             try:
                 self._read()
             except OSError:
-                # The service is just starting again.
+                # The service is restarting.
                 self.stop.wait(0.1)
 
     def _read(self) -> None:
@@ -118,7 +118,7 @@ class Watcher(threading.Thread):
             with connection.makefile("r", encoding="utf-8", newline="\n") as lines:
                 status = lines.readline().strip()
                 if " 503 " in status:
-                    # Those who have gone are noticed when something is sent to them; until then they count.
+                    # A closed connection is detected when something is sent; until then it counts as a subscriber.
                     self.stop.wait(0.5)
                     return
                 if not status.endswith("200 OK"):
@@ -148,7 +148,7 @@ def hub() -> Iterator[StandInHub]:
 
 
 @pytest.mark.slow
-def test_two_hundred_readers_see_every_event_once(tmp_path: Path, hub: StandInHub) -> None:
+def test_two_hundred_subscribers_receive_every_event_once(tmp_path: Path, hub: StandInHub) -> None:
     hub.faults.add(
         Fault("status", method="POST", path="/api/repos/create", status=400, times=10**6, body={"error": "no"})
     )
@@ -178,7 +178,7 @@ def test_two_hundred_readers_see_every_event_once(tmp_path: Path, hub: StandInHu
             watcher.stop.set()
         for watcher in watchers:
             watcher.join(20)
-        # With so many readers others are still served.
+        # Other calls are still served with this many subscribers.
         assert client.get("/health/ready")["status"] == "ok"
     for watcher in watchers:
         assert watcher.seen == wanted
@@ -187,7 +187,7 @@ def test_two_hundred_readers_see_every_event_once(tmp_path: Path, hub: StandInHu
 
 
 def retry(client: Client, request_id: str, times: int) -> None:
-    """Lets a request that always fails fail again, so that events come."""
+    """Retries a request that always fails, to cause events."""
     for _ in range(times):
         client.post(f"/requests/{request_id}/command", {"command": "retry"})
         client.wait(request_id)

@@ -25,7 +25,7 @@ def test_the_same_message_twice_does_nothing_twice(hub_service: Service, hub: St
     assert len(hub.commits("alice/greeter")) == 1
 
 
-def test_many_workers_at_once_do_it_once(hub_service: Service, hub: StandInHub) -> None:
+def test_concurrent_workers_publish_once(hub_service: Service, hub: StandInHub) -> None:
     request_id = hub_service.submit(**GRADIO)["latest_request"]["id"]
     workers = [threading.Thread(target=hub_service.work, args=[request_id]) for _ in range(8)]
     for worker in workers:
@@ -83,7 +83,7 @@ def test_a_name_is_free_again_after_a_failure(hub_service: Service, hub: StandIn
     assert (answer.status_code, answer.json["code"]) == (409, "name_taken")
 
 
-def test_events_tell_the_whole_story(hub_service: Service, hub: StandInHub) -> None:
+def test_events_cover_the_whole_life_of_a_request(hub_service: Service, hub: StandInHub) -> None:
     request = hub_service.publish(**GRADIO)
     events = hub_service.events(request["id"])
     assert [event["type"] for event in events] == ["queued", "running", "created", "succeeded"]
@@ -131,7 +131,7 @@ ALLOWED = {
 }
 
 
-def test_only_the_transitions_of_the_table_happen(service: Service) -> None:
+def test_only_transitions_of_the_table_are_allowed(service: Service) -> None:
     request_id = service.submit()["latest_request"]["id"]
     for before, after in itertools.product(TRANSITIONS, repeat=2):
         with service.app.app_context():
@@ -153,7 +153,7 @@ def test_due_requests_are_found_once_per_period(service: Service) -> None:
         assert claims.take_due(60) == []
 
 
-def test_what_a_dead_process_left_is_handed_back(service: Service) -> None:
+def test_claims_of_a_dead_process_are_released(service: Service) -> None:
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
         assert claims.claim(request_id, 60) is not None

@@ -1,4 +1,4 @@
-"""Environments made from lock files."""
+"""Virtual environments created from lock files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCKED = ("install", "--quiet", "--require-hashes", "--no-deps", "-r")
 
 
 def environment_of(lock: Path, folder: Path, python: str = sys.executable) -> Path:
-    """Makes an environment from a lock file, unless it exists already and the lock has not changed since.
+    """Creates an environment from a lock file, unless it exists and the lock has not changed since.
 
     Args:
         lock: the lock file, with hashes.

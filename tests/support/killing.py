@@ -1,4 +1,4 @@
-"""A worker that dies at a chosen point of its work: before or after a call to the target, or a write of its own."""
+"""A worker that dies at a chosen point: before or after a call to the target, or a write of its own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ READING = {"head", "find", "commits", "files_at", "open_file", "variables", "mac
 
 
 class Killed(BaseException):
-    """No code of the worker's own sees this, as with kill -9."""
+    """Not caught by any code of the worker, like kill -9."""
 
 
 class Executioner:
-    """Counts the points that a worker passes, and kills it at one of them."""
+    """Counts the points that a worker passes, and kills the worker at one of them."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -36,7 +36,7 @@ class Executioner:
             raise Killed(name)
 
     def around(self, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        """Makes points before and after a call; a call that only reads has the same points on both sides."""
+        """Adds a point before and after a call, also for calls that only read."""
 
         def done(*arguments: Any, **more: Any) -> Any:
             if name not in READING:
@@ -59,7 +59,7 @@ class _Watched:
 
 @contextmanager
 def killed_at(number: int) -> Iterator[Executioner]:
-    """A worker that runs inside dies at the point of that number."""
+    """Kills a worker that runs inside the block at the point with this number."""
     executioner = Executioner(number)
     find = RealmTargets.find
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +70,7 @@ def killed_at(number: int) -> Iterator[Executioner]:
 
 
 def every_point(service: Service, prepare: Callable[[int], str], check: Callable[[int, dict[str, Any]], None]) -> int:
-    """Kills a worker at the first point of its work, another one at the second point, and so on.
+    """Kills a worker at its first point, another one at its second point, and so on.
 
     Args:
         service: the service.

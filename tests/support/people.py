@@ -1,4 +1,4 @@
-"""Realms and accounts for tests, made through the API."""
+"""Realms and accounts for tests, created through the API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make_realm(service: Service, name: str, **more: Any) -> str:
 
 
 def make_user(service: Service, name: str, realm_id: str | None = None, role: str | None = "member") -> Person:
-    """Makes a user with exactly one role, or none, and logs it in."""
+    """Creates a user with exactly one role, or none, and logs in."""
     body: dict[str, Any] = {"name": name, "password": WORD} | ({"realm_id": realm_id} if realm_id else {})
     user = made(service.post("/auth/users", body))
     set_role(service, user["id"], role)

@@ -1,4 +1,4 @@
-"""An HTTP server that keeps what is sent to it."""
+"""An HTTP server that records received messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 
 class Receiver:
-    """Takes every POST; the status and the headers of each answer can be chosen.
+    """Accepts every POST; status and headers of each response can be set.
 
     Args:
         context: for https.
@@ -43,7 +43,7 @@ class Receiver:
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:
-                """A caller that refuses the certificate is no news."""
+                """Ignores callers that reject the certificate."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         if context:
@@ -64,9 +64,9 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL it listens on."""
         return f"http://127.0.0.1:{self.port}/hook?from=test"
 
     def types(self) -> list[str]:
-        """The types of the messages that have come."""
+        """The types of the received messages."""
         return [json.loads(body)["type"] for _, body in self.messages]

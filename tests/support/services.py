@@ -1,4 +1,4 @@
-"""Real processes, real servers and a client of the API, for tests that look at the service from outside."""
+"""Real processes, real servers and an API client, for tests of the service from outside."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PASSWORD = "the password of admin"
 START_SECONDS, END_SECONDS = 60.0, 60.0
 FINISHED = ("succeeded", "failed", "cancelled")
 MISSING = "server not available:"
-"""How the reason of a skip starts that must not happen where everything is tested."""
+"""Prefix of the reason of skips that are not allowed in a full test run."""
 
 
 def wait_until(check: Callable[[], T], what: str, timeout: float = END_SECONDS, every: float = 0.03) -> T:
-    """Asks again and again until the answer is true; returns it."""
+    """Polls until the check returns a true value; returns it."""
     deadline = time.monotonic() + timeout
     while not (answer := check()):
         assert time.monotonic() < deadline, f"waited {timeout} s in vain until {what}"
@@ -50,12 +50,12 @@ def wait_until(check: Callable[[], T], what: str, timeout: float = END_SECONDS, 
 
 
 def run_flask(app: Flask, *arguments: str) -> Result:
-    """Runs a command of `flask`, found as its command line finds it: by entry points."""
+    """Runs a `flask` command, found by entry points as on the command line."""
     return app.test_cli_runner().invoke(FlaskGroup(create_app=lambda: app), arguments)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
+    """Returns an unused port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -108,11 +108,11 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def wait_for_line(self, pattern: str, timeout: float = START_SECONDS) -> re.Match[str]:
-        """Waits until it has written something that matches."""
+        """Waits until its output matches a pattern."""
         with self._news:
             self._news.wait_for(lambda: self._closed or re.search(pattern, "".join(self._lines)), timeout)
             found = re.search(pattern, "".join(self._lines))
@@ -120,12 +120,12 @@ class Process:
             return found
 
     def wait_for_http(self, url: str, timeout: float = START_SECONDS) -> None:
-        """Waits until an address answers with success."""
+        """Waits until a URL responds with success."""
         wait_until(lambda: not self.running or _answers(url), f"{url} answers", timeout)
         assert self.running, self.log
 
     def wait(self, timeout: float = END_SECONDS) -> int:
-        """Waits for its end and returns the exit code."""
+        """Waits until it exits; returns the exit code."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -138,12 +138,12 @@ class Process:
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = END_SECONDS) -> int:
-        """Asks it to end and returns the exit code."""
+        """Sends a signal to stop it; returns the exit code."""
         self.send(number)
         return self.wait(timeout)
 
     def kill(self) -> None:
-        """Ends it and its children at once, as a power cut would."""
+        """Kills it and its children at once."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -169,7 +169,7 @@ def _answers(url: str) -> bool:
 
 
 class Client:
-    """Speaks to the API as the user admin."""
+    """API client of the user admin."""
 
     def __init__(self, url: str, password: str = PASSWORD) -> None:
         self._http = httpx.Client(base_url=url, timeout=30)
@@ -189,25 +189,25 @@ class Client:
         self._http.close()
 
     def get(self, path: str) -> dict[str, Any]:
-        """What is there."""
+        """Returns the body of a successful GET."""
         answer = self._http.get(path)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Asks for something that must be accepted."""
+        """Sends a POST that must be accepted; returns its body."""
         answer = self._http.post(path, json=body)
         assert answer.status_code in (200, 201, 202), answer.text
         return dict(answer.json())
 
     def submit(self, name: str) -> str:
-        """Asks for a Space of this name and returns the request's id; a repeat is the same request."""
+        """Requests a Space with this name and returns the request id; a repeated call returns the same request."""
         answer = self._http.post("/spaces", json=body_of(name), headers={"Idempotency-Key": name})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["latest_request"]["id"])
 
     def submit_all(self, names: Iterable[str]) -> dict[str, str]:
-        """Asks for several; returns the requests' ids by name."""
+        """Requests several Spaces; returns the request ids by name."""
         return {name: self.submit(name) for name in names}
 
     def wait(self, request_id: str, timeout: float = END_SECONDS) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class Client:
 
 
 def body_of(name: str) -> dict[str, Any]:
-    """A request whose files say its name; a static one where the name says so, else Gradio with a secret."""
+    """Returns a request whose files contain its name: static if the name says so, otherwise Gradio with a secret."""
     if "static" in name:
         return {"name": name, "space_type": "static", "files": {"index.html": f"<h1>{name}</h1>\n"}}
     return {
@@ -244,12 +244,12 @@ def digest(content: bytes) -> str:
 
 
 def expected_tree(request: Mapping[str, Any]) -> dict[str, str]:
-    """The tree that the service says it has published: path → SHA-256."""
+    """Returns the tree that the service reports as published: path → SHA-256."""
     return {file["path"]: file["sha256"] for file in request["files"]}
 
 
 def assert_published_once(hub: StandInHub, requests: Mapping[str, Mapping[str, Any]]) -> None:
-    """The Hub holds exactly these Spaces, each with exactly one commit of ours and the right files."""
+    """Asserts that the Hub has exactly these Spaces, each with one commit by the service and the right files."""
     failed = {name: request["error"] for name, request in requests.items() if request["status"] != "succeeded"}
     assert not failed, failed
     wanted = {f"alice/{name}" for name in requests}
@@ -268,13 +268,13 @@ def assert_published_once(hub: StandInHub, requests: Mapping[str, Mapping[str, A
 
 
 def hub_settings(hub: StandInHub) -> dict[str, str]:
-    """The settings of a service that publishes to the stand-in as alice."""
+    """Returns the settings of a service that publishes to the stand-in Hub as alice."""
     return {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_alice"}
 
 
 @contextmanager
 def postgres_database() -> Iterator[str]:
-    """The address of an empty PostgreSQL database that is gone afterwards."""
+    """Yields the URL of an empty PostgreSQL database, dropped afterwards."""
     given = os.environ.get("TEST_POSTGRES_URL")
     users = ("postgres", getpass.getuser())
     urls = [given] if given else [f"postgresql+psycopg://{user}@127.0.0.1:5432/postgres" for user in users]
@@ -284,7 +284,7 @@ def postgres_database() -> Iterator[str]:
 
 @contextmanager
 def mariadb_database() -> Iterator[str]:
-    """The address of an empty MariaDB database that is gone afterwards."""
+    """Yields the URL of an empty MariaDB database, dropped afterwards."""
     urls = [os.environ.get("TEST_MARIADB_URL") or "mariadb+pymysql://root@127.0.0.1:3306/test"]
     with _database("MariaDB", urls, "CREATE DATABASE {}", "DROP DATABASE {}") as url:
         yield url
@@ -315,12 +315,12 @@ def _database(server: str, urls: list[str], create: str, drop: str) -> Iterator[
 
 
 def redis_url() -> str:
-    """The address of the Redis."""
+    """Returns the URL of the Redis server."""
     return _broker("Redis", os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/0")
 
 
 def rabbitmq_url() -> str:
-    """The address of the RabbitMQ."""
+    """Returns the URL of the RabbitMQ server."""
     return _broker("RabbitMQ", os.environ.get("TEST_RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672//")
 
 
@@ -334,7 +334,7 @@ def _broker(server: str, url: str) -> str:
 
 
 def forget_queue(url: str, queue: str) -> None:
-    """Removes a queue from its broker with everything that killed workers have left there."""
+    """Deletes a queue from its broker, with messages left by killed workers."""
     with Connection(url) as connection, connection.channel() as channel:
         channel.queue_delete(queue)
         channel.exchange_delete(queue)

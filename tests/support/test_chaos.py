@@ -1,4 +1,4 @@
-"""A short run of the fault tests, and whether their counting can fail; the long run is `invoke chaos`."""
+"""A short run of the fault tests, and tests that their checks can fail; the long run is `invoke chaos`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def kinds(world: World) -> list[str]:
     return [problem.kind for problem in world.count().problems]
 
 
-def test_a_world_that_is_right_has_no_problems(world: World) -> None:
+def test_a_correct_world_has_no_problems(world: World) -> None:
     counts = world.count()
     assert counts.problems == []
     assert (counts.accepted, counts.ended) == (2, {"succeeded": 1, "failed": 1})
@@ -116,7 +116,7 @@ def test_a_succeeded_request_without_a_repository_is_lost(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", ["queued", "running"])
-def test_what_has_not_ended_is_stuck(world: World, status: str) -> None:
+def test_an_unfinished_request_is_stuck(world: World, status: str) -> None:
     world.bad["status"] = status
     assert kinds(world) == ["stuck"]
 
@@ -160,12 +160,12 @@ def test_a_commit_that_names_no_request_is_wrong(world: World) -> None:
         {"status": "cancelled"},
     ],
 )
-def test_an_end_that_does_not_tell_what_happened_is_untrue(world: World, change: dict[str, Any]) -> None:
+def test_an_end_that_contradicts_the_hub_is_untrue(world: World, change: dict[str, Any]) -> None:
     world.bad.update(change)
     assert kinds(world) == ["untrue"]
 
 
-def test_a_failure_whose_commit_is_there_is_untrue(world: World) -> None:
+def test_a_failure_whose_commit_exists_is_untrue(world: World) -> None:
     world.good.update(status="failed", error={"code": "target_unavailable"})
     assert sorted(kinds(world)) == ["orphaned", "untrue"]
 
@@ -185,7 +185,7 @@ def add_change(world: World, action: str = "update", **more: Any) -> dict[str, A
     return row
 
 
-def test_a_change_that_is_right_has_no_problems(world: World) -> None:
+def test_a_correct_change_has_no_problems(world: World) -> None:
     add_change(world)
     assert kinds(world) == []
 
@@ -219,7 +219,7 @@ def test_changes_in_another_order_are_wrong(world: World) -> None:
     assert kinds(world) == ["wrong"]
 
 
-def test_a_deleted_space_that_is_there_is_orphaned_and_one_that_is_gone_is_right(world: World) -> None:
+def test_a_deleted_space_that_still_exists_is_orphaned_and_a_removed_one_is_correct(world: World) -> None:
     deletion = add_change(world, "delete", files=[], commit=None)
     deletion["files"] = []
     world.repository["commits"].pop()
@@ -228,7 +228,7 @@ def test_a_deleted_space_that_is_there_is_orphaned_and_one_that_is_gone_is_right
     assert kinds(world) == []
 
 
-def test_a_foreign_commit_on_top_is_right_and_one_below_ours_is_wrong(world: World) -> None:
+def test_a_foreign_commit_on_top_is_correct_and_one_below_ours_is_wrong(world: World) -> None:
     add_change(world)
     by_hand = {"oid": "c9", "message": "", "title": "By hand", "initial": False}
     world.repository["commits"].append(by_hand)
@@ -238,7 +238,7 @@ def test_a_foreign_commit_on_top_is_right_and_one_below_ours_is_wrong(world: Wor
     assert kinds(world) == ["wrong"]
 
 
-def test_somebody_elses_space_must_stay_as_it_is(world: World) -> None:
+def test_foreign_spaces_must_stay_unchanged(world: World) -> None:
     theirs = {"alice/theirs": "t1"}
     world.hub["alice/theirs"] = {"head": "t1", "commits": []}
 

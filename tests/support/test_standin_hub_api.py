@@ -1,4 +1,4 @@
-"""The stand-in Hub, judged by what the real client makes of it."""
+"""The stand-in Hub, tested with the real client."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_bad_commits_change_nothing(hub: StandInHub, api: HfApi) -> None:
     assert api.get_space_runtime(SPACE).stage == "CONFIG_ERROR"
 
 
-# --- looking
+# --- reading
 
 
 def test_lists_come_in_pages(hub: StandInHub, api: HfApi) -> None:
@@ -216,7 +216,7 @@ def test_lists_come_in_pages(hub: StandInHub, api: HfApi) -> None:
     assert main.target_commit == hub.commits(SPACE)[-1].oid
 
 
-def test_info_tells_what_is_there(hub: StandInHub, api: HfApi) -> None:
+def test_info_lists_files(hub: StandInHub, api: HfApi) -> None:
     create(api, visibility="private")
     commit(api, {"app.py": b"x = 1\n"})
     info = api.space_info(SPACE, files_metadata=True)
@@ -234,10 +234,10 @@ def test_info_tells_what_is_there(hub: StandInHub, api: HfApi) -> None:
     assert list(HfApi(endpoint=hub.url, token="hf_bob").list_spaces(author="alice")) == []
 
 
-# --- rights
+# --- permissions
 
 
-def test_who_may_what(hub: StandInHub, api: HfApi) -> None:
+def test_permissions_of_accounts(hub: StandInHub, api: HfApi) -> None:
     assert [org["name"] for org in api.whoami()["orgs"]] == ["acme"]
     bob, nobody = HfApi(endpoint=hub.url, token="hf_bob"), HfApi(endpoint=hub.url, token=False)
     stranger = HfApi(endpoint=hub.url, token="hf_unknown")
@@ -255,7 +255,7 @@ def test_who_may_what(hub: StandInHub, api: HfApi) -> None:
     assert status_of(create, nobody) == status_of(create, stranger) == 401
 
 
-def test_a_free_account_meets_the_pay_wall(hub: StandInHub) -> None:
+def test_a_free_account_gets_payment_required(hub: StandInHub) -> None:
     hub.add_account("hf_free", Account("free", is_pro=False, can_pay=False))
     api = HfApi(endpoint=hub.url, token="hf_free")
     for sdk in ("gradio", "docker"):
@@ -268,7 +268,7 @@ def test_a_free_account_meets_the_pay_wall(hub: StandInHub) -> None:
     assert hub.spaces() == ["free/page", "free/zero"]
 
 
-def test_creations_the_hub_refuses(hub: StandInHub, api: HfApi) -> None:
+def test_creations_the_hub_rejects(hub: StandInHub, api: HfApi) -> None:
     create(api)
     assert status_of(create, api) == 409
     assert create(api, exist_ok=True) == SPACE
@@ -368,7 +368,7 @@ def test_logs(hub: StandInHub, api: HfApi) -> None:
 # --- faults
 
 
-def test_a_lost_answer_leaves_exactly_one_commit(hub: StandInHub, api: HfApi) -> None:
+def test_a_lost_response_leaves_exactly_one_commit(hub: StandInHub, api: HfApi) -> None:
     create(api)
     hub.faults.add(Fault("drop_after", method="POST", path="/commit/"))
     with pytest.raises(httpx2.TransportError):
@@ -419,7 +419,7 @@ def test_garbage_and_truncation(hub: StandInHub, api: HfApi) -> None:
     assert api.space_info(SPACE).id == SPACE
 
 
-def test_silence_before_and_after_the_work(hub: StandInHub, api: HfApi) -> None:
+def test_timeouts_before_and_after_the_work(hub: StandInHub, api: HfApi) -> None:
     create(api)
     url, headers = f"{hub.url}/api/spaces/{SPACE}/variables", {"authorization": "Bearer hf_alice"}
     hub.faults.add(Fault("hang", method="POST", seconds=60, applied=True), Fault("hang", seconds=0.05, path="who"))
@@ -447,7 +447,7 @@ def test_rate_limit_and_quotas(hub: StandInHub, api: HfApi) -> None:
     assert HfApi(endpoint=hub.url, token="hf_bob").space_info(SPACE).id == SPACE
 
 
-# --- many at once
+# --- concurrency
 
 
 def test_many_clients_at_once(hub: StandInHub, api: HfApi) -> None:

@@ -1,4 +1,4 @@
-"""The stand-in Hub as a process of its own, steered by its control API."""
+"""The stand-in Hub in its own process, driven by its control API."""
 
 from __future__ import annotations
 

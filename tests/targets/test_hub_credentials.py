@@ -1,4 +1,4 @@
-"""Each realm publishes with its own Hub token, and nobody sees it again."""
+"""Each realm publishes with its own Hub token, which is never shown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_realm_without_a_token_has_the_local_target_only(hub_service: Service,
     assert (refused.status_code, refused.json["issues"][0]["code"]) == (422, "target_not_available")
     assert publish(hub_service, ann, name="here")["status"] == "succeeded"
     assert hub.spaces() == []
-    # Sharing the service's own token is the operator's to decide.
+    # Only the operator may share the service's own token.
     realm = place(ann).removesuffix("/hub-credential")
     assert ann.post(realm, {"share_default_hub": True}).status_code == 403
     made(hub_service.post(realm, {"share_default_hub": True}), 202)
@@ -70,7 +70,7 @@ def test_a_realm_publishes_with_its_own_token(hub_service: Service, hub: StandIn
     assert ann.post("/spaces", {**STATIC, "target": "huggingface"}).status_code == 422
 
 
-def test_the_token_is_seen_nowhere(
+def test_the_token_is_never_shown(
     hub_service: Service, hub: StandInHub, ann: Person, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -108,7 +108,7 @@ def test_a_token_is_checked_when_it_is_set(hub: StandInHub, ann: Person, body: d
     assert ann.get(place(ann)).status_code == 404
 
 
-def test_a_hub_that_is_away_changes_nothing(hub: StandInHub, ann: Person) -> None:
+def test_an_unreachable_hub_changes_nothing(hub: StandInHub, ann: Person) -> None:
     made(put(ann), 200)
     hub.faults.add(Fault("status", method="GET", path="/api/whoami-v2", status=503, body={"error": "away"}))
     answer = put(ann, namespaces=["acme"])
@@ -116,7 +116,7 @@ def test_a_hub_that_is_away_changes_nothing(hub: StandInHub, ann: Person) -> Non
     assert ann.get(place(ann)).json["namespaces"] == ["carol", "acme"]
 
 
-def test_only_those_who_may_see_or_set_it(hub_service: Service, ann: Person) -> None:
+def test_permissions_to_read_and_set_the_token(hub_service: Service, ann: Person) -> None:
     made(put(ann), 200)
     member = make_user(hub_service, "max", ann.get("/auth/users/@me").json["realm_id"], "member")
     assert [member.get(place(ann)).status_code, put(member).status_code] == [403, 403]
@@ -140,5 +140,5 @@ def test_keys_are_rotated(hub_service: Service, hub: StandInHub, ann: Person, ma
         sealed = db.session.get_one(SpaceRequest, request_id).encrypted_secrets
         assert sealed is not None
         assert Vault(new).decrypt(sealed) == {"KEY": "v"}
-    # The old key alone opens nothing any more, and the request says so.
+    # The old key alone no longer decrypts anything, and the request says so.
     assert hub_service.work(request_id)["status"] == "failed"

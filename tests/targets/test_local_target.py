@@ -1,4 +1,4 @@
-"""The target that keeps Spaces as git repositories in a folder."""
+"""The target that stores Spaces as git repositories in a folder."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_commits_form_a_history_that_git_accepts(target: LocalTarget, space: Pub
     assert git(repository, "rev-parse", "main").strip() == second.oid
 
 
-def test_a_lock_left_by_a_killed_process_stops_nobody(
+def test_a_lock_left_by_a_killed_process_blocks_no_writer(
     target: LocalTarget, space: PublishedSpace, tmp_path: Path
 ) -> None:
     files = tree_of(README="hello")
@@ -119,7 +119,7 @@ def test_a_lock_left_by_a_killed_process_stops_nobody(
     other = target.create(SpaceSpec("org", "other", "static"))
     packs = tmp_path / "spaces/org/other.git/objects/pack"
     for pack in (tmp_path / "spaces/org/greeter.git/objects/pack").glob("*.idx"):
-        # The name of a pack comes from what is in it.
+        # The name of a pack derives from its content.
         (packs / f"{pack.name}.lock").touch()
     assert list(packs.iterdir())
     target.commit(other, files, frozenset(), "First", "", None)
@@ -293,7 +293,7 @@ def test_a_deleted_space_is_gone_and_its_name_free(target: LocalTarget, space: P
     assert target.head(target.create(SpaceSpec("org", "greeter", "static"))).oid is None
 
 
-def test_what_a_dead_process_left_is_no_obstacle(target: LocalTarget, space: PublishedSpace, tmp_path: Path) -> None:
+def test_remains_of_a_dead_process_do_no_harm(target: LocalTarget, space: PublishedSpace, tmp_path: Path) -> None:
     left_over = tmp_path / "spaces/.work/dead"
     (left_over / "objects").mkdir(parents=True)
     os.utime(left_over, (0, 0))
@@ -307,7 +307,7 @@ def test_what_a_dead_process_left_is_no_obstacle(target: LocalTarget, space: Pub
 
 @contextmanager
 def small_files_only(size: int) -> Iterator[None]:
-    """Lets writing fail as a full disk does."""
+    """Makes writes fail like on a full disk."""
     import resource
     import signal
 
@@ -336,7 +336,7 @@ def test_a_full_disk_leaves_the_space_as_it_was(target: LocalTarget, space: Publ
     assert list((tmp_path / "spaces/.work").iterdir()) == []
 
 
-def test_a_damaged_repository_is_told_as_such(target: LocalTarget, space: PublishedSpace, tmp_path: Path) -> None:
+def test_a_damaged_repository_is_reported(target: LocalTarget, space: PublishedSpace, tmp_path: Path) -> None:
     (tmp_path / "spaces/org/greeter.git/assembler.json").write_text("{")
     with pytest.raises(TargetError) as refused:
         target.sdk("org", "greeter")

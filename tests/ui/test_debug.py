@@ -1,4 +1,4 @@
-"""What is there in debug mode only, and the files for editors."""
+"""The pages of the debug mode, and the files for editors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from assembler_runner.core.settings import PROJECT, load
 from tests.conftest import SECRETS, Service
 
 
-def test_debug_pages_are_not_there_otherwise(service: Service) -> None:
+def test_debug_pages_exist_in_debug_mode_only(service: Service) -> None:
     assert service.client.get("/debug/").status_code == 404
     assert service.get("/debug/routes").status_code == 404
 
 
-def test_debug_pages_tell_routes_and_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_debug_pages_show_routes_and_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLASK_DEBUG", "1")
     client = create_app(load({}, **SECRETS, METRICS_TOKEN="a token that must not be seen 0123"), tmp_path).test_client()
     routes = client.get("/debug/routes")
@@ -31,7 +31,7 @@ def test_debug_pages_tell_routes_and_settings(monkeypatch: pytest.MonkeyPatch, t
         assert secret not in page
 
 
-def test_the_launch_configuration_names_what_there_is() -> None:
+def test_the_launch_configuration_names_existing_files() -> None:
     launch = json.loads((PROJECT / "default-launch.json").read_text())
     names = {each["name"] for each in launch["configurations"]}
     assert {name for each in launch["compounds"] for name in each["configurations"]} <= names

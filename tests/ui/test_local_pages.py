@@ -1,4 +1,4 @@
-"""The pages of Spaces kept by this service, over a real server where a real program asks."""
+"""The pages of local Spaces, over a real server for real clients."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_static_spaces_are_served_live(target: LocalTarget, client: FlaskClient,
     assert (again.status_code, again.data) == (304, b"")
 
 
-def test_live_addresses_lead_to_the_folder_of_the_page(target: LocalTarget, client: FlaskClient) -> None:
+def test_live_urls_redirect_to_the_folder_of_the_page(target: LocalTarget, client: FlaskClient) -> None:
     publish(target, "site", {**SITE, "README.md": b"---\napp_file: sub/index.html\n---\n"})
     assert get(client, "/local/org/site/live/").location == "/local/org/site/live/sub/index.html"
     assert get(client, "/local/org/site/live/sub").location == "/local/org/site/live/sub/"
@@ -229,7 +229,7 @@ def test_live_addresses_lead_to_the_folder_of_the_page(target: LocalTarget, clie
 
 
 @pytest.mark.parametrize("app_file", ["3", "[a]", "none.html", "../index.html", "//other.example/", "''"])
-def test_a_strange_app_file_leads_nowhere_else(target: LocalTarget, client: FlaskClient, app_file: str) -> None:
+def test_a_hostile_app_file_serves_no_other_file(target: LocalTarget, client: FlaskClient, app_file: str) -> None:
     publish(target, "site", {**SITE, "README.md": f"---\napp_file: {app_file}\n---\n".encode()})
     answer = get(client, "/local/org/site/live/")
     assert answer.status_code in (200, 302, 404)
@@ -256,7 +256,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_private_spaces_ask_who_is_there(target: LocalTarget, client: FlaskClient, place: str) -> None:
+def test_private_spaces_require_authentication(target: LocalTarget, client: FlaskClient, place: str) -> None:
     publish(target, "secret", SITE, visibility="private")
     refused = get(client, f"/local/org/secret{place}")
     assert refused.status_code == 401
@@ -283,12 +283,12 @@ def test_private_spaces_ask_who_is_there(target: LocalTarget, client: FlaskClien
         "/local/org/none/info/refs?service=git-upload-pack",
     ],
 )
-def test_what_is_not_there_is_not_found(target: LocalTarget, client: FlaskClient, path: str) -> None:
+def test_missing_pages_are_not_found(target: LocalTarget, client: FlaskClient, path: str) -> None:
     publish(target, "site", SITE)
     assert get(client, path, follow_redirects=True, headers=LOGIN).status_code == 404
 
 
-def test_what_is_not_there_looks_like_what_is_private(target: LocalTarget, client: FlaskClient) -> None:
+def test_a_missing_space_is_not_distinguishable_from_a_private_one(target: LocalTarget, client: FlaskClient) -> None:
     publish(target, "secret", SITE, visibility="private")
     publish(target, "foreign", SITE, visibility="private")
     for headers, first, second in (({}, "secret", "none"), (LOGIN, "foreign", "none")):

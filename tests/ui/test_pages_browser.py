@@ -1,4 +1,4 @@
-"""Every page in a real browser: it shows its content, asks no other address, and has nothing to complain about."""
+"""Every page in a real browser: it shows its content, calls no other host, and logs no errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import Service
 
 pytestmark = pytest.mark.slow
 
-# A bound for a page that hangs, on any machine; every wait ends with its event.
+# A limit for a page that hangs, on any machine; every wait ends with its event.
 LIMIT = 120_000.0
 expect.set_options(timeout=LIMIT)
 
@@ -67,7 +67,7 @@ def url(service: Service) -> Iterator[str]:
 
 
 class Visit:
-    """One page, and everything it asked for and complained about."""
+    """A page with all its requests and logged errors."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -80,7 +80,7 @@ class Visit:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _listen(self, message: ConsoleMessage) -> None:
-        # A page that is no HTML cannot name its icon; the browser asks for one at an address of its own choice.
+        # A page that is not HTML cannot name its icon; the browser requests a default URL.
         if message.type in ("error", "warning") and not message.location["url"].endswith("/favicon.ico"):
             self.complaints.append(f"{message.location['url']}: {message.text}")
 
@@ -90,7 +90,7 @@ class Visit:
         return self.page
 
     def assert_fine(self) -> None:
-        """Nothing was asked of any other address, blocked or not, and nothing went wrong."""
+        """Asserts that no other host was called, blocked or not, and that no error was logged."""
         self.page.wait_for_load_state("networkidle")
         own = urlsplit(self.url)
         foreign = [
@@ -107,7 +107,7 @@ NewVisit = Callable[..., Visit]
 
 @pytest.fixture
 def visit(browser: Browser, url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewVisit]:
-    """Makes visits; each must end without a complaint. With SCREENSHOTS=folder the last view of each is kept there."""
+    """Creates visits; each must end without errors. With SCREENSHOTS=folder, the last view of each is saved there."""
     made: list[Visit] = []
 
     def make(**settings: Any) -> Visit:

@@ -1,4 +1,4 @@
-"""Webhooks: signed messages for every event, tried again, given up, sent again."""
+"""Webhooks: signed messages for every event, with retries, dead deliveries and replays."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def deliveries(service: Service, webhook_id: str) -> list[dict[str, Any]]:
 
 
 def send(service: Service, webhook_id: str) -> None:
-    """Sends what waits for a webhook, waiting for no back-off."""
+    """Sends the pending deliveries of a webhook without waiting for the back-off."""
     with service.app.app_context():
         mine = WebhookDelivery.webhook_id == webhook_id
         db.session.execute(sa.update(WebhookDelivery).where(mine).values(due_at=0.0))
@@ -58,7 +58,7 @@ def send(service: Service, webhook_id: str) -> None:
 
 
 def verified(secret: str, message: tuple[dict[str, str], bytes]) -> dict[str, Any]:
-    """The message, checked by another implementation of the standard."""
+    """Returns the message, verified by another implementation of the standard."""
     headers, body = message
     return dict(Verifier(secret).verify(body, headers))
 
@@ -91,7 +91,7 @@ def test_the_secret_is_shown_once(service: Service, receiver: Receiver) -> None:
     assert webhook["secret"] not in service.post(f"/webhooks/{webhook['id']}", {"active": True}).text
 
 
-def test_a_new_secret_signs_beside_the_old_one_for_a_day(service: Service, receiver: Receiver) -> None:
+def test_the_old_secret_also_signs_for_a_day_after_a_rotation(service: Service, receiver: Receiver) -> None:
     webhook = make(service, receiver.url)
     answer = service.post(f"/webhooks/{webhook['id']}/command", {"command": "rotate_secret"})
     assert answer.status_code == 202
@@ -102,7 +102,7 @@ def test_a_new_secret_signs_beside_the_old_one_for_a_day(service: Service, recei
         assert verified(secret, receiver.messages[0])["type"] == "test"
 
 
-def test_only_what_was_asked_for_is_sent(service: Service, receiver: Receiver) -> None:
+def test_only_subscribed_events_are_sent(service: Service, receiver: Receiver) -> None:
     first, second = service.submit(), service.submit()
     one = make(service, receiver.url, space_id=first["id"], event_types=["succeeded"])
     for space in (first, second):
@@ -116,7 +116,7 @@ def test_only_what_was_asked_for_is_sent(service: Service, receiver: Receiver) -
     assert len(deliveries(service, one["id"])) == 1
 
 
-def test_a_request_brings_its_own_callback(service: Service, receiver: Receiver) -> None:
+def test_a_request_can_have_its_own_callback(service: Service, receiver: Receiver) -> None:
     secret = "whsec_" + "c2VjcmV0" * 4
     space = service.submit(callback_url=receiver.url, callback_secret=secret)
     service.submit()
@@ -130,7 +130,7 @@ def test_a_request_brings_its_own_callback(service: Service, receiver: Receiver)
     assert "succeeded" in types
 
 
-def test_a_failed_attempt_is_repeated_then_given_up_and_can_be_replayed(service: Service, receiver: Receiver) -> None:
+def test_a_failed_delivery_is_retried_then_dead_and_can_be_replayed(service: Service, receiver: Receiver) -> None:
     webhook = make(service, receiver.url, event_types=["queued"])
     receiver.answers = [(500, {}), (302, {"Location": receiver.url}), (404, {})]
     service.submit()
@@ -138,7 +138,11 @@ def test_a_failed_attempt_is_repeated_then_given_up_and_can_be_replayed(service:
     for attempt, status in enumerate((500, 302, 404), 1):
         send(service, webhook["id"])
         row = deliveries(service, webhook["id"])[0]
-        assert (row["attempts"], row["answer_status"], row["error"]) == (attempt, status, f"it answered {status}")
+        assert (row["attempts"], row["answer_status"], row["error"]) == (
+            attempt,
+            status,
+            f"the receiver responded with {status}",
+        )
         ids.add(receiver.messages[-1][0]["webhook-id"])
     assert (row["status"], len(receiver.messages)) == ("dead", 3)
     assert ids == {row["id"]}, "a repeated message is known by its id"
@@ -153,7 +157,7 @@ def test_a_failed_attempt_is_repeated_then_given_up_and_can_be_replayed(service:
     assert len(receiver.messages) == 5
 
 
-def test_a_receiver_may_ask_for_time(service: Service, receiver: Receiver) -> None:
+def test_retry_after_of_the_receiver_is_respected(service: Service, receiver: Receiver) -> None:
     webhook = make(service, receiver.url, event_types=["queued"])
     receiver.answers = [(503, {"Retry-After": "600"})]
     service.submit()
@@ -164,7 +168,7 @@ def test_a_receiver_may_ask_for_time(service: Service, receiver: Receiver) -> No
     assert 580 < due_at - time.time() < 610
 
 
-def test_a_receiver_that_is_gone_is_not_asked_again(service: Service, receiver: Receiver) -> None:
+def test_status_410_disables_the_webhook(service: Service, receiver: Receiver) -> None:
     webhook = make(service, receiver.url, event_types=["queued"])
     receiver.answers = [(410, {})]
     service.submit()
@@ -189,7 +193,7 @@ def test_many_workers_send_each_message_once(service: Service, receiver: Receive
     assert sorted(headers["webhook-id"] for headers, _ in receiver.messages) == sorted(row["id"] for row in rows)
 
 
-def test_a_sender_that_died_is_replaced_when_its_time_is_over(service: Service, receiver: Receiver) -> None:
+def test_a_delivery_of_a_dead_sender_is_sent_after_its_lease(service: Service, receiver: Receiver) -> None:
     webhook = make(service, receiver.url, event_types=["queued"])
     service.submit()
     (row,) = deliveries(service, webhook["id"])
@@ -201,7 +205,7 @@ def test_a_sender_that_died_is_replaced_when_its_time_is_over(service: Service, 
     assert deliveries(service, webhook["id"])[0]["status"] == "delivered"
 
 
-def test_events_that_did_not_happen_are_not_told(service: Service, receiver: Receiver) -> None:
+def test_events_that_were_rolled_back_are_not_sent(service: Service, receiver: Receiver) -> None:
     webhook = make(service, receiver.url)
     body = {"space_type": "static", "files": {"index.html": "x"}, "name": "taken"}
     assert service.post("/spaces", body).status_code == 202
@@ -227,14 +231,14 @@ def test_events_that_did_not_happen_are_not_told(service: Service, receiver: Rec
         {},
     ],
 )
-def test_what_cannot_be_used_is_refused(service: Service, body: dict[str, Any]) -> None:
+def test_invalid_input_is_rejected(service: Service, body: dict[str, Any]) -> None:
     answer = service.post("/webhooks", body)
     assert answer.status_code == 422, answer.json
     assert all(issue["path"] for issue in answer.json["issues"])
     assert service.get("/webhooks").json["data"] == []
 
 
-def test_a_bad_callback_is_told_with_all_other_problems(service: Service) -> None:
+def test_a_bad_callback_is_reported_with_all_other_problems(service: Service) -> None:
     answer = service.post("/spaces", {"space_type": "static", "files": {}, "callback_url": "http://10.1.1.1/"})
     assert answer.status_code == 422
     assert {"files", "callback_url"} <= {issue["path"] for issue in answer.json["issues"]}
@@ -244,7 +248,7 @@ def test_a_bad_callback_is_told_with_all_other_problems(service: Service) -> Non
     "settings",
     [{"WEBHOOK_ALLOWED_NETWORKS": "10.0.0.0/99"}, {"WEBHOOK_RETRY_SECONDS": "1,x"}, {"WEBHOOK_RETRY_SECONDS": "-1"}],
 )
-def test_settings_that_mean_nothing_stop_the_start(settings: dict[str, str]) -> None:
+def test_invalid_settings_prevent_the_start(settings: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
         load(settings)
     assert caught.value.issues[0].path == next(iter(settings))
@@ -255,5 +259,5 @@ def test_a_process_that_would_lose_deliveries_does_not_start(
 ) -> None:
     monkeypatch.setattr(events, "_listeners", [])
     monkeypatch.setattr(outbox, "register", lambda: None)
-    with pytest.raises(RuntimeError, match="nothing listens to events"):
+    with pytest.raises(RuntimeError, match="no event listener is registered"):
         make_service()

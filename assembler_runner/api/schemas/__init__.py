@@ -1,1 +1,1 @@
-"""The JSON that comes in, and the JSON that goes out."""
+"""The schemas of JSON bodies and responses."""

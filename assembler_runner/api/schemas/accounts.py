@@ -1,6 +1,6 @@
-"""The JSON of accounts: what the endpoints below /auth take and show.
+"""Schemas of the endpoints below /auth.
 
-Keys may come in snake_case or camelCase, as published clients of the FLAME Hub send them; answers are snake_case.
+Keys of bodies may be snake_case or camelCase, as sent by published clients of the FLAME Hub; responses use snake_case.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 
 
 class Text(ma.fields.String):
-    """Text that every database takes."""
+    """Text that every database can store."""
 
-    default_error_messages = {"control": "Must not hold control characters or lone surrogates."}
+    default_error_messages = {"control": "Must not contain control characters or lone surrogates."}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -36,7 +36,7 @@ class Text(ma.fields.String):
 
 
 class Id(Text):
-    """An id in its one form."""
+    """A UUID, in its canonical form."""
 
     default_error_messages = {"id": "Must be an id (UUID)."}
 
@@ -52,10 +52,10 @@ def check_account_name(name: str) -> None:
     """Checks the name of a realm, an account, a role or a permission.
 
     Raises:
-        marshmallow.ValidationError: saying what is allowed.
+        marshmallow.ValidationError: the name is invalid.
     """
     if not _NAME.fullmatch(name):
-        raise ma.ValidationError("Must be 1 to 64 letters, digits or . _ - @ +, and begin with a letter, digit or _.")
+        raise ma.ValidationError("Must be 1 to 64 letters, digits or . _ - @ +, and start with a letter, digit or _.")
     try:
         uuid.UUID(name)
     except ValueError:
@@ -69,34 +69,39 @@ def _check_email(email: str) -> None:
 
 
 def name() -> Text:
-    """Returns the field of a required name."""
+    """Returns a field for a required name."""
     return Text(required=True, validate=check_account_name, metadata={"description": "Name, unique in the realm."})
 
 
 def text(length: int, doc: str) -> Text:
-    """Returns the field of a text that may be null."""
+    """Returns a field for a text that may be null.
+
+    Args:
+        length: maximum number of characters.
+        doc: description for the documentation.
+    """
     return Text(allow_none=True, validate=ma.validate.Length(max=length), metadata={"description": doc})
 
 
 def password(doc: str) -> ma.fields.String:
-    """Returns the field of a password or secret, which is only written."""
+    """Returns a write-only field for a password or secret."""
     return ma.fields.String(
         allow_none=True, load_only=True, validate=ma.validate.Length(8, 512), metadata={"description": doc}
     )
 
 
 def quota(doc: str) -> ma.fields.Integer:
-    """Returns the field of a quota."""
+    """Returns a field for a quota."""
     return ma.fields.Integer(
         strict=True, allow_none=True, validate=ma.validate.Range(0, 2**31 - 1), metadata={"description": doc}
     )
 
 
 class Input(ma.Schema):
-    """Base of what is taken."""
+    """Base of the schemas of bodies."""
 
     class Meta:
-        """Unknown fields are errors: nobody writes more than is declared."""
+        """Unknown fields are errors, so that undeclared columns cannot be written."""
 
         unknown = ma.RAISE
 
@@ -104,137 +109,139 @@ class Input(ma.Schema):
 
     @ma.pre_load
     def read_keys(self, data: Any, **kwargs: Any) -> Any:
-        """Takes camelCase keys, too, and drops what published clients send without a meaning here."""
+        """Accepts camelCase keys, and drops fields of published clients that have no meaning here."""
         if not isinstance(data, dict):
             return data
         read: dict[str, Any] = {}
         for key, value in data.items():
             known = snake(key) if snake(key) in self.fields else key
             if known in read:
-                raise ma.ValidationError({key: ["Is given twice, in snake_case and in camelCase."]})
+                raise ma.ValidationError({key: ["Was sent twice, in snake_case and in camelCase."]})
             if snake(key) not in self.ignored:
                 read[known] = value
         return read
 
 
 class _Described(Input):
-    display_name = text(128, "Name for people.")
-    description = text(10_000, "What it is for.")
+    display_name = text(128, "Display name.")
+    description = text(10_000, "Description.")
 
 
 class _Quotas(Input):
-    max_spaces = quota("Most Spaces; null: the default.")
-    max_requests_per_hour = quota("Most requests in an hour; null: the default.")
+    max_spaces = quota("Maximum number of Spaces; null for the default.")
+    max_requests_per_hour = quota("Maximum requests per hour; null for the default.")
     max_bytes = ma.fields.Integer(
         strict=True,
         allow_none=True,
         validate=ma.validate.Range(0, 2**60),
-        metadata={"description": "Most bytes in files; null: the default."},
+        metadata={"description": "Maximum bytes in files; null for the default."},
     )
 
 
 class RealmInput(_Described, _Quotas):
-    """A realm to make or change."""
+    """A new realm, or changes of one."""
 
     name = name()
     share_default_hub = ma.fields.Boolean(
-        metadata={"description": "Whether it may publish with the service's own Hub token."}
+        metadata={"description": "Whether the realm may publish with the service's own Hub token."}
     )
 
 
 class SelfInput(Input):
-    """What users change of themselves."""
+    """Changes that users may make to their own account."""
 
-    display_name = text(128, "Name for people.")
+    display_name = text(128, "Display name.")
     first_name = text(128, "First name.")
     last_name = text(128, "Last name.")
-    email = Text(allow_none=True, validate=_check_email, metadata={"description": "Address."})
+    email = Text(allow_none=True, validate=_check_email, metadata={"description": "E-mail address."})
     password = ma.fields.String(
-        load_only=True, validate=ma.validate.Length(8, 512), metadata={"description": "New password; ends all tokens."}
+        load_only=True,
+        validate=ma.validate.Length(8, 512),
+        metadata={"description": "New password; revokes all tokens."},
     )
     current_password = ma.fields.String(
-        load_only=True, metadata={"description": "The present password; needed to change it."}
+        load_only=True, metadata={"description": "The current password; required for a new one."}
     )
 
 
 class UserInput(_Quotas):
-    """A user to make or change."""
+    """A new user, or changes of one."""
 
     name = name()
-    display_name = text(128, "Name for people.")
+    display_name = text(128, "Display name.")
     first_name = text(128, "First name.")
     last_name = text(128, "Last name.")
-    email = Text(allow_none=True, validate=_check_email, metadata={"description": "Address."})
-    avatar = text(512, "Address of a picture.")
-    cover = text(512, "Address of a wide picture.")
+    email = Text(allow_none=True, validate=_check_email, metadata={"description": "E-mail address."})
+    avatar = text(512, "URL of a picture.")
+    cover = text(512, "URL of a wide picture.")
     active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
     name_locked = ma.fields.Boolean(metadata={"description": "Whether the user may not change its own name."})
-    password = password("Written, never read; null: no log in by password. A new one ends all tokens.")
-    realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+    password = password("Write-only; null to disable login by password. A new password revokes all tokens.")
+    realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})
 
 
 class RobotInput(_Described, _Quotas):
-    """A robot to make or change."""
+    """A new robot, or changes of one."""
 
     name = name()
     active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
-    secret = password("Written, never read; left out on creation, or null: one is made and shown once.")
+    secret = password("Write-only; if null, or left out for a new robot, one is generated and shown once.")
     user_id = Id(allow_none=True, metadata={"description": "The user it works for."})
-    realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+    realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})
 
 
 class ClientInput(RobotInput):
-    """A client to make or change; the same machine account as a robot."""
+    """A new client, or changes of one; a client is the same machine account as a robot."""
 
     ignored = ("is_confidential", "secret_hashed", "secret_encrypted")
 
-    redirect_uri = text(2048, "Kept, not used.")
-    grant_types = text(512, "Kept, not used.")
-    base_url = text(2048, "Kept, not used.")
+    redirect_uri = text(2048, "Stored, not used.")
+    grant_types = text(512, "Stored, not used.")
+    base_url = text(2048, "Stored, not used.")
     auth_method = Text(validate=ma.validate.OneOf(("secret",)), metadata={"description": "Only by secret."})
     token_binding_method = Text(validate=ma.validate.OneOf(("none",)), metadata={"description": "Only none."})
-    backchannel_logout_uri = text(2048, "Kept, not used.")
-    post_logout_redirect_uri = text(2048, "Kept, not used.")
+    backchannel_logout_uri = text(2048, "Stored, not used.")
+    post_logout_redirect_uri = text(2048, "Stored, not used.")
 
 
 class RoleInput(_Described):
-    """A role to make or change."""
+    """A new role, or changes of one."""
 
     name = name()
     target = Text(
         allow_none=True,
         validate=ma.validate.OneOf(("user", "robot", "client")),
-        metadata={"description": "Kind of account it is meant for."},
+        metadata={"description": "The kind of account the role is for."},
     )
-    realm_id = Id(allow_none=True, metadata={"description": "Its realm; null: of all realms."})
+    realm_id = Id(allow_none=True, metadata={"description": "Its realm; null for all realms."})
 
 
 class PermissionInput(_Described):
-    """A permission to make or change."""
+    """A new permission, or changes of one."""
 
     ignored = ("policy_id",)
 
     name = name()
-    realm_id = Id(allow_none=True, metadata={"description": "Its realm; null: of all realms."})
+    realm_id = Id(allow_none=True, metadata={"description": "Its realm; null for all realms."})
 
 
 class HubCredentialInput(Input):
-    """A Hub token to set."""
+    """A new Hub token."""
 
     token = Text(
         required=True,
         load_only=True,
-        validate=ma.validate.Regexp(r"[\x21-\x7e]{4,512}\Z", error="Must be a token of the Hub."),
+        validate=ma.validate.Regexp(r"[\x21-\x7e]{4,512}\Z", error="Must be a Hub token."),
         metadata={"description": "Token with write access; never shown again."},
     )
     namespaces = ma.fields.List(
         Text(validate=check_name),
         validate=ma.validate.Length(1, 100),
-        metadata={"description": "Where the realm may publish; all that the token may write to if left out."},
+        metadata={"description": "Namespaces the realm may publish to; by default all that the token may write to."},
     )
     default_namespace = Text(
         validate=check_name,
-        metadata={"description": "Where it publishes if a request names none; the token's own if left out."},
+        metadata={"description": "Namespace of requests without one; by default the token's own account."},
     )
 
 
@@ -242,7 +249,7 @@ class RealmSchema(AutoSchema):
     """A realm."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Realm
         fields = ("id", "name", "display_name", "description", "built_in", "share_default_hub", *QUOTAS, *TIMESTAMPS)
@@ -256,7 +263,7 @@ class UserSchema(_InRealm):
     """A user."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = User
         include_fk = True
@@ -267,21 +274,21 @@ class UserSchema(_InRealm):
 
 
 class MeSchema(UserSchema):
-    """The user who asks."""
+    """The calling user."""
 
     class Meta(UserSchema.Meta):
-        """The user with its rights."""
+        """The fields of a user, and permissions."""
 
         fields = (*UserSchema.Meta.fields, "permissions")
 
-    permissions = ma.fields.List(ma.fields.String(), metadata={"description": "What it may do."})
+    permissions = ma.fields.List(ma.fields.String(), metadata={"description": "All permissions of the account."})
 
 
 class RobotSchema(_InRealm):
     """A robot."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Robot
         include_fk = True
@@ -290,11 +297,13 @@ class RobotSchema(_InRealm):
             *("secret", "realm"),
         )
 
-    secret = ma.fields.String(dump_only=True, metadata={"description": "Only once, where the service made it."})
+    secret = ma.fields.String(
+        dump_only=True, metadata={"description": "Shown only once, after the service has generated it."}
+    )
 
     @ma.post_dump
     def show_once(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Leaves the secret out where there is none to show."""
+        """Leaves the secret out if there is none to show."""
         if data.get("secret") is None:
             data.pop("secret", None)
         return data
@@ -304,7 +313,7 @@ class ClientSchema(RobotSchema):
     """A client; the same machine account as a robot."""
 
     class Meta(RobotSchema.Meta):
-        """With what published clients read of it."""
+        """The fields of a robot, and those that published clients read."""
 
         fields: tuple[str, ...] = (
             *RobotSchema.Meta.fields,
@@ -312,15 +321,15 @@ class ClientSchema(RobotSchema):
             *("backchannel_logout_uri", "post_logout_redirect_uri", "secret_hashed", "secret_encrypted"),
         )
 
-    secret_hashed = ma.fields.Boolean(metadata={"description": "Always true: secrets are only kept hashed."})
-    secret_encrypted = ma.fields.Boolean(metadata={"description": "Always false: they are hashed."})
+    secret_hashed = ma.fields.Boolean(metadata={"description": "Always true: only hashes of secrets are stored."})
+    secret_encrypted = ma.fields.Boolean(metadata={"description": "Always false: secrets are hashed."})
 
 
 class RoleSchema(_InRealm):
     """A role."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Role
         include_fk = True
@@ -331,7 +340,7 @@ class PermissionSchema(_InRealm):
     """A permission."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Permission
         include_fk = True
@@ -342,10 +351,10 @@ class PermissionSchema(_InRealm):
 
 
 class HubCredentialSchema(AutoSchema):
-    """Whose Hub token a realm uses; never the token."""
+    """The account of a realm's Hub token; never the token."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = HubCredential
         include_fk = True
@@ -354,15 +363,15 @@ class HubCredentialSchema(AutoSchema):
             *("checked_at", *TIMESTAMPS),
         )
 
-    orgs = ma.fields.List(ma.fields.Dict(), metadata={"description": "Organisations of the account: name and role."})
-    namespaces = ma.fields.List(ma.fields.String(), metadata={"description": "Where the realm may publish."})
+    orgs = ma.fields.List(ma.fields.Dict(), metadata={"description": "Organizations of the account: name and role."})
+    namespaces = ma.fields.List(ma.fields.String(), metadata={"description": "Namespaces the realm may publish to."})
 
 
 class AuditSchema(AutoSchema):
-    """One change."""
+    """An entry of the audit log."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = AuditEntry
         fields = (

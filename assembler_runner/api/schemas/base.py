@@ -1,4 +1,4 @@
-"""What all schemas share: fields from tables, times, addresses, errors and lists."""
+"""Shared schemas and fields: models, timestamps, URLs, errors and lists."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from assembler_runner.core.database import JsonText, UtcDateTime
 
 
 class Timestamp(ma.fields.DateTime):
-    """A moment as ISO 8601 with microseconds and Z."""
+    """A timestamp in ISO 8601 with microseconds and Z."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else as_text(value)
 
 
-def as_text(moment: datetime) -> str:
-    """Returns a moment as ISO 8601 with microseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def as_text(timestamp: datetime) -> str:
+    """Formats a timestamp as ISO 8601 with microseconds and Z."""
+    return timestamp.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class _Converter(ModelConverter):
@@ -30,16 +30,16 @@ class _Converter(ModelConverter):
 
 
 class AutoSchema(SQLAlchemyAutoSchema[Any]):
-    """Base of what is shown of a row: one declaration of a column is enough."""
+    """Base of the schemas of rows; its fields derive from the columns of the model."""
 
     class Meta:
-        """Moments and JSON as this service writes them."""
+        """Timestamps and JSON in the format of this service."""
 
         model_converter = _Converter
 
 
 def absolute_url(url: str | None) -> str | None:
-    """Returns a URL that works from outside: pages of this service are stored without its address."""
+    """Returns an absolute URL; pages of this service are stored with their path only."""
     if url is None or not url.startswith("/") or not has_request_context():
         return url
     return request.host_url.rstrip("/") + url
@@ -53,56 +53,58 @@ class Url(ma.fields.String):
 
 
 class EditSchema(ma.Schema):
-    """One change of one file."""
+    """A change of a file."""
 
     path = ma.fields.String(metadata={"description": "The file."})
     action = ma.fields.String(validate=ma.validate.OneOf(("write", "append_line", "delete", "replace")))
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line, from 1; null for the whole file."})
-    old = ma.fields.String(allow_none=True, metadata={"description": "Text that must be there now."})
-    new = ma.fields.String(allow_none=True, metadata={"description": "Text afterwards."})
+    old = ma.fields.String(allow_none=True, metadata={"description": "The expected current text."})
+    new = ma.fields.String(allow_none=True, metadata={"description": "The new text."})
 
 
 class FixSchema(ma.Schema):
-    """A change that makes a finding disappear."""
+    """A change that resolves a finding."""
 
     title = ma.fields.String(metadata={"description": "What it does."})
-    safe = ma.fields.Boolean(metadata={"description": "Whether it may be applied unread."})
+    safe = ma.fields.Boolean(metadata={"description": "Whether it may be applied without a review."})
     edits = ma.fields.List(ma.fields.Nested(EditSchema), metadata={"description": "Changes of files."})
     options = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "Options of the type to set."})
 
 
 class FindingSchema(ma.Schema):
-    """One thing that was noticed."""
+    """A problem or remark about the input."""
 
-    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
+    code = ma.fields.String(metadata={"description": "Stable code, for programs."})
     severity = ma.fields.String(validate=ma.validate.OneOf(("error", "warning", "info")))
     path = ma.fields.String(allow_none=True, metadata={"description": "Field of the request, or file."})
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    message = ma.fields.String(metadata={"description": "What is the matter."})
+    message = ma.fields.String(metadata={"description": "Description of the problem."})
     hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
-    values = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "What was captured, by name."})
-    fix = ma.fields.Nested(FixSchema, allow_none=True, metadata={"description": "A change that makes it disappear."})
+    values = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "Captured values by name."})
+    fix = ma.fields.Nested(FixSchema, allow_none=True, metadata={"description": "A change that resolves it."})
 
 
 class ErrorSchema(ma.Schema):
-    """The one shape of every error."""
+    """The format of all errors."""
 
     statusCode = ma.fields.Integer(metadata={"description": "HTTP status."})  # noqa: N815 - published clients read it
     status_code = ma.fields.Integer(metadata={"description": "HTTP status."})
-    name = ma.fields.String(metadata={"description": "Name of the kind of error."})
-    code = ma.fields.String(metadata={"description": "Stable name of the error, for programs."})
+    name = ma.fields.String(metadata={"description": "Class name of the error."})
+    code = ma.fields.String(metadata={"description": "Stable code of the error, for programs."})
     message = ma.fields.String(metadata={"description": "What happened."})
     hint = ma.fields.String(allow_none=True, metadata={"description": "What to do next."})
-    issues = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "Every single problem."})
+    issues = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "All individual problems."})
 
 
 class MetaSchema(ma.Schema):
-    """What stands beside a list."""
+    """Metadata of a list."""
 
     total = ma.fields.Integer()
     limit = ma.fields.Integer()
     offset = ma.fields.Integer()
-    after = ma.fields.String(metadata={"description": "Where there is more: value of page[after] for the next page."})
+    after = ma.fields.String(
+        metadata={"description": "Value of page[after] for the next page; missing on the last page."}
+    )
     schema = ma.fields.Dict()
 
 

@@ -1,4 +1,4 @@
-"""The JSON of buckets: what the endpoints below /storage take and show."""
+"""Schemas of the endpoints below /storage."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _ACTOR = ("actor_type", "actor_id", "realm_id")
 
 
 class BucketInput(Input):
-    """A bucket to make or change."""
+    """A new bucket, or changes of one."""
 
     name = Text(required=True, validate=ma.validate.Length(1, 128), metadata={"description": "Name of the bucket."})
-    region = text(128, "Kept, not used.")
-    realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+    region = text(128, "Stored, not used.")
+    realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})
 
 
 class BucketSchema(AutoSchema):
-    """A collection of files."""
+    """A container for uploaded files."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Bucket
         include_fk = True
@@ -35,7 +35,7 @@ class BucketFileSchema(AutoSchema):
     """One version of a file in a bucket."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = BucketFile
         include_fk = True

@@ -1,4 +1,4 @@
-"""The JSON of grants: which role or permission a role, user, robot or client has."""
+"""Schemas of grants: roles and permissions of roles, users, robots and clients."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _NOT_NESTED = ("realm", "email", "secret")
 
 
 def _nested(schema: type[AutoSchema], name: str) -> type[AutoSchema]:
-    """Returns the schema of an object inside another: without what has to be asked for."""
+    """Returns the schema of an object inside another, without the optional fields."""
     shown = tuple(field for field in schema.Meta.fields if field not in _NOT_NESTED)  # type: ignore[attr-defined]  # ours
     meta = type("Meta", (schema.Meta,), {"fields": shown})
     return type(f"Nested{name.capitalize()}Schema", (schema,), {"__doc__": schema.__doc__, "Meta": meta})

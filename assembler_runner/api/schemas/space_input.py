@@ -1,4 +1,4 @@
-"""The JSON that comes in: the body of a Space request, and commands."""
+"""Schemas of Space requests, and of commands for requests."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ HARDWARE = (
     "rtx-pro-6000x4",
     "rtx-pro-6000x8",
 )
-"""Flavours of machines (huggingface_hub 2.4, SpaceHardware)."""
+"""Hardware flavors (huggingface_hub 2.4, SpaceHardware)."""
 
-# ASCII words with - and . between; begins and ends with a word character (huggingface_hub, validate_repo_id).
+# ASCII words with - and . between; starts and ends with a word character (huggingface_hub, validate_repo_id).
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
@@ -50,11 +50,11 @@ def check_name(name: str) -> None:
     """Checks the name of a Space or a namespace.
 
     Raises:
-        marshmallow.ValidationError: saying what is allowed.
+        marshmallow.ValidationError: the name is invalid.
     """
     if not _NAME.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
         raise ma.ValidationError(
-            "Must be 1 to 96 letters, digits, '-', '_' or '.', begin and end with a letter, a digit or '_', "
+            "Must be 1 to 96 letters, digits, '-', '_' or '.', start and end with a letter, a digit or '_', "
             "without '--' and '..', and not end with '.git'."
         )
 
@@ -63,25 +63,25 @@ def check_variable(name: str) -> None:
     """Checks the name of an environment variable.
 
     Raises:
-        marshmallow.ValidationError: saying what is allowed.
+        marshmallow.ValidationError: the name is invalid.
     """
     if not _VARIABLE.fullmatch(name):
-        raise ma.ValidationError("Must be letters, digits and '_', and not begin with a digit.")
+        raise ma.ValidationError("Must be letters, digits and '_', and not start with a digit.")
 
 
-NO_FILES = "No files were given: put at least one file into it, such as app.py."
+NO_FILES = "No files were sent: add at least one file, such as app.py."
 
 
 class Files(ma.fields.Field[dict[str, Given]]):
     """Files by path: text, `{"content": …, "encoding": "utf-8" | "base64"}` or `{"bucket_file_id": …}`.
 
-    Content that was read from elsewhere already stays as it is.
+    Stored content, such as from a form, is accepted unchanged.
     """
 
     default_error_messages = {
         "required": NO_FILES,
         "null": NO_FILES,
-        "invalid": "Must be an object of path and content.",
+        "invalid": "Must be an object that maps paths to contents.",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Given]:
@@ -101,7 +101,7 @@ class Files(ma.fields.Field[dict[str, Given]]):
 
 
 class Archive(ma.fields.Field[Content | BucketReference]):
-    """An archive as `{"bucket_file_id": …}`; content that came as a part of a form stays as it is."""
+    """An archive as `{"bucket_file_id": …}`; stored content from a part of a form is accepted unchanged."""
 
     default_error_messages = {"invalid": 'Must be {{"bucket_file_id": "…"}}, or a part of a form.'}
 
@@ -122,7 +122,7 @@ def _reference(entry: Any) -> BucketReference | None:
 
 def _file_content(path: str, entry: Any) -> Given | Finding:
     field = field_of(path.encode("utf-8", "backslashreplace").decode())
-    hint = 'Give the text itself, {"content": "…", "encoding": "base64"}, or {"bucket_file_id": "…"}.'
+    hint = 'Send the text itself, {"content": "…", "encoding": "base64"}, or {"bucket_file_id": "…"}.'
     if isinstance(entry, Content):
         return entry
     if reference := _reference(entry):
@@ -151,32 +151,32 @@ def _file_content(path: str, entry: Any) -> Given | Finding:
     except UnicodeEncodeError:
         return Finding(
             "invalid_text",
-            "The text holds a lone surrogate, which no file can hold.",
+            "The text contains a lone surrogate, which has no UTF-8 encoding.",
             path=field,
             hint="Send the bytes as base64.",
         )
 
 
 class JsonObject(ma.fields.Dict):
-    """Any JSON object, kept as it is."""
+    """Any JSON object."""
 
     default_error_messages = {"invalid": "Must be a JSON object."}
 
 
 class Expiry(ma.fields.AwareDateTime):
-    """A moment to come, at which a Space is deleted by itself."""
+    """A time in the future at which a Space is deleted automatically."""
 
-    default_error_messages = {"past": "Must be a moment to come."}
+    default_error_messages = {"past": "Must be in the future."}
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {"description": "When it is deleted by itself, such as 2026-12-31T12:00:00Z; null for never."}
+        metadata = {"description": "When it is deleted automatically, such as 2026-12-31T12:00:00Z; null for never."}
         super().__init__(format="iso", default_timezone=UTC, allow_none=True, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        moment = super()._deserialize(value, attr, data, **kwargs)
-        if moment <= utcnow():
+        expires_at = super()._deserialize(value, attr, data, **kwargs)
+        if expires_at <= utcnow():
             raise self.make_error("past")
-        return moment
+        return expires_at
 
 
 BUCKET_FILE = {
@@ -185,7 +185,7 @@ BUCKET_FILE = {
     "properties": {"bucket_file_id": {"type": "string", "format": "uuid"}},
     "additionalProperties": False,
 }
-"""JSON Schema of a file that stands in a bucket."""
+"""JSON Schema of a reference to a file in a bucket."""
 
 
 def fixes_field() -> ma.fields.String:
@@ -209,7 +209,7 @@ def allow_field() -> Any:
 
 
 class SpaceInput(ma.Schema):
-    """What is asked for: files, parameters and a type; all but the files has a default."""
+    """A Space request: files, parameters and a type; all fields but the files have a default."""
 
     example: ClassVar[dict[str, Any]] = {
         "space_type": "static",
@@ -256,32 +256,30 @@ class SpaceInput(ma.Schema):
     archive = Archive(
         metadata={
             **BUCKET_FILE,
-            "description": "A zip, tar, tar.gz or tar.zst file in a bucket; what stands in files replaces single ones.",
+            "description": "A zip, tar, tar.gz or tar.zst file in a bucket; entries of files replace its files.",
         }
     )
     parameters = JsonObject(
         allow_none=True,
-        metadata={"description": "Any JSON object; becomes the variable PARAMS.", "example": {"user": "x"}},
+        metadata={"description": "Any JSON object; the value of the variable PARAMS.", "example": {"user": "x"}},
     )
     options = JsonObject(
         load_default=dict,
         metadata={"description": "Options of the type; see GET /space-types.", "example": {"title": "Greeter"}},
     )
-    name = ma.fields.String(
-        validate=check_name, metadata={"description": "Name of the Space; a generated one if left out."}
-    )
+    name = ma.fields.String(validate=check_name, metadata={"description": "Name of the Space; by default generated."})
     namespace = ma.fields.String(
         validate=check_name,
-        metadata={"description": "User or organisation to publish under; the token's own if left out."},
+        metadata={"description": "User or organization to publish to; by default the token's own account."},
     )
     visibility = ma.fields.String(
         load_default="public",
         validate=ma.validate.OneOf(("public", "private", "protected")),
-        metadata={"description": "Who sees it; protected: the app is public, its code is not."},
+        metadata={"description": "Visibility; protected: the app is public, its code is not."},
     )
     target = ma.fields.String(
         validate=ma.validate.OneOf(("huggingface", "local")),
-        metadata={"description": "Where it is published; the service's default if left out."},
+        metadata={"description": "Target of the Space; by default the service's default target."},
     )
     secrets = ma.fields.Dict(
         keys=ma.fields.String(validate=check_variable),
@@ -293,41 +291,39 @@ class SpaceInput(ma.Schema):
         values=ma.fields.String(),
         metadata={"description": "Public environment variables."},
     )
-    hardware = ma.fields.String(
-        validate=ma.validate.OneOf(HARDWARE), metadata={"description": "Flavour of the machine."}
-    )
+    hardware = ma.fields.String(validate=ma.validate.OneOf(HARDWARE), metadata={"description": "Hardware flavor."})
     sleep_time = ma.fields.Integer(
         strict=True,
         validate=ma.validate.Range(1, 10**8),
-        metadata={"description": "Seconds without use until it sleeps."},
+        metadata={"description": "Seconds without use until the app sleeps."},
     )
     labels = ma.fields.List(
         ma.fields.String(validate=ma.validate.Length(1, 64)),
         validate=ma.validate.Length(max=50),
-        metadata={"description": "Words to find it by."},
+        metadata={"description": "Words to find the Space by."},
     )
     expires_at = Expiry()
     on_failure = ma.fields.String(
         load_default="delete",
         validate=ma.validate.OneOf(("keep", "private", "delete")),
-        metadata={"description": "What becomes of a new Space that stayed empty because the request failed."},
+        metadata={"description": "What to do with the new, empty Space if the request fails."},
     )
     callback_url = ma.fields.String(
         metadata={
-            "description": "Is told of every event of this request, and of what becomes of the Space until the next "
-            "one; see POST /webhooks."
+            "description": "URL that receives every event of this request, and state events of the Space until its "
+            "next request; see POST /webhooks."
         },
     )
     callback_secret = ma.fields.String(
-        metadata={"description": "`whsec_` and base64; signs what callback_url is sent. A random one if left out."}
+        metadata={"description": "`whsec_` and base64; signs messages to callback_url. Generated by default."}
     )
     template = ma.fields.String(
-        metadata={"description": "Starter app of the type; files may be left out then, and replace single ones."}
+        metadata={"description": "Starter app of the type; then files is optional, and replaces files of the template."}
     )
 
     @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
-        """Checks that there is something to publish."""
+        """Checks that the request has files, a template or an archive."""
         if isinstance(original, dict) and not original.get("files", {}) and not {"template", "archive"} & set(original):
             raise ma.ValidationError({"files": [NO_FILES]})
 
@@ -352,4 +348,4 @@ class RetryAllInput(ma.Schema):
         unknown = ma.RAISE
 
     command = ma.fields.String(required=True, validate=ma.validate.OneOf(("retry",)))
-    code = ma.fields.String(metadata={"description": "Only those that failed with this code."})
+    code = ma.fields.String(metadata={"description": "Only requests that failed with this error code."})

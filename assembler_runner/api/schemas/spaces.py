@@ -1,4 +1,4 @@
-"""The JSON that goes out: auto-schemas from the models, and what stands beside them."""
+"""Schemas of responses about Spaces, requests, logs, events and space types."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceReque
 
 
 class FileSchema(AutoSchema):
-    """One file of a request."""
+    """A file of a request."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = RequestFile
         fields: tuple[str, ...] = ("path", "size", "sha256", "origin")
@@ -43,17 +43,17 @@ class FailureSchema(ma.Schema):
     code = ma.fields.String()
     message = ma.fields.String()
     hint = ma.fields.String(allow_none=True)
-    details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the difference."})
+    details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the differences."})
 
 
 class FailureCauseSchema(ma.Schema):
-    """One cause of failures."""
+    """An error code with its failed requests."""
 
     code = ma.fields.String()
-    count = ma.fields.Integer(metadata={"description": "How many requests failed for it."})
-    message = ma.fields.String(metadata={"description": "Message of the newest one."})
+    count = ma.fields.Integer(metadata={"description": "Number of requests that failed with it."})
+    message = ma.fields.String(metadata={"description": "Message of the newest failure."})
     hint = ma.fields.String(allow_none=True)
-    newest = Timestamp(metadata={"description": "When the newest one failed, UTC."})
+    newest = Timestamp(metadata={"description": "Time of the newest failure, UTC."})
 
 
 class RefusedSchema(ma.Schema):
@@ -65,17 +65,17 @@ class RefusedSchema(ma.Schema):
 
 
 class RetriedSchema(ma.Schema):
-    """What became of a retry of all."""
+    """The result of a retry of all failed requests."""
 
     retried = ma.fields.List(ma.fields.String())
     refused = ma.fields.List(ma.fields.Nested(RefusedSchema))
 
 
 class RequestSchema(AutoSchema):
-    """One asked-for change of a Space."""
+    """A requested change of a Space."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = SpaceRequest
         include_fk = True
@@ -118,66 +118,71 @@ class RequestSchema(AutoSchema):
     error = ma.fields.Nested(FailureSchema, allow_none=True)
     queue_position = ma.fields.Method(
         "place",
-        metadata={"type": ["integer", "null"], "description": "Place in the queue, from 1; null if it does not wait."},
+        metadata={
+            "type": ["integer", "null"],
+            "description": "Position in the queue, from 1; null if it is not queued.",
+        },
     )
     expected_start_at = ma.fields.Method(
         "start",
         metadata={
             "type": ["string", "null"],
             "format": "date-time",
-            "description": "When it will be taken up, judged by the last ones; null if that is not known.",
+            "description": "Estimated start, from the rate of recent requests; null if not known.",
         },
     )
 
     def place(self, request: SpaceRequest) -> int | None:
-        """Returns the place in the queue."""
+        """Returns the position in the queue."""
         return position(db.session(), request)
 
     def start(self, request: SpaceRequest) -> str | None:
-        """Returns when it will be taken up."""
-        moment = expected_start(db.session(), request, self.place(request))
-        return None if moment is None else as_text(moment)
+        """Returns the estimated start."""
+        expected = expected_start(db.session(), request, self.place(request))
+        return None if expected is None else as_text(expected)
 
 
 class FindingRuleSchema(ma.Schema):
-    """One code that a finding may have."""
+    """A code of findings."""
 
-    code = ma.fields.String(metadata={"description": "Stable name, for programs."})
+    code = ma.fields.String(metadata={"description": "Stable code, for programs."})
     severity = ma.fields.String(metadata={"description": "error, warning or info."})
-    topic = ma.fields.String(metadata={"description": "What it is about."})
-    explanation = ma.fields.String(metadata={"description": "What is the matter, and why."})
-    example = ma.fields.String(metadata={"description": "What leads to it."})
-    has_fix = ma.fields.Boolean(metadata={"description": "Whether there may be a fix."})
-    allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` lets it pass."})
+    topic = ma.fields.String(metadata={"description": "Subject of the check."})
+    explanation = ma.fields.String(metadata={"description": "Description of the problem and its reason."})
+    example = ma.fields.String(metadata={"description": "An input that causes it."})
+    has_fix = ma.fields.Boolean(metadata={"description": "Whether findings may have a fix."})
+    allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` accepts this code."})
 
 
 class ProblemSchema(ma.Schema):
     """Why the app of a Space does not run."""
 
-    code = ma.fields.String(metadata={"description": "Stable name of the cause; unknown where none is known."})
+    code = ma.fields.String(metadata={"description": "Stable code of the cause, or `unknown`."})
     message = ma.fields.String(metadata={"description": "What happened."})
     hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
-    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space it is about."})
+    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space that causes it."})
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log that tells it: build or run."})
-    values = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "What was captured; untrusted text."})
-    fix = ma.fields.Dict(allow_none=True, metadata={"description": "What to change: title, safe, edits, options."})
-    excerpt = ma.fields.Dict(
-        allow_none=True, metadata={"description": "The lines that tell it: text (untrusted), kind, line."}
+    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log with the evidence: build or run."})
+    values = ma.fields.Dict(
+        keys=ma.fields.String(), metadata={"description": "Captured values by name; untrusted text."}
     )
-    evidence = ma.fields.List(ma.fields.Integer(), metadata={"description": "Numbers of the log's lines that decided."})
-    confidence = ma.fields.Float(metadata={"description": "How sure the cause is, from 0 to 1."})
+    fix = ma.fields.Dict(allow_none=True, metadata={"description": "Fix: title, safe, edits, options."})
+    excerpt = ma.fields.Dict(allow_none=True, metadata={"description": "Relevant lines: text (untrusted), kind, line."})
+    evidence = ma.fields.List(
+        ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
+    )
+    confidence = ma.fields.Float(metadata={"description": "Confidence in the cause, from 0 to 1."})
 
 
 class LogLineSchema(ma.Schema):
-    """One line of a log."""
+    """A line of a log."""
 
     timestamp = Timestamp(allow_none=True, metadata={"description": "When it was written, UTC; null if not known."})
     text = ma.fields.String()
 
 
 class LogMetaSchema(ma.Schema):
-    """What stands beside a log."""
+    """Metadata of a log."""
 
     total = ma.fields.Integer()
     limit = ma.fields.Integer()
@@ -198,7 +203,7 @@ class SpaceSchema(AutoSchema):
     """A Space."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Space
         include_fk = True
@@ -231,28 +236,26 @@ class SpaceSchema(AutoSchema):
     findings = ma.fields.List(
         ma.fields.Nested(FindingSchema),
         attribute="latest_request.findings",
-        metadata={"description": "Warnings and notes about the tree of the latest request."},
+        metadata={"description": "Findings about the tree of the latest request."},
     )
     url = Url(
         allow_none=True,
-        metadata={"description": "Where it is or will be published; null if the namespace is not known yet."},
+        metadata={"description": "Current or future URL of the Space; null if the namespace is not known yet."},
     )
     labels = ma.fields.List(ma.fields.String())
-    commit_oid = ma.fields.String(
-        allow_none=True, metadata={"description": "Live commit, as last seen; the ETag of the Space."}
-    )
+    commit_oid = ma.fields.String(allow_none=True, metadata={"description": "Live commit at the last probe; the ETag."})
     foreign_oid = ma.fields.String(
-        allow_none=True, metadata={"description": "The same where somebody else made it; else null."}
+        allow_none=True, metadata={"description": "The live commit if it is foreign; else null."}
     )
     problem = ma.fields.Nested(ProblemSchema, allow_none=True)
     latest_request = ma.fields.Nested(RequestSchema)
 
 
 class EventSchema(AutoSchema):
-    """One thing that happened to a Space, mostly for a request."""
+    """An event of a Space, usually of one of its requests."""
 
     class Meta(AutoSchema.Meta):
-        """From the model."""
+        """Fields from the model."""
 
         model = Event
         include_fk = True
@@ -261,7 +264,7 @@ class EventSchema(AutoSchema):
     data = ma.fields.Method("details", metadata={"type": "object", "description": "Details."})
 
     def details(self, event: Event) -> dict[str, Any]:
-        """Returns the details, with addresses that work from outside."""
+        """Returns the details, with absolute URLs."""
         data: dict[str, Any] = dict(event.data or {})
         if isinstance(data.get("commit"), dict):
             data["commit"] = {**data["commit"], "url": absolute_url(data["commit"].get("url"))}
@@ -269,10 +272,10 @@ class EventSchema(AutoSchema):
 
 
 class PreviewFileSchema(FileSchema):
-    """One file of a preview."""
+    """A file of a preview."""
 
     class Meta(FileSchema.Meta):
-        """The file with its content, where it was asked for."""
+        """The fields of a file, and its content if requested."""
 
         fields: tuple[str, ...] = (*FileSchema.Meta.fields, "content", "encoding")
 
@@ -281,7 +284,7 @@ class PreviewFileSchema(FileSchema):
 
 
 class PreviewSchema(ma.Schema):
-    """What a request would publish."""
+    """The tree that a request would publish."""
 
     files = ma.fields.List(ma.fields.Nested(PreviewFileSchema))
     findings = ma.fields.List(ma.fields.Nested(FindingSchema))
@@ -302,30 +305,28 @@ class SpaceTypeSchema(ma.Schema):
 
     name = ma.fields.String()
     version = ma.fields.String()
-    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions there are, newest first."})
-    sdk = ma.fields.String(metadata={"description": "What the Hub runs."})
+    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions, newest first."})
+    sdk = ma.fields.String(metadata={"description": "The SDK that the Hub runs."})
     description = ma.fields.String()
     tags = ma.fields.List(ma.fields.String())
     options = ma.fields.Dict(metadata={"description": "JSON Schema of the options."})
-    default_files = ma.fields.List(
-        ma.fields.String(), metadata={"description": "Files that are made where none is given."}
-    )
+    default_files = ma.fields.List(ma.fields.String(), metadata={"description": "Files that are generated if missing."})
     templates = ma.fields.List(ma.fields.Nested(TemplateSchema), metadata={"description": "Named starter apps."})
 
 
 class PluginSchema(ma.Schema):
-    """A plugin that was found."""
+    """A plugin that is loaded or broken."""
 
     name = ma.fields.String()
     version = ma.fields.String(allow_none=True)
     source = ma.fields.String()
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
-    note = ma.fields.String(allow_none=True, metadata={"description": "What else is to be known of it."})
+    note = ma.fields.String(allow_none=True, metadata={"description": "A remark, such as about a replaced plugin."})
 
 
 class CreateSpaceSchema(ma.Schema):
-    """What the forerunner's endpoint answers."""
+    """The response of POST /create-space."""
 
     message = ma.fields.String()
     url = ma.fields.String(allow_none=True)
@@ -337,16 +338,14 @@ class CreateSpaceSchema(ma.Schema):
 
 
 class FileDiffSchema(ma.Schema):
-    """One file that would change."""
+    """A file that would change."""
 
     path = ma.fields.String()
-    diff = ma.fields.String(
-        allow_none=True, metadata={"description": "Unified diff; null where a side is no text, or too large."}
-    )
+    diff = ma.fields.String(allow_none=True, metadata={"description": "Unified diff; null if not text or too large."})
 
 
 class DiffSchema(ma.Schema):
-    """What would change."""
+    """The files that would change."""
 
     added = ma.fields.List(ma.fields.Nested(FileDiffSchema))
     changed = ma.fields.List(ma.fields.Nested(FileDiffSchema))
@@ -354,21 +353,21 @@ class DiffSchema(ma.Schema):
 
 
 class BaseSchema(ma.Schema):
-    """What is published now."""
+    """The published release."""
 
     request_id = ma.fields.String(metadata={"description": "The request that published it."})
     commit_oid = ma.fields.String(allow_none=True)
 
 
 class ChangePreviewSchema(PreviewSchema):
-    """What a change would publish, and how that differs from what is published."""
+    """The tree that an update would publish, and the differences from the published release."""
 
     base = ma.fields.Nested(BaseSchema)
     diff = ma.fields.Nested(DiffSchema)
 
 
 class BulkItemSchema(ma.Schema):
-    """One Space that a command for many concerns."""
+    """A Space for which a bulk command was accepted."""
 
     id = ma.fields.String()
     name = ma.fields.String()
@@ -376,7 +375,7 @@ class BulkItemSchema(ma.Schema):
 
 
 class BulkRefusedSchema(ma.Schema):
-    """One Space for which the command is not possible."""
+    """A Space for which a bulk command is not possible."""
 
     id = ma.fields.String()
     name = ma.fields.String()
@@ -385,10 +384,10 @@ class BulkRefusedSchema(ma.Schema):
 
 
 class BulkSchema(ma.Schema):
-    """What a command for many Spaces does."""
+    """The result of a bulk command."""
 
     command = ma.fields.String()
     dry_run = ma.fields.Boolean()
     accepted = ma.fields.List(ma.fields.Nested(BulkItemSchema))
     refused = ma.fields.List(ma.fields.Nested(BulkRefusedSchema))
-    left = ma.fields.Integer(metadata={"description": "How many more were found than are done at once."})
+    left = ma.fields.Integer(metadata={"description": "Number of matching Spaces beyond the limit of one call."})

@@ -1,4 +1,4 @@
-"""The JSON of the token endpoints."""
+"""Schemas of the token endpoints."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ GRANTS: dict[str, tuple[str, ...]] = {
     "robot_credentials": ("id", "secret"),
     "client_credentials": ("client_id", "client_secret"),
 }
-"""Grant → the fields it needs."""
+"""Grant type → its required fields."""
 
 
 class TokenInput(ma.Schema):
-    """What the token endpoint takes."""
+    """A token request."""
 
     class Meta:
-        """Published clients send fields of their own."""
+        """Unknown fields are ignored, because published clients send additional ones."""
 
         unknown = ma.EXCLUDE
 
     grant_type = ma.fields.String(required=True, validate=ma.validate.OneOf(tuple(GRANTS)))
     username = ma.fields.String(metadata={"description": "For grant_type password."})
     password = ma.fields.String(metadata={"description": "For grant_type password."})
-    realm = ma.fields.String(metadata={"description": "Name or id of the user's realm; master if left out."})
+    realm = ma.fields.String(metadata={"description": "Name or id of the user's realm; by default master."})
     refresh_token = ma.fields.String(metadata={"description": "For grant_type refresh_token."})
     id = ma.fields.String(metadata={"description": "For grant_type robot_credentials: the robot's id."})
     secret = ma.fields.String(metadata={"description": "For grant_type robot_credentials."})
@@ -35,7 +35,7 @@ class TokenInput(ma.Schema):
 
     @ma.validates_schema
     def check_fields(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """Checks that the fields of the grant are there."""
+        """Checks that the required fields of the grant type exist."""
         missing = {
             name: ["Missing data for required field."] for name in GRANTS[data["grant_type"]] if not data.get(name)
         }
@@ -47,19 +47,19 @@ class TokenSchema(ma.Schema):
     """Tokens."""
 
     access_token = ma.fields.String(required=True)
-    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token ends."})
+    expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token expires."})
     token_type = ma.fields.String(required=True)
     scope = ma.fields.String(required=True)
-    refresh_token = ma.fields.String(metadata={"description": "Of users only; each works once."})
+    refresh_token = ma.fields.String(metadata={"description": "Only for users; each one works once."})
 
 
 class RevokeInput(ma.Schema):
-    """What the endpoint for logging out takes (RFC 7009)."""
+    """A token to revoke (RFC 7009)."""
 
     class Meta:
-        """The standard has fields that mean nothing here."""
+        """Unknown fields are ignored, because the standard has fields without a meaning here."""
 
         unknown = ma.EXCLUDE
 
     token = ma.fields.String(required=True, metadata={"description": "A refresh or access token."})
-    token_type_hint = ma.fields.String(metadata={"description": "Not needed."})
+    token_type_hint = ma.fields.String(metadata={"description": "Ignored."})

@@ -1,1 +1,1 @@
-"""The commands of the server."""
+"""Command-line interface of the server."""

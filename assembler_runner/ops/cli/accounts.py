@@ -1,6 +1,6 @@
-"""`assembler user|robot|realm|role|secrets`: accounts on the server itself, without a token.
+"""`assembler user|robot|realm|role|secrets`: management of accounts on the server itself, without a token.
 
-For the first steps, and for when everybody is locked out. What is done stands in the audit log as done by the operator.
+For the initial set-up, and to recover if all administrators are locked out. The audit log records the actor `operator`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ from assembler_runner.ops.serve import settings_of
 from assembler_runner.services import current_services
 
 _REALM = click.option("--realm", default=MASTER_REALM, show_default=True, help="Name or id of the realm.")
-_ROLES = click.option("--role", "roles", multiple=True, help="Role to give instead of the usual one; several times.")
+_ROLES = click.option(
+    "--role", "roles", multiple=True, help="Role to grant instead of the default one; can be repeated."
+)
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
 @contextmanager
 def _service(instance: Path) -> Iterator[None]:
-    """Opens the service's database: that of the environment, else that of the instance folder."""
+    """Opens the service's database: that of the environment, otherwise that of the instance folder."""
     instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     with create_app(settings_of(instance), instance).app_context():
         upgrade()
@@ -48,7 +50,7 @@ def _service(instance: Path) -> Iterator[None]:
 
 
 def _command(group: click.Group, name: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Adds a command that works on the database and tells every problem of its input."""
+    """Adds a command that uses the database and reports every problem of its input."""
 
     def add(work: Callable[..., None]) -> click.Command:
         @wraps(work)
@@ -62,7 +64,9 @@ def _command(group: click.Group, name: str) -> Callable[[Callable[..., None]], c
                     ) from None
 
         folder = click.Path(file_okay=False, path_type=Path)
-        option = click.option("--instance", default="instance", show_default=True, type=folder, help="As in serve.")
+        option = click.option(
+            "--instance", default="instance", show_default=True, type=folder, help="Instance folder, as in serve."
+        )
         return group.command(name)(option(run))
 
     return add
@@ -90,7 +94,7 @@ def role() -> None:
 
 @click.group("secrets")
 def secrets_group() -> None:
-    """Secrets that are kept encrypted."""
+    """Stored, encrypted secrets."""
 
 
 GROUPS = (user, robot, realm, role, secrets_group)
@@ -103,12 +107,12 @@ GROUPS = (user, robot, realm, role, secrets_group)
 @_STDIN
 @click.option("--email", help="E-mail address.")
 def create_user(name: str, realm: str, roles: tuple[str, ...], password_stdin: bool, email: str | None) -> None:
-    """Make a user; without --password-stdin with a random password, shown once."""
+    """Create a user; without --password-stdin, with a random password, shown once."""
     given, password = _password(password_stdin)
     values = {"name": name, "password": password, "realm_id": _realm(realm).id, "email": email}
     row = Users().create(operator(), load(UserInput(), values))
-    _give_only(row, roles)
-    click.echo(f"Made user {row.name}." + ("" if given else f" Password, shown only now: {password}"))
+    _grant_only(row, roles)
+    click.echo(f"Created user {row.name}." + ("" if given else f" Password, shown only now: {password}"))
 
 
 @_command(user, "set-password")
@@ -116,7 +120,7 @@ def create_user(name: str, realm: str, roles: tuple[str, ...], password_stdin: b
 @_REALM
 @_STDIN
 def set_password(name: str, realm: str, password_stdin: bool) -> None:
-    """Give a user another password; ends all its tokens."""
+    """Set a new password for a user; revokes all its tokens."""
     given, password = _password(password_stdin)
     row = _find(User, name, realm)
     Users().update(operator(), row.id, load(UserInput(partial=True), {"password": password}))
@@ -128,24 +132,24 @@ def set_password(name: str, realm: str, password_stdin: bool) -> None:
 @_REALM
 @_ROLES
 def create_robot(name: str, realm: str, roles: tuple[str, ...]) -> None:
-    """Make a robot with a random secret, shown once."""
+    """Create a robot with a random secret, shown once."""
     row = Robots().create(operator(), load(RobotInput(), {"name": name, "realm_id": _realm(realm).id}))
     secret = row.secret
-    _give_only(row, roles)
-    click.echo(f"Made robot {row.name}. Id: {row.id} Secret, shown only now: {secret}")
+    _grant_only(row, roles)
+    click.echo(f"Created robot {row.name}. Id: {row.id} Secret, shown only now: {secret}")
 
 
 @_command(robot, "set-secret")
 @click.argument("name")
 @_REALM
 def set_secret(name: str, realm: str) -> None:
-    """Give a robot another secret, shown once; ends all its tokens."""
+    """Set a new random secret for a robot, shown once; revokes all its tokens."""
     row = Robots().update(operator(), _find(Robot, name, realm).id, {"secret": None})
     click.echo(f"Id: {row.id} Secret, shown only now: {row.secret}")
 
 
 def _add_common(group: click.Group, kind: Kind, model: type[User | Robot]) -> None:
-    """Adds what is the same for users and robots."""
+    """Adds the commands common to users and robots."""
     what = kind.name
 
     @_command(group, "list")
@@ -174,20 +178,20 @@ def _add_common(group: click.Group, kind: Kind, model: type[User | Robot]) -> No
     @click.argument("role")
     @_REALM
     def grant(name: str, role: str, realm: str) -> None:
-        _give(_find(model, name, realm), (role,))
-        click.echo(f"{name} has the role {role} now.")
+        _grant(_find(model, name, realm), (role,))
+        click.echo(f"Granted the role {role} to {name}.")
 
-    grant.help = f"Give a {what} a role."
+    grant.help = f"Grant a role to a {what}."
 
     @_command(group, "revoke")
     @click.argument("name")
     @click.argument("role")
     @_REALM
     def revoke(name: str, role: str, realm: str) -> None:
-        _take(_find(model, name, realm), role)
-        click.echo(f"{name} has the role {role} no more.")
+        _revoke(_find(model, name, realm), role)
+        click.echo(f"Revoked the role {role} of {name}.")
 
-    revoke.help = f"Take a role from a {what}."
+    revoke.help = f"Revoke a role of a {what}."
 
 
 def _add_switch(group: click.Group, kind: Kind, model: type[User | Robot], word: str, active: bool) -> None:
@@ -198,7 +202,7 @@ def _add_switch(group: click.Group, kind: Kind, model: type[User | Robot], word:
         kind.update(operator(), _find(model, name, realm).id, {"active": active})
         click.echo(f"{name} is {word}d.")
 
-    switch.help = f"{word.capitalize()} a {kind.name}; it counts at once."
+    switch.help = f"{word.capitalize()} a {kind.name}, with immediate effect."
 
 
 _add_common(user, Users(), User)
@@ -207,11 +211,11 @@ _add_common(robot, Robots(), Robot)
 
 @_command(realm, "create")
 @click.argument("name")
-@click.option("--share-default-hub", is_flag=True, help="Let it publish with the service's own Hub token.")
+@click.option("--share-default-hub", is_flag=True, help="Allow it to publish with the service's Hub token.")
 def create_realm(name: str, share_default_hub: bool) -> None:
-    """Make a realm."""
+    """Create a realm."""
     row = Realms().create(operator(), load(RealmInput(), {"name": name, "share_default_hub": share_default_hub}))
-    click.echo(f"Made realm {row.name}. Id: {row.id}")
+    click.echo(f"Created realm {row.name}. Id: {row.id}")
 
 
 @_command(realm, "list")
@@ -224,24 +228,30 @@ def list_realms() -> None:
 @_command(realm, "delete")
 @click.argument("name")
 def delete_realm(name: str) -> None:
-    """Delete a realm with its accounts; its Spaces must be gone."""
+    """Delete a realm with its accounts; its Spaces must be deleted first."""
     Realms().delete(operator(), _realm(name).id)
     click.echo(f"Deleted realm {name}.")
 
 
 @_command(role, "create")
 @click.argument("name")
-@click.option("--realm", help="Name or id of its realm; left out: a role of all realms.")
-@click.option("--permission", "names", multiple=True, type=click.Choice(list(PERMISSIONS)), help="What it may do.")
+@click.option("--realm", help="Name or id of its realm; default: a role of all realms.")
+@click.option(
+    "--permission",
+    "names",
+    multiple=True,
+    type=click.Choice(list(PERMISSIONS)),
+    help="Permission to grant; can be repeated.",
+)
 def create_role(name: str, realm: str | None, names: tuple[str, ...]) -> None:
-    """Make a role."""
+    """Create a role."""
     values = {"name": name, "realm_id": _realm(realm).id if realm else None}
     row = Roles().create(operator(), load(RoleInput(), values))
     for permission in names:
         query = sa.select(Permission.id).where(Permission.name == permission, Permission.built_in.is_(True))
         pair = {"role_id": row.id, "permission_id": db.session.scalars(query).one()}
         grants_of("role", "permission").create(operator(), pair)
-    click.echo(f"Made role {row.name}.")
+    click.echo(f"Created role {row.name}.")
 
 
 @_command(role, "list")
@@ -253,7 +263,7 @@ def list_roles() -> None:
 
 @_command(role, "delete")
 @click.argument("name")
-@click.option("--realm", help="Name or id of its realm; left out: a role of all realms.")
+@click.option("--realm", help="Name or id of its realm; default: a role of all realms.")
 def delete_role(name: str, realm: str | None) -> None:
     """Delete a role."""
     Roles().delete(operator(), _role(name, _realm(realm).id if realm else None).id)
@@ -262,9 +272,9 @@ def delete_role(name: str, realm: str | None) -> None:
 
 @_command(secrets_group, "rotate")
 def rotate() -> None:
-    """Encrypt all kept secrets with the present SECRET_KEY; give former ones in OLD_SECRET_KEYS."""
+    """Encrypt all stored secrets with the current SECRET_KEY; set former ones in OLD_SECRET_KEYS."""
     done = key_rotation.rotate(current_services().vault)
-    click.echo(f"Encrypted {done} secrets with the present SECRET_KEY; OLD_SECRET_KEYS can be emptied.")
+    click.echo(f"Encrypted {done} secrets with the current SECRET_KEY; OLD_SECRET_KEYS can be cleared.")
 
 
 def _password(from_stdin: bool) -> tuple[bool, str]:
@@ -283,29 +293,29 @@ def _find(model: type[User | Robot], name: str, realm: str) -> Any:
 
 
 def _role(name: str, realm_id: str | None) -> Role:
-    fits = sa.or_(Role.realm_id.is_(None), Role.realm_id == realm_id)
-    row = db.session.scalar(sa.select(Role).where(Role.name == name, fits))
+    in_realm = sa.or_(Role.realm_id.is_(None), Role.realm_id == realm_id)
+    row = db.session.scalar(sa.select(Role).where(Role.name == name, in_realm))
     return row or _missing(f"There is no role {name}.")
 
 
-def _give(row: User | Robot, names: tuple[str, ...]) -> None:
+def _grant(row: User | Robot, names: tuple[str, ...]) -> None:
     kind = "user" if isinstance(row, User) else "robot"
     for name in names:
         if name not in _role_names(row):
             pair = {f"{kind}_id": row.id, "role_id": _role(name, row.realm_id).id}
             grants_of(kind, "role").create(operator(), pair)
     if "admin" in names and "realm_manage" not in permissions_of(row):
-        click.echo("Note: outside the realm master, admin is no more than realm_admin.", err=True)
+        click.echo("Note: outside the realm master, the role admin is equivalent to realm_admin.", err=True)
 
 
-def _give_only(row: User | Robot, names: tuple[str, ...]) -> None:
-    _give(row, names)
+def _grant_only(row: User | Robot, names: tuple[str, ...]) -> None:
+    _grant(row, names)
     for name in _role_names(row) if names else []:
         if name not in names:
-            _take(row, name)
+            _revoke(row, name)
 
 
-def _take(row: User | Robot, name: str) -> None:
+def _revoke(row: User | Robot, name: str) -> None:
     kind = "user" if isinstance(row, User) else "robot"
     model: type[Any] = UserRole if isinstance(row, User) else RobotRole
     held = getattr(model, f"{kind}_id") == row.id

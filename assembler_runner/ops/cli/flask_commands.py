@@ -1,6 +1,6 @@
-"""Commands of `flask`: the database and the requirements of plugins.
+"""Commands of `flask` for the database and the requirements of plugins.
 
-Flask finds them by the entry point group `flask.commands`.
+Registered by the entry point group `flask.commands`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from assembler_runner.services import current_services
 @with_appcontext
 def create_db() -> None:
     """Create all tables and the user admin; `flask db upgrade` works afterwards."""
-    # Only this command needs it, and the service imports this module.
+    # Imported here: only this command needs it, and the service imports this module.
     from flask_migrate import stamp
 
     db.create_all()
@@ -47,16 +47,16 @@ def drop_db() -> None:
 @click.command("create-admin")
 @with_appcontext
 def create_admin() -> None:
-    """Create the user admin where there is no user yet; the tables must be there."""
+    """Create the user admin if there is no user yet; the tables must exist."""
     make_admin()
 
 
 @click.command("install")
-@click.option("--dry-run", is_flag=True, help="Only print what would be installed.")
-@click.option("--skip-runner-requirements", is_flag=True, help="Leave out what the service itself needs.")
+@click.option("--dry-run", is_flag=True, help="Only print the requirements.")
+@click.option("--skip-runner-requirements", is_flag=True, help="Skip the requirements of the service itself.")
 @with_appcontext
 def install(dry_run: bool, skip_runner_requirements: bool) -> None:
-    """Install what the plugins need; what does not fit together is told before anything is installed."""
+    """Install the requirements of the plugins; conflicts are reported before anything is installed."""
     own = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line.strip()]
     try:
         wanted = requirements.collect(current_services().registry.all())
@@ -66,10 +66,10 @@ def install(dry_run: bool, skip_runner_requirements: bool) -> None:
     lines = [line for lines in wanted.values() for line in lines]
     chosen = sorted(dict.fromkeys(lines if skip_runner_requirements else [*own, *lines]))
     if dry_run:
-        click.echo("\n".join(chosen) if chosen else "# The plugins need nothing.")
+        click.echo("\n".join(chosen) if chosen else "# The plugins have no requirements.")
         return
     if not chosen:
-        click.echo("Nothing to install: the plugins need nothing.")
+        click.echo("Nothing to install: the plugins have no requirements.")
         return
     done = subprocess.run([sys.executable, "-m", "pip", "install", *chosen], check=False)  # noqa: S603 - checked lines
     if done.returncode:
@@ -77,7 +77,7 @@ def install(dry_run: bool, skip_runner_requirements: bool) -> None:
 
 
 def make_admin() -> None:
-    """Makes the user admin where there is no user yet, and shows a password that was made up."""
+    """Creates the user admin if there is no user yet, and prints a generated password."""
     given = current_services().settings.ADMIN_PASSWORD
     password = given or secrets.token_urlsafe(12)
     if ensure_admin(password) and not given:

@@ -1,4 +1,4 @@
-"""The commands of the server, for `assembler` and `python -m assembler_runner`."""
+"""Server commands of `assembler` and `python -m assembler_runner`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from assembler_runner.core.errors import AssemblerError
 
 
 class _Commands(click.Group):
-    """Imports a command, and perhaps with it the service, only when it is used."""
+    """Imports the code of a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names all commands."""
+        """Returns the names of all commands."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Finds one."""
+        """Returns a command by name."""
         return COMMANDS[cmd_name][1]() if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the list of commands without importing them."""
+        """Writes the list of commands without importing their code."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (text, _) in sorted(COMMANDS.items())])
 
@@ -35,13 +35,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="assembler")
 def cli() -> None:
-    """Assembler: a self-hosted factory for Spaces. These are the commands of the server."""
+    """Assembler: a self-hosted factory for Spaces. Server commands."""
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=5005, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+    "--port", default=5005, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 selects a free one."
 )
 @click.option(
     "--instance",
@@ -51,9 +51,9 @@ def cli() -> None:
     help="Folder for database, secrets and local Spaces.",
 )
 def serve(host: str, port: int, instance: Path) -> None:
-    """Run API, web pages and worker together; nothing else is needed."""
-    # What a start makes stays: looking for garbage in it again and again would take a fifth of the start. The
-    # service turns this on when it is ready.
+    """Run API, web pages and worker in one process."""
+    # Objects created by the start are permanent; garbage collection would take a fifth of the start. The service
+    # enables it when it is ready.
     gc.disable()
     try:
         from assembler_runner.ops.serve import serve as run
@@ -65,7 +65,7 @@ def serve(host: str, port: int, instance: Path) -> None:
 
 @click.group()
 def plugin() -> None:
-    """Help for authors of plugins."""
+    """Create and check plugins."""
 
 
 @plugin.command("new")
@@ -75,14 +75,14 @@ def plugin() -> None:
     default="plugins",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Plugin folder to put it into.",
+    help="Plugin folder to create it in.",
 )
 def plugin_new(name: str, folder: Path) -> None:
-    """Write the skeleton of a plugin for the space type NAME."""
+    """Create the skeleton of a plugin for the space type NAME."""
     from assembler_runner.ops.cli.plugins import write_skeleton
 
-    made = write_skeleton(folder, name)
-    click.echo(f"Wrote {made}. Check it with: assembler plugin check {made}")
+    package = write_skeleton(folder, name)
+    click.echo(f"Wrote {package}. Check it with: assembler plugin check {package}")
 
 
 @plugin.command("check")
@@ -102,7 +102,7 @@ def plugin_check(path: Path) -> None:
 
 
 def _with_error_messages(command: click.Command) -> click.Command:
-    """Makes of the service's errors one message and exit code 1, whichever group the command is in."""
+    """Makes a command report the service's errors as a message with exit code 1."""
     work = command.invoke
 
     def invoke(ctx: click.Context) -> Any:
@@ -114,7 +114,7 @@ def _with_error_messages(command: click.Command) -> click.Command:
                 click.echo(f"Hint: {problem.hint}", err=True)
             ctx.exit(1)
 
-    command.invoke = invoke  # type: ignore[method-assign]  # a command is an object for this
+    command.invoke = invoke  # type: ignore[method-assign]  # overrides the method of this one command
     return command
 
 
@@ -136,21 +136,21 @@ _with_error_messages(serve)
 _with_error_messages(plugin)
 
 COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
-    "serve": ("Run API, web pages and worker together.", lambda: serve),
-    "user": ("Make and change users.", lambda: _account_command("user")),
-    "robot": ("Make and change robots.", lambda: _account_command("robot")),
-    "realm": ("Make and change realms.", lambda: _account_command("realm")),
-    "role": ("Show roles and permissions.", lambda: _account_command("role")),
-    "secrets": ("Change the keys of stored secrets.", lambda: _account_command("secrets")),
-    "plugin": ("Write and check plugins.", lambda: plugin),
-    "doctor": ("Check settings and everything the service needs.", lambda: _operator_command("doctor")),
-    "requests": ("List requests, and put failed ones back.", lambda: _operator_command("requests")),
-    "backup": ("Write everything the service keeps into a file.", lambda: _operator_command("backup")),
-    "restore": ("Read a backup into an empty database.", lambda: _operator_command("restore")),
+    "serve": ("Run API, web pages and worker in one process.", lambda: serve),
+    "user": ("Manage users.", lambda: _account_command("user")),
+    "robot": ("Manage robots.", lambda: _account_command("robot")),
+    "realm": ("Manage realms.", lambda: _account_command("realm")),
+    "role": ("Manage roles.", lambda: _account_command("role")),
+    "secrets": ("Rotate the key of stored secrets.", lambda: _account_command("secrets")),
+    "plugin": ("Create and check plugins.", lambda: plugin),
+    "doctor": ("Check settings and dependencies.", lambda: _operator_command("doctor")),
+    "requests": ("List requests, and requeue failed ones.", lambda: _operator_command("requests")),
+    "backup": ("Write a backup of all data to a file.", lambda: _operator_command("backup")),
+    "restore": ("Restore a backup into an empty database.", lambda: _operator_command("restore")),
 }
-"""Name → (help, loader): what the entry point group `assembler.commands` gives to the command `assembler`."""
+"""Name → (help, loader); provided to the command `assembler` by the entry point group `assembler.commands`."""
 
 
 def main() -> None:
-    """Runs `python -m assembler_runner`: the same commands where the client is not installed."""
+    """Runs `python -m assembler_runner`: the same commands without the client installed."""
     cli()

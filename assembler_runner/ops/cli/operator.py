@@ -1,4 +1,4 @@
-"""`assembler backup|restore|doctor|requests`: what an operator does on the server itself, without a token."""
+"""`assembler backup|restore|doctor|requests`: operator commands on the server itself, without a token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from assembler_runner.spaces.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_INSTANCE = click.option("--instance", default="instance", show_default=True, type=_FOLDER, help="As in serve.")
+_INSTANCE = click.option(
+    "--instance", default="instance", show_default=True, type=_FOLDER, help="Instance folder, as in serve."
+)
 _FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 _MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 
@@ -46,39 +48,39 @@ def _service(instance: Path) -> Iterator[Services]:
 @_FILE
 @_INSTANCE
 def backup(file: Path, instance: Path) -> None:
-    """Write rows, contents and local Spaces of the running service into FILE; not its keys."""
+    """Write a backup of rows, contents and local Spaces to FILE, without keys; the service may be running."""
     with _service(instance) as services:
-        made = backups.back_up(services, db.engine, file)
-    click.echo(f"Wrote {file}: {made.rows} rows, {made.contents} contents, {made.spaces} files of local Spaces.")
-    click.echo("The keys are not in it: keep SECRET_KEY (or secrets.json of the instance folder) in another place.")
+        done = backups.back_up(services, db.engine, file)
+    click.echo(f"Wrote {file}: {done.rows} rows, {done.contents} contents, {done.spaces} files of local Spaces.")
+    click.echo("It does not contain the keys: store SECRET_KEY (or secrets.json of the instance folder) elsewhere.")
 
 
 @click.command()
 @_FILE
 @_INSTANCE
-@click.option("--other-key", is_flag=True, help="Go on though SECRET_KEY is another one; sealed secrets are lost.")
+@click.option("--other-key", is_flag=True, help="Continue with a different SECRET_KEY; encrypted secrets are lost.")
 def restore(file: Path, instance: Path, other_key: bool) -> None:
-    """Fill an empty database, the file store and the instance folder from FILE; no service may run on them."""
+    """Restore FILE into an empty database, the file store and the instance folder; the service must be stopped."""
     with instance_lock(instance), _service(instance) as services:
-        made = backups.restore(
+        done = backups.restore(
             services, db.engine, file, lambda revision: upgrade(revision=revision), other_key=other_key
         )
-        audit.record(operator(), "restore", "database", None, file.name, None, rows=made.rows)
+        audit.record(operator(), "restore", "database", None, file.name, None, rows=done.rows)
         db.session.commit()
-    click.echo(f"Restored {made.rows} rows, {made.contents} contents, {made.spaces} files of local Spaces.")
+    click.echo(f"Restored {done.rows} rows, {done.contents} contents, {done.spaces} files of local Spaces.")
 
 
 @click.command()
 @_INSTANCE
 def doctor(instance: Path) -> None:
-    """Look at everything the service needs; exit code 1 if something does not work."""
+    """Check settings and dependencies; exit code 1 if something does not work."""
     worst = "ok"
     with _service(instance) as services:
-        for found in examine(services, db.engine):
-            click.echo(f"{_MARKS[found.outcome]} {found.part}: {found.message}")
-            if found.hint:
-                click.echo(f"        → {found.hint}")
-            worst = "error" if "error" in (worst, found.outcome) else found.outcome if worst == "ok" else worst
+        for check in examine(services, db.engine):
+            click.echo(f"{_MARKS[check.outcome]} {check.part}: {check.message}")
+            if check.hint:
+                click.echo(f"        → {check.hint}")
+            worst = "error" if "error" in (worst, check.outcome) else check.outcome if worst == "ok" else worst
     click.echo(
         {"ok": "Everything works.", "warning": "It works; see the warnings."}.get(worst, "Something is missing.")
     )
@@ -91,28 +93,28 @@ def requests_group() -> None:
 
 
 @requests_group.command("list")
-@click.option("--status", type=click.Choice(sorted(TRANSITIONS)), help="Only these.")
-@click.option("--code", help="Only those that failed with this code.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
+@click.option("--status", type=click.Choice(sorted(TRANSITIONS)), help="Only requests with this status.")
+@click.option("--code", help="Only requests that failed with this code.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Maximum number of requests.")
 @_INSTANCE
 def list_requests(status: str | None, code: str | None, limit: int, instance: Path) -> None:
-    """List requests, the newest first."""
+    """List requests, newest first."""
     with _service(instance):
         for row in _found(status, code, limit):
-            why = f"  {row.error['code']}: {row.error['message']}" if row.error else ""
-            moment = row.created_at.isoformat(timespec="seconds")
-            click.echo(f"{row.id}  {row.status:9}  {moment}  {row.space.target}/{row.space.name}{why}")
+            reason = f"  {row.error['code']}: {row.error['message']}" if row.error else ""
+            created = row.created_at.isoformat(timespec="seconds")
+            click.echo(f"{row.id}  {row.status:9}  {created}  {row.space.target}/{row.space.name}{reason}")
 
 
 @requests_group.command("requeue")
 @click.argument("ids", nargs=-1)
-@click.option("--failed", is_flag=True, help="All that failed.")
-@click.option("--code", help="All that failed with this code.")
+@click.option("--failed", is_flag=True, help="All failed requests.")
+@click.option("--code", help="All requests that failed with this code.")
 @_INSTANCE
 def requeue(ids: tuple[str, ...], failed: bool, code: str | None, instance: Path) -> None:
-    """Put failed and cancelled requests back into the queue, and let those that wait for a later moment run now."""
+    """Queue failed and cancelled requests again; queued requests with a delayed start run now."""
     if bool(ids) == bool(failed or code):
-        raise click.UsageError("Name requests, or --failed, or --code.")
+        raise click.UsageError("Give request ids, or --failed, or --code.")
     refused = 0
     with _service(instance):
         chosen = ids or [row.id for row in _found(FAILED, code, None)]
@@ -154,4 +156,4 @@ def _requeue(request_id: str) -> str:
     db.session.execute(waits.values(now), execution_options={"synchronize_session": False})
     audit.record(operator(), "requeue", "request", request_id, row.space.name, row.realm_id)
     db.session.commit()
-    return "is taken up now"
+    return "runs now"

@@ -1,4 +1,4 @@
-"""For authors of plugins: a skeleton to begin with, and a check of all rules with what to do about each."""
+"""For authors of plugins: a skeleton to start from, and a check of all rules with a hint for each problem."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class {cls}(SpacePlugin):
         return [*super().defaults(options), dockerfile]
 
     def check(self, tree: Tree, options: Mapping[str, Any]) -> list[Finding]:
-        """Finds everything that is wrong with a finished tree."""
+        """Checks the finished tree; returns one finding per problem."""
         return app_file_missing(tree, options["app_file"], self.space_type)
 '''
 
@@ -80,36 +80,38 @@ def write_skeleton(folder: Path, name: str) -> Path:
     """Writes a plugin that passes every check.
 
     Args:
-        folder: the plugin folder; made if it is not there.
+        folder: the plugin folder; created if missing.
         name: name of the space type.
     Returns:
         The folder of the plugin.
     Raises:
-        InvalidRequest: the name is not allowed, or the folder is there already.
+        InvalidRequest: the name is not allowed, or the folder already exists.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{name!r} is no name of a space type.", hint="Use lower-case letters, digits and '-'.")
+        raise InvalidRequest(
+            f"{name!r} is not a valid name of a space type.", hint="Use lower-case letters, digits and '-'."
+        )
     package = folder / name.replace("-", "_")
     if package.exists():
-        raise InvalidRequest(f"{package} is there already.", hint="Choose another name, or remove the folder.")
+        raise InvalidRequest(f"{package} already exists.", hint="Choose another name, or remove the folder.")
     (package / "defaults").mkdir(parents=True)
     example = package / "examples" / "hello"
     (example / "files").mkdir(parents=True)
     cls = "".join(part.capitalize() for part in name.split("-")) + "Plugin"
     (package / "__init__.py").write_text(_MODULE.format(name=name, cls=cls), encoding="utf-8")
-    (package / "defaults" / "requirements.txt").write_text("# What the app needs.\n", encoding="utf-8")
+    (package / "defaults" / "requirements.txt").write_text("# Requirements of the app.\n", encoding="utf-8")
     (example / "request.json").write_text(json.dumps({"parameters": {"user": "x"}}) + "\n", encoding="utf-8")
     (example / "files" / "app.py").write_text(_EXAMPLE, encoding="utf-8")
     return package
 
 
 def check_plugin(package: Path) -> list[Finding]:
-    """Checks a plugin: it loads, its names, options, defaults, card and templates are right, its examples assemble.
+    """Checks a plugin: it loads; names, options, defaults, card and templates are valid; its examples assemble.
 
     Args:
         package: the folder of the plugin.
     Returns:
-        One finding per problem; empty if everything is fine.
+        One finding per problem; empty if there are none.
     """
     importlib.invalidate_caches()
     registry = Registry()
@@ -141,7 +143,7 @@ def _check_texts(plugin: SpacePlugin) -> list[Finding]:
         plugin.options_schema.load({})
     except ma.ValidationError as problem:
         missing = ", ".join(sorted(map(str, problem.messages)))
-        message = f"A request without options is refused because of {missing}."
+        message = f"A request without options is rejected because of {missing}."
         findings.append(Finding("required_option", message, "warning", name, hint="Give the option a load_default."))
     return findings
 
@@ -180,6 +182,6 @@ def _assembles(plugin: SpacePlugin, where: str, files: dict[str, bytes], wanted:
         if finding.severity != "info"
     ]
     if first.tree.digest != second.tree.digest:
-        message = "Assembled twice, it gives different files."
-        findings.append(Finding("not_deterministic", message, path=where, hint="Leave clock and chance out."))
+        message = "Assembling it twice gives different files."
+        findings.append(Finding("not_deterministic", message, path=where, hint="Do not use the time or random values."))
     return findings

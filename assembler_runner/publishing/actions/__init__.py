@@ -1,6 +1,7 @@
-"""What a worker does on the target for each action: one table, action → function.
+"""The actions of a worker on the target: one table, action → function.
 
-Each function may be called again after it was killed at any point: it looks at the target before it repeats anything.
+Each function may be called again after its process was killed at any point: it queries the target before it repeats a
+call.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from assembler_runner.publishing.actions.base import Done
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import Target
 
-__all__ = ["ACTIONS", "HAPPENED", "Done"]
+__all__ = ["ACTIONS", "TOOK_EFFECT", "Done"]
 
 ACTIONS: Mapping[str, Callable[[Job], Done]] = {
     "create": create.create,
@@ -27,12 +28,12 @@ ACTIONS: Mapping[str, Callable[[Job], Done]] = {
     "pause": hardware.pause,
     "hardware": hardware.change,
 }
-"""Action → what is done. Raises errors of the tree, `Cancelled` and `LeaseLost`."""
+"""Action → function that performs it. A function raises `AssemblerError`, `Cancelled` or `LeaseLost`."""
 
-HAPPENED: Mapping[str, Callable[[Job, Target], bool]] = {
-    "update": commit.happened,
-    "rollback": commit.happened,
-    "delete": delete.happened,
-    "move": move.happened,
+TOOK_EFFECT: Mapping[str, Callable[[Job, Target], bool]] = {
+    "update": commit.took_effect,
+    "rollback": commit.took_effect,
+    "delete": delete.took_effect,
+    "move": move.took_effect,
 }
-"""Action → whether it took effect after all, asked once more after its request ended otherwise."""
+"""Action → function that checks on the target whether it took effect although its request failed."""

@@ -1,4 +1,4 @@
-"""What all actions share."""
+"""Functions shared by all actions."""
 
 from __future__ import annotations
 
@@ -14,36 +14,40 @@ HEAD_TRIES = 3
 
 @dataclass(frozen=True)
 class Done:
-    """What an action came to.
+    """The result of an action.
 
     Args:
         space: columns of the Space to set.
-        state: the state it has led to, from which on the app is followed; None where that did not change.
+        state: the new state of the app, from which the watch starts; None if the state did not change.
         request: columns of the request to set.
-        event: type and message of an event to record before the end, or None.
-        told: for the log.
+        event: type and message of an event to record before the final one, or None.
+        summary: what was done, for the log.
     """
 
     space: Mapping[str, Any] = field(default_factory=dict)
     state: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     event: tuple[str, str] | None = None
-    told: str = ""
+    summary: str = ""
 
 
 def own_commit(job: Job, target: Target, space: PublishedSpace) -> CommitInfo | None:
-    """Looks for the commit of a request.
+    """Finds the commit of a request in its Space.
 
+    Args:
+        job: the claimed request.
+        target: its target.
+        space: the Space.
     Returns:
-        The commit; None if there is none.
+        The commit, or None.
     Raises:
-        TargetNotFound: the Space is not there.
+        TargetNotFound: the Space does not exist.
     """
     return next((commit for commit in target.commits(space) if job.marker in commit.message), None)
 
 
 def is_own_commit(job: Job, target: Target, space: PublishedSpace, head: Head) -> bool:
-    """Returns whether the Space that has the name is the one that was made, not one that others made later."""
+    """Returns whether the Space with this name is the published one, not another one created later."""
     if job.made_at is not None and head.created_at is not None:
         return head.created_at == job.made_at
     known = (head.oid, *(commit.oid for commit in target.commits(space)))
@@ -51,5 +55,5 @@ def is_own_commit(job: Job, target: Target, space: PublishedSpace, head: Head) -
 
 
 def published(space: PublishedSpace, commit: CommitInfo) -> dict[str, Any]:
-    """Returns the columns of a Space that has just got a commit."""
+    """Returns the columns of a Space to set after a commit."""
     return {"url": space.url, "published_oid": commit.oid, "foreign_oid": None}

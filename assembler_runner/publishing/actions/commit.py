@@ -1,7 +1,7 @@
-"""Change a Space: settings first, then all files in one commit, so that it is built once.
+"""Update a Space: settings first, then all files in one commit, so that the app is built once.
 
-A commit is only ever made on top of the one that was looked at. If that is somebody else's, the request fails with the
-difference, unless the caller has said that it knows.
+A commit is only ever made on top of the head that was read. If that is a foreign commit, the request fails with the
+differences, unless the caller has named that commit or forces the change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TITLES = {"update": "Update with Assembler", "rollback": "Roll back with Assembl
 
 
 def publish(job: Job) -> Done:
-    """Brings settings and files of the Space to what the request asks for."""
+    """Applies the requested settings and files to the Space."""
     _check_base(job)
     target, space = job.usable_target(), job.published()
     commit = own_commit(job, target, space) if job.sent_at else None
@@ -41,17 +41,17 @@ def publish(job: Job) -> Done:
         space=published(space, commit) | _kind(job),
         state=target.state_after_commit(job.spec.sdk),
         request={"commit_oid": commit.oid, "commit_url": commit.url, "encrypted_secrets": None},
-        told=f"committed to {space.namespace}/{space.name}",
+        summary=f"committed to {space.namespace}/{space.name}",
     )
 
 
-def happened(job: Job, target: Target) -> bool:
-    """Returns whether the commit is there after all."""
+def took_effect(job: Job, target: Target) -> bool:
+    """Returns whether the commit of the request exists."""
     return job.space is not None and own_commit(job, target, job.space) is not None
 
 
 def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, PublishedSpace, CommitInfo | None]:
-    """Settings, then the commit; None where all files are so already."""
+    """Applies the settings, then commits; the commit is None if no file differs."""
     if not job.change.tree and not job.change.if_match:
         return variables.apply_first(job, target, space), space, None
     live = live_manifest(job)
@@ -66,7 +66,7 @@ def _change(job: Job, target: Target, space: PublishedSpace) -> tuple[Job, Publi
         try:
             return job, space, _commit(job, target, planned)
         except HeadMoved:
-            # Our own commit whose answer was lost, or somebody else's.
+            # The head is this request's own commit whose response was lost, or a foreign commit.
             if done := own_commit(job, target, space):
                 return job, space, done
     raise HeadMoved
@@ -89,8 +89,8 @@ def _unchanged(job: Job, target: Target, space: PublishedSpace) -> Done:
         space={"url": space.url, **_kind(job)},
         state=STARTING if variables.restarts(job, target) else None,
         request={"commit_oid": oid, "commit_url": url, "encrypted_secrets": None, "unchanged": True},
-        event=("unchanged", "All files are so already; no commit was made."),
-        told=f"left the files of {space.namespace}/{space.name} as they are",
+        event=("unchanged", "Nothing changed; no commit was made."),
+        summary=f"found nothing to commit to {space.namespace}/{space.name}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Make a Space: one create call, one commit."""
+"""Create a Space: one create call, one commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMIT_TITLE = "Publish with Assembler"
 
 
 def create(job: Job) -> Done:
-    """Makes the Space and publishes its files."""
+    """Creates the Space and publishes its files."""
     target = job.usable_target()
     tree = manifests.read_tree(job)
     untouched = job.space is None and job.create_sent_at is None
@@ -27,12 +27,12 @@ def create(job: Job) -> Done:
         space=published(space, commit),
         state=target.state_after_commit(job.spec.sdk),
         request={"commit_oid": commit.oid, "commit_url": commit.url, "encrypted_secrets": None},
-        told=f"published {space.namespace}/{space.name}",
+        summary=f"published {space.namespace}/{space.name}",
     )
 
 
 def _first_time(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
-    space = _make(job, target)
+    space = _create_once(job, target)
     with target.first_commit(space, tree) as begun:
         checkpoints.record_space(job, space)
         return space, _commit(job, target, space, tree, begun)
@@ -44,10 +44,10 @@ def _again(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, Commit
         try:
             commit = own_commit(job, target, space)
         except TargetNotFound:
-            # Removed by a clean-up whose answer was lost, before the request was tried again.
+            # Deleted by a clean-up whose response was lost, before the request was retried.
             job, space = checkpoints.forget_space(job), None
     if space is None:
-        space = _make(job, target)
+        space = _create_once(job, target)
         checkpoints.record_space(job, space)
         commit = own_commit(job, target, space)
     begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
@@ -59,22 +59,22 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: 
         head = begun.head()
         surplus = head.paths - set(tree) - target.own_files
         if head.created_at is not None and head.created_at != job.made_at:
-            # Lost with the power it is learnt again.
+            # Not durable: it can be read from the target again.
             checkpoints.write(job, {}, space={"made_at": head.created_at}, unless_cancelled=True, durable=False)
         else:
             checkpoints.check_cancelled(job)
         try:
             return begun.commit(frozenset(surplus), COMMIT_TITLE, job.marker, head.oid)
         except HeadMoved:
-            # Our own commit whose answer was lost, or somebody else's.
+            # The head is this request's own commit whose response was lost, or a foreign commit.
             if done := own_commit(job, target, space):
                 return done
-            # Later there may be somebody else who changes files between the two questions.
+            # From now on, read head and files anew: foreign commits may come between the calls.
             begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
     raise HeadMoved
 
 
-def _make(job: Job, target: Target) -> PublishedSpace:
+def _create_once(job: Job, target: Target) -> PublishedSpace:
     if job.create_sent_at:
         checkpoints.check_cancelled(job)
         if space := jobs.lost_creation(job, target):
@@ -92,7 +92,7 @@ def _send(job: Job, target: Target) -> PublishedSpace:
         raise
     except AssemblerError as problem:
         if job.create_sent_at is None:
-            # A plain refusal: nothing was made, and what has this name is not ours.
+            # The first create call was rejected: nothing was created, and a Space of this name is another one.
             checkpoints.write(job, {"create_sent_at": None})
         elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
             return space

@@ -1,4 +1,4 @@
-"""Delete a Space on its target, and only if it is the one that was made there."""
+"""Delete a Space on its target, only if it is the one that this service published."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ GONE = {"url": None, "created_on_target": False, "published_oid": None, "foreign
 
 
 def delete(job: Job) -> Done:
-    """Deletes the Space; the name is free again."""
+    """Deletes the Space and frees its name."""
     if job.space is None:
-        return _done(job, "There was nothing on the target.")
+        return _done(job, "The Space did not exist on the target.")
     target, space = job.usable_target(), job.space
     shown = f"{space.namespace}/{space.name}"
     try:
         head = target.head(space)
         ours = is_own_commit(job, target, space, head)
     except TargetNotFound:
-        # A clean-up after the request that made it may be at it, too.
-        return _done(job, f"The Space {shown} was not there any more.")
+        # It may have been deleted on the target, or by the clean-up after the request that created it.
+        return _done(job, f"The Space {shown} no longer existed.")
     if not ours:
-        return _done(job, f"Another Space is named {shown} by now; it was left alone.")
-    # Somebody may have renamed it on the target.
-    there = head.space or space
+        return _done(job, f"The name {shown} belongs to another Space now, which was not deleted.")
+    # It may have been renamed on the target.
+    current = head.space or space
     checkpoints.check_cancelled(job)
     job = checkpoints.mark_sent(job)
-    target.delete(there)
-    if target.find(there.namespace, there.name) is not None:
-        # Something between the target and us has answered in its place.
-        raise TargetUnavailable("The Space is still there after it was deleted.")
-    return _done(job, f"The Space {there.namespace}/{there.name} was removed.")
+    target.delete(current)
+    if target.find(current.namespace, current.name) is not None:
+        # Something between this service and the target, such as a cache, has answered.
+        raise TargetUnavailable("The Space still exists after it was deleted.")
+    return _done(job, f"The Space {current.namespace}/{current.name} was deleted.")
 
 
-def happened(job: Job, target: Target) -> bool:
-    """Returns whether the Space is gone after all."""
+def took_effect(job: Job, target: Target) -> bool:
+    """Returns whether the Space no longer exists on its target."""
     return job.space is not None and target.find(job.space.namespace, job.space.name) is None
 
 
-def _done(job: Job, told: str) -> Done:
-    # What a create call may still bring is dealt with by its own clean-up, which holds the name until then.
+def _done(job: Job, message: str) -> Done:
+    # A pending clean-up after a create call holds the name until it is done.
     free = {} if checkpoints.is_cleaned_up_after(job) else {"slot": None}
-    return Done(space=GONE | free, state=DELETED, event=("deleted", told), told=told)
+    return Done(space=GONE | free, state=DELETED, event=("deleted", message), summary=message)

@@ -1,4 +1,4 @@
-"""What a commit has to write, given what is live: also where somebody else has committed in between."""
+"""Computes what a commit has to write, given the live files, also after foreign commits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SHOWN_PATHS = 1000
 
 @dataclass(frozen=True)
 class Planned:
-    """What a commit writes.
+    """The content of a commit.
 
     Args:
-        space: where, under the name that the Space has now.
-        parent: the commit it is made on.
+        space: the Space under its current name.
+        parent: the parent commit.
         write: the files to write, by path.
         delete: the paths to delete.
     """
@@ -40,21 +40,21 @@ class Planned:
 
 @dataclass(frozen=True)
 class Drift:
-    """What somebody else has changed since our newest commit, as sets of paths."""
+    """The paths that foreign commits have added, changed and deleted since the last published commit."""
 
     added: set[str]
     changed: set[str]
     deleted: set[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as the API shows it, within bounds."""
+        """Returns the form of the API, with at most `SHOWN_PATHS` paths each."""
         found = {"added": self.added, "changed": self.changed, "deleted": self.deleted}
         shown: dict[str, Any] = {name: sorted(paths)[:SHOWN_PATHS] for name, paths in found.items()}
         return shown | {"total": sum(map(len, found.values()))}
 
 
 def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, RequestFile]) -> Planned:
-    """Decides what to write.
+    """Computes the content of the commit.
 
     Args:
         job: the request.
@@ -62,12 +62,14 @@ def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, Req
         space: the Space.
         live: the files of the newest release, by path.
     Returns:
-        What the commit writes on top of the head that was seen.
+        The content of the commit on top of the current head.
     Raises:
-        ForeignCommit: the head is somebody else's, and the caller has not said that it knows.
+        ForeignCommit: the head is a foreign commit, and the caller has neither named it nor forced the change.
+        LeaseLost: the claim was lost.
+        NameTaken: the Space was renamed on its target, and another Space holds that name.
     """
     head = target.head(space)
-    space = _follow(job, head.space) if head.space else space
+    space = _record_rename(job, head.space) if head.space else space
     wanted = manifests.manifest(job.request_id)
     if head.oid == job.published_oid and job.published_oid is not None:
         _check_expected(job, head)
@@ -75,9 +77,9 @@ def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, Req
             checkpoints.write(job, {}, space={"made_at": head.created_at})
         write = {path: row for path, row in wanted.items() if not _same(row, live.get(path))}
         return Planned(space, head.oid, write, _surplus(target, head, wanted, live))
-    if _of_this_space(job, target, space, head):
+    if _is_own_head(job, target, space, head):
         _check_expected(job, head)
-        # A commit of ours that came late: what it holds is not what the newest release says.
+        # A late commit of this service: its files are not those of the newest release.
         return Planned(space, head.oid, wanted, _surplus(target, head, wanted, live))
     drift = compare(target, space, job.published_oid, head.oid, live)
     if not (job.change.force or head.oid in (job.change.if_match or ())):
@@ -92,25 +94,25 @@ def plan(job: Job, target: Target, space: PublishedSpace, live: Mapping[str, Req
 def compare(
     target: Target, space: PublishedSpace, known: str | None, oid: str | None, live: Mapping[str, RequestFile]
 ) -> Drift:
-    """Compares a commit of somebody else's with our newest one.
+    """Compares a foreign commit with the last published one.
 
     Args:
         target: the target.
         space: the Space.
-        known: our newest commit; where the target does not have it any more, every path counts as changed.
-        oid: their commit.
-        live: the files of our newest release.
+        known: the last published commit; if the target no longer has it, every path counts as changed.
+        oid: the foreign commit.
+        live: the files of the newest release, by path.
     """
-    theirs = target.files_at(space, oid) if oid else {}
+    foreign = target.files_at(space, oid) if oid else {}
     try:
-        ours = target.files_at(space, known) if known else {}
+        published = target.files_at(space, known) if known else {}
     except TargetNotFound:
-        ours = {path: LiveFile("", row.size) for path, row in live.items()}
-    both = theirs.keys() & ours.keys()
+        published = {path: LiveFile("", row.size) for path, row in live.items()}
+    both = foreign.keys() & published.keys()
     return Drift(
-        added=set(theirs) - set(ours),
-        changed={path for path in both if theirs[path].content_id != ours[path].content_id},
-        deleted=set(ours) - set(theirs),
+        added=set(foreign) - set(published),
+        changed={path for path in both if foreign[path].content_id != published[path].content_id},
+        deleted=set(published) - set(foreign),
     )
 
 
@@ -123,18 +125,18 @@ def _adopt(
     wanted: Mapping[str, RequestFile],
     live: Mapping[str, RequestFile],
 ) -> dict[str, RequestFile]:
-    """Keeps what they changed and the request does not, and writes that down as the request's tree."""
+    """Merges foreign changes to paths that the request does not change, and stores the result as the request's tree."""
     assert head.oid is not None
     touched = {path for path in wanted.keys() | live.keys() if not _same(wanted.get(path), live.get(path))}
     touched |= set(job.change.touched)
     tree = {path: row for path, row in wanted.items() if path not in drift.deleted - touched}
-    theirs = (drift.added | drift.changed) - touched - target.own_files
-    sizes = target.files_at(space, head.oid) if theirs else {}
+    foreign = (drift.added | drift.changed) - touched - target.own_files
+    sizes = target.files_at(space, head.oid) if foreign else {}
     host, contents = job.services, []
     with Spool(host.instance / "incoming", host.settings.MAX_FILE_BYTES) as spool:
-        for path in sorted(theirs):
+        for path in sorted(foreign):
             if sizes[path].size > host.settings.MAX_FILE_BYTES:
-                raise TooLarge(f"{path}, which somebody else has put there, is too large to be kept.")
+                raise TooLarge(f"{path}, added by a foreign commit, is too large to be adopted.")
             with target.open_file(space, path, head.oid) as file:
                 content = spool.add(pieces_of(file), path)
             contents.append(content)
@@ -147,8 +149,8 @@ def _adopt(
 def _surplus(
     target: Target, head: Head, wanted: Mapping[str, RequestFile], live: Mapping[str, RequestFile]
 ) -> frozenset[str]:
-    strange = head.paths - wanted.keys() - target.own_files
-    return frozenset(strange | (head.paths & live.keys()) - wanted.keys())
+    unknown = head.paths - wanted.keys() - target.own_files
+    return frozenset(unknown | (head.paths & live.keys()) - wanted.keys())
 
 
 def _same(one: RequestFile | None, other: RequestFile | None) -> bool:
@@ -159,7 +161,7 @@ def _check_expected(job: Job, head: Head) -> None:
     expected = job.change.if_match
     if expected and head.oid not in expected:
         raise ForeignCommit(
-            "The Space is not at the commit named in If-Match any more; nothing was overwritten.",
+            "The Space is no longer at the commit named in If-Match; nothing was overwritten.",
             details={
                 "commit_oid": head.oid,
                 "known_oid": job.published_oid,
@@ -168,22 +170,22 @@ def _check_expected(job: Job, head: Head) -> None:
         )
 
 
-def _follow(job: Job, space: PublishedSpace) -> PublishedSpace:
-    """Writes down the name that somebody has given the Space on its target."""
+def _record_rename(job: Job, space: PublishedSpace) -> PublishedSpace:
+    """Records the new name of a Space that was renamed on its target."""
     names = {"namespace": space.namespace, "name": space.name, "url": space.url}
     known = db.session.get_one(Space, job.space_id)
     slot = slot_beside(known, space.namespace, space.name)
     db.session.rollback()
-    told = f"Somebody has renamed the Space on its target to {space.namespace}/{space.name}."
+    message = f"The Space was renamed on its target to {space.namespace}/{space.name}."
     try:
-        checkpoints.write(job, {}, space={**names, "slot": slot}, event=("moved", told))
+        checkpoints.write(job, {}, space={**names, "slot": slot}, event=("moved", message))
     except IntegrityError:
         db.session.rollback()
-        raise NameTaken(f"{told} Another Space holds that name here.") from None
+        raise NameTaken(f"{message} Another Space of this service has that name.") from None
     return space
 
 
-def _of_this_space(job: Job, target: Target, space: PublishedSpace, head: Head) -> bool:
+def _is_own_head(job: Job, target: Target, space: PublishedSpace, head: Head) -> bool:
     newest = next(iter(target.commits(space)), None)
     if newest is None or newest.oid != head.oid:
         return head.oid is None

@@ -1,4 +1,4 @@
-"""What the app of a Space runs on: start it again, pause it, move it to another machine."""
+"""Restart or pause the app of a Space, or change its hardware."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ STATES = {"restart": STARTING, "wake": STARTING, "factory_rebuild": BUILDING}
 
 
 def restart(job: Job) -> Done:
-    """Starts the app again; `factory_rebuild` builds it from scratch, `wake` leaves one that runs alone."""
+    """Restarts the app; `factory_rebuild` builds it from scratch, `wake` does nothing if the app runs."""
     target, space = job.usable_target(), job.published()
     stage = target.machine(space).stage if job.sent_at or job.action == "wake" else None
     if job.sent_at and stage in ON_ITS_WAY:
-        return Done(state=STATES[job.action], told="was starting already")
+        return Done(state=STATES[job.action], summary="was already starting")
     if job.action == "wake" and stage in ("RUNNING", *ON_ITS_WAY):
-        return Done(event=("unchanged", "The app was awake already."), request={"unchanged": True})
+        return Done(event=("unchanged", "The app was already awake."), request={"unchanged": True})
     checkpoints.check_cancelled(job)
     checkpoints.mark_sent(job)
     target.restart(space, factory=job.action == "factory_rebuild")
-    return Done(state=STATES[job.action], told=f"did {job.action}")
+    return Done(state=STATES[job.action], summary=f"did {job.action}")
 
 
 def pause(job: Job) -> Done:
-    """Stops the app until it is started again."""
+    """Pauses the app until it is restarted."""
     target, space = job.usable_target(), job.published()
     checkpoints.check_cancelled(job)
     checkpoints.mark_sent(job)
     target.pause(space)
-    return Done(state=PAUSED, told="paused")
+    return Done(state=PAUSED, summary="paused")
 
 
 def change(job: Job) -> Done:
-    """Moves the app to another machine, or sets when it sleeps."""
+    """Changes the hardware or the sleep time of the app."""
     target, space = job.usable_target(), job.published()
     before = len(job.steps_done)
     job = variables.apply_hardware(job, target, space)
     if len(job.steps_done) == before == 0:
-        return Done(event=("unchanged", "The hardware was so already."), request={"unchanged": True})
-    return Done(state=STARTING if "hardware" in job.steps_done else None, told="changed the hardware")
+        return Done(event=("unchanged", "The hardware was already as requested."), request={"unchanged": True})
+    return Done(state=STARTING if "hardware" in job.steps_done else None, summary="changed the hardware")

@@ -1,4 +1,4 @@
-"""Give a Space another name on its target. The name is held in the database before the target is asked."""
+"""Rename a Space on its target. The new name is reserved in the database before the call to the target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def move(job: Job) -> Done:
     moved = _moved(job, target, space) if job.sent_at else None
     if moved is None:
         checkpoints.check_cancelled(job)
-        _hold(job, slots.new)
+        _reserve(job, slots.new)
         job = checkpoints.mark_sent(job)
         try:
             moved = target.move(space, namespace, name)
@@ -28,18 +28,18 @@ def move(job: Job) -> Done:
             raise
         except AssemblerError:
             if (moved := _moved(job, target, space)) is None:
-                _hold(job, slots.old)
+                _reserve(job, slots.old)
                 raise
     shown = f"{moved.namespace}/{moved.name}"
     return Done(
         space={"namespace": moved.namespace, "name": moved.name, "url": moved.url},
-        event=("moved", f"The Space {space.namespace}/{space.name} is {shown} now."),
-        told=f"moved to {shown}",
+        event=("moved", f"The Space {space.namespace}/{space.name} was moved to {shown}."),
+        summary=f"moved to {shown}",
     )
 
 
-def happened(job: Job, target: Target) -> bool:
-    """Returns whether the Space has its new name after all."""
+def took_effect(job: Job, target: Target) -> bool:
+    """Returns whether the Space has its new name on the target."""
     return job.space is not None and _moved(job, target, job.space) is not None
 
 
@@ -52,7 +52,7 @@ def _place(job: Job) -> tuple[str, str, Slots]:
 
 
 def _moved(job: Job, target: Target, space: PublishedSpace) -> PublishedSpace | None:
-    """Looks under the new name; None if our Space is not there."""
+    """Returns the Space under its new name; None if it does not have that name."""
     found = target.find(*_place(job)[:2])
     if found is None:
         return None
@@ -61,12 +61,12 @@ def _moved(job: Job, target: Target, space: PublishedSpace) -> PublishedSpace | 
         ours = is_own_commit(job, target, found, head)
     except TargetNotFound:
         return None
-    # Where names differ in upper and lower case only, the old one is found, too.
+    # If the names differ only in case, the search also finds the Space under its old name.
     moved = (found.namespace, found.name) != (space.namespace, space.name)
     return found if moved and ours else None
 
 
-def _hold(job: Job, slot: str | None) -> None:
+def _reserve(job: Job, slot: str | None) -> None:
     try:
         checkpoints.write(job, {}, space={"slot": slot})
     except IntegrityError:

@@ -1,5 +1,5 @@
-"""The settings of a Space beside its files. Each change on its own makes the target start the app again; before a
-commit, its build takes the place of all of these.
+"""The settings of a Space other than its files. Each change makes the target restart the app; settings are changed
+before a commit, so that its build replaces these restarts.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from assembler_runner.targets import PublishedSpace, Target
 
 OPENNESS = {"private": 0, "protected": 1, "public": 2}
 RUNNING = ("RUNNING", "RUNTIME_ERROR")
-"""Stages that show that the app was not started again by itself."""
+"""Stages that show that the target has not restarted the app."""
 
 
 def apply_first(job: Job, target: Target, space: PublishedSpace) -> Job:
-    """Does what has to be there before the files: less visibility, hardware, variables, secrets.
+    """Applies the settings that must precede the files: reduced visibility, hardware, variables, secrets.
 
     Args:
         job: the request.
         target: the target.
         space: the Space.
     Returns:
-        The job that knows what is done.
+        The job with the steps recorded.
     """
     visibility = job.environment.get("visibility")
     if visibility and OPENNESS[visibility] <= OPENNESS[job.visibility]:
@@ -40,31 +40,33 @@ def apply_first(job: Job, target: Target, space: PublishedSpace) -> Job:
 
 
 def apply_last(job: Job, target: Target, space: PublishedSpace, *, built: bool) -> Job:
-    """Does what comes after the files: more visibility; a start of the app where neither commit nor target made one.
+    """Applies what follows the files: increased visibility, and a restart if neither commit nor target caused one.
 
     Args:
         job: the request.
         target: the target.
         space: the Space.
         built: whether a commit was made.
+    Returns:
+        The job with the steps recorded.
     """
     visibility = job.environment.get("visibility")
     if visibility and OPENNESS[visibility] > OPENNESS[job.visibility]:
         job = _set_visibility(job, target, space, visibility)
     if not built and restarts(job, target) and target.machine(space).stage in RUNNING:
-        job = checkpoints.step(job, "restart", partial(target.restart, space), "The app was started again.")
+        job = checkpoints.step(job, "restart", partial(target.restart, space), "The app was restarted.")
     return job
 
 
 def restarts(job: Job, target: Target) -> bool:
-    """Returns whether settings were changed that the running app has to be started again for."""
+    """Returns whether a changed setting requires a restart of the running app."""
     if job.spec.sdk == "static" or not target.runs_apps:
         return False
     return any(step.startswith(("variable:", "secret:", "hardware")) for step in job.steps_done)
 
 
 def apply_hardware(job: Job, target: Target, space: PublishedSpace) -> Job:
-    """Moves the app to the machine that is asked for, and sets its sleep time."""
+    """Sets the requested hardware and sleep time of the app, if they differ from the current ones."""
     flavor, sleep_time = job.environment.get("hardware"), job.environment.get("sleep_time")
     if flavor is None and sleep_time is None:
         return job
@@ -80,8 +82,8 @@ def apply_hardware(job: Job, target: Target, space: PublishedSpace) -> Job:
 
 def _set_visibility(job: Job, target: Target, space: PublishedSpace, visibility: str) -> Job:
     act = partial(target.set_visibility, space, visibility)
-    told = f"The Space was made {visibility}."
-    return checkpoints.step(job, "visibility", act, told, space={"visibility": visibility})
+    message = f"The Space was made {visibility}."
+    return checkpoints.step(job, "visibility", act, message, space={"visibility": visibility})
 
 
 def _apply_variables(job: Job, target: Target, space: PublishedSpace) -> Job:

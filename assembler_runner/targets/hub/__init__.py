@@ -1,1 +1,1 @@
-"""A Hub that speaks the API of the Hugging Face Hub."""
+"""The target `huggingface`: a Hub with the API of the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""What is done with a Space on the Hub after its creation, beside commits: settings, files as they stand, its name."""
+"""Operations on an existing Space on the Hub other than commits: settings, reading files, renaming."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HubChanges:
-    """A part of :class:`HuggingFaceTarget`, which knows the library's exceptions; each call is one request."""
+    """A mixin of :class:`HuggingFaceTarget`, which translates the library's exceptions; each call is one request."""
 
     _work_folder: Path
 

@@ -1,4 +1,4 @@
-"""What the Hub, its library and the way to it say of failures, in errors of ours."""
+"""Translates failures of the Hub, its client library and the network into errors of this service."""
 
 from __future__ import annotations
 
@@ -33,12 +33,19 @@ MESSAGE_LIMIT = 300
 
 
 class CreationBusy(Exception):
-    """The Hub makes another repository for this account right now."""
+    """The Hub is creating another repository for this account."""
 
 
 @contextmanager
 def translated(action: str, token: str) -> Iterator[None]:
-    """Turns the exceptions of the library and its transport into errors of ours."""
+    """Translates exceptions of the client library and its transport into errors of this service.
+
+    Args:
+        action: the name of the call, for the log and for the meaning of status 409.
+        token: the token of the call, which is removed from messages.
+    Raises:
+        TargetError: or one of its subclasses.
+    """
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -48,19 +55,19 @@ def translated(action: str, token: str) -> Iterator[None]:
         log.info("the Hub refused %s with status %s", action, problem.response.status_code)
         raise _of_status(action, problem, token) from None
     except CreationBusy:
-        raise RateLimited("The Hub is making another repository for this account.", retry_after=2) from None
+        raise RateLimited("The Hub is creating another repository for this account.", retry_after=2) from None
     except httpx2.TransportError as problem:
-        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
+        log.info("no response from the Hub to %s: %s", action, type(problem).__name__)
         metrics.record_no_answer(problem.request)
-        raise TargetUnavailable("The Hub did not answer.") from None
+        raise TargetUnavailable("The Hub did not respond.") from None
     except (OSError, RuntimeError) as problem:
-        # What the upload of large files raises; it has a transport of its own.
-        log.info("no answer from the Hub to %s: %s", action, type(problem).__name__)
-        raise TargetUnavailable("The Hub's store of large files did not answer.") from None
+        # Raised by the upload of large files, which uses a separate transport.
+        log.info("no response from the Hub to %s: %s", action, type(problem).__name__)
+        raise TargetUnavailable("The Hub's large file storage did not respond.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        # What the library raises where an answer is not what it must be.
-        log.info("an unreadable answer from the Hub to %s: %s", action, type(problem).__name__)
-        raise TargetUnavailable("The Hub gave an answer that cannot be read.") from None
+        # Raised by the library if a response does not have the expected form.
+        log.info("an invalid response from the Hub to %s: %s", action, type(problem).__name__)
+        raise TargetUnavailable("The Hub sent an invalid response.") from None
 
 
 def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerError:
@@ -69,22 +76,22 @@ def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerErr
     if status == 401:
         return TargetUnauthorized(f"The Hub does not accept the service's token.{said}")
     if status == 402:
-        return PaymentRequired(f"The Hub asks for a paid plan.{said}")
+        return PaymentRequired(f"The Hub requires a paid plan.{said}")
     if status == 403:
         return TargetForbidden(f"The service's token may not do this on the Hub.{said}")
     if status == 404:
         return TargetNotFound(f"The Hub has no such repository.{said}")
     if status == 409 and action in ("create", "move"):
-        return NameTaken(f"A Space of this name exists already on the Hub.{said}")
+        return NameTaken(f"A Space with this name already exists on the Hub.{said}")
     if status in (409, 412):
         return HeadMoved()
     if status == 413:
-        return TargetTooLarge(f"The Hub refused the files as too large.{said}")
+        return TargetTooLarge(f"The Hub rejected the files as too large.{said}")
     if status == 429:
-        return RateLimited(f"The Hub's rate limit is used up for now.{said}", retry_after=_wait(problem))
+        return RateLimited(f"The Hub's rate limit is exceeded.{said}", retry_after=_wait(problem))
     if status >= 500 or status == 408:
-        return TargetUnavailable(f"The Hub answered with status {status}.")
-    return TargetRefused(f"The Hub refused the request.{said}")
+        return TargetUnavailable(f"The Hub responded with status {status}.")
+    return TargetRefused(f"The Hub rejected the request.{said}")
 
 
 def _quoted(said: str | None, token: str) -> str:
@@ -96,8 +103,8 @@ def _quoted(said: str | None, token: str) -> str:
 
 def _wait(problem: HfHubHTTPError) -> float | None:
     headers = problem.response.headers
-    told = headers.get("Retry-After", "")
-    if told.isdigit():
-        return float(told)
+    retry_after = headers.get("Retry-After", "")
+    if retry_after.isdigit():
+        return float(retry_after)
     reset = _RESET.search(headers.get("RateLimit", ""))
     return float(reset[1]) if reset else None

@@ -1,4 +1,4 @@
-"""Files on their way to the Hub: what it takes, and where they stand while they go up."""
+"""Files for the Hub: its limits, and temporary copies for the upload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_FILES = 100_000
 MAX_FOLDER_ENTRIES = 10_000
 
 MAX_TEXT_BYTES = 64 * 2**20
-"""What is no binary stands inside of the commit call, which the library makes in memory."""
+"""Text files are part of the commit call, which the library builds in memory."""
 
 _REGULAR_BYTES = 10 * 2**20
 _SAMPLE_BYTES = 512
@@ -35,40 +35,40 @@ _LEFT_OVER_AFTER_SECONDS = 24 * 3600
 
 
 def check_hub_limits(tree: Tree) -> list[Finding]:
-    """Finds what the Hub would refuse, before anything is made there.
+    """Checks a tree against the limits of the Hub, before anything is created there.
 
     Args:
         tree: all files as they would be published.
     Returns:
-        One finding per limit that is passed, naming it.
+        One finding per exceeded limit.
     """
     findings = [
-        _over("hub_file_too_large", f"{path} has {file.size} bytes; the Hub takes {MAX_FILE_BYTES} in one file.", path)
+        _over("hub_file_too_large", f"{path} has {file.size} bytes; the Hub allows {MAX_FILE_BYTES} per file.", path)
         for path, file in tree.items()
         if file.size > MAX_FILE_BYTES
     ]
     if len(tree) > MAX_FILES:
-        findings.append(_over("hub_too_many_files", f"{len(tree)} files; the Hub takes {MAX_FILES}.", "files"))
+        findings.append(_over("hub_too_many_files", f"{len(tree)} files; the Hub allows {MAX_FILES}.", "files"))
     entries: Counter[str] = Counter(parent for path in {*tree, *_folders(tree)} for parent in [path.rpartition("/")[0]])
     for folder, count in entries.items():
         if count > MAX_FOLDER_ENTRIES:
-            message = f"The folder {folder or '/'} has {count} entries; the Hub takes {MAX_FOLDER_ENTRIES}."
+            message = f"The folder {folder or '/'} has {count} entries; the Hub allows {MAX_FOLDER_ENTRIES}."
             findings.append(_over("hub_folder_too_full", message, folder or "files"))
     text = sum(file.size for file in tree.values() if file.size <= _REGULAR_BYTES and _is_text(file))
     if text > MAX_TEXT_BYTES:
-        message = f"The text files have {text} bytes in all; {MAX_TEXT_BYTES} go into one commit on the Hub."
+        message = f"The text files have {text} bytes in total; a commit on the Hub allows {MAX_TEXT_BYTES}."
         findings.append(_over("hub_too_much_text", message, "files"))
     return findings
 
 
 @contextmanager
 def on_disk(tree: Tree, folder: Path) -> Iterator[dict[str, bytes | Path]]:
-    """Gives the files in the shape the library takes: small ones as bytes, all others as paths of copies.
+    """Provides the files in the form of the library: in-memory files as bytes, all others as paths of copies.
 
     Args:
         tree: the files.
-        folder: where the copies stand until this is left; made if it is not there.
-    Returns:
+        folder: the folder for the copies, which are deleted at the end; created if it does not exist.
+    Yields:
         Path in the Space → bytes, or path of a copy.
     Raises:
         FileStoreUnavailable: the copies cannot be written.
@@ -89,7 +89,7 @@ def on_disk(tree: Tree, folder: Path) -> Iterator[dict[str, bytes | Path]]:
 
 
 def additions(sources: Mapping[str, bytes | Path]) -> list[CommitOperationAdd]:
-    """Returns files as the library takes them."""
+    """Returns the files as operations of the library."""
     from huggingface_hub import CommitOperationAdd
 
     return [CommitOperationAdd(path, source) for path, source in sources.items()]
@@ -114,7 +114,7 @@ def _unavailable(problem: OSError) -> FileStoreUnavailable:
 
 
 def _remove_left_overs(folder: Path) -> None:
-    """Removes what a killed process has left."""
+    """Removes the copies of killed processes."""
     for left in folder.iterdir():
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < time.time() - _LEFT_OVER_AFTER_SECONDS:
@@ -131,4 +131,4 @@ def _folders(tree: Tree) -> set[str]:
 
 
 def _over(code: str, message: str, path: str) -> Finding:
-    return Finding(code, message, path=path, hint="Send less, or publish to another target.")
+    return Finding(code, message, path=path, hint="Send fewer or smaller files, or publish to another target.")

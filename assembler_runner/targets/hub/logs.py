@@ -1,4 +1,4 @@
-"""A log of a Space on a Hub: server-sent events that stay open, read by a thread, resumed when they break."""
+"""Logs of Spaces on the Hub: a stream of server-sent events, read by a thread and resumed after a lost connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_SILENCE, SILENCE = 4.0, 1.5
-"""Seconds without a line after which what is there already has been read: the Hub never closes the stream."""
+"""Seconds without a line after which all existing lines count as read, because the Hub never closes the stream."""
 
 LONGEST_READ = 20.0
 TRIES, LONGEST_DELAY = 5, 10.0
@@ -37,8 +37,8 @@ class HubLog(LogReader):
     """The lines of one log.
 
     Args:
-        connect: opens the stream; what is raised inside it is an error of ours.
-        follow: whether to go on with the lines that are still to come.
+        connect: opens the stream; translates exceptions inside it into errors of this service.
+        follow: whether to continue with new lines.
     """
 
     def __init__(self, connect: Callable[[], AbstractContextManager[httpx2.Response]], follow: bool) -> None:
@@ -82,7 +82,7 @@ class HubLog(LogReader):
         self._closed.set()
         self._ended = True
         if connected := self._socket:
-            # Wakes the thread that waits for the next line; closing alone would not.
+            # Wakes the thread that waits for the next line; closing the response would not.
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
@@ -101,7 +101,7 @@ class HubLog(LogReader):
                     self._put(problem)
                     return
                 self._closed.wait(problem.retry_after or min(LONGEST_DELAY, 0.5 * 2**failures))
-            # Without this the reader would wait for a thread that is gone.
+            # The reader must not wait for a thread that has ended.
             except Exception as problem:
                 log.error("reading a log ended with %s", type(problem).__name__, exc_info=problem)
                 self._put(TargetError())
@@ -113,17 +113,17 @@ class HubLog(LogReader):
         self._socket = response.extensions["network_stream"].get_extra_info("socket")
         self._opened.set()
         self._seen.start_again()
-        # Who closed while the connection was being made found no socket to shut down.
+        # A close() during the connection attempt found no socket to shut down.
         if self._closed.is_set():
             return
         try:
-            self._hand_over(response)
+            self._enqueue(response)
         except Exception:
-            # Closing breaks the connection; that is no news.
+            # An exception after close() is expected, because it breaks the connection.
             if not self._closed.is_set():
                 raise
 
-    def _hand_over(self, response: httpx2.Response) -> None:
+    def _enqueue(self, response: httpx2.Response) -> None:
         newest = None if self._follow else _date_of(response)
         for event in response.iter_lines():
             for line in _lines_of(event):
@@ -133,7 +133,7 @@ class HubLog(LogReader):
                     return
 
     def _put(self, item: LogLine | AssemblerError | None) -> bool:
-        """Hands something over; waits for a slow reader, but not for one that is gone."""
+        """Enqueues an item; waits for a slow reader, but not after close(). Returns False after close()."""
         while not self._closed.is_set():
             try:
                 self._lines.put(item, timeout=1.0)
@@ -144,7 +144,7 @@ class HubLog(LogReader):
 
 
 class _Seen:
-    """Tells lines that come again after a broken stream from new ones, by their moments."""
+    """Detects lines that are sent again when a broken stream is resumed, by their timestamps."""
 
     def __init__(self) -> None:
         self._newest: datetime | None = None
@@ -152,11 +152,11 @@ class _Seen:
         self._again: Counter[str] = Counter()
 
     def start_again(self) -> None:
-        """The stream begins anew."""
+        """Call this when the stream is opened again."""
         self._again = Counter(self._at_newest)
 
     def is_new(self, line: LogLine) -> bool:
-        """Returns whether a line was not there before the stream broke."""
+        """Returns whether a line was not read before the stream broke."""
         if line.timestamp is None:
             return True
         if self._newest is not None and line.timestamp < self._newest:
@@ -172,20 +172,20 @@ class _Seen:
 
 
 def _lines_of(event: str) -> list[LogLine]:
-    """Reads one line of the stream: `data: {"data": "text\\n", "timestamp": "…"}`; all else says nothing."""
+    """Parses one line of the stream: `data: {"data": "text\\n", "timestamp": "…"}`; ignores all others."""
     if not event.startswith("data: {"):
         return []
     try:
-        told: Any = json.loads(event.removeprefix("data: "))
-        moment = datetime.fromisoformat(told["timestamp"]) if told.get("timestamp") else None
-        texts = str(told["data"]).removesuffix("\n").split("\n")
+        parsed: Any = json.loads(event.removeprefix("data: "))
+        timestamp = datetime.fromisoformat(parsed["timestamp"]) if parsed.get("timestamp") else None
+        texts = str(parsed["data"]).removesuffix("\n").split("\n")
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-    return [LogLine(moment, text.rstrip("\r")[:_LINE_LENGTH]) for text in texts]
+    return [LogLine(timestamp, text.rstrip("\r")[:_LINE_LENGTH]) for text in texts]
 
 
 def _date_of(response: httpx2.Response) -> datetime | None:
-    """Returns the moment after which lines are newer than the question; the header has whole seconds."""
+    """Returns the time after which lines are newer than the call; the header has a resolution of one second."""
     try:
         return parsedate_to_datetime(response.headers["Date"]) + timedelta(seconds=1)
     except (KeyError, ValueError, TypeError):

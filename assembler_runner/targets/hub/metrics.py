@@ -1,4 +1,4 @@
-"""How the Hub answers, for the metrics."""
+"""Metrics of calls to the Hub."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _BEGAN, _SPAN = "assembler_began", "assembler_span"
 
 
 def hooks(*more: Callable[[httpx2.Response], None]) -> dict[str, list[Callable[..., None]]]:
-    """Returns hooks of an HTTP client that measure its calls.
+    """Returns event hooks of an HTTP client that measure its calls.
 
     Args:
-        more: other hooks for answers.
+        more: further hooks for responses.
     """
     return {"request": [_begin], "response": [_answered, *more]}
 
 
 def record_no_answer(request: httpx2.Request) -> None:
-    """Measures a call to which no answer came."""
+    """Records a call without a response."""
     _observe(request, "none")
 
 
 def set_budget_metric(token: str, remaining: int | None) -> None:
-    """Shows what is left of a token's rate limit, if that is known, under a digest of the token."""
+    """Publishes the remaining rate limit of a token, if known, labeled with a digest of the token."""
     if remaining is not None:
         metrics.HUB_BUDGET.labels(hashlib.sha256(token.encode()).hexdigest()[:8]).set(remaining)
 

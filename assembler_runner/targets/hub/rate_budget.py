@@ -1,4 +1,4 @@
-"""What is left of a Hub token's rate limit, as the Hub's own answers tell it."""
+"""The remaining rate limit of a Hub token, as reported in the Hub's responses."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from assembler_runner.targets.base import Allowance
 
 _RATE_LIMIT = re.compile(r'"api";r=(\d+);t=(\d+)')
 _POLICY = re.compile(r'"api";q=(\d+);w=(\d+)')
-# Kept back so that work that has begun can be brought to its end.
+# Calls that are reserved for finishing requests that have started.
 _RESERVE = 4
-# Of the whole limit: what looking at running apps may use, and what it leaves to publishing in any case.
+# Fractions of the limit: the share that probes may use, and the share that they always leave for publishing.
 _SHARE, _KEPT = 0.3, 0.25
 # The limit of a free account: Hub documentation, Rate limits.
 _QUOTA, _WINDOW = 1000, 300
 
 
 class Budget:
-    """What is left of one token's rate limit.
+    """The remaining rate limit of a token.
 
     The headers are `RateLimit: "api";r=<remaining>;t=<seconds to reset>` and `RateLimit-Policy: "fixed
-    window";"api";q=<quota>;w=<seconds>` on every answer (IETF draft RateLimit header fields; Hub documentation, Rate
+    window";"api";q=<quota>;w=<seconds>` on every response (IETF draft RateLimit header fields; Hub documentation, Rate
     limits).
     """
 
@@ -34,27 +34,32 @@ class Budget:
         self._quota, self._window = _QUOTA, _WINDOW
 
     def learn(self, limit: str, policy: str = "") -> None:
-        """Takes over what an answer tells."""
-        found, told = _RATE_LIMIT.search(limit), _POLICY.search(policy)
+        """Updates the budget from a response.
+
+        Args:
+            limit: the header RateLimit.
+            policy: the header RateLimit-Policy.
+        """
+        found, quota = _RATE_LIMIT.search(limit), _POLICY.search(policy)
         with self._lock:
             if found:
                 self.remaining, self._reset_at = int(found[1]), time.monotonic() + int(found[2])
-            if told:
-                self._quota, self._window = max(1, int(told[1])), max(1, int(told[2]))
+            if quota:
+                self._quota, self._window = max(1, int(quota[1])), max(1, int(quota[2]))
 
     def check(self) -> None:
-        """Stops a call that the Hub would refuse.
+        """Prevents a call that the Hub would reject.
 
         Raises:
-            RateLimited: with the seconds until the limit is reset.
+            RateLimited: the limit is nearly exhausted; `retry_after` says when it is reset.
         """
         with self._lock:
             left = self._reset_at - time.monotonic()
             if self.remaining is not None and self.remaining <= _RESERVE and left > 0:
-                raise RateLimited("The Hub's rate limit is nearly used up for now.", retry_after=left + 1)
+                raise RateLimited("The Hub's rate limit is nearly exhausted.", retry_after=left + 1)
 
     def allowance(self) -> Allowance:
-        """Returns how often running apps may be looked at now."""
+        """Returns how often apps may be probed at present."""
         with self._lock:
             left = self._reset_at - time.monotonic()
             if self.remaining is None:

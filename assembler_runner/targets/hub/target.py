@@ -1,7 +1,7 @@
-"""Publishing to the Hugging Face Hub, or any endpoint that speaks its API, through `huggingface_hub`.
+"""Publishes to the Hugging Face Hub, or to any endpoint with its API, through `huggingface_hub`.
 
-The only module that knows the outside library and its exceptions. The library is imported on first use: a process that
-only accepts requests never pays for it.
+The library is used in this folder only. It is imported on first use, so that a process that only accepts requests does
+not load it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 FOLLOW_TIMEOUT = 120.0
-"""Seconds of silence after which a log that is followed is opened again."""
+"""Seconds without data after which a live log is opened again."""
 
 _BUSY = "another conflicting operation is in progress"
 
@@ -56,13 +56,13 @@ _WRITERS = ("admin", "write", "contributor")
 
 @dataclass(frozen=True)
 class HubAccount:
-    """Whose token it is and what it may do.
+    """The account of a token.
 
     Args:
         name: name of the account.
         plan: free or pro.
-        role: what the token may do: read, write or fineGrained.
-        orgs: organisation → the account's role in it.
+        role: the role of the token: read, write or fineGrained.
+        orgs: organization → the account's role in it.
     """
 
     name: str
@@ -72,7 +72,7 @@ class HubAccount:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Where the account may publish, its own namespace first."""
+        """The namespaces that the account may publish to, its own first."""
         return (self.name, *(name for name, role in self.orgs.items() if role in _WRITERS))
 
 
@@ -80,10 +80,10 @@ class HuggingFaceTarget(HubChanges, Target):
     """Spaces on a Hub.
 
     Args:
-        endpoint: address of the Hub.
+        endpoint: URL of the Hub.
         token: token with write access.
-        timeout: seconds to wait for an answer; the library's own default is for ever.
-        work_folder: where files stand while they go up; made if it is not there.
+        timeout: seconds to wait for a response; the library's own default is forever.
+        work_folder: the folder for copies of large files during an upload; created if it does not exist.
     """
 
     name = "huggingface"
@@ -101,11 +101,11 @@ class HuggingFaceTarget(HubChanges, Target):
         return hashlib.sha256(f"{self._endpoint}\n{self._token}".encode()).hexdigest()
 
     def whoami(self) -> HubAccount:
-        """Returns whose token it is and what it may do; one request.
+        """Returns the account of the token; one request.
 
         Raises:
             TargetUnauthorized: the Hub does not accept the token.
-            TargetUnavailable: the Hub does not answer.
+            TargetUnavailable: the Hub does not respond.
         """
         with self._asking("whoami"):
             said = self._api.whoami()
@@ -121,7 +121,7 @@ class HuggingFaceTarget(HubChanges, Target):
             made = self._api.create_repo(
                 repo,
                 repo_type="space",
-                visibility=spec.visibility,  # type: ignore[arg-type]  # checked against the allowed words on the way in
+                visibility=spec.visibility,  # type: ignore[arg-type]  # validated against the allowed values before
                 space_sdk=spec.sdk,
                 space_hardware=spec.hardware,  # type: ignore[arg-type]  # likewise
                 space_sleep_time=spec.sleep_time,
@@ -160,9 +160,9 @@ class HuggingFaceTarget(HubChanges, Target):
 
     @contextmanager
     def first_commit(self, space: PublishedSpace, tree: Tree) -> Iterator[FirstCommit]:
-        """See :meth:`Target.first_commit`: the head is asked for, and how each file has to go up, at the same time."""
+        """See :meth:`Target.first_commit`: queries the head and the upload mode of each file at the same time."""
         if any(not isinstance(file.source, bytes) for file in tree.values()):
-            # What is large takes its time anyway, and should not go up before it has to.
+            # For large files the gain is small, and they should not be uploaded earlier than necessary.
             yield FirstCommit(partial(self.head, space), partial(self.commit, space, tree))
             return
         repo = f"{space.namespace}/{space.name}"
@@ -206,7 +206,7 @@ class HuggingFaceTarget(HubChanges, Target):
         with self._asking("commit"):
             made = self._api.create_commit(
                 f"{space.namespace}/{space.name}",
-                # Deleted first: a file may make place for a folder of its name.
+                # Deletions come first: a file may be replaced by a folder with its name.
                 [*(CommitOperationDelete(path, is_folder=False) for path in sorted(delete)), *files()],
                 commit_message=title,
                 commit_description=description,
@@ -236,7 +236,7 @@ class HuggingFaceTarget(HubChanges, Target):
 
     @contextmanager
     def _open_log(self, space: PublishedSpace, kind: str, tail: int, silence: float) -> Iterator[httpx2.Response]:
-        # The library's own function gives neither the moments of the lines nor a way to stop waiting for the next one.
+        # The library's own function provides neither the timestamps of lines nor a way to stop waiting for a line.
         import httpx2
         from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, but not in its __all__
             build_hf_headers,
@@ -256,12 +256,12 @@ class HuggingFaceTarget(HubChanges, Target):
                 yield response
 
     def state_after_commit(self, sdk: str) -> str:
-        """See :meth:`Target.state_after_commit`: the Hub builds the app, a static one is served at once."""
+        """See :meth:`Target.state_after_commit`: the Hub builds an app; a static Space is served at once."""
         return "running" if sdk == "static" else "building"
 
     @contextmanager
     def _asking(self, action: str) -> Iterator[None]:
-        """Asks the Hub only while its rate limit allows, and speaks of failures in errors of ours."""
+        """Checks the rate limit before a call to the Hub, and translates its failures."""
         self._budget.check()
         with translated(action, self._token):
             yield
@@ -278,8 +278,8 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
     from huggingface_hub import HfApi
 
     class Api(HfApi):
-        # Without it create_commit asks the Hub to check every README first: one request more for what our YAML writer
-        # made, and the commit is checked anyway.
+        # Otherwise create_commit has the Hub validate every README first: an additional request for generated YAML,
+        # although the commit is validated anyway.
         def _validate_yaml(
             self, content: str, *, repo_type: str | None = None, token: bool | str | None = None
         ) -> None:
@@ -290,9 +290,9 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
 
 
 def _set_client(timeout: float) -> None:
-    """Sets the one HTTP client that all targets of this process share.
+    """Sets the HTTP client that all targets of this process share.
 
-    Setting it again would close it under those who use it, so that is done only for another time-out.
+    Setting it again closes the client that other threads use, so this is done only if the timeout changes.
     """
     with _client_lock:
         if _client_timeouts[-1:] == [timeout]:
@@ -306,7 +306,7 @@ def _set_client(timeout: float) -> None:
         return httpx2.Client(
             follow_redirects=True,
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
-            event_hooks=metrics.hooks(_update_budget, _stop_spinning),
+            event_hooks=metrics.hooks(_update_budget, _stop_busy_retry),
         )
 
     disable_progress_bars()
@@ -333,8 +333,8 @@ def _update_budget(response: httpx2.Response) -> None:
         metrics.set_budget_metric(token, budget.remaining)
 
 
-def _stop_spinning(response: httpx2.Response) -> None:
-    # On this answer create_repo of the library asks again at once and for ever.
+def _stop_busy_retry(response: httpx2.Response) -> None:
+    # On this response the library's create_repo retries at once and forever.
     if response.status_code == 409 and response.request.url.path.endswith("/api/repos/create"):
         response.read()
         if _BUSY in response.text:

@@ -1,1 +1,1 @@
-"""Git repositories of this service's own."""
+"""The target `local`: git repositories on this machine."""

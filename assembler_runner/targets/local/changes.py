@@ -1,4 +1,4 @@
-"""What is done with a local Space after its creation, beside commits: settings, and files as they stand."""
+"""Operations on an existing local Space other than commits: settings, reading files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OpenFile(NamedTuple):
 
 
 class LocalChanges:
-    """A part of :class:`LocalTarget`, which knows the repositories."""
+    """A mixin of :class:`LocalTarget`, which accesses the repositories."""
 
     def files(self, namespace: str, name: str, oid: str | None) -> list[StoredFile]:
         """Lists the files of a commit."""
@@ -57,7 +57,7 @@ class LocalChanges:
         """See :meth:`Target.open_file`."""
         opened = self.open(space.namespace, space.name, path, oid)
         if opened is None:
-            raise TargetNotFound("The commit has no such file.")
+            raise TargetNotFound("The commit does not contain this file.")
         with opened.content as content:
             yield content
 
@@ -69,7 +69,7 @@ class LocalChanges:
         """See :meth:`Target.set_variable`."""
 
         def change(details: dict[str, Any]) -> dict[str, Any]:
-            others = {name: kept for name, kept in details.get("variables", {}).items() if name != key}
+            others = {name: other for name, other in details.get("variables", {}).items() if name != key}
             return details | {"variables": others if value is None else others | {key: value}}
 
         self._change_details(space, change)

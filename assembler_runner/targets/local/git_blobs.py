@@ -1,7 +1,7 @@
-"""Files in git repositories; large ones are written and read piece by piece, which the git library cannot.
+"""Files in git repositories; large files are written and read piece by piece, which the git library does not support.
 
-They stand as loose objects: the header `blob <size>`, a NUL and the content, compressed with zlib, in a file named by
-the SHA-1 of all that (Git documentation, Git Objects).
+They are stored as loose objects: the header `blob <size>`, a NUL and the content, compressed with zlib, in a file named
+by the SHA-1 of header, NUL and content (Git documentation, Git Objects).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from dulwich.objects import Blob, ObjectID, ShaFile
 from assembler_runner.files.content import PIECE_BYTES, open_ranges, pieces_of
 from assembler_runner.files.tree import SpaceFile, Tree
 
-if TYPE_CHECKING:  # loaded by who opens the repository
+if TYPE_CHECKING:  # imported where a repository is opened
     from dulwich.repo import Repo
 
 LARGE_BYTES = 2**20
-"""From here on a file is written and read this way."""
+"""Files from this size on are written and read piece by piece."""
 
 _PACK_BYTES = 8 * 2**20
 _HEADER_BYTES = 64
 _DRAFT = "tmp_obj_"
-# The git library refuses to write a pack while there is a lock file of its index, which a dead process leaves for ever.
+# The git library cannot write a pack while a lock file of its index exists, which a killed process leaves behind.
 _LEFT_OVERS = (f"{_DRAFT}*", "pack/*.lock")
 
 
 def write_files(repo: Repo, tree: Tree) -> dict[bytes, ObjectID]:
-    """Writes the contents of all files, a few at a time; returns git's id of each by path."""
+    """Writes the contents of all files in batches; returns git's id of each content by path."""
     remove_drafts(repo)
     ids: dict[bytes, ObjectID] = {}
     waiting: list[Blob] = []
@@ -54,7 +54,7 @@ def write_files(repo: Repo, tree: Tree) -> dict[bytes, ObjectID]:
 
 
 def store(repo: Repo, objects: list[ShaFile]) -> None:
-    """Writes what the repository does not hold yet, safely on disk before anything points to it."""
+    """Writes the objects that the repository does not contain yet; they are durable on return."""
     missing = {item.id: item for item in objects if item.id not in repo.object_store}
     if not missing:
         return
@@ -64,7 +64,7 @@ def store(repo: Repo, objects: list[ShaFile]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes new names in a folder outlive a power cut."""
+    """Makes new entries of a folder survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -73,10 +73,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_large(repo: Repo, file: SpaceFile) -> ObjectID:
-    """Writes a file as a loose object, safely on disk under its name or not at all.
+    """Writes a file as a loose object, durably and atomically.
 
     Args:
-        repo: the repository; nobody else writes into it meanwhile.
+        repo: the repository; the caller holds the lock of the Space.
         file: the file.
     Returns:
         Git's id of its content.
@@ -98,19 +98,19 @@ def write_large(repo: Repo, file: SpaceFile) -> ObjectID:
             os.fsync(draft.fileno())
             path.chmod(0o444)
             oid = ObjectID(digest.hexdigest().encode())
-            place = _place(repo, oid)
-            place.parent.mkdir(exist_ok=True)
-            path.replace(place)
+            location = _location(repo, oid)
+            location.parent.mkdir(exist_ok=True)
+            path.replace(location)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-    sync_folder(place.parent)
+    sync_folder(location.parent)
     sync_folder(folder)
     return oid
 
 
 def remove_drafts(repo: Repo) -> None:
-    """Removes what a process has left that died while writing; nobody else writes meanwhile."""
+    """Removes the drafts of killed processes; the caller holds the lock of the Space."""
     for pattern in _LEFT_OVERS:
         for path in Path(repo.object_store.path).glob(pattern):
             path.unlink(missing_ok=True)
@@ -118,11 +118,11 @@ def remove_drafts(repo: Repo) -> None:
 
 def size_of(repo: Repo, oid: ObjectID) -> int:
     """Returns the size of a file's content in bytes."""
-    place = _place(repo, oid)
-    if not place.exists():
+    location = _location(repo, oid)
+    if not location.exists():
         return int(repo.object_store[oid].raw_length())
     unpacker, header = zlib.decompressobj(), b""
-    with place.open("rb") as file:
+    with location.open("rb") as file:
         while b"\0" not in header:
             header += unpacker.decompress(unpacker.unconsumed_tail or file.read(_HEADER_BYTES), _HEADER_BYTES)
     return int(header.partition(b"\0")[0].split()[1])
@@ -130,26 +130,26 @@ def size_of(repo: Repo, oid: ObjectID) -> int:
 
 def open_blob(repo: Repo, oid: ObjectID) -> BinaryIO:
     """Opens a file's content for reading; the caller closes it. The repository need not stay open."""
-    place, size = _place(repo, oid), size_of(repo, oid)
-    if size < LARGE_BYTES or not place.exists():
+    location, size = _location(repo, oid), size_of(repo, oid)
+    if size < LARGE_BYTES or not location.exists():
         return io.BytesIO(repo.object_store[oid].as_raw_string())
-    inflating = _Inflating(place)
+    inflating = _Inflating(location)
     return open_ranges(size, inflating.fetch)
 
 
 class _Inflating:
-    """Reads parts of a loose object; going back begins anew."""
+    """Reads ranges of a loose object; a seek backwards starts again at the beginning."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, location: Path) -> None:
+        self._location = location
         self._position = 0
-        self._pieces = self._begin()
+        self._pieces = self._restart()
         self._rest = b""
 
     def fetch(self, start: int, length: int) -> bytes:
         """Returns at most `length` bytes of the content from `start` on."""
         if start < self._position:
-            self._position, self._rest, self._pieces = 0, b"", self._begin()
+            self._position, self._rest, self._pieces = 0, b"", self._restart()
         while True:
             if not self._rest:
                 self._rest = next(self._pieces, b"")
@@ -164,10 +164,10 @@ class _Inflating:
                 self._rest = self._rest[len(part) :]
                 return part
 
-    def _begin(self) -> Iterator[bytes]:
+    def _restart(self) -> Iterator[bytes]:
         unpacker = zlib.decompressobj()
         in_header = True
-        with self._place.open("rb") as file:
+        with self._location.open("rb") as file:
             for packed in pieces_of(file):
                 rest = packed
                 while rest:
@@ -182,6 +182,6 @@ class _Inflating:
             yield piece
 
 
-def _place(repo: Repo, oid: ObjectID) -> Path:
+def _location(repo: Repo, oid: ObjectID) -> Path:
     name = oid.decode()
     return Path(repo.object_store.path) / name[:2] / name[2:]

@@ -1,4 +1,4 @@
-"""Commits of bare git repositories: the newest one, its files, a new one on top of it."""
+"""Commits of bare git repositories: reads the head and its files, and makes new commits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dulwich.refs import Ref
 from assembler_runner.core.errors import HeadMoved, TargetNotFound
 from assembler_runner.targets.local.git_blobs import sync_folder
 
-if TYPE_CHECKING:  # loaded by who opens the repository
+if TYPE_CHECKING:  # imported where a repository is opened
     from dulwich.repo import Repo
 
 _MAIN = Ref(b"refs/heads/main")
@@ -23,7 +23,7 @@ _OID = re.compile(r"[0-9a-f]{40}")
 
 
 def head_of(repo: Repo) -> ObjectID | None:
-    """Returns the newest commit, None if there is none yet."""
+    """Returns the newest commit, or None without commits."""
     try:
         return repo.refs[_MAIN]
     except KeyError:
@@ -34,7 +34,7 @@ def commit_at(repo: Repo, oid: ObjectID) -> Commit:
     """Returns a commit.
 
     Raises:
-        KeyError: there is none of this id.
+        KeyError: there is no commit with this id.
     """
     commit = repo.object_store[oid]
     if not isinstance(commit, Commit):
@@ -43,16 +43,16 @@ def commit_at(repo: Repo, oid: ObjectID) -> Commit:
 
 
 def chosen_commit(repo: Repo, oid: str | None) -> ObjectID | None:
-    """Returns the commit that a caller names; the newest one where it names none.
+    """Returns the commit with the given id; the newest one if the id is None.
 
     Raises:
-        TargetNotFound: there is none of this id.
+        TargetNotFound: there is no commit with this id.
     """
     if oid is None:
         return head_of(repo)
     known = ObjectID(oid.encode("ascii", "replace"))
     if not (_OID.fullmatch(oid) and known in repo.object_store and isinstance(repo.object_store[known], Commit)):
-        raise TargetNotFound("The repository has no such commit.")
+        raise TargetNotFound("The repository does not contain this commit.")
     return known
 
 
@@ -65,7 +65,7 @@ def blobs_of(repo: Repo, commit: ObjectID | None) -> dict[bytes, ObjectID]:
 
 
 def kept_blobs(old: Mapping[bytes, ObjectID], delete: Set[bytes], new: Set[bytes]) -> dict[bytes, ObjectID]:
-    """Returns the old files that stay; a new file takes the place of a folder of its name, and the other way round."""
+    """Returns the old files that remain; a new file replaces a folder with its name, and vice versa."""
     new_folders = {folder for path in new for folder in _folders_above(path)}
     return {
         path: blob_id
@@ -80,7 +80,7 @@ def _folders_above(path: bytes) -> list[bytes]:
 
 
 def new_commit(tree_id: ObjectID, parent: ObjectID | None, message: str) -> Commit:
-    """Returns a commit by this service, not stored yet."""
+    """Creates a commit by this service, not stored yet."""
     commit = Commit()
     commit.tree = tree_id
     commit.parents = [parent] if parent else []
@@ -95,10 +95,10 @@ def move_head(repo: Repo, old: ObjectID | None, new: ObjectID) -> None:
     """Makes a commit the newest one; the caller holds the lock of the Space.
 
     Raises:
-        HeadMoved: another one is the newest by now.
+        HeadMoved: `old` is no longer the newest commit.
     """
     heads = Path(repo.path) / "refs" / "heads"
-    # Every writer holds the Space's lock, so a lock file of the git library can only be a dead process's.
+    # Every writer holds the Space's lock, so a lock file of the git library was left by a killed process.
     (heads / "main.lock").unlink(missing_ok=True)
     moved = repo.refs.add_if_new(_MAIN, new) if old is None else repo.refs.set_if_equals(_MAIN, old, new)
     if not moved:

@@ -44,7 +44,7 @@ from assembler_runner.targets.local.git_commits import (
     new_commit,
 )
 
-if TYPE_CHECKING:  # it takes 20 ms and 4 MB, and is loaded with the first repository
+if TYPE_CHECKING:  # imported with the first repository, because it costs 20 ms and 4 MB
     from dulwich.repo import Repo
 
 log = logging.getLogger(__name__)
@@ -61,13 +61,13 @@ _WORK = ".work"
 
 
 class LocalTarget(LocalChanges, Target):
-    """Publishes into bare git repositories at `folder/<namespace>/<name>.git`.
+    """Publishes to bare git repositories at `folder/<namespace>/<name>.git`.
 
-    Threads and processes may share the folder: whatever changes a Space holds a lock that the system itself takes
-    back from a process that dies.
+    Threads and processes may share the folder: every change of a Space holds a file lock, which the operating system
+    releases when a process dies.
 
     Args:
-        folder: where the repositories are; made when first needed.
+        folder: the folder of the repositories; created when first needed.
     """
 
     name: ClassVar[str] = "local"
@@ -79,7 +79,7 @@ class LocalTarget(LocalChanges, Target):
         self._folder = folder
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
-        """See :meth:`Target.create`; makes an empty repository. Upper and lower case make no second name."""
+        """See :meth:`Target.create`; creates an empty repository. Names are case-insensitive."""
         namespace = spec.namespace or _DEFAULT_NAMESPACE
         if not (_is_name(namespace) and _is_name(spec.name)):
             hint = "Use at most 96 letters, digits, -, _ and ., not starting with a dot and not ending in .git."
@@ -102,7 +102,7 @@ class LocalTarget(LocalChanges, Target):
         return _published(repository)
 
     def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
-        """See :meth:`Target.find`; upper and lower case are taken as equal."""
+        """See :meth:`Target.find`; names are case-insensitive."""
         with _own_errors():
             repository = self._find_repository(namespace or _DEFAULT_NAMESPACE, name)
         return _published(repository) if repository else None
@@ -116,7 +116,7 @@ class LocalTarget(LocalChanges, Target):
         return Head(oid.decode() if oid else None, paths, created_at)
 
     def commits(self, space: PublishedSpace) -> list[CommitInfo]:
-        """See :meth:`Target.commits`; creation makes none."""
+        """See :meth:`Target.commits`; a new Space has none."""
         found: list[CommitInfo] = []
         with _own_errors(), self.open_repository(space.namespace, space.name) as repo:
             oid = head_of(repo)
@@ -129,7 +129,7 @@ class LocalTarget(LocalChanges, Target):
     def commit(
         self, space: PublishedSpace, tree: Tree, delete: Set[str], title: str, description: str, parent: str | None
     ) -> CommitInfo:
-        """See :meth:`Target.commit`; where nothing would change, no commit is made and the present one is returned."""
+        """See :meth:`Target.commit`; if nothing would change, no commit is made and the head is returned."""
         from dulwich.index import commit_tree
         from dulwich.object_store import MemoryObjectStore
 
@@ -143,9 +143,9 @@ class LocalTarget(LocalChanges, Target):
             if (head.decode() if head else None) != parent:
                 raise HeadMoved()
             new = write_files(repo, tree)
-            kept = kept_blobs(blobs_of(repo, head), {path.encode() for path in delete}, new.keys())
+            remaining = kept_blobs(blobs_of(repo, head), {path.encode() for path in delete}, new.keys())
             folders = MemoryObjectStore()
-            blob_ids = {**kept, **new}
+            blob_ids = {**remaining, **new}
             tree_id = commit_tree(folders, [(path, blob_id, _REGULAR_FILE) for path, blob_id in blob_ids.items()])
             if head is not None and commit_at(repo, head).tree == tree_id:
                 return _commit_info(repo, commit_at(repo, head))
@@ -160,7 +160,7 @@ class LocalTarget(LocalChanges, Target):
             repository = self._find_repository(space.namespace, space.name)
             if repository is None:
                 return
-            # Renamed first, so that nobody ever sees half a repository.
+            # Renamed first, so that a partly deleted repository is never visible.
             away = self._new_work_folder()
             repository.rename(away)
             sync_folder(repository.parent)
@@ -170,16 +170,16 @@ class LocalTarget(LocalChanges, Target):
         """See :meth:`Target.move`."""
         if not (_is_name(namespace) and _is_name(name)):
             raise TargetRefused("The name of the Space or of its namespace is not valid.")
-        # Locks are shared by several names: taken in one order, and never twice.
+        # Several names share a lock, so locks are acquired in a fixed order and never twice.
         shares = sorted({_share(space.namespace, space.name), _share(namespace, name)})
         with _own_errors(), ExitStack() as held:
             for share in shares:
                 held.enter_context(self._locked_share(share))
             old = self._find_repository(space.namespace, space.name)
-            there = self._find_repository(namespace, name)
+            existing = self._find_repository(namespace, name)
             if old is None:
                 raise TargetNotFound()
-            if there is not None and there != old:
+            if existing is not None and existing != old:
                 raise NameTaken()
             new = self._folder / namespace / f"{name}.git"
             new.parent.mkdir(exist_ok=True)
@@ -198,23 +198,23 @@ class LocalTarget(LocalChanges, Target):
             _write_details(Path(repo.path), change(_details(repo)))
 
     def runtime(self, space: PublishedSpace) -> Runtime:
-        """See :meth:`Target.runtime`: a static Space is served live, the others are only stored."""
+        """See :meth:`Target.runtime`: a static Space is served, all others are only stored."""
         stage = "RUNNING" if self.sdk(space.namespace, space.name) == "static" else "STORED"
         return Runtime(stage, self.head(space).oid)
 
     def read_log(self, space: PublishedSpace, kind: str, tail: int, *, follow: bool = False) -> LogReader:
-        """See :meth:`Target.read_log`: there is none."""
+        """See :meth:`Target.read_log`: the log is always empty."""
         return LogReader("The target local neither builds nor runs apps, so there is no log.")
 
     def state_after_commit(self, sdk: str) -> str:
-        """Returns `running` for what is served live, `stored` for what nobody runs here."""
+        """See :meth:`Target.state_after_commit`: a static Space is served, all others are only stored."""
         return "running" if sdk == "static" else "stored"
 
     def files(self, namespace: str, name: str, oid: str | None) -> list[StoredFile]:
-        """Lists the files of a commit, or of the newest where `oid` is None, in order of path.
+        """Lists the files of a commit, or of the newest one if `oid` is None, in order of path.
 
         Raises:
-            TargetNotFound: there is no such Space or commit.
+            TargetNotFound: the Space or the commit does not exist.
         """
         with _own_errors(), self.open_repository(namespace, name) as repo:
             blobs = blobs_of(repo, chosen_commit(repo, oid))
@@ -224,10 +224,10 @@ class LocalTarget(LocalChanges, Target):
             ]
 
     def read(self, namespace: str, name: str, path: str, oid: str | None) -> bytes | None:
-        """Reads one file of a commit, or of the newest where `oid` is None; None where there is no such file.
+        """Reads one file of a commit, or of the newest one if `oid` is None; None if the file does not exist.
 
         Raises:
-            TargetNotFound: there is no such Space or commit.
+            TargetNotFound: the Space or the commit does not exist.
         """
         opened = self.open(namespace, name, path, oid)
         if opened is None:
@@ -236,10 +236,10 @@ class LocalTarget(LocalChanges, Target):
             return content.read()
 
     def open(self, namespace: str, name: str, path: str, oid: str | None) -> OpenFile | None:
-        """Opens one file of a commit, or of the newest where `oid` is None; None where there is no such file.
+        """Opens one file of a commit, or of the newest one if `oid` is None; None if the file does not exist.
 
         Raises:
-            TargetNotFound: there is no such Space or commit.
+            TargetNotFound: the Space or the commit does not exist.
         """
         with _own_errors(), self.open_repository(namespace, name) as repo:
             blobs = blobs_of(repo, chosen_commit(repo, oid))
@@ -249,18 +249,18 @@ class LocalTarget(LocalChanges, Target):
             return OpenFile(size_of(repo, blob_id), blob_id.decode(), open_blob(repo, blob_id))
 
     def visibility(self, namespace: str, name: str) -> str:
-        """Returns who may see a Space: `public`, `private` or `protected`.
+        """Returns the visibility of a Space: `public`, `private` or `protected`.
 
         Raises:
-            TargetNotFound: there is no such Space.
+            TargetNotFound: the Space does not exist.
         """
         return self._detail(namespace, name, "visibility")
 
     def sdk(self, namespace: str, name: str) -> str:
-        """Returns what the Space was made for: `gradio`, `docker` or `static`.
+        """Returns the SDK of a Space: `gradio`, `docker` or `static`.
 
         Raises:
-            TargetNotFound: there is no such Space.
+            TargetNotFound: the Space does not exist.
         """
         return self._detail(namespace, name, "sdk")
 
@@ -268,7 +268,7 @@ class LocalTarget(LocalChanges, Target):
         """Opens a Space's repository for reading; the caller closes it.
 
         Raises:
-            TargetNotFound: there is no such Space.
+            TargetNotFound: the Space does not exist.
         """
         from dulwich.repo import Repo
 
@@ -303,7 +303,7 @@ class LocalTarget(LocalChanges, Target):
             try:
                 yield
             finally:
-                # A child forked meanwhile holds a copy of the open file; closing ours would not free the lock.
+                # A process forked in the meantime inherits the open file, so closing it here would not free the lock.
                 fcntl.flock(file, fcntl.LOCK_UN)
 
     def _new_work_folder(self) -> Path:
@@ -312,7 +312,7 @@ class LocalTarget(LocalChanges, Target):
         return folder
 
     def _remove_left_overs(self) -> None:
-        """Removes what a process left behind that died while creating or deleting."""
+        """Removes work folders of processes that died while creating or deleting a Space."""
         for folder in _children(self._folder / _WORK):
             with suppress(FileNotFoundError):
                 if folder.stat().st_mtime < time.time() - _LEFT_OVER_AFTER_SECONDS:
@@ -321,24 +321,24 @@ class LocalTarget(LocalChanges, Target):
 
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """Turns what the disk and the git library raise into this service's errors."""
+    """Translates exceptions of the disk and the git library into errors of this service."""
     try:
         yield
     except (FileNotFoundError, NotGitRepository) as problem:
         raise TargetNotFound() from problem
     except (OSError, FileLocked) as problem:
         log.warning("The folder of local Spaces cannot be used", exc_info=True)
-        hint = "The operator has to check free space and rights of the folder of local Spaces."
+        hint = "The operator has to check free space and permissions of the folder of local Spaces."
         raise TargetUnavailable("The folder of local Spaces cannot be read or written.", hint=hint) from problem
     except (KeyError, ValueError) as problem:
         log.exception("A local repository is damaged")
-        hint = "The operator has to run git fsck in the Space's repository, or restore it."
+        hint = "The operator has to run git fsck in the Space's repository, or restore it from a backup."
         raise TargetError("The Space's repository is damaged.", hint=hint) from problem
 
 
 def _share(namespace: str, name: str) -> str:
-    # 256 lock files shared by all Spaces: nothing is left behind by a Space that is gone, and a lock file is never
-    # deleted, which would let two processes hold "the same" lock.
+    # All Spaces share 256 lock files: a deleted Space leaves no lock file behind, and a lock file is never deleted,
+    # which would let two processes hold the same lock.
     return hashlib.sha256(f"{namespace}/{name}".casefold().encode("utf-8", "replace")).hexdigest()[:2]
 
 
@@ -372,7 +372,7 @@ def _fill_new_repository(folder: Path, spec: SpaceSpec) -> None:
     from dulwich.repo import Repo
 
     Repo.init_bare(str(folder), default_branch=b"main").close()
-    # Neither secrets nor their names: what is in this folder may be copied around.
+    # Neither secrets nor their names: repositories are cloned and copied.
     details = {"sdk": spec.sdk, "visibility": spec.visibility, "variables": dict(spec.variables)}
     details["created_at"] = datetime.now(UTC).isoformat()
     _write_details(folder, details)

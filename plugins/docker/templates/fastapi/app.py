@@ -7,11 +7,11 @@ app = FastAPI(title=PARAMS["title"])
 
 @app.get("/")
 def index():
-    """Greets."""
+    """Returns the greeting."""
     return {"message": PARAMS["greeting"]}
 
 
 @app.get("/health")
 def health():
-    """Tells that the app lives."""
+    """Reports that the app is running."""
     return {"status": "ok"}

@@ -7,11 +7,11 @@ app = Flask(__name__)
 
 @app.get("/")
 def index():
-    """Greets."""
+    """Returns the greeting."""
     return f"<h1>{PARAMS['greeting']}</h1>"
 
 
 @app.get("/health")
 def health():
-    """Tells that the app lives."""
+    """Reports that the app is running."""
     return jsonify(status="ok")

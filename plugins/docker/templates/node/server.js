@@ -1,4 +1,4 @@
-// A web server of Node.js alone; the parameters of the request are in params.json.
+// A web server with Node.js, without packages; the parameters of the request are in params.json.
 const http = require("http");
 const params = require("./params.json");
 

@@ -1,10 +1,10 @@
-"""A chat that answers by keywords; put your model into `reply`."""
+"""A chat with replies by keyword; call your model in `reply`."""
 
 import gradio as gr
 
 
 def reply(message, history):
-    """Returns the answer to a message."""
+    """Returns the reply to a message."""
     for keyword, answer in PARAMS["answers"].items():
         if keyword.lower() in message.lower():
             return answer

@@ -1,10 +1,10 @@
-"""Text in, text out: counts the words of what is typed."""
+"""Text in, text out: counts words and characters."""
 
 import gradio as gr
 
 
 def answer(text):
-    """Returns what is known about the text."""
+    """Returns the number of words and characters."""
     words = text.split()
     return f"{len(words)} words, {len(text)} characters"
 

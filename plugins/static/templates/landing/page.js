@@ -1,4 +1,4 @@
-// Puts the parameters of the request into the page, as text.
+// Inserts the parameters of the request into the page, as text.
 document.title = window.PARAMS.headline;
 document.getElementById("headline").textContent = window.PARAMS.headline;
 document.getElementById("text").textContent = window.PARAMS.text;
