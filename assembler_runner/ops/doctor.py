@@ -124,7 +124,8 @@ def _broker(services: Services) -> Iterator[Found]:
 def _plugins(services: Services) -> Iterator[Found]:
     broken = [record for record in services.registry.records if record.error]
     for record in broken:
-        yield Found("plugins", "error", f"{record.name}: {record.error}", "Correct it, or take it out of the folder.")
+        found = f"{record.name} ({record.source}): {record.error}"
+        yield Found("plugins", "error", found, "Correct it, or take it out of the folder.")
     types = sorted(plugin.space_type for plugin in services.registry.types())
     if not types:
         yield Found("plugins", "error", "there is no Space type", "Check PLUGIN_FOLDERS and GIT_PLUGINS.")

@@ -293,7 +293,9 @@ class PluginSchema(ma.Schema):
 
     name = ma.fields.String()
     version = ma.fields.String(allow_none=True)
-    source = ma.fields.String()
+    source = ma.fields.String(
+        allow_none=True, metadata={"description": "Where it was found; null for accounts that do not manage realms."}
+    )
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
     note = ma.fields.String(allow_none=True, metadata={"description": "What else is to be known of it."})
