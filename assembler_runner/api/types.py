@@ -50,7 +50,7 @@ def get_space_type(name: str) -> dict[str, Any]:
 def list_plugins() -> dict[str, Any]:
     """List all plugins that were found
 
-    A broken one is listed with its error. Accounts that may not manage realms get neither `source` nor `error` nor `note`.
+    A broken one is listed with its error. `source`, `error` and `note` are shown to accounts that manage realms.
     """
     records: list[PluginRecord] = current_services().registry.records
     if current_account().everywhere:
