@@ -75,7 +75,7 @@ def test_releases_and_the_newest_request_of_a_space_stay(service: Service) -> No
     space_id = service.get("/requests/" + service.publish(name="app")["id"]).json["space_id"]
     with service.app.app_context():
         first = db.session.scalars(sa.select(SpaceRequest)).one()
-        values = {column.key: getattr(first, column.key) for column in sa.inspect(SpaceRequest).columns}
+        values = {column.key: getattr(first, column.key) for column in SpaceRequest.__table__.columns}
         for number in (1, 2, 3):
             moment = first.created_at + timedelta(hours=number)
             changed = {"id": f"later-{number}", "status": "failed", "created_at": moment, "finished_at": moment}
