@@ -128,7 +128,7 @@ def test_private_local_spaces_belong_to_their_realm(service: Service) -> None:
     done = service.work(space["latest_request"]["id"])
     assert done["status"] == "succeeded"
     for end in ("", "/live/", "/raw/main/index.html", "/info/refs?service=git-upload-pack"):
-        page, missing = f"/local/ann/site{end}", f"/local/ann/none{end}"
+        page, missing = f"/local/ours/site{end}", f"/local/ours/none{end}"
         assert service.client.get(page).status_code == service.client.get(missing).status_code == 401
         for headers in (ann.headers, basic("ours/ann", WORD), service.headers, basic("admin", PASSWORD)):
             assert service.client.get(page, headers=headers).status_code == 200
@@ -170,7 +170,7 @@ def test_failed_requests_are_retried_within_the_quota(make_service: MakeService)
         failed = {"status": "failed", "error": {"code": "x", "message": "x", "hint": None}}
         db.session.execute(sa.update(SpaceRequest).where(SpaceRequest.id.in_(ids)).values(**failed))
         db.session.commit()
-    result = made(ann.post("/requests/command", {"command": "retry"}), 202)
+    result = made(ann.post("/requests/failures/command", {"command": "retry"}), 202)
     assert (len(result["retried"]), {row["code"] for row in result["refused"]}) == (1, {"quota_exceeded"})
 
 
