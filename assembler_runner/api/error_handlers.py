@@ -89,7 +89,7 @@ class _HttpError(AssemblerError):
     def __init__(self, problem: HTTPException) -> None:
         assert problem.code is not None
         self.status = problem.code  # type: ignore[misc]  # the class stands for every status
-        self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]  # likewise
+        self.code = problem.name.lower().replace(" ", "_")  # type: ignore[misc]  # a redirect
         self._name = type(problem).__name__
         text = f"{request.path} does not exist." if problem.code == 404 else f"{problem.name}."
         super().__init__(text, hint=_HTTP_HINTS.get(problem.code, "Correct the request."))

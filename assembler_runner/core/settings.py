@@ -77,7 +77,9 @@ class Settings:
         "Folder of this installation's own data, such as local Spaces; empty: `instance` beside the package. "
         "`assembler serve` takes `--instance`.",
     )
-    SERVER_NAME: str = setting("", "Host name (and port) for URLs made outside a request.")
+    SERVER_NAME: str = setting(
+        "", "Host name (and port) of this service in all URLs that it returns; empty: the Host of the request."
+    )
     PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
     GIT_PLUGINS: str = setting(
         "", "Git repositories with plugins, one a line: `git+https://…[@ref][#subdirectory=folder]`."

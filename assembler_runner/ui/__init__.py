@@ -5,9 +5,13 @@ from pathlib import Path
 
 from flask import Blueprint, Response, render_template
 
+from assembler_runner.core.addresses import service_url
+
 __all__ = ["ui"]
 
 ui = Blueprint("ui", __name__, static_folder="static", static_url_path="/assets/ui", template_folder="templates")
+
+ui.add_app_template_global(service_url)
 
 # What the three scripts need: inline styles, pictures made in the page, and the search index of Redoc as a worker.
 _DOCUMENTATION_POLICY = (

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import marshmallow as ma
-from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import JsonText, UtcDateTime
 
 
@@ -36,13 +36,6 @@ class AutoSchema(SQLAlchemyAutoSchema[Any]):
         """Moments and JSON as this service writes them."""
 
         model_converter = _Converter
-
-
-def absolute_url(url: str | None) -> str | None:
-    """Returns a URL that works from outside: pages of this service are stored without its address."""
-    if url is None or not url.startswith("/") or not has_request_context():
-        return url
-    return request.host_url.rstrip("/") + url
 
 
 class Url(ma.fields.String):

@@ -6,7 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, absolute_url, as_text
+from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, position
 from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
