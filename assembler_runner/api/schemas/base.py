@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import marshmallow as ma
-from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import JsonText, UtcDateTime
 
 
@@ -36,13 +36,6 @@ class AutoSchema(SQLAlchemyAutoSchema[Any]):
         """Timestamps and JSON in the format of this service."""
 
         model_converter = _Converter
-
-
-def absolute_url(url: str | None) -> str | None:
-    """Returns an absolute URL; pages of this service are stored with their path only."""
-    if url is None or not url.startswith("/") or not has_request_context():
-        return url
-    return request.host_url.rstrip("/") + url
 
 
 class Url(ma.fields.String):

@@ -6,7 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, absolute_url, as_text
+from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, position
 from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
@@ -319,7 +320,9 @@ class PluginSchema(ma.Schema):
 
     name = ma.fields.String()
     version = ma.fields.String(allow_none=True)
-    source = ma.fields.String()
+    source = ma.fields.String(
+        allow_none=True, metadata={"description": "Where it was found; null for accounts that do not manage realms."}
+    )
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
     note = ma.fields.String(allow_none=True, metadata={"description": "A remark, such as about a replaced plugin."})
