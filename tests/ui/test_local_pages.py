@@ -19,12 +19,11 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from assembler_runner.api import i18n
-from assembler_runner.assembly.card import GivenCard, read_card
 from assembler_runner.core.errors import AssemblerError, Unauthorized
 from assembler_runner.plugin import SpaceFile, Tree
 from assembler_runner.targets.base import PublishedSpace, SpaceSpec
 from assembler_runner.targets.local.target import LocalTarget
-from assembler_runner.ui import local, ui
+from assembler_runner.ui import ui
 from assembler_runner.ui.local import local_pages
 
 SCRIPT = "<script>alert(1)</script>"
@@ -405,20 +404,3 @@ def test_errors_of_the_pages_are_http_errors(app: Flask, target: LocalTarget) ->
     with app.test_request_context("/local/org/secret"), pytest.raises(HTTPException) as refused:
         app.dispatch_request()
     assert refused.value.code == 401
-
-
-def test_a_card_is_parsed_once_for_all_visitors(
-    target: LocalTarget, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(target, "site", {"README.md": b"---\napp_file: index.html\n---\n# Once " + os.urandom(8).hex().encode()})
-    parsed: list[bytes] = []
-
-    def read(readme: bytes) -> GivenCard:
-        parsed.append(readme)
-        return read_card(readme)
-
-    monkeypatch.setattr(local, "read_card", read)
-    pages = [get(client, path) for path in ("/local/org/site", "/local/org/site", "/local/org/site/live/")]
-    assert len(parsed) == 1
-    assert "# Once" in pages[0].text
-    assert "app_file:" not in pages[0].text
