@@ -175,10 +175,7 @@ class AppFailed(HubAPIError):
     @property
     def issues(self) -> list[Finding]:
         """The problem as a finding, with file and line if known."""
-        found = self.problem
-        if found is None:
-            return []
-        return [Finding(code=found.code, message=found.message, path=found.path, line=found.line, hint=found.hint)]
+        return [self.problem.as_finding()] if self.problem else []
 
 
 _OF_STATUS: Mapping[int, type[HubAPIError]] = {
