@@ -48,7 +48,7 @@ class HubAPIError(Exception):
 
     @property
     def issues(self) -> list[Finding]:
-        """All problems of the request, one finding each."""
+        """All findings of the request, errors first."""
         return self.error_response.issues if self.error_response else []
 
     def __str__(self) -> str:
@@ -218,11 +218,13 @@ def _error_response(response: httpx.Response) -> ErrorResponse:
     body = body if isinstance(body, dict) else {}
     text = body.get("message") or body.get("error") or response.text.strip()[:_LONGEST_TEXT] or response.reason_phrase
     issues = body.get("issues")
+    issues = [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
     known = {
         "status_code": response.status_code,
         "code": str(body.get("code") or response.reason_phrase.lower().replace(" ", "_") or response.status_code),
         "message": str(text),
-        "issues": [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else [],
+        # Errors first: they are the reason for the refusal.
+        "issues": sorted(issues, key=lambda issue: issue.get("severity", "error") != "error"),
     }
     return ErrorResponse.model_validate(body | known)
 
