@@ -55,6 +55,17 @@ def check_options(
         return {}, flatten_messages(problem.messages, "options", sorted(schema.fields))
 
 
+def check_given_options(plugin: SpacePlugin, options: Mapping[str, Any]) -> list[Finding]:
+    """Validates only the options that are given, for requests whose tree cannot be assembled.
+
+    Args:
+        plugin: the plugin of the space type.
+        options: the options as given.
+    """
+    schema = plugin.options_schema
+    return flatten_messages(schema.validate(dict(options), partial=True), "options", sorted(schema.fields))
+
+
 def _from_card(schema: ma.Schema, card: GivenCard) -> dict[str, Any]:
     found = {}
     for name, field in schema.fields.items():

@@ -9,6 +9,7 @@ from typing import Any
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.assembly.assemble import Assembly, Destination, assemble, check_input
 from assembler_runner.assembly.card import README
+from assembler_runner.assembly.options import check_given_options
 from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes, wrong_codes
 from assembler_runner.assembly.preflight.rules_card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
@@ -86,6 +87,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     findings += check_machine(plugin.sdk, data)
     if too_much or fields.invalid & TREE_FIELDS:
         # A tree assembled from only some of the fields would yield misleading findings.
+        findings += check_given_options(plugin, data.get("options") or {})
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     target = data.get("target") or services.targets.default(account.realm_id)
     assembly, given = _assembled(plugin, given, data, target, recognised)

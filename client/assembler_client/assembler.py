@@ -8,7 +8,6 @@ from uuid import UUID
 
 import httpx
 
-from assembler_client.archive import guess_type
 from assembler_client.auth import PasswordAuth, StaticAuth
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
@@ -16,13 +15,13 @@ from assembler_client.errors import NotFound, invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
 from assembler_client.models import ErrorResponse, Event, Finding, Log, Preview, Request, Space, Thing
 from assembler_client.sansio.calls import PAGE_SIZE
-from assembler_client.sansio.steps import Flow, Item, Step, method, stream
+from assembler_client.sansio.steps import Flow, Item, Notify, Step, method, stream
 from assembler_client.storage_client import StorageCalls
 from assembler_client.suggest import did_you_mean
 from assembler_client.transport import PATIENCE, TIMEOUT, AsyncClient, SyncClient
 from assembler_client.types import Ref
 from assembler_client.upload import Source, UploadListener, gather, upload
-from assembler_client.wait import WAIT_SECONDS, Listener, waiting_for
+from assembler_client.wait import WAIT_SECONDS, Listener, SpaceListener, waiting_for
 
 Named: TypeAlias = Ref
 """A Space, its id, its name, or namespace/name."""
@@ -53,14 +52,16 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         wait: bool = True,
         timeout: float = WAIT_SECONDS,
         on_event: Listener | None = None,
+        on_accepted: SpaceListener | None = None,
         on_upload: UploadListener | None = None,
         idempotency_key: str | None = None,
         **fields: Unpack[SpaceFields],
     ) -> Flow[Space]:
         """Creates a Space from a folder, files or an archive, and waits until its app runs.
 
-        From a folder all files are sent, except those ignored by `.gitignore` and `.assemblerignore`. Small files are
-        sent in the request, large ones are uploaded first, unless the service already has them. The call survives lost
+        From a folder all files are sent, except environments, files that usually hold secrets, and those ignored by
+        `.gitignore` and `.assemblerignore`; `assembler_client.folder.collect` returns which. Small files are sent in
+        the request, large ones are uploaded first, unless the service already has them. The call survives lost
         connections and restarts of the service, and creates exactly one Space.
 
         Args:
@@ -68,9 +69,10 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             wait: whether to wait until the app runs.
             timeout: maximum wait in seconds.
             on_event: called with each event.
+            on_accepted: called with the Space and its `findings` when the request is accepted, before the wait.
             on_upload: called with the progress of uploads.
             idempotency_key: the same key and input return the same Space; generated if omitted.
-            fields: `space_type` (guessed from the files if omitted), `name`, `parameters`, `options`, `secrets` …
+            fields: `space_type` (recognized by the service if omitted), `name`, `parameters`, `options`, `secrets` …
         Returns:
             The Space.
         Raises:
@@ -79,8 +81,10 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             AppFailed: the Space is published, but its app does not run; `problem` has the cause and what to do.
             WaitTimeout: the timeout has expired.
         """
-        body = yield from self._body(source, fields, on_upload)
-        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **body)
+        sent = yield from upload(self, gather(source), on_upload)
+        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **{**fields, **sent})
+        if on_accepted is not None:
+            yield Notify(on_accepted, space)
         return (yield from waiting_for(space, wait, timeout, on_event))
 
     @method
@@ -103,8 +107,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             fields: as for `deploy` or `update`.
         """
         if space is None:
-            body = yield from self._body(source, fields, on_upload)
-            return (yield from CoreCalls.preview_space(self, content=content, **body))
+            sent: Any = yield from upload(self, gather(source), on_upload)
+            return (yield from CoreCalls.preview_space(self, content=content, **{**fields, **sent}))
         found = yield from _find(self, space)
         changes = {**fields, **(yield from upload(self, gather(source), on_upload))}
         return (yield from CoreCalls.preview_update(self, found, content=content, **changes))
@@ -118,6 +122,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         wait: bool = True,
         timeout: float = WAIT_SECONDS,
         on_event: Listener | None = None,
+        on_accepted: SpaceListener | None = None,
         on_upload: UploadListener | None = None,
         if_match: str | None = None,
         idempotency_key: str | None = None,
@@ -131,6 +136,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             wait: whether to wait until the app runs.
             timeout: maximum wait in seconds.
             on_event: called with each event.
+            on_accepted: called with the Space and its `findings` when the request is accepted, before the wait.
             on_upload: called with the progress of uploads.
             if_match: the commit that the Space must be at.
             idempotency_key: the same key and input return the same change; generated if omitted.
@@ -148,6 +154,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         asked = yield from CoreCalls.update_space(
             self, found, if_match=if_match, idempotency_key=idempotency_key, **changes
         )
+        if on_accepted is not None:
+            yield Notify(on_accepted, asked)
         return (yield from waiting_for(asked, wait, timeout, on_event))
 
     @method
@@ -176,6 +184,25 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         found = yield from _find(self, space)
         target = to if to is not None else (yield from _release_before(self, found))
         request = yield from CoreCalls.command_space(self, found, "rollback", request_id=target, force=force)
+        asked = found.model_copy(update={"latest_request": request})
+        return (yield from waiting_for(asked, wait, timeout, on_event))
+
+    @method
+    def apply_fix(
+        self, space: Named, *, wait: bool = True, timeout: float = WAIT_SECONDS, on_event: Listener | None = None
+    ) -> Flow[Space]:
+        """Applies the fix of a Space's problem, in one new commit.
+
+        Args:
+            space: the Space, its id or its name.
+            wait: whether to wait until the app runs.
+            timeout: maximum wait in seconds.
+            on_event: called with each event.
+        Raises:
+            Conflict: there is no problem, no fix is known, or the files have changed.
+        """
+        found = yield from _find(self, space)
+        request = yield from CoreCalls.command_space(self, found, "apply_fix")
         asked = found.model_copy(update={"latest_request": request})
         return (yield from waiting_for(asked, wait, timeout, on_event))
 
@@ -227,13 +254,6 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             for row in rows:
                 yield Item(row)
             after = rows[-1].id
-
-    def _body(self, source: Source, fields: Any, on_upload: UploadListener | None) -> Flow[Any]:
-        gathered = gather(source)
-        body = dict(fields)
-        if "space_type" not in body and "files" in gathered and (kind := guess_type(gathered["files"])):
-            body["space_type"] = kind
-        return {**body, **(yield from upload(self, gathered, on_upload))}
 
 
 class Assembler(AssemblerCalls, SyncClient):

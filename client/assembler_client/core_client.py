@@ -9,6 +9,7 @@ from uuid import uuid4
 from assembler_client.archive import with_contents
 from assembler_client.inputs import (
     CommandFields,
+    DiagnosisFields,
     NewWebhook,
     SpaceChanges,
     SpaceFields,
@@ -21,10 +22,12 @@ from assembler_client.models import (
     Delivery,
     Event,
     FailureCause,
+    FindingRule,
     Health,
     Log,
     Plugin,
     Preview,
+    Problem,
     Request,
     Retried,
     Space,
@@ -136,7 +139,7 @@ class CoreCalls:
 
         Args:
             space: the Space.
-            command: rollback, restart, factory_rebuild, pause, wake, hardware, move or duplicate.
+            command: rollback, apply_fix, restart, factory_rebuild, pause, wake, hardware, move or duplicate.
             if_match: the commit that the Space must be at.
             idempotency_key: the same key returns the same request; generated if omitted.
             fields: arguments of the command.
@@ -284,6 +287,20 @@ class CoreCalls:
         return Call(Ask("GET", f"/space-types/{quote(name, safe='@')}"), parsed(SpaceType), (None,))
 
     get_plugins = listing("/plugins", Plugin)
+
+    @method
+    def get_findings(self) -> Call[list[FindingRule]]:
+        """Gets all codes of findings: severity, explanation, example, whether there is a fix."""
+        return Call(Ask("GET", "/findings"), parsed(FindingRule).many)
+
+    @method
+    def diagnose(self, **fields: Unpack[DiagnosisFields]) -> Call[Problem]:
+        """Finds the cause of an error in a log; stores nothing.
+
+        Args:
+            fields: `log`, `kind` (build or run), and what is known of the app; see POST /diagnoses.
+        """
+        return Call(Ask("POST", "/diagnoses", json=body_of(DiagnosisFields, fields)), parsed(Problem))
 
     get_webhook = getting("/webhooks", Webhook)
     get_webhooks = listing("/webhooks", Webhook)

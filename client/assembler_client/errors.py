@@ -48,7 +48,7 @@ class HubAPIError(Exception):
 
     @property
     def issues(self) -> list[Finding]:
-        """All problems of the request, one finding each."""
+        """All findings of the request, errors first."""
         return self.error_response.issues if self.error_response else []
 
     def __str__(self) -> str:
@@ -175,10 +175,7 @@ class AppFailed(HubAPIError):
     @property
     def issues(self) -> list[Finding]:
         """The problem as a finding, with file and line if known."""
-        found = self.problem
-        if found is None:
-            return []
-        return [Finding(code=found.code, message=found.message, path=found.path, line=found.line, hint=found.hint)]
+        return [self.problem.as_finding()] if self.problem else []
 
 
 _OF_STATUS: Mapping[int, type[HubAPIError]] = {
@@ -221,11 +218,13 @@ def _error_response(response: httpx.Response) -> ErrorResponse:
     body = body if isinstance(body, dict) else {}
     text = body.get("message") or body.get("error") or response.text.strip()[:_LONGEST_TEXT] or response.reason_phrase
     issues = body.get("issues")
+    issues = [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
     known = {
         "status_code": response.status_code,
         "code": str(body.get("code") or response.reason_phrase.lower().replace(" ", "_") or response.status_code),
         "message": str(text),
-        "issues": [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else [],
+        # Errors first: they are the reason for the refusal.
+        "issues": sorted(issues, key=lambda issue: issue.get("severity", "error") != "error"),
     }
     return ErrorResponse.model_validate(body | known)
 

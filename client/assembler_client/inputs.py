@@ -31,6 +31,8 @@ class _Published(TypedDict, total=False):
     labels: Sequence[str]
     expires_at: datetime | None
     on_failure: OnFailure
+    fixes: Literal["none", "safe"]
+    allow: Sequence[str]
     callback_url: str
     callback_secret: str
 
@@ -61,6 +63,19 @@ class SpaceChanges(_Published, total=False):
     secrets: Mapping[str, str | None]
     variables: Mapping[str, str | None]
     template: str | None
+
+
+class DiagnosisFields(TypedDict, total=False):
+    """A log, and what is known of the app that wrote it; see POST /diagnoses."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    log: str
+    kind: Literal["build", "run"]
+    space_type: str | None
+    files: Sequence[str]
+    card: Mapping[str, Any] | None
+    stage: str | None
+    said: str | None
 
 
 class CommandFields(TypedDict, total=False):

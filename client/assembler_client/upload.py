@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from assembler_client.archive import collect, in_json, is_archive
+from assembler_client.archive import in_json, is_archive
 from assembler_client.errors import Conflict, invalid_input
+from assembler_client.folder import collect
 from assembler_client.models import Bucket, Finding
 from assembler_client.sansio.steps import Flow
 from assembler_client.storage_client import StorageCalls
@@ -23,6 +25,7 @@ BUCKET = "deployments"
 LARGE_BYTES = 256 * 1024
 INLINE_BYTES = 8 * 2**20
 _HASHES_AT_ONCE = 40
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ def gather(source: Source) -> dict[str, Any]:
             ]
         )
     if len(paths) == 1 and paths[0].is_dir():
-        return {"files": collect(paths[0])}
+        files = collect(paths[0])
+        if files.left_out:
+            _LOGGER.info("Left out of %s: %s", paths[0], ", ".join(files.left_out))
+        return {"files": files}
     if len(paths) == 1 and is_archive(paths[0]):
         return {"archive": paths[0]}
     if folders := [path for path in paths if path.is_dir()]:

@@ -14,6 +14,8 @@ from assembler_client.streams import FINISHED, Follower
 
 Listener = Callable[[Event], Any]
 """Called with each event; on an asynchronous client it may be a coroutine function."""
+SpaceListener = Callable[[Space], Any]
+"""Called with a Space."""
 
 RUNS = frozenset({"running", "sleeping", "paused", "stored"})
 FAILS = frozenset({"build_error", "runtime_error", "config_error", "no_app_file", "failed", "cancelled", "deleted"})

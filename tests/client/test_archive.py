@@ -1,4 +1,4 @@
-"""Which files of a folder are sent, how they are encoded, and which space type is guessed."""
+"""Which files of a folder are sent, and how they are encoded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 import assembler_client
 from assembler_client import InvalidRequest
-from assembler_client.archive import collect, guess_type, in_json
+from assembler_client.archive import in_json
+from assembler_client.folder import collect
 
 
 def write(folder: Path, **files: str) -> None:
@@ -60,23 +61,6 @@ def test_contents_go_as_text_where_they_are_text(tmp_path: Path) -> None:
     assert in_json("text") == "text"
     assert in_json({"bucket_file_id": "x"}) == {"bucket_file_id": "x"}
     assert in_json(None) is None
-
-
-@pytest.mark.parametrize(
-    ("files", "kind"),
-    [
-        ({"index.html": ""}, "static"),
-        ({"app.py": "import gradio as gr\n", "index.html": ""}, "gradio"),
-        ({"app.py": "import streamlit as st\n"}, "streamlit"),
-        ({"app.py": "# no streamlit here\nprint('import streamlit')\n"}, "gradio"),
-        ({"Dockerfile": "FROM x", "app.py": ""}, "docker"),
-        ({"README.md": "---\ntitle: x\nsdk: docker\n---\n", "app.py": ""}, "docker"),
-        ({"README.md": "sdk: docker", "app.py": ""}, "gradio"),
-        ({"main.py": ""}, None),
-    ],
-)
-def test_the_type_is_guessed(files: dict[str, str], kind: str | None) -> None:
-    assert guess_type(files) == kind
 
 
 def test_public_names() -> None:

@@ -17,7 +17,7 @@ from assembler_client.assembler import AssemblerCalls
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import HubAPIError
-from assembler_client.models import accounts
+from assembler_client.models import accounts, findings
 from assembler_client.sansio.steps import NOTHING, Ask, Once, Send
 from assembler_client.storage_client import StorageCalls
 from tests.client.conftest import Running
@@ -39,6 +39,7 @@ SCHEMA = {
     "ErrorResponse": "Error",
     "Base": "Base",
     "Health": None,
+    "Excerpt": None,
     "LogMeta": "LogMeta",
     "Preview": ("Preview", "ChangePreview"),
     "Refused": ("Refused", "BulkRefused"),
@@ -49,6 +50,7 @@ UNNAMED = {"Error": {"statusCode", "name"}, "Meta": {"schema"}, "LogMeta": {"sch
 INPUT = {
     "SpaceFields": "SpaceInput",
     "SpaceChanges": "UpdateInput",
+    "DiagnosisFields": "DiagnosisInput",
     "CommandFields": "SpaceCommandInput",
     "NewWebhook": "WebhookInput",
     "WebhookChanges": "WebhookUpdateInput",
@@ -170,7 +172,7 @@ def test_every_operation_is_covered_or_left_out_for_a_reason(document: Document)
 
 
 def answers() -> Iterator[type[BaseModel]]:
-    for module in (models, accounts):
+    for module in (models, accounts, findings):
         for name, value in vars(module).items():
             known = inspect.isclass(value) and issubclass(value, models.Model)
             if known and value.__module__ == module.__name__ and not name.startswith("_"):

@@ -132,6 +132,12 @@ def _operator_command(name: str) -> click.Command:
     return _with_error_messages(next(command for command in OF_OPERATORS if command.name == name))
 
 
+def _diagnose() -> click.Command:
+    from assembler_runner.ops.cli.diagnose import command
+
+    return command
+
+
 _with_error_messages(serve)
 _with_error_messages(plugin)
 
@@ -143,6 +149,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "role": ("Manage roles.", lambda: _account_command("role")),
     "secrets": ("Rotate the key of stored secrets.", lambda: _account_command("secrets")),
     "plugin": ("Create and check plugins.", lambda: plugin),
+    "diagnose": ("Find the cause of an error in a log.", _diagnose),
     "doctor": ("Check settings and dependencies.", lambda: _operator_command("doctor")),
     "requests": ("List requests, and requeue failed ones.", lambda: _operator_command("requests")),
     "backup": ("Write a backup of all data to a file.", lambda: _operator_command("backup")),

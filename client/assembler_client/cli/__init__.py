@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
     "update": ("deploy:update", "Change a Space."),
+    "fix": ("fix:fix", "Fix the problem of a Space's app."),
     "rollback": ("deploy:rollback", "Roll a Space back to an earlier release."),
     "delete": ("deploy:delete", "Delete Spaces."),
     "list": ("show:list_spaces", "List Spaces."),

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from assembler_client import cli as codes
-from assembler_client.archive import guess_type
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
+from assembler_client.folder import Collected
 from assembler_client.models import Preview, Space
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
@@ -33,7 +33,9 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _FIELDS = _options(
-    click.option("--type", "-t", "space_type", help="Space type, or TYPE@VERSION; guessed from the files if omitted."),
+    click.option(
+        "--type", "-t", "space_type", help="Space type, or TYPE@VERSION; recognized from the files if omitted."
+    ),
     click.option("--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; JSON or text."),
     click.option(
         "--params-file",
@@ -55,6 +57,11 @@ _FIELDS = _options(
     click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
     click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
     click.option("--label", "labels", multiple=True, help="A label to filter by."),
+    click.option("--fix", is_flag=True, help="Apply safe fixes of findings before publishing."),
+    click.option(
+        "--allow", "allow", multiple=True, metavar="CODE", help="Accept an error finding, such as secret_in_file."
+    ),
+    click.option("--verbose", is_flag=True, help="Name all files that were left out."),
     click.option("--expires-at", type=click.DateTime(), help="When the Space is deleted automatically, in local time."),
 )
 _WAIT = _options(
@@ -77,8 +84,9 @@ def create(
 ) -> None:
     """Create a Space from a folder, files or an archive (zip, tar, tar.gz, tar.zst).
 
-    From a folder all files are sent, except .env and those ignored by .gitignore and .assemblerignore. Exit codes:
-    0 the app runs, 3 invalid input, 4 failed, 5 limit exceeded, 6 timed out.
+    From a folder all files are sent, except environments, files that usually hold secrets, such as .env and private
+    keys, and those ignored by .gitignore and .assemblerignore. Exit codes: 0 the app runs, 3 invalid input, 4 failed,
+    5 limit exceeded, 6 timed out.
     """
     fields, source = _fields_and_source(shell, sources, given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
@@ -87,6 +95,7 @@ def create(
             wait=not no_wait,
             timeout=timeout,
             on_event=progress.happened,
+            on_accepted=shell.accepted,
             on_upload=progress.uploaded,
             idempotency_key=idempotency_key,
             **fields,
@@ -115,6 +124,7 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
             wait=not no_wait,
             timeout=timeout,
             on_event=progress.happened,
+            on_accepted=shell.accepted,
             on_upload=progress.uploaded,
             **fields,
         )
@@ -143,7 +153,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
         else:
             shown = assembler.preview(source or {}, space=space, **fields)
     if shell.as_json:
-        shell.result(shown)
+        shell.published(shown)
     else:
         _tree(shell, shown)
         shell.findings(shown.findings)
@@ -195,6 +205,7 @@ def _fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str,
     """Converts options to the fields and the source of a request."""
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())
+    fix, verbose = given.pop("fix"), given.pop("verbose")
     for name in ("parameters", "options", "variables"):
         if pairs := given.pop(name):
             fields[name] = _pairs(pairs, name, as_text=name == "variables")
@@ -203,15 +214,20 @@ def _fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str,
     if params_file is not None:
         fields["parameters"] = {**_json_file(params_file), **fields.get("parameters", {})}
     fields |= {name: value for name, value in given.items() if value not in (None, False, ())}
-    if "labels" in fields:
-        fields["labels"] = list(fields["labels"])
+    for name in ("labels", "allow"):
+        if name in fields:
+            fields[name] = list(fields[name])
+    if fix:
+        fields["fixes"] = "safe"
     if isinstance(fields.get("expires_at"), datetime):
         fields["expires_at"] = fields["expires_at"].astimezone()
     if merge:
         fields["mode"] = "merge"
     elif remove:
         raise click.UsageError("--remove requires --merge.")
-    return fields, _source(shell, sources, fields, remove, new)
+    source = _source(shell, sources, fields, remove, new)
+    shell.say_left_out(verbose)
+    return fields, source
 
 
 def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], remove: Iterable[str], new: bool) -> Any:
@@ -225,9 +241,8 @@ def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], rem
             raise click.UsageError("--remove cannot be combined with an archive.")
         return sources[0]
     shell.files = gathered["files"]
-    if new and "space_type" not in fields and guess_type(shell.files) is None:
-        message = "Cannot guess the space type without app.py, index.html or Dockerfile. Pass --type."
-        raise click.UsageError(message)
+    if isinstance(shell.files, Collected):
+        shell.left_out = shell.files.left_out
     return {**shell.files, **dict.fromkeys(remove)}
 
 
@@ -271,7 +286,7 @@ def _json_file(path: Path) -> dict[str, Any]:
 
 def _show_result(shell: Shell, space: Space) -> None:
     if shell.as_json:
-        shell.result(space)
+        shell.published(space)
         return
     shell.say(f"{space.name} is {space.state.replace('_', ' ')}.", "bold green" if space.state == "running" else "")
     shell.echo(space.url or str(space.id))

@@ -22,7 +22,7 @@ from assembler_client.errors import (
     TooLarge,
     WaitTimeout,
 )
-from assembler_client.models import Event, Finding, Model
+from assembler_client.models import Event, Finding, Model, Space
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LIMITS = ("payment_required", "too_large", "target_too_large", "quota_exceeded", "rate_limited", "too_many_requests")
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+_NAMED = 10
 
 
 class Shell:
@@ -48,6 +50,7 @@ class Shell:
         self._profile = profile
         self._url = url
         self.files: Mapping[str, Any] = {}
+        self.left_out: Mapping[str, str] | None = None
 
     def connect(self) -> Assembler:
         """Returns a client of the chosen service."""
@@ -122,10 +125,41 @@ class Shell:
         text = event.message or event.type.replace("_", " ").capitalize()
         self.say(f"{clock}  {text}")
 
+    def published(self, value: Model) -> None:
+        """Writes the result of a publication as JSON, with what was left out of the folder."""
+        left_out = [{"path": path, "reason": reason} for path, reason in (self.left_out or {}).items()]
+        self.result({**value.model_dump(mode="json"), "left_out": left_out})
+
+    def say_left_out(self, verbose: bool) -> None:
+        """Writes what was left out of the folder: secrets by name, the rest as a count.
+
+        Args:
+            verbose: whether to name everything.
+        """
+        if not self.left_out:
+            return
+        if verbose:
+            for path, reason in self.left_out.items():
+                self.say(f"Left out: {printable(path, single_line=True)} ({reason})")
+            return
+        secrets = [printable(path, single_line=True) for path, reason in self.left_out.items() if reason == "secret"]
+        if secrets:
+            shown = ", ".join(secrets[:_NAMED]) + (", …" if len(secrets) > _NAMED else "")
+            self.say(
+                f"Left out, as these files usually hold secrets: {shown}. To include one: !NAME in .assemblerignore"
+            )
+        if others := len(self.left_out) - len(secrets):
+            self.say(f"Left out: {others} ignored files and folders; --verbose names them.")
+
     def findings(self, findings: Iterable[Finding]) -> None:
-        """Writes findings, each with file, line and what to do."""
-        for finding in findings:
+        """Writes findings, errors first, each with file, line and what to do."""
+        for finding in sorted(findings, key=lambda finding: _ORDER.get(finding.severity, 0)):
             self._finding(finding)
+
+    def accepted(self, space: Space) -> None:
+        """Writes the findings of an accepted request; with --json they are in the result."""
+        if not self.as_json:
+            self.findings(space.findings)
 
     def _finding(self, finding: Finding) -> None:
         from rich.text import Text
@@ -147,12 +181,14 @@ class Shell:
             self.console.print(Text(f"{' ' * width} |", "blue"))
         if finding.hint:
             self._help(finding.hint, width)
+        if finding.fix is not None:
+            self._help(finding.fix.title, width, "safe fix" if finding.fix.safe else "fix")
         self.console.print()
 
-    def _help(self, hint: str, width: int = 0) -> None:
+    def _help(self, hint: str, width: int = 0, title: str = "help") -> None:
         from rich.text import Text
 
-        self.console.print(Text(f"{' ' * width} = ", "blue").append("help", "bold").append(f": {printable(hint)}", ""))
+        self.console.print(Text(f"{' ' * width} = ", "blue").append(title, "bold").append(f": {printable(hint)}", ""))
 
     def _source(self, finding: Finding) -> str | None:
         """Returns the source line of a finding."""
@@ -181,7 +217,8 @@ class Shell:
         if isinstance(problem, AppFailed) and issues:
             return
         if issues:
-            count = "1 problem" if len(issues) == 1 else f"{len(issues)} problems"
+            errors = sum(issue.severity == "error" for issue in issues)
+            count = "1 problem" if errors == 1 else f"{errors} problems"
             self.console.print(Text("error", "bold red").append(f": {count}; nothing was changed.", "bold"))
             return
         self.console.print(Text("error", "bold red").append(f": {printable(problem.message)}", "bold"))

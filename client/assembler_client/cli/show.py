@@ -76,9 +76,7 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
         rows += [("files", ", ".join(file.path for file in request.files[:_PARTS]))]
     shell.table(("", ""), [row for row in rows if row[1]])
     if found.problem is not None:
-        cause = found.problem
-        finding = Finding(code=cause.code, message=cause.message, path=cause.path, line=cause.line, hint=cause.hint)
-        shell.findings([finding])
+        shell.findings([found.problem.as_finding()])
     if request is not None and request.error is not None:
         failed = request.error
         shell.findings([Finding(code=failed.code, message=failed.message, hint=failed.hint)])

@@ -6,13 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from assembler_client.models.findings import Edit, Excerpt, Finding, FindingRule, Fix, Model, Problem
 
-
-class Model(BaseModel):
-    """Base of all models; unknown fields are kept in `model_extra`."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+__all__ = ["Edit", "Excerpt", "Finding", "FindingRule", "Fix", "Model", "Problem"]
 
 
 class Thing(Model):
@@ -21,22 +17,6 @@ class Thing(Model):
     id: UUID
     created_at: datetime | None = None
     updated_at: datetime | None = None
-
-
-class Finding(Model):
-    """A problem or remark: file or field, line, message, and what to do."""
-
-    code: str = "unknown"
-    severity: str = "error"
-    path: str | None = None
-    line: int | None = None
-    message: str = ""
-    hint: str | None = None
-
-    def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.path, self.line) if part is not None)
-        shown = f"{place}: {self.severity}: {self.message}" if place else f"{self.severity}: {self.message}"
-        return f"{shown} {self.hint}" if self.hint else shown
 
 
 class ErrorResponse(Model):
@@ -56,17 +36,6 @@ class Meta(Model):
     limit: int = 0
     offset: int = 0
     after: str | None = None
-
-
-class Problem(Model):
-    """Why an app does not run."""
-
-    code: str
-    message: str = ""
-    hint: str | None = None
-    path: str | None = None
-    line: int | None = None
-    log_kind: str | None = None
 
 
 class Failure(Model):
@@ -115,6 +84,7 @@ class Request(Thing):
     files: list[File] = []
     tree_digest: str | None = None
     commit: Commit | None = None
+    findings: list[Finding] = []
     unchanged: bool = False
     attempts: int = 0
     error: Failure | None = None
@@ -146,6 +116,7 @@ class Space(Thing):
     commit_oid: str | None = None
     foreign_oid: str | None = None
     expires_at: datetime | None = None
+    findings: list[Finding] = []
     latest_request: Request | None = None
 
 
