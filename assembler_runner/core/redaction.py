@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets as randomness
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -42,35 +42,36 @@ class Redactor:
     def __init__(self, plain: Iterable[str] = (), salt: str = "", marks: Iterable[Fingerprint] = ()) -> None:
         self._plain = sorted({part for text in plain for part in _parts(text)}, key=len, reverse=True)
         self._salt = salt
-        self._fingerprints = sorted(marks, key=lambda mark: mark.length, reverse=True)
+        # Longest first: a shorter secret may be a part of a longer one.
+        self._by_length: dict[int, dict[int, set[str]]] = {}
+        for mark in sorted(marks, key=lambda mark: mark.length, reverse=True):
+            self._by_length.setdefault(mark.length, {}).setdefault(mark.total, set()).add(mark.digest)
 
     def redact(self, text: str) -> str:
         """Returns the text without secrets."""
         for secret in self._plain:
             text = text.replace(secret, REPLACEMENT)
-        for mark in self._fingerprints:
-            text = self._without(mark, text)
+        for length, totals in self._by_length.items():
+            text = self._without(length, totals, text)
         return text
 
-    def _without(self, mark: Fingerprint, text: str) -> str:
-        start = 0
-        while (found := self._find(mark, text, start)) is not None:
-            text = text[:found] + REPLACEMENT + text[found + mark.length :]
-            start = found + len(REPLACEMENT)
-        return text
+    def _without(self, length: int, totals: Mapping[int, Set[str]], text: str) -> str:
+        """Takes out all secrets of one length, in one pass.
 
-    def _find(self, mark: Fingerprint, text: str, start: int) -> int | None:
-        if len(text) - start < mark.length:
-            return None
-        # The sum is told from its neighbour's in one step; only where it fits the digest is made.
-        sums = list(accumulate((ord(character) for character in text[start:]), initial=0))
-        for position in range(len(sums) - mark.length):
-            if sums[position + mark.length] - sums[position] != mark.total:
+        The sum of each place is told from its neighbour's; only where it is that of a secret, a digest is made.
+        """
+        sums = list(accumulate(map(ord, text), initial=0))
+        kept: list[str] = []
+        done, place, last = 0, 0, len(text) - length
+        while place <= last:
+            digests = totals.get(sums[place + length] - sums[place])
+            if digests is None or _digest(self._salt, text[place : place + length]) not in digests:
+                place += 1
                 continue
-            candidate = text[start + position : start + position + mark.length]
-            if _digest(self._salt, candidate) == mark.digest:
-                return start + position
-        return None
+            kept += (text[done:place], REPLACEMENT)
+            place += length
+            done = place
+        return "".join((*kept, text[done:]))
 
 
 def add_fingerprints(vault: Vault, sealed: str | None, secrets: Mapping[str, str]) -> str | None:

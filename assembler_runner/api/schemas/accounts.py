@@ -12,7 +12,7 @@ from typing import Any
 import marshmallow as ma
 
 from assembler_runner.accounts.models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
-from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.api.schemas.base import AutoSchema, Flag
 from assembler_runner.api.schemas.space_input import check_name
 from assembler_runner.core.listing import snake
 
@@ -137,9 +137,7 @@ class RealmInput(_Described, _Quotas):
     """A realm to make or change."""
 
     name = name()
-    share_default_hub = ma.fields.Boolean(
-        metadata={"description": "Whether it may publish with the service's own Hub token."}
-    )
+    share_default_hub = Flag(metadata={"description": "Whether it may publish with the service's own Hub token."})
 
 
 class SelfInput(Input):
@@ -167,8 +165,8 @@ class UserInput(_Quotas):
     email = Text(allow_none=True, validate=_check_email, metadata={"description": "Address."})
     avatar = text(512, "Address of a picture.")
     cover = text(512, "Address of a wide picture.")
-    active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
-    name_locked = ma.fields.Boolean(metadata={"description": "Whether the user may not change its own name."})
+    active = Flag(metadata={"description": "Whether it may log in."})
+    name_locked = Flag(metadata={"description": "Whether the user may not change its own name."})
     password = password("Written, never read; null: no log in by password. A new one ends all tokens.")
     realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
 
@@ -177,7 +175,7 @@ class RobotInput(_Described, _Quotas):
     """A robot to make or change."""
 
     name = name()
-    active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
+    active = Flag(metadata={"description": "Whether it may log in."})
     secret = password("Written, never read; left out on creation, or null: one is made and shown once.")
     user_id = Id(allow_none=True, metadata={"description": "The user it works for."})
     realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
+from assembler_runner.api.schemas.base import Flag
 from assembler_runner.api.schemas.space_input import (
     BUCKET_FILE,
     HARDWARE,
@@ -85,10 +86,8 @@ def _visibility() -> ma.fields.String:
     )
 
 
-def _force() -> ma.fields.Boolean:
-    return ma.fields.Boolean(
-        truthy={True},
-        falsy={False},
+def _force() -> Flag:
+    return Flag(
         load_default=False,
         metadata={"description": "Go on although somebody else has committed to the Space."},
     )
@@ -198,9 +197,7 @@ class BulkInput(_Strict):
         validate=ma.validate.Length(min=1, error="Name at least one thing to find Spaces by."),
         metadata={"description": "As in GET /spaces: label, name, state … → value; all must fit."},
     )
-    dry_run = ma.fields.Boolean(
-        truthy={True},
-        falsy={False},
+    dry_run = Flag(
         load_default=False,
         metadata={"description": "Only tell which Spaces it would concern."},
     )
