@@ -195,3 +195,21 @@ def test_paths_without_collisions_are_separate_files_on_a_normalizing_disk(given
 @given(st.lists(paths.filter(lambda path: not check_path(path)), unique=True, max_size=6))
 def test_order_of_the_paths_does_not_matter(given_paths: list[str]) -> None:
     assert check_collisions(given_paths) == check_collisions(list(reversed(given_paths)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".git::$INDEX_ALLOCATION/config", ".git:x", "a/.GIT::$DATA", "git~1:x/y", ".git ./config", ".g\u200dit::$X"),
+        *(" ", "a/ /b", "  ", "\u3000", "a/.. /b", "a/. ./b", ".. ", "a/.. ."),
+    ],
+)
+def test_forms_that_other_systems_take_for_something_else(path: str) -> None:
+    assert check_path(path) != []
+
+
+@pytest.mark.parametrize(
+    "path", ["CON", "aux.py", "a.", "a ", "ab:c", "..a", "...", "a..", ". a", ".github/x", "x.git"]
+)
+def test_names_that_other_systems_only_cannot_hold_are_left_to_the_preflight(path: str) -> None:
+    assert check_path(path) == []

@@ -20,6 +20,15 @@ class Timestamp(ma.fields.DateTime):
         return None if value is None else as_text(value)
 
 
+class Flag(ma.fields.Boolean):
+    """True or false, and nothing that could be taken for one: 0 would be a dry run that deletes."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 def as_text(timestamp: datetime) -> str:
     """Formats a timestamp as ISO 8601 with microseconds and Z."""
     return timestamp.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
