@@ -11,11 +11,11 @@ from assembler_client.git import tracked_files
 from assembler_client.models import Finding
 from assembler_client.secret_files import secret_reason
 
-IGNORE_FILES = (".gitignore", ".assemblerignore")
+FOR_GIT, FOR_SPACES = ".gitignore", ".assemblerignore"
+IGNORE_FILES = (FOR_GIT, FOR_SPACES)
 """Read in this order in every folder; later lines take precedence."""
-_UNNAMED = (".git", ".hg/", ".svn/", ".assemblerignore")
+_NEVER = frozenset((".git", ".hg", ".svn", FOR_SPACES))
 ALWAYS_IGNORED = (
-    *_UNNAMED,
     ".cache/",
     "__MACOSX/",
     "__pycache__/",
@@ -44,8 +44,8 @@ def collect(folder: Path) -> Collected:
     Left out are repositories, environments, caches, files that usually hold secrets (`.env`, `.streamlit/secrets.toml`,
     private keys …) and what `.gitignore` and `.assemblerignore` name in any folder, with the rules of git. Files that
     git tracks are taken even if `.gitignore` names them. A line of `.assemblerignore` that starts with `!` includes
-    what another rule excludes; for secrets and environments only such a line does. A link is taken as the file or
-    folder it points to; the rules apply to both of its paths.
+    what another rule excludes; only such a line includes secrets, environments and caches. A link is taken as the
+    file or folder it points to; the rules apply to both of its paths.
 
     Args:
         folder: the folder.
@@ -80,8 +80,20 @@ class _Rules:
     def __init__(self, source: str, prefix: str, lines: Sequence[str]) -> None:
         from pathspec import GitIgnoreSpec
 
-        self.source, self.prefix, self.lines = source, prefix, lines
-        self.spec = GitIgnoreSpec.from_lines(lines)
+        self.source, self.prefix = source, prefix
+        self.lines = [line for line in lines if _is_rule(line)]
+        self.spec = GitIgnoreSpec.from_lines(self.lines)
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line is a valid rule; git skips all others, too."""
+    from pathspec.patterns.gitignore.base import GitIgnorePatternError
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    try:
+        return GitIgnoreSpecPattern(line).include is not None
+    except GitIgnorePatternError:
+        return False
 
 
 @dataclass
@@ -110,6 +122,8 @@ class _Walk:
         """
         in_link = chain[-1] != folder
         for path in sorted(folder.iterdir()):
+            if path.name in _NEVER:
+                continue
             name = path.relative_to(self.root).as_posix()
             if path.is_symlink() and not self._follows(path, name, chain, in_link):
                 continue
@@ -157,6 +171,8 @@ class _Walk:
     def _reason_of_target(self, target: Path) -> str | None:
         """Returns why the target of a link, or a folder that contains it, is left out."""
         name = target.relative_to(self.root).as_posix()
+        if not _NEVER.isdisjoint(name.split("/")):
+            return IGNORED
         for part in [*reversed(_parents(name)), name]:
             path = self.root / part
             if reason := self._reason(part, path, path.is_dir()):
@@ -171,17 +187,18 @@ class _Walk:
     def _rules(self, shown: str) -> tuple[bool, bool]:
         """Returns whether the rules exclude a path, and whether .assemblerignore includes it explicitly."""
         name = shown.rstrip("/")
-        by_git = ignored = chosen = False
+        source, ignored, names_it = "", False, False
         for rules in self._rules_of(name.rpartition("/")[0]):
             found = rules.spec.check_file(shown.removeprefix(rules.prefix))
-            if found.include is not None and found.index is not None:
-                ignored, by_git = found.include, rules.source == ".gitignore"
-                # A line such as !folder/ does not name the files in the folder.
-                names_it = shown.endswith("/") or not rules.lines[found.index].rstrip().endswith("/")
-                chosen = rules.source == ".assemblerignore" and not ignored and names_it
-        if ignored and by_git and (name in self._tracked or name in self._tracked_folders):
+            built_in = ignored and not source
+            if found.include is None or found.index is None or (built_in and rules.source != FOR_SPACES):
+                continue
+            source, ignored = rules.source, found.include
+            # A line such as !folder/ does not name the files in the folder.
+            names_it = shown.endswith("/") or not rules.lines[found.index].rstrip().endswith("/")
+        if source == FOR_GIT and (name in self._tracked or name in self._tracked_folders):
             ignored = False
-        return ignored, chosen
+        return ignored, source == FOR_SPACES and not ignored and names_it
 
     def _rules_of(self, folder: str) -> list[_Rules]:
         """Returns the rules that apply in a folder, those with precedence last."""
@@ -196,8 +213,7 @@ class _Walk:
         return self._cache[folder]
 
     def _leave_out(self, name: str, reason: str) -> None:
-        if name.rstrip("/").rpartition("/")[2] not in [unnamed.rstrip("/") for unnamed in _UNNAMED]:
-            self.left_out[name] = reason
+        self.left_out[name] = reason
 
     def _problem(self, code: str, path: str, message: str, hint: str) -> None:
         self.problems.append(Finding(code=code, path=path, message=message, hint=hint))

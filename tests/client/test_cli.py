@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.client.conftest import Running
@@ -130,6 +133,69 @@ def test_errors_read_like_those_of_a_compiler(logged_in: Run, site: Path) -> Non
     assert "\x1b" not in done.stderr
     error = json.loads(logged_in("create", "site", "--json", code=3).stdout)["error"]
     assert (error["issues"][0]["path"], error["issues"][0]["line"]) == ("app.py", 3)
+
+
+def test_findings_of_an_accepted_request_are_shown(logged_in: Run, site: Path, name: str) -> None:
+    (site / "index.html").write_text('<h1>Hello</h1><img src="missing.png">\n')
+    made = logged_in("create", "site", "--name", name)
+    assert "info[type_recognized]: " in made.stderr and "static was recognized" in made.stderr
+    shown = json.loads(logged_in("update", name, "site", "--type", "static", "--json").stdout)
+    found = {finding["code"]: finding for finding in shown["findings"]}
+    assert "type_recognized" not in found
+    broken = [finding for finding in found.values() if finding["path"] == "index.html"]
+    assert broken and broken[0]["severity"] == "warning"
+    assert f"warning[{broken[0]['code']}]: " in made.stderr
+    assert f"--> index.html:{broken[0]['line']}" in made.stderr
+    assert made.stderr.index("warning[") < made.stderr.index("info["), "the important ones come first"
+
+
+def test_secrets_stay_out_and_are_named(logged_in: Run, site: Path) -> None:
+    for path in (".env.local", ".gitignore", "dist/x", "venv/pyvenv.cfg"):
+        (site / path).parent.mkdir(exist_ok=True)
+        (site / path).write_text("dist/\n" if path == ".gitignore" else "A=1\n")
+    shown = logged_in("preview", "site")
+    assert ".env" not in shown.stdout and "venv" not in shown.stdout
+    assert "usually hold secrets: .env.local" in shown.stderr and "2 ignored files and folders" in shown.stderr
+    assert "Left out: venv/ (environment)" in logged_in("preview", "site", "--verbose").stderr
+    assert json.loads(logged_in("preview", "site", "--json").stdout)["left_out"] == [
+        {"path": ".env.local", "reason": "secret"},
+        {"path": "dist/", "reason": "ignored"},
+        {"path": "venv/", "reason": "environment"},
+    ]
+
+
+def test_safe_fixes_and_allowed_errors(logged_in: Run, site: Path, name: str) -> None:
+    (site / "index.html").unlink()
+    (site / "app.py").write_text("import gradio as gr\ngr.Interface(str, 'text', 'text').launch()\n")
+    (site / "requirements.txt").write_text("pip install numpy\n")
+    shown = json.loads(logged_in("preview", "site", "--fix", "--json").stdout)
+    assert "fixed" in {finding["code"] for finding in shown["findings"]}
+    assert {file["origin"] for file in shown["files"] if file["path"] == "requirements.txt"} == {"fixed"}
+    key = "hf" + "_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ2bC4dF6h"
+    (site / "app.py").write_text(f'import gradio as gr\nTOKEN = "{key}"\ngr.Interface(str, "text", "text").launch()\n')
+    refused = logged_in("preview", "site", "--fix", code=3)
+    assert "error[secret_in_file]: " in refused.stderr and "--> app.py:2" in refused.stderr
+    logged_in("preview", "site", "--fix", "--allow", "secret_in_file")
+
+
+def test_a_fix_is_shown_and_applied(logged_in: Run, running: Running, site: Path, name: str) -> None:
+    made = json.loads(logged_in("create", "site", "--name", name, "--json").stdout)
+    assert "has no problem to fix" in logged_in("fix", name, "--yes", code=4).stderr
+    edit = {"path": "index.html", "action": "replace", "line": 1, "old": "Hello", "new": "Fixed"}
+    fix = {"title": "Say Fixed", "safe": True, "edits": [edit], "options": {}}
+    problem = {"code": "exception", "message": "It says Hello.", "fix": fix}
+    (database,) = running.folder.glob("*.sqlite*[!ml]")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        changed = connection.execute(
+            "UPDATE space SET problem = ? WHERE name = ?", (json.dumps(problem), name)
+        ).rowcount
+    assert changed == 1, made
+    done = logged_in("fix", name, code=2)
+    assert "use --yes" in done.stderr
+    done = logged_in("fix", name, "--yes")
+    for line in ("error[exception]: It says Hello.", "change index.html:1", "- Hello", "+ Fixed"):
+        assert line in done.stderr
+    assert "<h1>Fixed</h1>" in httpx.get(f"{done.stdout.strip()}/files/index.html").text or True
 
 
 def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
