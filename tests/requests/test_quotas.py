@@ -156,7 +156,7 @@ def test_a_retry_counts_as_a_space(make_service: MakeService) -> None:
     cancelled = [cancel(ann, made(submit(ann), 202)) for _ in range(4)]
     answers = [ann.post(f"/requests/{request_id}/command", {"command": "retry"}) for request_id in cancelled]
     assert [answer.status_code for answer in answers] == [202, 202, 429, 429]
-    refused(answers[2], "may have 2")
+    refused(answers[2], "its quota is 2")
     refused(submit(ann), "may have 2")
     # Who retries for another account uses that account's quota.
     refused(service.post(f"/requests/{cancelled[2]}/command", {"command": "retry"}), "may have 2")
