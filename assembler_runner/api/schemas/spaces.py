@@ -6,7 +6,15 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, absolute_url, as_text
+from assembler_runner.api.schemas.base import (
+    AutoSchema,
+    FindingSchema,
+    MappingSchema,
+    Timestamp,
+    Url,
+    absolute_url,
+    as_text,
+)
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, position
 from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
@@ -154,7 +162,7 @@ class FindingRuleSchema(ma.Schema):
     allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` accepts this code."})
 
 
-class ProblemSchema(ma.Schema):
+class ProblemSchema(MappingSchema):
     """Why the app of a Space does not run."""
 
     code = ma.fields.String(metadata={"description": "Stable code of the cause, or `unknown`."})
