@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,8 @@ def enable_migrations(app: Flask) -> None:
 def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     uri = settings.SQLALCHEMY_DATABASE_URI or f"sqlite:///{folder / 'assembler.db'}"
     check_database(uri)
+    if not settings.SQLALCHEMY_DATABASE_URI:
+        _keep_private(folder / "assembler.db")
     options: dict[str, Any] = {"pool_size": 20, "max_overflow": 60, "hide_parameters": True}
     if not uri.startswith("sqlite"):
         # PostgreSQL allows 100 connections by default. More threads share them: each needs one for milliseconds.
@@ -180,6 +183,13 @@ def _configure_database(app: Flask, settings: Settings, folder: Path) -> None:
     with app.app_context():
         configure_engine(db.engine, _reads_only, _lock_timeout)
         limit_idle_transactions(db.engine, settings.LEASE_SECONDS)
+
+
+def _keep_private(database: Path) -> None:
+    """Lets only this user read the database; SQLite gives the files beside it the same rights."""
+    with suppress(OSError):
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+        database.chmod(0o600)
 
 
 def _reads_only() -> bool:

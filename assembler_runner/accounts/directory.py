@@ -36,7 +36,15 @@ class Realms(Kind):
             account.require_permissions(["realm_manage"])
         if row is not None and row.built_in and values.get("name", row.name) != row.name:
             raise BuiltIn(f"The realm {row.name} cannot be renamed.")
+        if "name" in values:
+            self._check_name(values["name"], row)
         return values
+
+    def _check_name(self, name: str, row: Any) -> None:
+        # Not left to the database: they differ in what they take for equal.
+        others = sa.select(Realm.name).where(Realm.id != (row.id if row is not None else ""))
+        if name.casefold() in {other.casefold() for other in db.session.scalars(others)}:
+            raise Taken("There is a realm of this name already; upper and lower case make no difference.")
 
     def check_change(self, account: Account, row: Any) -> None:
         """See :meth:`Kind.check_change`; a built-in realm can be changed, but not deleted."""

@@ -7,18 +7,18 @@ import time
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, jsonify, render_template, request
+from flask import Response, jsonify, render_template
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.blueprint import Blueprint, fails, takes
 from assembler_runner.api.error_handlers import answer_error, error_body
 from assembler_runner.api.json_body import NoBody
 from assembler_runner.api.json_stream import read_light
-from assembler_runner.api.schemas.base import absolute_url
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import CreateSpaceSchema, SpaceSchema
 from assembler_runner.api.types import describe
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
+from assembler_runner.core.addresses import absolute_url, service_url
 from assembler_runner.core.commit_signals import endings
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, InvalidJson
@@ -72,7 +72,7 @@ def docs() -> Response:
     )
     text = render_template(
         "docs.md",
-        base=request.host_url.rstrip("/"),
+        base=service_url(),
         types=types,
         names=_type_names(),
         fields=_fields(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,7 +86,7 @@ def _number(name: str, default: str) -> float:
 def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ended: Callable[[], bool]) -> None:
     """Returns when there is an event, no event will follow, or the time is over."""
     end = time.monotonic() + seconds
-    with current_services().feed.subscribe(space_id) as subscription:
+    with _subscribe(space_id) as subscription:
         last = 0
         while not subscription.closed:
             # Each poll needs a new transaction; the same one would see the same snapshot again.
@@ -100,8 +101,13 @@ def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ende
             subscription.read(last, left)
 
 
+def _subscribe(space_id: str) -> AbstractContextManager[Subscription]:
+    account = current_account()
+    return current_services().feed.subscribe(space_id, account.id, account.realm_id)
+
+
 def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Response:
-    subscribed = current_services().feed.subscribe(space_id)
+    subscribed = _subscribe(space_id)
     # Entered here: too many subscribers are refused with an error response, not in the middle of a stream.
     events = _EventStream(space_id, request_id, ended, subscribed.__enter__())
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

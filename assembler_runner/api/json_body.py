@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -12,11 +13,17 @@ from typing import Any, NoReturn
 import marshmallow as ma
 from flask import request
 
-from assembler_runner.core.errors import InvalidJson, InvalidRequest, TooLarge
+from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
 from assembler_runner.core.validation import Fields, flatten_messages
 from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
+
+
+MAX_DEPTH = 100
+"""Deepest value: Python itself reads literals of 200 levels at most, such as PARAMS in a file."""
+
+_UNFIT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class NoBody(InvalidJson):
@@ -111,13 +118,53 @@ def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> Fields:
     Returns:
         The valid fields, and one finding per problem.
     """
+    unfit = _unfit(body)
+    refused = {(finding.path or "").partition(".")[0] for finding in unfit}
     try:
-        return Fields(dict(schema.load(body)), [], frozenset())
+        return _without(Fields(dict(schema.load(body)), unfit, frozenset(refused)))
     except ma.ValidationError as problem:
         valid = problem.valid_data if isinstance(problem.valid_data, dict) else {}
-        findings = flatten_messages(problem.messages, "", sorted(schema.fields))
+        found = flatten_messages(problem.messages, "", sorted(schema.fields))
+        findings = [finding for finding in found if finding.path not in refused] + unfit
         invalid = problem.messages.keys() if isinstance(problem.messages, dict) else ()
-        return Fields(dict(valid), findings, frozenset(map(str, invalid)))
+        return _without(Fields(dict(valid), findings, frozenset({*map(str, invalid), *refused})))
+
+
+def _without(fields: Fields) -> Fields:
+    kept = {name: value for name, value in fields.data.items() if name not in fields.invalid or name in _PARTLY}
+    return Fields(kept, fields.findings, fields.invalid)
+
+
+# What is valid of these is checked on, to report all problems at once.
+_PARTLY = ("files", "secrets", "variables", "labels")
+
+
+def _unfit(body: Mapping[str, Any]) -> list[Finding]:
+    """Finds values that no part of the service could handle later: nested too deeply, or text that cannot be stored.
+
+    Parameters may contain any text, since they are written as literals; contents of files are checked as files.
+    """
+    findings = []
+    for field, top in body.items():
+        if field == "files":
+            continue
+        waiting: list[tuple[str, Any, int]] = [(str(field), top, 1)]
+        while waiting:
+            path, value, depth = waiting.pop()
+            if isinstance(value, str) and field != "parameters" and _UNFIT_TEXT.search(value):
+                hint = "Send valid Unicode without NUL."
+                findings.append(
+                    Finding("invalid_text", "The text has a NUL or a lone surrogate.", path=path, hint=hint)
+                )
+            if not isinstance(value, dict | list):
+                continue
+            if depth > MAX_DEPTH:
+                message = f"The value is nested more than {MAX_DEPTH} deep."
+                findings.append(Finding("nested_too_deeply", message, path=str(field), hint="Send a flatter value."))
+                break
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(path if depth > 1 else f"{path}.{key}", each, depth + 1) for key, each in inner]
+    return findings
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from flask import request
 
-from assembler_runner.api.json_body import NoBody, check_json_size, parse_json
+from assembler_runner.api.json_body import MAX_DEPTH, NoBody, check_json_size, parse_json
 from assembler_runner.core.errors import InvalidJson, TooLarge
 from assembler_runner.files.content import Content, Spool, SpoolWriter, pieces_of
 
@@ -87,14 +87,16 @@ def read_light(spool: Spool) -> Any:
         raise InvalidJson("The body is nested too deeply.") from None
 
 
-def in_memory(value: Any) -> Any:
-    """Returns a value with all its strings in memory."""
+def in_memory(value: Any, depth: int = 0) -> Any:
+    """Returns a value with all its strings in memory, except below the greatest depth, which is refused later."""
+    if depth > MAX_DEPTH:
+        return value
     if isinstance(value, LongText):
         return str(value)
     if isinstance(value, dict):
-        return {key: in_memory(inner) for key, inner in value.items()}
+        return {key: in_memory(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
-        return [in_memory(inner) for inner in value]
+        return [in_memory(inner, depth + 1) for inner in value]
     return value
 
 

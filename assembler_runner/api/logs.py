@@ -69,7 +69,7 @@ def get_logs(space_id: str) -> Response:
     kind, tail = _asked()
     wanted = request.accept_mimetypes.best_match([JSON, TEXT, STREAM], JSON)
     if wanted == STREAM:
-        return _stream(logs.LiveLog(current_services(), space, kind, tail), _last_seen())
+        return _stream(logs.LiveLog(current_services(), space, kind, tail, current_account()), _last_seen())
     found = logs.read(current_services(), space, kind, tail)
     if wanted == TEXT:
         text = "".join(f"{line.text}\n" for line in found.lines)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit, urlunsplit
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, g, redirect, request
 from flask_cors import CORS
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import RequestRedirect
 
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.settings import Settings
@@ -47,8 +49,18 @@ def configure(app: Flask, settings: Settings) -> None:
             expose_headers=["Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"],
             max_age=600,
         )
+    app.after_request(_redirect_relatively)
     app.after_request(_add_security_headers)
     app.after_request(_add_rate_limits)
+
+
+def _redirect_relatively(response: Response) -> Response:
+    """Keeps the Host of the caller out of redirects to the address with a slash at its end."""
+    if not isinstance(request.routing_exception, RequestRedirect):
+        return response
+    place = urlsplit(request.routing_exception.new_url)
+    relative = urlunsplit(("", "", place.path, place.query, ""))
+    return current_app.make_response(redirect(relative, response.status_code))
 
 
 def _add_security_headers(response: Response) -> Response:

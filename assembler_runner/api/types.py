@@ -6,6 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.api.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
@@ -52,10 +53,17 @@ def get_space_type(name: str) -> dict[str, Any]:
 def list_plugins() -> dict[str, Any]:
     """List all plugins
 
-    A broken plugin is listed with its error.
+    A broken plugin is listed with its error. `source`, `error` and `note` are shown to accounts that manage realms.
     """
     records: list[PluginRecord] = current_services().registry.records
-    return _all(list(records))
+    if current_account().everywhere:
+        return _all(list(records))
+    return _all([_without_source(record) for record in records])
+
+
+def _without_source(record: PluginRecord) -> dict[str, Any]:
+    # Errors and notes name addresses and folders as well.
+    return {"name": record.name, "version": record.version, "source": None, "state": record.state, "error": None}
 
 
 def describe(plugin: SpacePlugin) -> dict[str, Any]:

@@ -62,7 +62,7 @@ _webhook = WebhookSchema()
 @blueprint.post("/webhooks")
 @blueprint.needs("space_update")
 @blueprint.doc(**takes(WebhookInput))
-@blueprint.doc(**fails(400, 422))
+@blueprint.doc(**fails(400, 422, 429))
 @blueprint.response(201, WebhookWithSecretSchema)
 def create_webhook() -> Response:
     """Create a webhook

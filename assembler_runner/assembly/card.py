@@ -6,11 +6,16 @@ import codecs
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from assembler_runner.core.errors import Finding
+
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _SafeLoader
+else:
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 README = "README.md"
 MAX_BYTES = 64 * 1024
@@ -23,26 +28,56 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _DECIDES_HOW_IT_RUNS = ("app_file", "app_port", "python_version", "sdk_version")
 
 
-class _Loader(yaml.SafeLoader):
-    """Rejects aliases: a few lines with aliases can expand to gigabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # typed in part only
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
-        return super().compose_node(parent, index)
+MAX_DEPTH = 50
+MAX_NUMBER = 100
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)\Z")
 
 
-# Numbers with a fraction are versions here (3.10 is not 3.1), and YAML 1.1's base-60 numbers take quadratic time.
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]{1,18}$"), list("-+0123456789"))
+_NOT_RESOLVED = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+
+
+class _Loader(_SafeLoader):
+    """Knows no numbers of base 60, as the Hub's reader: 1:30 is text. They would become numbers of any length.
+
+    Numbers with a fraction are versions here, and 3.10 is not 3.1: they stay text.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [pair for pair in pairs if pair[0] not in _NOT_RESOLVED]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Returns a number of any form that was written in few characters."""
+        text = self.construct_scalar(node)
+        if len(text) > MAX_NUMBER or ":" in text or not text.strip("_"):
+            raise _refusal("a number is not valid", node)
+        if node.tag.endswith(":int"):
+            return int(self.construct_yaml_int(node))
+        return float(self.construct_yaml_float(node))
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
+
+
+def _check_events(text: str) -> None:
+    """Refuses, before anything is made of it, what would become much larger or deeper than it is.
+
+    A few lines with aliases can become gigabytes; nodes are made by recursion, of which C takes less than Python.
+    """
+    depth = 0
+    for event in yaml.parse(text, _SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _refusal("aliases are not taken", event)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _refusal(f"values are nested more than {MAX_DEPTH} deep", event)
+
+
+def _refusal(problem: str, place: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -50,6 +85,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # A lone surrogate is no character; not every YAML reader takes its escape.
+    text = text.encode("utf-8", "replace").decode()
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _CONTROL.search(text) else None)
 
 
@@ -90,16 +127,19 @@ def read_card(readme: bytes) -> GivenCard:
     if end - start > MAX_BYTES:
         return GivenCard(findings=(_invalid(f"has more than {MAX_BYTES} bytes", first_line),))
     try:
-        values = yaml.load(readme[start:end].decode("utf-8"), _Loader)  # noqa: S506 (it is a SafeLoader)
+        text = readme[start:end].decode("utf-8")
+        _check_events(text)
+        values = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
     except UnicodeDecodeError:
         return GivenCard(findings=(_invalid("is not UTF-8", first_line),))
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = first_line + (mark.line if mark else 0)
         return GivenCard(
-            findings=(_invalid(f"is not valid YAML ({getattr(problem, 'problem', None) or 'syntax'})", line),)
+            findings=(_invalid(f"is not valid YAML ({(getattr(problem, 'problem', None) or 'syntax')[:80]})", line),)
         )
-    except (RecursionError, ValueError):
+    # What the library's constructors raise for an explicit tag that does not fit, such as !!timestamp x.
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return GivenCard(findings=(_invalid("cannot be read", first_line),))
     if values is None:
         values = {}

@@ -15,13 +15,19 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from assembler_runner.core.errors import AssemblerError
 
 _LINE = re.compile(r"git\+(?P<protocol>[a-z]+)://(?P<rest>[^#\s]+)(?:#(?P<fragment>\S*))?")
+_HOST = re.compile(r"(?:[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_.])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HELPER = (
+    '!f() { test "$1" = get || exit 0; '
+    'printf "username=%s\\npassword=%s\\n" "$ASSEMBLER_GIT_USER" "$ASSEMBLER_GIT_PASSWORD"; }; f'
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GIT_SECONDS = 120
 _DEFAULT = "refs/assembler/default"
@@ -39,14 +45,25 @@ class GitSource:
     """A parsed line of GIT_PLUGINS.
 
     Args:
-        url: URL of the repository.
+        url: what git fetches from; without a password, and over http and https without a user name.
         ref: branch, tag or commit; empty for the repository's default branch.
         subdirectory: folder in the repository that contains the plugins; empty for its root.
+        user: user name for http and https; may itself be a token.
+        password: password for http and https.
     """
 
     url: str
     ref: str
     subdirectory: str
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The line without its credentials, for people."""
+        at = f"@{self.ref}" if self.ref else ""
+        fragment = f"#subdirectory={self.subdirectory}" if self.subdirectory else ""
+        return f"git+{_address(self.url)}{at}{fragment}"
 
 
 @dataclass(frozen=True)
@@ -75,24 +92,54 @@ def parse(line: str, protocols: frozenset[str]) -> GitSource:
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
-        raise PluginSourceError(f"{line!r} is not a git URL in the format of pip.")
-    if match["protocol"] not in protocols:
+        raise PluginSourceError(f"{shown(line)!r} is not a git address in the form of pip.")
+    protocol = match["protocol"]
+    if protocol not in protocols:
         allowed = ", ".join(sorted(protocols)) or "none"
         hint = "Add it to GIT_PLUGIN_PROTOCOLS if you trust it."
-        raise PluginSourceError(f"The protocol {match['protocol']} is not allowed; allowed: {allowed}.", hint=hint)
-    rest, ref = match["rest"], ""
-    host, slash, path = rest.partition("/")
-    if "@" in path:
-        path, _, ref = path.rpartition("@")
+        raise PluginSourceError(f"The protocol {protocol} is not allowed; allowed: {allowed}.", hint=hint)
+    authority, slash, path = match["rest"].partition("/")
+    userinfo, _, host = authority.rpartition("@")
+    if not (_HOST.fullmatch(host) or (protocol == "file" and not authority)):
+        hint = "In a user name or a password, write / as %2F, @ as %40, # as %23 and : as %3A."
+        raise PluginSourceError(f"The address at {shown(line)!r} has no valid host name.", hint=hint)
+    if "?" in path:
+        # git shows the address in its list of processes, and a query may contain a token.
+        hint = "Write credentials as https://user:password@host/."
+        raise PluginSourceError(f"The address {_address(f'{protocol}://{host}/{path}')} has a query.", hint=hint)
+    path, _, ref = path.rpartition("@") if "@" in path else (path, "", "")
     subdirectory = unquote(parse_qs(match["fragment"] or "").get("subdirectory", [""])[0]).strip("/")
-    if (
-        ref.startswith("-")
-        or ".." in ref
-        or any(part == ".." for part in subdirectory.split("/"))
-        or host.startswith("-")
-    ):
-        raise PluginSourceError(f"{line!r} contains a part that git could interpret as an option or another path.")
-    return GitSource(f"{match['protocol']}://{host}{slash}{path}", ref, subdirectory)
+    if ref.startswith("-") or ".." in ref or any(part == ".." for part in subdirectory.split("/")):
+        raise PluginSourceError(f"{shown(line)!r} contains a part that git could take for an option or another path.")
+    user, _, password = userinfo.partition(":")
+    user, password = unquote(user), unquote(password)
+    if _CONTROL.search(user + password) or user.startswith("-"):
+        raise PluginSourceError(f"The user name or password for {host} contains characters that git does not accept.")
+    if protocol in ("http", "https"):
+        return GitSource(f"{protocol}://{host}{slash}{path}", ref, subdirectory, user, password)
+    # ssh takes no password from an address; its user name is part of the place, such as git@host.
+    place = f"{quote(user)}@{host}" if user and protocol == "ssh" else host
+    return GitSource(f"{protocol}://{place}{slash}{path}", ref, subdirectory)
+
+
+def shown(line: str) -> str:
+    """Returns a line of any form, with all that could be credentials replaced.
+
+    Args:
+        line: a line of GIT_PLUGINS, perhaps not a valid one.
+    """
+    place, hash_sign, fragment = line.strip().partition("#")
+    before, at, after = place.rpartition("@")
+    if at:
+        scheme = re.match(r"(?:git\+)?[a-z]+://", before)
+        place = f"{scheme[0] if scheme else ''}…@{after}"
+    place = place.partition("?")[0]
+    rest = f"{hash_sign}{fragment}" if "@" not in fragment else "#…"
+    return f"{place}{rest}"[:80]
+
+
+def _address(url: str) -> str:
+    return re.sub(r"^([a-z]+://)[^/@]*@", r"\1", url.partition("?")[0])
 
 
 def check_out(source: GitSource, folder: Path) -> Checkout:
@@ -123,7 +170,7 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
             commit = _fetch(source, repository)
         except _GitFailed as problem:
             if not last_good.exists():
-                raise PluginSourceError(f"{source.url} could not be fetched: {problem.said}") from None
+                raise PluginSourceError(f"{_address(source.url)} could not be fetched: {problem.said}") from None
             commit = last_good.read_text().strip()
             note = f"could not be fetched ({problem.said}); the last fetched commit is used"
         checkout = _check_out_commit(repository, commit, home)
@@ -131,7 +178,8 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
     wanted = checkout / source.subdirectory if source.subdirectory else checkout
     if not wanted.is_dir():
         raise PluginSourceError(
-            f"{source.url} has no folder {source.subdirectory} at {commit[:12]}.", hint="Correct subdirectory=."
+            f"{_address(source.url)} has no folder {source.subdirectory} at {commit[:12]}.",
+            hint="Correct subdirectory=.",
         )
     return Checkout(wanted, commit, note)
 
@@ -149,7 +197,7 @@ def _fetch(source: GitSource, repository: Path) -> str:
         _git("init", "--quiet", "--bare", "--template=", str(repository))
     specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", f"+HEAD:{_DEFAULT}"]
     options = ["--quiet", "--prune", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head"]
-    _git("fetch", *options, "--", source.url, *specs, inside=repository)
+    _git("fetch", *options, "--", source.url, *specs, inside=repository, credentials=source)
     if not source.ref:
         return _resolve(repository, _DEFAULT)
     for name in (f"refs/heads/{source.ref}", f"refs/tags/{source.ref}", source.ref):
@@ -158,10 +206,10 @@ def _fetch(source: GitSource, repository: Path) -> str:
         except _GitFailed:
             continue
     if _COMMIT.fullmatch(source.ref):
-        _git("fetch", *options, "--", source.url, source.ref, inside=repository)
+        _git("fetch", *options, "--", source.url, source.ref, inside=repository, credentials=source)
         return _resolve(repository, source.ref)
     raise PluginSourceError(
-        f"{source.url} has no branch, tag or commit {source.ref}.", hint="Correct the part after @."
+        f"{_address(source.url)} has no branch, tag or commit {source.ref}.", hint="Correct the part behind @."
     )
 
 
@@ -193,7 +241,24 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def _git(*arguments: str, inside: Path | None = None) -> str:
+def _credentials(source: GitSource) -> dict[str, str]:
+    """The environment that answers git's question for credentials, for this host alone.
+
+    Command lines are visible to every user of the machine, environments are not; git's documentation of
+    GIT_CONFIG_COUNT (git-config) and of helpers that begin with `!` (gitcredentials).
+    """
+    if not source.user and not source.password:
+        return {}
+    host = "/".join(source.url.split("/")[:3])
+    settings = [("credential.helper", ""), (f"credential.{host}.helper", ""), (f"credential.{host}.helper", _HELPER)]
+    environment = {"ASSEMBLER_GIT_USER": source.user, "ASSEMBLER_GIT_PASSWORD": source.password}
+    environment["GIT_CONFIG_COUNT"] = str(len(settings))
+    for number, (key, value) in enumerate(settings):
+        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return environment
+
+
+def _git(*arguments: str, inside: Path | None = None, credentials: GitSource | None = None) -> str:
     settings = [
         "core.hooksPath=/dev/null",
         "core.fsmonitor=false",
@@ -209,6 +274,7 @@ def _git(*arguments: str, inside: Path | None = None) -> str:
         "GIT_ALLOW_PROTOCOL": "https:ssh:file:http:git",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "LC_ALL": "C",
+        **(_credentials(credentials) if credentials else {}),
     }
     try:
         done = subprocess.run(  # noqa: S603 - the operator's own line, parsed and after "--"
@@ -221,9 +287,13 @@ def _git(*arguments: str, inside: Path | None = None) -> str:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
         said = lines[0] if lines else "git failed"
-        raise _GitFailed(_without_password(said.removeprefix("fatal: ")))
+        raise _GitFailed(_quoted(said.removeprefix("fatal: "), credentials))
     return done.stdout
 
 
-def _without_password(line: str) -> str:
-    return re.sub(r"//[^/@\s]+@", "//…@", line)
+def _quoted(said: str, credentials: GitSource | None) -> str:
+    """What git and the other side said, without credentials."""
+    for word in (credentials.password, credentials.user) if credentials else ():
+        for form in {word, quote(word, safe="")} - {""}:
+            said = said.replace(form, "…")
+    return re.sub(r"//[^/\s]+@", "//…@", said)

@@ -30,6 +30,8 @@ from assembler_runner.plugin import SpacePlugin
 
 log = logging.getLogger(__name__)
 
+_REPOSITORY = "git repository"
+
 
 @dataclass(frozen=True)
 class PluginRecord:
@@ -152,17 +154,20 @@ class Registry:
             protocols: the allowed protocols.
         """
         for line in lines:
+            shown = git_source.shown(line)
             try:
-                checkout = git_source.check_out(git_source.parse(line, protocols), folder)
+                parsed = git_source.parse(line, protocols)
+                shown = parsed.shown
+                checkout = git_source.check_out(parsed, folder)
             except AssemblerError as problem:
-                self._broken(line, None, line, f"{problem.message} {problem.hint or ''}".strip())
+                self._broken(_REPOSITORY, None, shown, f"{problem.message} {problem.hint or ''}".strip())
                 continue
-            source = f"{line} at {checkout.commit}"
+            source = f"{shown} at {checkout.commit}"
             if checkout.note:
-                log.warning("plugins from %s: %s", line, checkout.note)
+                log.warning("plugins from %s: %s", shown, checkout.note)
             packages = _packages(checkout.folder)
             if not packages:
-                self._broken(line, None, source, "the folder contains no package (folder with __init__.py)")
+                self._broken(_REPOSITORY, None, source, "the folder contains no package (folder with __init__.py)")
             for package in packages:
                 self._load(package.name, f"{source}, {package.name}", partial(_import_package, package), checkout.note)
 

@@ -38,6 +38,7 @@ that system's exceptions; it translates them into these classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
@@ -45,6 +46,23 @@ from typing import Any, ClassVar, Literal
 from assembler_runner.core.fixes import Fix
 
 Severity = Literal["error", "warning", "info"]
+
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(value: Any) -> Any:
+    """Returns plain data with what steers a terminal or turns the direction of text as escapes, such as `\\x1b`."""
+    if isinstance(value, str):
+        return value if value.isprintable() else _UNSEEN.sub(_escape, value)
+    if isinstance(value, Mapping):
+        return {visible(key): visible(inner) for key, inner in value.items()}
+    return [visible(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
 @dataclass(frozen=True)
@@ -72,8 +90,9 @@ class Finding:
     fix: Fix | None = field(default=None, hash=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the finding as the API shows it."""
-        return {**asdict(self), "fix": self.fix.to_json() if self.fix is not None else None}
+        """Returns the finding as the API shows it; control characters are written as escapes, for terminals."""
+        shown = {name: visible(value) for name, value in asdict(self).items() if name != "fix"}
+        return {**shown, "fix": self.fix.to_json() if self.fix is not None else None}
 
 
 class AssemblerError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets as randomness
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -43,35 +43,38 @@ class Redactor:
     def __init__(self, plain: Iterable[str] = (), salt: str = "", fingerprints: Iterable[Fingerprint] = ()) -> None:
         self._plain = sorted({part for text in plain for part in _parts(text)}, key=len, reverse=True)
         self._salt = salt
-        self._fingerprints = sorted(fingerprints, key=lambda fingerprint: fingerprint.length, reverse=True)
+        # Longest first: a shorter secret may be a part of a longer one.
+        self._by_length: dict[int, dict[int, set[str]]] = {}
+        for fingerprint in sorted(fingerprints, key=lambda fingerprint: fingerprint.length, reverse=True):
+            self._by_length.setdefault(fingerprint.length, {}).setdefault(fingerprint.total, set()).add(
+                fingerprint.digest
+            )
 
     def redact(self, text: str) -> str:
         """Returns the text with secrets replaced by REPLACEMENT."""
         for secret in self._plain:
             text = text.replace(secret, REPLACEMENT)
-        for fingerprint in self._fingerprints:
-            text = self._without(fingerprint, text)
+        for length, totals in self._by_length.items():
+            text = self._without(length, totals, text)
         return text
 
-    def _without(self, fingerprint: Fingerprint, text: str) -> str:
-        start = 0
-        while (found := self._find(fingerprint, text, start)) is not None:
-            text = text[:found] + REPLACEMENT + text[found + fingerprint.length :]
-            start = found + len(REPLACEMENT)
-        return text
+    def _without(self, length: int, totals: Mapping[int, Set[str]], text: str) -> str:
+        """Redacts all secrets of one length, in one pass.
 
-    def _find(self, fingerprint: Fingerprint, text: str, start: int) -> int | None:
-        if len(text) - start < fingerprint.length:
-            return None
-        # A rolling sum is cheap; the digest is computed only where the sum matches.
-        sums = list(accumulate((ord(character) for character in text[start:]), initial=0))
-        for position in range(len(sums) - fingerprint.length):
-            if sums[position + fingerprint.length] - sums[position] != fingerprint.total:
+        A rolling sum is cheap; the digest is computed only where the sum matches.
+        """
+        sums = list(accumulate(map(ord, text), initial=0))
+        kept: list[str] = []
+        done, place, last = 0, 0, len(text) - length
+        while place <= last:
+            digests = totals.get(sums[place + length] - sums[place])
+            if digests is None or _digest(self._salt, text[place : place + length]) not in digests:
+                place += 1
                 continue
-            candidate = text[start + position : start + position + fingerprint.length]
-            if _digest(self._salt, candidate) == fingerprint.digest:
-                return start + position
-        return None
+            kept += (text[done:place], REPLACEMENT)
+            place += length
+            done = place
+        return "".join((*kept, text[done:]))
 
 
 def add_fingerprints(vault: Vault, encrypted: str | None, secrets: Mapping[str, str]) -> str | None:

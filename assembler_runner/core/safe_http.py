@@ -26,6 +26,17 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST_URL = 2000
 CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 5.0, 10.0, 20.0
+# Special-purpose address registries of the IANA. Not taken from the library: what it knows depends on its version.
+_NOT_GLOBAL_4 = [
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
+        *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+    )
+]
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NOT_GLOBAL_6 = [ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -128,8 +139,9 @@ def _may_reach(address: IpAddress, allowed: Sequence[IpNetwork]) -> bool:
     inner = _inner(address)
     if any(inner in network for network in allowed if network.version == inner.version):
         return True
-    special = inner.is_multicast or inner.is_reserved or inner.is_unspecified or inner.is_link_local
-    return inner.is_global and not special
+    if isinstance(inner, ipaddress.IPv6Address):
+        return inner in _GLOBAL_UNICAST and not any(inner in network for network in _NOT_GLOBAL_6)
+    return not any(inner in network for network in _NOT_GLOBAL_4)
 
 
 def _inner(address: IpAddress) -> IpAddress:

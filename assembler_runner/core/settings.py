@@ -77,7 +77,9 @@ class Settings:
         "Folder with the data of this installation, such as local Spaces; empty: `instance` next to the package. "
         "`assembler serve` uses `--instance`.",
     )
-    SERVER_NAME: str = setting("", "Host name (and port) for URLs generated outside a request.")
+    SERVER_NAME: str = setting(
+        "", "Host name (and port) of this service in all URLs that it returns; empty: the Host of the request."
+    )
     PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
     GIT_PLUGINS: str = setting(
         "", "Git repositories with plugins, one per line: `git+https://…[@ref][#subdirectory=folder]`."

@@ -26,7 +26,9 @@ FIELD = "archive"
 
 _MOST_FINDINGS = 20
 # Added by file managers, never sent on purpose.
-_CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+_CLUTTER = (".DS_Store", "Thumbs.db", "desktop.ini")
+# Folders that no Space can contain; `.git` is a file in a submodule.
+_LEFT_OUT = ("__MACOSX", ".cache")
 
 
 def unpack(archive: Content, spool: Spool, budget: Budget) -> dict[str, Content]:
@@ -75,11 +77,13 @@ def _unpack_zip(file: BinaryIO, size: int, spool: Spool, budget: Budget) -> dict
     for entry in archive.entries():
         total += entry.size
         budget.check(total)
+        if _is_clutter(entry.name):
+            continue
         problems = _check_zip_entry(entry, budget)
         findings += problems
         if len(findings) >= _MOST_FINDINGS:
             break
-        if not problems and not entry.is_folder and not _is_clutter(entry.name):
+        if not problems and not entry.is_folder:
             kept.append(entry)
     _refuse([*findings, *_check_names([entry.name for entry in kept])])
     return {entry.name: spool.add(archive.content(entry), entry.name) for entry in kept}
@@ -112,11 +116,13 @@ def _unpack_tar(stream: Forward, spool: Spool, budget: Budget) -> dict[str, Cont
         # The folder the archive was created from.
         if entry.kind == "folder" and name in ("", "."):
             continue
+        if _is_clutter(name):
+            continue
         problems = _check_tar_entry(entry, name, budget)
         findings += problems
         if len(findings) >= _MOST_FINDINGS:
             break
-        if problems or entry.kind == "folder" or _is_clutter(name):
+        if problems or entry.kind == "folder":
             continue
         names.append(name)
         if not findings:
@@ -155,7 +161,9 @@ def _check_names(names: list[str]) -> list[Finding]:
 
 def _is_clutter(name: str) -> bool:
     parts = name.split("/")
-    return parts[0] == _CLUTTER[0] or parts[-1] in _CLUTTER or parts[-1].startswith("._")
+    # The one folder that contains everything is taken off later.
+    is_left_out = any(part in _LEFT_OUT for part in parts[:2]) or ".git" in parts
+    return is_left_out or parts[-1] in _CLUTTER or parts[-1].startswith("._")
 
 
 def _about(name: str, code: str, what: str, hint: str) -> Finding:

@@ -46,8 +46,10 @@ def check_path(path: str) -> list[Finding]:
     if path.startswith("/") or (len(path) > 1 and path[1] == ":" and path[0].isascii() and path[0].isalpha()):
         problem("absolute_path", "is absolute", "Use a path relative to the Space's top folder.")
     parts = path.strip("/").split("/")
-    if any(part in (".", "..") for part in parts):
+    if any(part in (".", "..") or _is_dots_and_blanks(part) for part in parts):
         problem("path_traversal", "has a segment . or ..", "Use a path relative to the Space's top folder.")
+    if any(part and not part.strip() for part in parts):
+        problem("blank_part", "has a segment of blanks only", "Give every folder and file a name.")
     if path.endswith("/") or "" in parts:
         problem("empty_part", "has an empty segment", "Use a single / between names and none at the end.")
     if any(_is_git_folder(part) for part in parts):
@@ -92,7 +94,13 @@ def _folded(path: str) -> str:
     return unicodedata.normalize("NFC", path)
 
 
+def _is_dots_and_blanks(part: str) -> bool:
+    # Windows drops dots and blanks at the end of a name: ".. " may be the folder above.
+    return " " in part and "." in part and not part.strip(". ")
+
+
 def _is_git_folder(part: str) -> bool:
     # Some file systems drop ignorable characters and trailing dots and spaces, and use the short name git~1.
-    visible = "".join(char for char in part if unicodedata.category(char) != "Cf")
+    # NTFS reads the text after a colon as a stream of the same folder, as in .git::$INDEX_ALLOCATION.
+    visible = "".join(char for char in part if unicodedata.category(char) != "Cf").partition(":")[0]
     return visible.rstrip(". ").casefold() in (".git", "git~1")

@@ -124,7 +124,8 @@ def _broker(services: Services) -> Iterator[Check]:
 def _plugins(services: Services) -> Iterator[Check]:
     broken = [record for record in services.registry.records if record.error]
     for record in broken:
-        yield Check("plugins", "error", f"{record.name}: {record.error}", "Correct it, or remove it from the folder.")
+        found = f"{record.name} ({record.source}): {record.error}"
+        yield Check("plugins", "error", found, "Correct it, or remove it from the folder.")
     types = sorted(plugin.space_type for plugin in services.registry.types())
     if not types:
         yield Check("plugins", "error", "there is no space type", "Check PLUGIN_FOLDERS and GIT_PLUGINS.")

@@ -2,6 +2,8 @@
 
 Every worker runs it once an hour; concurrent runs are safe.
 
+The file lists of a deleted Space are removed after a day, so that their contents can be removed as well.
+
 Always kept: unfinished requests; every release of an existing Space, since it can be rolled back to; the newest request
 of such a Space; events with pending deliveries.
 """
@@ -31,6 +33,9 @@ AT_ONCE = 500
 CONTENTS_AT_ONCE = 1000
 REFERENCES = (RequestFile.sha256, RequestFile.given_sha256, BucketFile.hash)
 """Every column that refers to a content."""
+DELETED_FILES_DAYS = 1.0
+"""Days until the list of files of a deleted Space is removed, and its contents; until then they count for quotas."""
+
 _GONE = (DELETED, FAILED, CANCELLED)
 
 
@@ -53,6 +58,7 @@ def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
     removed: Counter[str] = Counter()
     kinds: tuple[tuple[str, float, Callable[[datetime], int]], ...] = (
         ("deliveries", settings.KEEP_DELIVERIES_DAYS, _deliveries),
+        ("lists of files", DELETED_FILES_DAYS, _deleted_files),
         ("spaces", settings.KEEP_REQUESTS_DAYS, _spaces),
         ("requests", settings.KEEP_REQUESTS_DAYS, _requests),
         ("events", settings.KEEP_EVENTS_DAYS, _events),
@@ -82,6 +88,17 @@ def _spaces(before: datetime) -> int:
     if found:
         _delete(SpaceRequest, SpaceRequest.space_id.in_(found))
         _delete(Space, Space.id.in_(found))
+    db.session.commit()
+    return len(found)
+
+
+def _deleted_files(before: datetime) -> int:
+    """Removes the lists of files of deleted Spaces: nothing can be made of them any more, and quotas count them."""
+    deleted = (Space.state == DELETED) & Space.slot.is_(None) & (Space.updated_at < before)
+    ended = sa.select(SpaceRequest.id).join(Space, Space.id == SpaceRequest.space_id).where(deleted, _ended(before))
+    found = list(db.session.scalars(ended.where(SpaceRequest.files.any()).limit(AT_ONCE)))
+    if found:
+        _delete(RequestFile, RequestFile.request_id.in_(found))
     db.session.commit()
     return len(found)
 

@@ -163,7 +163,7 @@ def _succeed(job: Job, done: Done) -> None:
         )
 
     if checkpoints.finish(job, SUCCEEDED, event=done.event, then=follow, **values):
-        log.info("request %s %s", job.request_id, done.summary)
+        log.info("request %s: %s", job.request_id, done.summary)
 
 
 def _is_overtaken(job: Job) -> bool:

@@ -10,9 +10,11 @@ from sqlalchemy.exc import IntegrityError
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
-from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken
+from assembler_runner.core.errors import AssemblerError, Conflict, NameTaken, QuotaExceeded
+from assembler_runner.core.settings import current_settings
 from assembler_runner.publishing.claims import successor
 from assembler_runner.publishing.tasks import wakeups
+from assembler_runner.requests import quotas
 from assembler_runner.requests.queries import find_request
 from assembler_runner.spaces.app_state import CREATING, set_state
 from assembler_runner.spaces.events import record_event
@@ -88,6 +90,7 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         NotFound: the request does not exist in the caller's realm.
         Conflict: the request has not ended or has succeeded, its clean-up is running, or the Space was changed since.
         NameTaken: another Space has the name now.
+        QuotaExceeded: the realm or the account has reached its quota of Spaces.
     """
     request = find_request(account, request_id)
     space = request.space
@@ -103,6 +106,7 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
             raise Conflict("The clean-up after this request is running.", hint="Try again shortly.", retry_after=5)
         raise Conflict(f"The request is {request.status}.", hint="Only failed and cancelled requests can be retried.")
     if request.action in MAKING:
+        _check_quota(request)
         set_state(db.session(), space.id, CREATING)
         space.slot = slot
     try:
@@ -115,6 +119,15 @@ def retry(account: Account, request_id: str) -> SpaceRequest:
         ) from None
     wakeups.send(request_id)
     return request
+
+
+def _check_quota(request: SpaceRequest) -> None:
+    if request.space.slot is None:
+        try:
+            quotas.check_return(current_settings(), request)
+        except QuotaExceeded:
+            db.session.rollback()
+            raise
 
 
 def _refuse_if_overtaken(request: SpaceRequest) -> None:

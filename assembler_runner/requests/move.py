@@ -20,6 +20,8 @@ from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change, Slots
 from assembler_runner.spaces.models import Space, SpaceRequest
 from assembler_runner.spaces.names import generated_name, slot_beside
+from assembler_runner.targets.namespaces import claim_namespace
+from assembler_runner.targets.realm_targets import LOCAL
 
 
 def move(services: Services, caller: Caller, space: Space, data: Mapping[str, Any], render: Render) -> Any:
@@ -45,7 +47,8 @@ def move(services: Services, caller: Caller, space: Space, data: Mapping[str, An
         raise Conflict(f"The Space is already named {namespace}/{name}.", hint="Send another name or namespace.")
     if namespace is None:
         raise Conflict("The namespace of the Space is not known yet.", hint="Send the namespace, too.")
-    _check_namespace(services, space, namespace)
+    if namespace != space.namespace:
+        _check_namespace(services, space, namespace)
     slot = slot_beside(space, namespace, name)
     holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
     if holder not in (None, space.id):
@@ -53,6 +56,8 @@ def move(services: Services, caller: Caller, space: Space, data: Mapping[str, An
 
     def store() -> tuple[SpaceRequest, Any]:
         quotas.check(services.settings, caller.account, spaces=0, size=0)
+        if space.target == LOCAL and namespace != space.namespace:
+            claim_namespace(space.realm_id, namespace)
         change = Change(name=name, namespace=namespace, slots=Slots(space.slot, slot))
         request = add_request(services, caller.account, space, "move", callback=data, **same_kind(base), change=change)
         return request, render(request)
@@ -106,6 +111,8 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             owner_id=caller.account.id,
             state="creating",
         )
+        if space.target == LOCAL and namespace:
+            claim_namespace(space.realm_id, namespace)
         copy.slot = slot_beside(space, namespace, copy.name)
         copy.url = services.targets.url_of(copy.target, namespace, copy.name)
         db.session.add(copy)

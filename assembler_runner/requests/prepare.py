@@ -24,7 +24,8 @@ from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
 from assembler_runner.targets.hub.files import check_hub_limits
-from assembler_runner.targets.realm_targets import HUB
+from assembler_runner.targets.namespaces import check_namespace
+from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
 
 DEFAULT_TYPE = "gradio"
@@ -214,6 +215,8 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
         return [Finding("target_not_available", message, path="target", hint=hint)]
     access = services.targets.access(realm_id) if target == HUB else None
     namespace = data.get("namespace")
+    if target == LOCAL and namespace is not None:
+        return check_namespace(realm_id, namespace)
     if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
         return []
     message = f"This realm may not publish to the namespace {namespace}."

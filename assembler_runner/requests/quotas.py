@@ -69,6 +69,20 @@ def check_bytes(settings: Settings, account: Account, size: int) -> None:
     _check_totals(settings, account, 0, size)
 
 
+def check_return(settings: Settings, request: SpaceRequest) -> None:
+    """Checks before a retry makes a Space hold its name again; the caller stores that in the same transaction.
+
+    Args:
+        settings: the defaults.
+        request: the request that is retried; what it uses counts for its realm and its owner.
+    Raises:
+        QuotaExceeded: naming the quota that is used up.
+    """
+    robot = db.session.get(Robot, request.owner_id)
+    owner = Account(request.owner_id, "", request.realm_id, "", "user" if robot is None else "robot")
+    _check_totals(settings, owner, 1, 0)
+
+
 def hourly_usage(settings: Settings, account: Account) -> list[QuotaUsage]:
     """Returns the usage of the hourly quotas that apply to an account."""
     return _usage(_limits(settings, account))
@@ -135,9 +149,9 @@ def _spaces(owned: dict[str, str]) -> sa.Select[Any]:
 
 
 def _bytes(owned: dict[str, str]) -> sa.Select[Any]:
+    # Those of deleted Spaces, too: they are kept until the retention removes them.
     files = sa.select(sa.func.sum(RequestFile.size)).join(SpaceRequest, SpaceRequest.id == RequestFile.request_id)
-    of_alive = files.join(Space, Space.id == SpaceRequest.space_id).where(_owned(SpaceRequest, owned), Space.alive)
-    of_requests = of_alive.scalar_subquery()
+    of_requests = files.where(_owned(SpaceRequest, owned)).scalar_subquery()
     kept = {"actor_id" if name == "owner_id" else name: value for name, value in owned.items()}
     of_buckets = sa.select(sa.func.sum(BucketFile.size)).where(_owned(BucketFile, kept)).scalar_subquery()
     return sa.select(sa.func.coalesce(of_requests, 0) + sa.func.coalesce(of_buckets, 0))
@@ -150,4 +164,6 @@ def _check_total(scope: str, what: str, used: sa.Select[Any], more: int, most: i
     if wanted > most:
         message = f"The {scope} would have {wanted} {what}; its quota is {most}."
         hint = "Delete Spaces that are not needed, or ask an administrator for a higher quota."
+        if what != "Spaces":
+            hint += " The files of deleted Spaces count for a day."
         raise QuotaExceeded(message, hint=hint, retry_after=HOUR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +27,8 @@ from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import SLOT_CONSTRAINT, generated_name, slot_of
 from assembler_runner.spaces.transitions import hold_space
-from assembler_runner.targets.realm_targets import HUB
+from assembler_runner.targets.namespaces import claim_namespace, default_namespace
+from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
 
 NAME_TRIES = 5
@@ -156,6 +156,8 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         owner_id=account.id,
         state="creating",
     )
+    if target == LOCAL and space.namespace:
+        claim_namespace(account.realm_id, space.namespace)
     space.slot = slot_of(space)
     space.url = services.targets.url_of(target, space.namespace, space.name)
     db.session.add(space)
@@ -328,4 +330,4 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
 def _default_namespace(services: Services, account: Account, target: str) -> str | None:
     if target == HUB:
         return services.targets.own_namespace(account.realm_id)
-    return re.sub(r"[^A-Za-z0-9-]+", "-", account.name).strip("-") or "user"
+    return default_namespace(account)

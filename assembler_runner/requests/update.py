@@ -26,6 +26,7 @@ from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.models import MAKING, SUCCEEDED, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
+from assembler_runner.targets.realm_targets import LOCAL
 from assembler_runner.webhooks import webhooks
 
 TREE_FIELDS = ("files", "parameters", "options", "space_type", "template")
@@ -188,7 +189,8 @@ def _effective(
         "name": base.change.name,
         "template": template,
         "target": space.target,
-        "namespace": space.namespace,
+        # A local Space keeps the namespace it has, whichever realm owns that now.
+        "namespace": space.namespace if space.target != LOCAL else None,
         "visibility": data.get("visibility", space.visibility),
         **{name: data[name] for name in ("fixes", "allow") if name in data},
         **{name: data[name] for name in ("hardware", "sleep_time") if name in data},

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, Conflict
 from assembler_runner.core.redaction import Redactor
+from assembler_runner.core.shares import Shares
 from assembler_runner.runtime.causes.problem import BUILD, RUN
 from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.runtime.probe import place_of, redactor_of
@@ -46,34 +46,8 @@ class _Source:
     redactor: Redactor
 
 
-class Streams:
-    """Counts the live log streams of this process: each of them uses a thread and a connection to its target."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.open = 0
-
-    @contextmanager
-    def one_more(self, most: int) -> Iterator[None]:
-        """Counts one stream while the body runs.
-
-        Args:
-            most: maximum number of streams.
-        Raises:
-            TooManyReaders: the maximum is reached.
-        """
-        with self._lock:
-            if self.open >= most:
-                raise TooManyReaders("Too many live logs are open.", hint="Request the log as JSON.", retry_after=10)
-            self.open += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.open -= 1
-
-
-streams = Streams()
+# Each live log uses a thread and a connection to its target.
+streams = Shares()
 
 
 def read(services: Services, space: Space, kind: str, tail: int) -> Log:
@@ -115,14 +89,16 @@ class LiveLog:
         space: the Space.
         kind: `build` or `run`.
         tail: maximum number of existing lines to start with.
+        account: who reads it.
     Raises:
-        TooManyReaders: the maximum number of live logs is reached.
+        TooManyReaders: the maximum number of live logs is reached, or the share of the account or its realm.
     """
 
-    def __init__(self, services: Services, space: Space, kind: str, tail: int) -> None:
+    def __init__(self, services: Services, space: Space, kind: str, tail: int, account: Account) -> None:
         self._source = _source(services, space)
-        self._counted = streams.one_more(services.settings.MAX_LOG_STREAMS)
-        self._counted.__enter__()
+        self._counted = streams.take(services.settings.MAX_LOG_STREAMS, account.id, account.realm_id)
+        if not self._counted.__enter__():
+            raise TooManyReaders("Too many logs are read live.", hint="Ask for the log as JSON.", retry_after=10)
         self._closed = False
         self._reader = LogReader("The Space is not published yet, so there is no log.")
         if self._source:

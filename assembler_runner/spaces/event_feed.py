@@ -16,6 +16,7 @@ from assembler_runner.core.commit_signals import changes
 from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.loops import Loop, OnDemand
+from assembler_runner.core.shares import Shares
 from assembler_runner.spaces.models import Event, Space
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class EventFeed:
     def __init__(self, app: Flask, most: int) -> None:
         self._app = app
         self._most = most
+        self._shares = Shares()
         self._changed = threading.Condition()
         self._topics: dict[str, _Topic] = {}
         # No pause: each round waits for subscribers and for commits.
@@ -117,33 +119,34 @@ class EventFeed:
     @property
     def subscribers(self) -> int:
         """Number of current subscribers."""
-        with self._changed:
-            return self._count_subscribers()
-
-    def _count_subscribers(self) -> int:
-        return sum(topic.subscribers for topic in self._topics.values())
+        return self._shares.open
 
     @contextmanager
-    def subscribe(self, space_id: str) -> Iterator[Subscription]:
+    def subscribe(self, space_id: str, account_id: str, realm_id: str) -> Iterator[Subscription]:
         """Subscribes to a Space for the duration of the block.
 
+        Args:
+            space_id: the Space.
+            account_id: account that reads.
+            realm_id: realm of the account.
         Raises:
-            TooManyReaders: the maximum number of subscribers is reached.
+            TooManyReaders: the maximum number of subscribers is reached, or the share of the account or the realm.
         """
-        with self._changed:
-            if self._count_subscribers() >= self._most:
+        with self._shares.take(self._most, account_id, realm_id) as taken:
+            if not taken:
                 raise TooManyReaders(retry_after=10)
-            topic = self._topics.setdefault(space_id, _Topic())
-            topic.subscribers += 1
-            self._changed.notify_all()
-        self._polling.ensure()
-        try:
-            yield Subscription(self._changed, topic, self)
-        finally:
             with self._changed:
-                topic.subscribers -= 1
-                if not topic.subscribers:
-                    del self._topics[space_id]
+                topic = self._topics.setdefault(space_id, _Topic())
+                topic.subscribers += 1
+                self._changed.notify_all()
+            self._polling.ensure()
+            try:
+                yield Subscription(self._changed, topic, self)
+            finally:
+                with self._changed:
+                    topic.subscribers -= 1
+                    if not topic.subscribers:
+                        del self._topics[space_id]
 
     def close(self) -> None:
         """Ends all subscriptions: the process is shutting down."""

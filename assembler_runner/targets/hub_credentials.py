@@ -61,7 +61,7 @@ def store(
     if row is None:
         row = HubCredential(realm_id=realm_id)
         db.session.add(row)
-    row.encrypted_token, row.key_id = vault.encrypt({"token": values["token"]}), vault.key_id
+    row.encrypted_token, row.key_id = vault.encrypt({"token": values["token"], "realm": realm_id}), vault.key_id
     row.account_name, row.plan, row.role = hub.name, hub.plan, hub.role
     row.orgs = [{"name": name, "role": role} for name, role in hub.orgs.items()]
     row.namespaces, row.default_namespace, row.checked_at = namespaces, default, utcnow()

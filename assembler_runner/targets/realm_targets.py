@@ -19,7 +19,7 @@ from assembler_runner.accounts.permissions import MASTER_REALM
 from assembler_runner.core.database import db
 from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.settings import Settings
-from assembler_runner.core.vault import Vault
+from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.targets import Target
 from assembler_runner.targets.hub.target import HubAccount, HuggingFaceTarget
 
@@ -162,7 +162,11 @@ class RealmTargets:
         """
         credential, shares_default = self._credential(realm_id)
         if credential is not None:
-            return self._vault.decrypt(credential.encrypted_token)["token"]
+            opened = self._vault.decrypt(credential.encrypted_token)
+            # Those from before name no realm.
+            if opened.get("realm", realm_id) != realm_id:
+                raise UnreadableSecret("The Hub token of the realm was stored for another one.", hint="Set it again.")
+            return opened["token"]
         return self._settings.HF_TOKEN if shares_default else None
 
     def _credential(self, realm_id: str) -> tuple[HubCredential | None, bool]:

@@ -5,9 +5,13 @@ from pathlib import Path
 
 from flask import Blueprint, Response, render_template
 
+from assembler_runner.core.addresses import service_url
+
 __all__ = ["ui"]
 
 ui = Blueprint("ui", __name__, static_folder="static", static_url_path="/assets/ui", template_folder="templates")
+
+ui.add_app_template_global(service_url)
 
 # The three scripts need inline styles, images from data: and blob: URLs, and a worker for the search index of Redoc.
 _DOCUMENTATION_POLICY = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import mimetypes
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.assembly.card import README, read_card
 from assembler_runner.core import errors
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.errors import Forbidden, NotFound, TooLarge
 from assembler_runner.targets.base import PublishedSpace
 from assembler_runner.targets.local.changes import OpenFile, StoredFile
@@ -169,7 +171,6 @@ def _commit_of(revision: str) -> str | None:
 def _space_page(visit: _Visit, revision: str) -> Response:
     files = visit.files(revision)
     commits = visit.target.commits(visit.space)
-    readme = visit.read(README, revision)
     return _page(
         "local_space.html",
         visit=visit,
@@ -179,8 +180,8 @@ def _space_page(visit: _Visit, revision: str) -> Response:
         files=files,
         total=sum(file.size for file in files),
         commits=commits[:_MAX_SHOWN_COMMITS],
-        readme=_shown_text(_without_card(readme or b"")),
-        clone_url=url_for("local.space", **visit.names, _external=True),
+        readme=_readme_text(visit, revision),
+        clone_url=absolute_url(url_for("local.space", **visit.names)),
     )
 
 
@@ -190,8 +191,44 @@ def _file_page(visit: _Visit, revision: str, path: str) -> Response:
     return _page("local_file.html", visit=visit, revision=revision, path=path, size=file.size, text=text)
 
 
-def _shown_text(content: bytes) -> str | None:
-    return _text(content) if len(content) <= _MAX_SHOWN_BYTES else None
+def _readme_text(visit: _Visit, revision: str) -> str | None:
+    opened = visit.open(README, revision)
+    if opened is None:
+        return ""
+    with opened.content as content:
+        if opened.size > _MAX_SHOWN_BYTES:
+            return None
+        whole = content.read()
+    end = _card_of(opened.blob_id, lambda: whole).end
+    return _text(whole[end:].lstrip().removeprefix(b"---").lstrip() if end is not None else whole)
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What pages need of a card: where it ends, or None if there is none, and the page it names."""
+
+    end: int | None
+    app_file: str | None
+
+
+_cards: dict[str, _Card] = {}
+_cards_lock = threading.Lock()
+_MAX_CARDS = 1000
+
+
+def _card_of(blob_id: str, read: Callable[[], bytes]) -> _Card:
+    """Returns the card of a README; each content is parsed once, however many visitors come."""
+    if (known := _cards.get(blob_id)) is not None:
+        return known
+    card = read_card(read())
+    app_file = card.values.get("app_file")
+    page = app_file.lstrip("./") if isinstance(app_file, str) else None
+    found = _Card(None if card.start is None else card.end, page)
+    with _cards_lock:
+        while len(_cards) >= _MAX_CARDS:
+            del _cards[next(iter(_cards))]
+        _cards[blob_id] = found
+    return found
 
 
 def _page(template: str, **values: Any) -> Response:
@@ -232,9 +269,11 @@ def _live_file(visit: _Visit, path: str) -> AnyResponse:
 
 
 def _app_file(visit: _Visit) -> str:
-    card = read_card(visit.read(README, NEWEST) or b"")
-    app_file = card.values.get("app_file")
-    return app_file.lstrip("./") if isinstance(app_file, str) else "index.html"
+    opened = visit.open(README, NEWEST)
+    if opened is None:
+        return "index.html"
+    with opened.content as content:
+        return _card_of(opened.blob_id, lambda: content.read(_MAX_SHOWN_BYTES)).app_file or "index.html"
 
 
 def _live_type(path: str) -> str:
@@ -310,10 +349,3 @@ def _text(content: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
-
-
-def _without_card(readme: bytes) -> bytes:
-    card = read_card(readme)
-    if card.start is None:
-        return readme
-    return readme[card.end :].lstrip().removeprefix(b"---").lstrip()

@@ -31,13 +31,14 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 LEASE_SECONDS = 60.0
-AT_ONCE, AT_ONCE_FOR_ONE = 8, 2
+AT_ONCE, AT_ONCE_FOR_ONE = 16, 2
+CANDIDATES = 8 * AT_ONCE
 LONGEST_WAIT = 24 * 3600.0
 GONE = 410
 
 
 class WebhookSender(Loop):
-    """Sends due deliveries: up to AT_ONCE at the same time, and AT_ONCE_FOR_ONE per webhook.
+    """Sends due deliveries: several at the same time, few per webhook, and no realm takes all threads.
 
     Args:
         app: the application.
@@ -49,7 +50,7 @@ class WebhookSender(Loop):
         self._pool = ThreadPoolExecutor(AT_ONCE, "webhook")
         self._seen = 0
         self._lock = threading.Lock()
-        self._busy: dict[str, str] = {}
+        self._busy: dict[str, tuple[str, str]] = {}
 
     def run(self) -> None:
         """Sends until it is stopped; another worker, or the next start, sends the rest."""
@@ -59,9 +60,9 @@ class WebhookSender(Loop):
     def work(self) -> None:
         """Starts the deliveries that are due."""
         with self._app.app_context():
-            for delivery_id, webhook_id in self._due():
+            for delivery_id, webhook_id, realm_id in self._due():
                 with self._lock:
-                    self._busy[delivery_id] = webhook_id
+                    self._busy[delivery_id] = webhook_id, realm_id
                 self._pool.submit(self._send, delivery_id)
 
     def rest(self, seconds: float) -> None:
@@ -73,22 +74,24 @@ class WebhookSender(Loop):
                 return
 
     @read_transaction()
-    def _due(self) -> list[tuple[str, str]]:
+    def _due(self) -> list[tuple[str, str, str]]:
         with self._lock:
-            busy, held = set(self._busy), Counter(self._busy.values())
-        query = (
-            sa.select(WebhookDelivery.id, WebhookDelivery.webhook_id)
-            .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-            .where(WebhookDelivery.status == PENDING, WebhookDelivery.due_at <= database_now(), Webhook.active)
-            .order_by(WebhookDelivery.due_at, WebhookDelivery.created_at)
-            .limit(AT_ONCE * 8)
-        )
-        chosen: list[tuple[str, str]] = []
-        for delivery_id, webhook_id in db.session.execute(query).all():
-            if delivery_id in busy or held[webhook_id] >= AT_ONCE_FOR_ONE or len(chosen) + len(busy) >= AT_ONCE:
-                continue
-            held[webhook_id] += 1
-            chosen.append((delivery_id, webhook_id))
+            busy = dict(self._busy)
+        of_webhooks = Counter(webhook_id for webhook_id, _ in busy.values())
+        of_realms = Counter(realm_id for _, realm_id in busy.values())
+        full = [webhook_id for webhook_id, number in of_webhooks.items() if number >= AT_ONCE_FOR_ONE]
+        left = [(row.id, row.webhook_id, row.realm_id) for row in db.session.execute(_candidates(list(busy), full))]
+        chosen: list[tuple[str, str, str]] = []
+        while left and (free := AT_ONCE - len(busy) - len(chosen)) > 0:
+            # A realm holds at most as many threads as remain free: slow receivers of one leave threads for others.
+            left = [row for row in left if of_webhooks[row[1]] < AT_ONCE_FOR_ONE and of_realms[row[2]] < free]
+            if left:
+                # The candidates are in order of their turn; min() takes the first of those that are equal.
+                taken = min(left, key=lambda row: (of_realms[row[2]], of_webhooks[row[1]]))
+                left.remove(taken)
+                chosen.append(taken)
+                of_webhooks[taken[1]] += 1
+                of_realms[taken[2]] += 1
         return chosen
 
     def _send(self, delivery_id: str) -> None:
@@ -102,6 +105,30 @@ class WebhookSender(Loop):
             with self._lock:
                 self._busy.pop(delivery_id, None)
             deliveries.notify()
+
+
+def _candidates(busy: list[str], full: list[str]) -> sa.Select[tuple[str, str, str]]:
+    """Selects id, webhook and realm of deliveries that are due: the oldest of each webhook, and some of each realm."""
+    age = (WebhookDelivery.due_at, WebhookDelivery.created_at)
+    of_webhook = sa.func.row_number().over(partition_by=WebhookDelivery.webhook_id, order_by=age)
+    due = (
+        sa.select(
+            WebhookDelivery.id, WebhookDelivery.webhook_id, Webhook.realm_id, *age, of_webhook.label("of_webhook")
+        )
+        .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+        .where(WebhookDelivery.status == PENDING, WebhookDelivery.due_at <= database_now(), Webhook.active)
+        .where(WebhookDelivery.id.not_in(busy), WebhookDelivery.webhook_id.not_in(full))
+        .subquery()
+    )
+    turn = (due.c.of_webhook, due.c.due_at, due.c.created_at)
+    of_realm = sa.func.row_number().over(partition_by=due.c.realm_id, order_by=turn)
+    ranked = sa.select(due, of_realm.label("of_realm")).where(due.c.of_webhook <= AT_ONCE_FOR_ONE).subquery()
+    return (
+        sa.select(ranked.c.id, ranked.c.webhook_id, ranked.c.realm_id)
+        .where(ranked.c.of_realm <= AT_ONCE)
+        .order_by(ranked.c.of_realm, ranked.c.due_at, ranked.c.created_at)
+        .limit(CANDIDATES)
+    )
 
 
 def deliver(services: Services, delivery_id: str) -> bool:

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.commit_signals import deliveries, notify_after_commit
-from assembler_runner.core.database import db, utcnow
-from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
+from assembler_runner.core.database import database_now, db, utcnow
+from assembler_runner.core.errors import Finding, InvalidRequest, NotFound, QuotaExceeded
 from assembler_runner.core.safe_http import url_problem
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
@@ -27,6 +27,10 @@ from assembler_runner.webhooks.models import DEAD, PENDING, Webhook, WebhookDeli
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret, not a secret
 SECRET_BYTES = (24, 64)
 OLD_SECRET_SECONDS = 24 * 3600
+REPLAYS_AT_ONCE = 1000
+MOST_IN_REALM = 200
+"""Webhooks of one realm, callbacks of requests not counted: each of them gets a row for each event."""
+
 _OPEN = ("url", "description", "event_types", "active")
 
 
@@ -66,6 +70,7 @@ def create(services: Services, account: Account, values: Mapping[str, Any]) -> t
         The webhook and its secret, which is returned only here.
     Raises:
         InvalidRequest: the URL or the secret is not valid, or the Space does not exist.
+        QuotaExceeded: the realm has reached its maximum number of webhooks.
     """
     findings = check(services, values.get("url"), values.get("secret"))
     space = db.session.get(Space, values["space_id"]) if values.get("space_id") else None
@@ -74,7 +79,11 @@ def create(services: Services, account: Account, values: Mapping[str, Any]) -> t
     if findings:
         raise InvalidRequest(issues=findings)
     secret = values.get("secret") or new_secret()
-    row = Webhook(realm_id=space.realm_id if space else account.realm_id, owner_id=account.id)
+    realm_id = space.realm_id if space else account.realm_id
+    of_realm = sa.select(sa.func.count()).where(Webhook.realm_id == realm_id, Webhook.request_id.is_(None))
+    if (db.session.scalar(of_realm) or 0) >= MOST_IN_REALM:
+        raise QuotaExceeded(f"The realm has {MOST_IN_REALM} webhooks.", hint="Delete webhooks that are not needed.")
+    row = Webhook(realm_id=realm_id, owner_id=account.id)
     row.space_id = space.id if space else None
     row.encrypted_secret = _encrypt(services, secret)
     for name in _OPEN:
@@ -166,23 +175,27 @@ def send_test(account: Account, webhook_id: str) -> WebhookDelivery:
 
 
 def replay(account: Account, webhook_id: str, delivery_id: str | None = None) -> int:
-    """Queues deliveries again: one, or all dead ones of the webhook.
+    """Queues deliveries again: one, or the oldest dead ones of the webhook. They are sent after those already due.
 
     Args:
         account: the caller.
         webhook_id: the webhook.
-        delivery_id: the delivery, in any status; None: all dead ones.
+        delivery_id: the delivery, in any status; None: dead ones, at most :data:`REPLAYS_AT_ONCE`.
     Returns:
         Number of deliveries.
     Raises:
         NotFound: it does not exist or is not visible to this account.
     """
     webhook = find(account, webhook_id)
-    chosen = WebhookDelivery.status == DEAD
     if delivery_id is not None:
-        chosen = WebhookDelivery.id == find_delivery(account, webhook_id, delivery_id).id
-    again = sa.update(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id, chosen)
-    values = {"status": PENDING, "attempts": 0, "due_at": 0.0, "owner": None, "finished_at": None}
+        ids = [find_delivery(account, webhook_id, delivery_id).id]
+    else:
+        dead = sa.select(WebhookDelivery.id).where(
+            WebhookDelivery.webhook_id == webhook.id, WebhookDelivery.status == DEAD
+        )
+        ids = list(db.session.scalars(dead.order_by(WebhookDelivery.created_at).limit(REPLAYS_AT_ONCE)))
+    again = sa.update(WebhookDelivery).where(WebhookDelivery.id.in_(ids))
+    values = {"status": PENDING, "attempts": 0, "due_at": database_now(), "owner": None, "finished_at": None}
     done = db.session.execute(again.values(**values), execution_options={"synchronize_session": False})
     audit.record(account, "replay", "webhook", webhook.id, None, webhook.realm_id)
     notify_after_commit(db.session(), deliveries)

@@ -156,3 +156,24 @@ def test_certificates_are_checked_against_the_name(tmp_path: Path, monkeypatch: 
         with pytest.raises(safe_http.CallFailed, match="certificate"):
             safe_http.post(f"https://127.0.0.1:{receiver.port}/", b"{}", {}, LOOPBACK)
     safe_http._tls.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("192.0.0.192", "192.0.0.8", "192.88.99.1", "198.18.0.1", "100.64.0.1", "240.0.0.1", "255.255.255.255"),
+        *("0.0.0.1", "224.0.0.1", "[fec0::1]", "[fe80::1]", "[fc00::1]", "[2001:db8::1]", "[2001:2::1]", "[3fff::1]"),
+        *("[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[64:ff9b:1::1]", "[2002:a00:1::]", "[::10.0.0.1]", "[ff02::1]"),
+        *("[5f00::1]", "[100::1]", "[::]", "[::1]", "[4000::1]"),
+    ],
+)
+def test_special_addresses_do_not_depend_on_the_library(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
+        monkeypatch.setattr(kind, "is_global", property(lambda _: True))
+        monkeypatch.setattr(kind, "is_reserved", property(lambda _: False))
+    assert safe_http.problem_of(f"http://{address}/", []) is not None
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "[2606:4700::1111]", "[2a00:1450::1]", "192.31.196.1"])
+def test_public_addresses_may_be_called(address: str) -> None:
+    assert safe_http.problem_of(f"http://{address}/", []) is None

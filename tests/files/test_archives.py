@@ -96,9 +96,10 @@ def zip_entry(name: str, mode: int, data: bytes = b"target") -> bytes:
         gzip.compress(tar_of(FILES)),
         zstandard.compress(tar_of(FILES)),
         tar(entry("./", type=tarfile.DIRTYPE), *(entry(f"./{name}", data) for name, data in FILES.items())),
-        zip_of({**FILES, "__MACOSX/._app.py": b"x", "assets/.DS_Store": b"x", "folder/": b""}),
+        zip_of({**FILES, "__MACOSX/._app.py": b"x", "assets/.DS_Store": b"x", ".cache/x": b"x", "folder/": b""}),
+        tar_of({**FILES, ".git/HEAD": b"x", "assets/.git": b"gitdir: x"}),
     ],
-    ids=["zip", "stored zip", "tar", "gnu tar", "tar.gz", "tar.zst", "tar of .", "zip of a mac"],
+    ids=["zip", "stored zip", "tar", "gnu tar", "tar.gz", "tar.zst", "tar of .", "zip of a mac", "tar of a checkout"],
 )
 def test_packed_files_are_unpacked(data: bytes, spool: Spool) -> None:
     assert read(data, spool) == FILES
@@ -350,12 +351,12 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "traversal of a folder": (lambda: zip_of({"../": b""}), 422, "path_traversal"),
     "backslash": (lambda: zip_of({"..\\x": b"x"}), 422, "backslash"),
     "nul in a name": (nul_name, 422, "control_character"),
-    "folder of git": (lambda: tar_of({".git/hooks/pre-commit": b"x"}), 422, "reserved_path"),
+    "folder of git": (lambda: tar_of({".GIT/hooks/pre-commit": b"x"}), 422, "reserved_path"),
     "encrypted": (encrypted_zip, 422, "encrypted_archive"),
     "uncommon method": (lambda: zip_of({"a": b"x" * 100}, zipfile.ZIP_LZMA), 422, "archive_method"),
     "twice in tar": (lambda: tar(entry("a", b"1"), entry("a", b"2")), 422, "duplicate_path"),
     "twice in zip": (twice_in_zip, 422, "duplicate_path"),
-    "case": (lambda: tar_of({"a/README": b"1", "a/readme": b"2"}), 422, "duplicate_path"),
+    "unicode forms": (lambda: tar_of({"a/\u00e9": b"1", "a/e\u0301": b"2"}), 422, "duplicate_path"),
     "file and folder": (lambda: zip_of({"a": b"1", "a/b": b"2"}), 422, "file_and_folder"),
     "deep": (lambda: zip_of({"d/" * 30 + "f": b"x"}), 422, "path_too_deep"),
 }

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from assembler_runner.app import create_app
+from assembler_runner.core.database import db
+from assembler_runner.core.settings import load
+from tests.conftest import SECRETS
 
 ROOT = Path(__file__).parent.parent.parent
 GOOD = "a-long-and-varied-key-for-tests-0123456789"
@@ -37,3 +43,19 @@ def test_a_failed_start_prints_one_message(start: str, settings: dict[str, str],
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "x" * 40 not in done.stderr
+
+
+def test_the_database_is_private_where_the_folder_existed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    database = tmp_path / "assembler.db"
+    before = os.umask(0)
+    try:
+        database.touch(0o644)
+        app = create_app(load({}, **SECRETS), tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    with app.app_context():
+        db.create_all()
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("assembler.db*")} == {0o600}
+        db.engine.dispose()

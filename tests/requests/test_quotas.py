@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
+from assembler_runner.ops.retention import remove_old
+from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import PASSWORD, MakeService, Service
 from tests.support.people import WORD, Person, made, make_realm, make_user
 
@@ -123,7 +128,7 @@ def test_private_local_spaces_belong_to_their_realm(service: Service) -> None:
     done = service.work(space["latest_request"]["id"])
     assert done["status"] == "succeeded"
     for end in ("", "/live/", "/raw/main/index.html", "/info/refs?service=git-upload-pack"):
-        page, missing = f"/local/ann/site{end}", f"/local/ann/none{end}"
+        page, missing = f"/local/ours/site{end}", f"/local/ours/none{end}"
         assert service.client.get(page).status_code == service.client.get(missing).status_code == 401
         for headers in (ann.headers, basic("ours/ann", WORD), service.headers, basic("admin", PASSWORD)):
             assert service.client.get(page, headers=headers).status_code == 200
@@ -133,6 +138,51 @@ def test_private_local_spaces_belong_to_their_realm(service: Service) -> None:
             assert [answer.status_code for answer in answers] == [404, 404]
             assert answers[0].json == answers[1].json
         assert service.client.get(page, headers=basic("ours/ann", "wrong")).status_code == 401
-    for _ in range(10):
+    # The owner's address is limited by its own failures alone, at five times the limit.
+    for _ in range(50):
         answer = service.client.get(page, headers=basic("ours/ann", "wrong"))
     assert answer.status_code == 429
+
+
+def cancel(person: Person, space: Any) -> str:
+    request_id = str(space["latest_request"]["id"])
+    made(person.post(f"/requests/{request_id}/command", {"command": "cancel"}), 202)
+    return request_id
+
+
+def test_a_retry_counts_as_a_space(make_service: MakeService) -> None:
+    service = make_service(ACCOUNT_MAX_SPACES=2)
+    ann = make_user(service, "ann", make_realm(service, "ours"))
+    cancelled = [cancel(ann, made(submit(ann), 202)) for _ in range(4)]
+    answers = [ann.post(f"/requests/{request_id}/command", {"command": "retry"}) for request_id in cancelled]
+    assert [answer.status_code for answer in answers] == [202, 202, 429, 429]
+    refused(answers[2], "may have 2")
+    refused(submit(ann), "may have 2")
+    # Who retries for another account uses that account's quota.
+    refused(service.post(f"/requests/{cancelled[2]}/command", {"command": "retry"}), "may have 2")
+
+
+def test_failed_requests_are_retried_within_the_quota(make_service: MakeService) -> None:
+    service = make_service(ACCOUNT_MAX_SPACES=1)
+    ann = make_user(service, "ann", make_realm(service, "ours"))
+    ids = [cancel(ann, made(submit(ann), 202)) for _ in range(3)]
+    with service.app.app_context():
+        failed = {"status": "failed", "error": {"code": "x", "message": "x", "hint": None}}
+        db.session.execute(sa.update(SpaceRequest).where(SpaceRequest.id.in_(ids)).values(**failed))
+        db.session.commit()
+    result = made(ann.post("/requests/failures/command", {"command": "retry"}), 202)
+    assert (len(result["retried"]), {row["code"] for row in result["refused"]}) == (1, {"quota_exceeded"})
+
+
+def test_files_of_deleted_spaces_count_while_they_are_kept(make_service: MakeService) -> None:
+    service = make_service(REALM_MAX_BYTES=2500)
+    ann = make_user(service, "ann", make_realm(service, "ours"))
+    for _ in range(2):
+        space = made(submit(ann), 202)
+        service.work(space["latest_request"]["id"])
+        service.work(made(ann.delete(f"/spaces/{space['id']}"), 202)["latest_request"]["id"])
+    refused(submit(ann), "bytes in files")
+    with service.app.app_context():
+        removed = remove_old(service.services.settings, utcnow() + timedelta(days=2))
+    assert removed["lists of files"] == 2
+    assert submit(ann).status_code == 202

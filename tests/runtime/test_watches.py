@@ -99,7 +99,6 @@ OUTCOMES = [
     ([("RUNNING", 2), ("BUILDING", 1), "RUNNING"], "running"),
     ([("NO_APP_FILE", 2), ("BUILDING", 1), "RUNNING"], "running"),
     (["BUILD_ERROR"], "build_error"),
-    ([("STOPPED", 1), ("BUILDING", 1), "RUNNING"], "running"),
     ([("BUILDING", 1), "BUILD_ERROR"], "build_error"),
     ([("BUILDING", 1), ("APP_STARTING", 1), "RUNTIME_ERROR"], "runtime_error"),
     ([("BUILDING", 1), "CONFIG_ERROR"], "config_error"),

@@ -142,3 +142,30 @@ def test_keys_are_rotated(hub_service: Service, hub: StandInHub, ann: Person, ma
         assert Vault(new).decrypt(sealed) == {"KEY": "v"}
     # The old key alone no longer decrypts anything, and the request says so.
     assert hub_service.work(request_id)["status"] == "failed"
+
+
+def test_a_token_that_was_copied_to_another_realm_is_refused(hub_service: Service, ann: Person) -> None:
+    other = make_realm(hub_service, "thieves")
+    services = hub_service.services
+    realm_id = ann.get("/auth/users/@me").json["realm_id"]
+    assert put(ann).status_code < 300
+    with hub_service.app.app_context():
+        row = db.session.get(HubCredential, realm_id)
+        assert row is not None
+        copied = HubCredential(
+            **{
+                column.key: getattr(row, column.key)
+                for column in HubCredential.__table__.columns
+                if column.key not in ("realm_id", "created_at", "updated_at")
+            }
+        )
+        copied.realm_id = other
+        db.session.add(copied)
+        db.session.commit()
+        assert services.targets.token(realm_id) == TOKEN
+        with pytest.raises(UnreadableSecret):
+            services.targets.token(other)
+        # Those from before name no realm, and stay readable.
+        row.encrypted_token = services.vault.encrypt({"token": TOKEN})
+        db.session.commit()
+        assert services.targets.token(realm_id) == TOKEN

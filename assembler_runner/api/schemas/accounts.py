@@ -12,7 +12,7 @@ from typing import Any
 import marshmallow as ma
 
 from assembler_runner.accounts.models import AuditEntry, HubCredential, Permission, Realm, Robot, Role, User
-from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.api.schemas.base import AutoSchema, Flag
 from assembler_runner.api.schemas.space_input import check_name
 from assembler_runner.core.listing import snake
 
@@ -142,7 +142,7 @@ class RealmInput(_Described, _Quotas):
     """A new realm, or changes of one."""
 
     name = name()
-    share_default_hub = ma.fields.Boolean(
+    share_default_hub = Flag(
         metadata={"description": "Whether the realm may publish with the service's own Hub token."}
     )
 
@@ -174,8 +174,8 @@ class UserInput(_Quotas):
     email = Text(allow_none=True, validate=_check_email, metadata={"description": "E-mail address."})
     avatar = text(512, "URL of a picture.")
     cover = text(512, "URL of a wide picture.")
-    active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
-    name_locked = ma.fields.Boolean(metadata={"description": "Whether the user may not change its own name."})
+    active = Flag(metadata={"description": "Whether it may log in."})
+    name_locked = Flag(metadata={"description": "Whether the user may not change its own name."})
     password = password("Write-only; null to disable login by password. A new password revokes all tokens.")
     realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})
 
@@ -184,7 +184,7 @@ class RobotInput(_Described, _Quotas):
     """A new robot, or changes of one."""
 
     name = name()
-    active = ma.fields.Boolean(metadata={"description": "Whether it may log in."})
+    active = Flag(metadata={"description": "Whether it may log in."})
     secret = password("Write-only; if null, or left out for a new robot, one is generated and shown once.")
     user_id = Id(allow_none=True, metadata={"description": "The user it works for."})
     realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 import marshmallow as ma
-from flask import has_request_context, request
 from marshmallow_sqlalchemy import ModelConverter, SQLAlchemyAutoSchema
 
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import JsonText, UtcDateTime
 
 
@@ -19,6 +19,15 @@ class Timestamp(ma.fields.DateTime):
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else as_text(value)
+
+
+class Flag(ma.fields.Boolean):
+    """True or false, and nothing that could be taken for one: 0 would be a dry run that deletes."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 def as_text(timestamp: datetime) -> str:
@@ -37,13 +46,6 @@ class AutoSchema(SQLAlchemyAutoSchema[Any]):
         """Timestamps and JSON in the format of this service."""
 
         model_converter = _Converter
-
-
-def absolute_url(url: str | None) -> str | None:
-    """Returns an absolute URL; pages of this service are stored with their path only."""
-    if url is None or not url.startswith("/") or not has_request_context():
-        return url
-    return request.host_url.rstrip("/") + url
 
 
 class Url(ma.fields.String):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
+from assembler_runner.api.schemas.base import Flag
 from assembler_runner.api.schemas.space_input import (
     BUCKET_FILE,
     HARDWARE,
@@ -87,10 +88,8 @@ def _visibility() -> ma.fields.String:
     )
 
 
-def _force() -> ma.fields.Boolean:
-    return ma.fields.Boolean(
-        truthy={True},
-        falsy={False},
+def _force() -> Flag:
+    return Flag(
         load_default=False,
         metadata={"description": "Overwrite foreign commits to the Space."},
     )
@@ -204,9 +203,7 @@ class BulkInput(_Strict):
         validate=ma.validate.Length(min=1, error="Must contain at least one condition."),
         metadata={"description": "As in GET /spaces: label, name, state … → value; all must match."},
     )
-    dry_run = ma.fields.Boolean(
-        truthy={True},
-        falsy={False},
+    dry_run = Flag(
         load_default=False,
         metadata={"description": "Only list the Spaces that match."},
     )

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import marshmallow as ma
+from flask import has_app_context
 
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import Finding
+from assembler_runner.core.settings import current_settings
 from assembler_runner.files.content import Content
 from assembler_runner.files.paths import field_of
 from assembler_runner.requests.sources import BucketReference, Given
@@ -87,6 +89,11 @@ class Files(ma.fields.Field[dict[str, Given]]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Given]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
+        if has_app_context() and len(value) > (most := current_settings().MAX_FILES):
+            # Counted before a million of them are read.
+            message = f"There are {len(value)} files; at most {most} are taken."
+            too_many = Finding("too_many_files", message, path=attr, hint="Send fewer files.")
+            raise ma.ValidationError([too_many])
         contents: dict[str, Given] = {}
         findings = []
         for path, entry in value.items():

@@ -6,15 +6,9 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import (
-    AutoSchema,
-    FindingSchema,
-    MappingSchema,
-    Timestamp,
-    Url,
-    absolute_url,
-    as_text,
-)
+from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.api.schemas.problems import ProblemSchema
+from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, position
 from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
@@ -162,26 +156,6 @@ class FindingRuleSchema(ma.Schema):
     allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` accepts this code."})
 
 
-class ProblemSchema(MappingSchema):
-    """Why the app of a Space does not run."""
-
-    code = ma.fields.String(metadata={"description": "Stable code of the cause, or `unknown`."})
-    message = ma.fields.String(metadata={"description": "What happened."})
-    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
-    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space that causes it."})
-    line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log with the evidence: build or run."})
-    values = ma.fields.Dict(
-        keys=ma.fields.String(), metadata={"description": "Captured values by name; untrusted text."}
-    )
-    fix = ma.fields.Dict(allow_none=True, metadata={"description": "Fix: title, safe, edits, options."})
-    excerpt = ma.fields.Dict(allow_none=True, metadata={"description": "Relevant lines: text (untrusted), kind, line."})
-    evidence = ma.fields.List(
-        ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
-    )
-    confidence = ma.fields.Float(metadata={"description": "Confidence in the cause, from 0 to 1."})
-
-
 class LogLineSchema(ma.Schema):
     """A line of a log."""
 
@@ -327,7 +301,9 @@ class PluginSchema(ma.Schema):
 
     name = ma.fields.String()
     version = ma.fields.String(allow_none=True)
-    source = ma.fields.String()
+    source = ma.fields.String(
+        allow_none=True, metadata={"description": "Where it was found; null for accounts that do not manage realms."}
+    )
     state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
     error = ma.fields.String(allow_none=True)
     note = ma.fields.String(allow_none=True, metadata={"description": "A remark, such as about a replaced plugin."})

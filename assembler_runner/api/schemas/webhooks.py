@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.api.schemas.base import AutoSchema, Flag
 from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 
 
@@ -84,7 +84,7 @@ class WebhookUpdateInput(_Strict):
         validate=ma.validate.Length(max=50),
         metadata={"description": "Event types to send; empty for all."},
     )
-    active = ma.fields.Boolean(truthy={True}, falsy={False}, metadata={"description": "Whether events are sent."})
+    active = Flag(metadata={"description": "Whether events are sent."})
 
 
 class WebhookInput(WebhookUpdateInput):

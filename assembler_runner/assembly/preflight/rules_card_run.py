@@ -167,13 +167,13 @@ def card_sdk_streamlit(context: Context) -> Iterator[Found]:
 def card_number_shortened(context: Context) -> Iterator[Found]:
     """Finds versions that lose a zero because they are not in quotes."""
     for key in ("python_version", "sdk_version"):
-        value, raw = context.card.values.get(key), context.card.raw.get(key, "")
-        if isinstance(value, float) and re.fullmatch(r"\d+\.\d*0", raw) and not re.fullmatch(r"\d+\.0", raw):
+        raw = context.card.raw.get(key, "")
+        if re.fullmatch(r"\d+\.\d*0", raw) and not re.fullmatch(r"\d+\.0", raw):
             fix = set_key(context, key, f'"{raw}"', title=f'Write {key}: "{raw}"', safe=True)
             yield at_key(
                 context,
                 key,
-                f"README.md has {key}: {clean(raw)} without quotes, which YAML reads as {value}.",
+                f"README.md has {key}: {clean(raw)} without quotes, which YAML reads as {float(raw)}.",
                 f'Write {key}: "{clean(raw)}".',
                 fix,
                 key=key,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from assembler_runner.core.errors import (
     AssemblerError,
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 _RESET = re.compile(r'"api";r=0;t=(\d+)')
 MESSAGE_LIMIT = 300
+_READ_CHARACTERS = 2000
+# Letters of a token that are recognized: fewer would be in other words as well, and tell little.
+_PART = 6
 
 
 class CreationBusy(Exception):
@@ -97,8 +102,30 @@ def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerErr
 def _quoted(said: str | None, token: str) -> str:
     if not said:
         return ""
-    line = " ".join(said.replace(token, "…").split())
+    line = " ".join(without_token(said[:_READ_CHARACTERS], token).split())
     return f" It said: {line[:MESSAGE_LIMIT]}"
+
+
+def without_token(said: str, token: str) -> str:
+    """Returns a text without any part of a token, also where that is cut, percent-encoded or in base64.
+
+    Args:
+        said: the text.
+        token: the token.
+    """
+    while (decoded := unquote(said)) != said:
+        said = decoded
+    forms = [token, token[::-1], *(base64.b64encode(b"\0" * shift + token.encode())[4:].decode() for shift in range(3))]
+    pieces = {form[at : at + _PART] for form in forms for at in range(max(1, len(form) - _PART + 1))}
+    known = re.compile("|".join(re.escape(piece) for piece in sorted(pieces) if piece), re.IGNORECASE)
+    hidden: set[int] = set()
+    place = 0
+    while found := known.search(said, place):
+        hidden.update(range(found.start(), found.end()))
+        # Parts overlap: the next one may begin inside of this one.
+        place = found.start() + 1
+    shown = "".join("\0" if place in hidden else letter for place, letter in enumerate(said.replace("\0", " ")))
+    return re.sub("\0+", "…", shown)
 
 
 def _wait(problem: HfHubHTTPError) -> float | None:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -30,6 +30,8 @@ LONGEST_READ = 20.0
 TRIES, LONGEST_DELAY = 5, 10.0
 _WAITING_LINES = 1000
 _LINE_LENGTH = 10_000
+_EVENT_BYTES = 2**20
+_LINES_IN_EVENT, _LINES_AT_ONCE = 1000, 10_000
 _END = None
 
 
@@ -125,7 +127,7 @@ class HubLog(LogReader):
 
     def _enqueue(self, response: httpx2.Response) -> None:
         newest = None if self._follow else _date_of(response)
-        for event in response.iter_lines():
+        for event in split_lines(response.iter_bytes()):
             for line in _lines_of(event):
                 if newest and line.timestamp and line.timestamp > newest:
                     return
@@ -167,8 +169,33 @@ class _Seen:
                 return False
         else:
             self._newest, self._at_newest, self._again = line.timestamp, Counter(), Counter()
+        if len(self._at_newest) >= _LINES_AT_ONCE:
+            # After a break these would come again; better than to keep any number of them.
+            self._at_newest.clear()
         self._at_newest[line.text] += 1
         return True
+
+
+def split_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yields the lines of a stream that may never end one; a line over 1 MiB is left out.
+
+    Args:
+        pieces: the stream.
+    """
+    begun, skips = bytearray(), False
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for number, line in enumerate(ended):
+            whole = bytes(begun) + line if number == 0 else line
+            if not skips and len(whole) <= _EVENT_BYTES:
+                yield whole.decode("utf-8", "replace").removesuffix("\r")
+            begun.clear()
+            skips = False
+        if not skips:
+            begun += rest
+        if len(begun) > _EVENT_BYTES:
+            begun.clear()
+            skips = True
 
 
 def _lines_of(event: str) -> list[LogLine]:
@@ -178,7 +205,7 @@ def _lines_of(event: str) -> list[LogLine]:
     try:
         parsed: Any = json.loads(event.removeprefix("data: "))
         timestamp = datetime.fromisoformat(parsed["timestamp"]) if parsed.get("timestamp") else None
-        texts = str(parsed["data"]).removesuffix("\n").split("\n")
+        texts = str(parsed["data"]).removesuffix("\n").split("\n", _LINES_IN_EVENT)[:_LINES_IN_EVENT]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     return [LogLine(timestamp, text.rstrip("\r")[:_LINE_LENGTH]) for text in texts]

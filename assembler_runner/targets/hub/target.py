@@ -51,6 +51,9 @@ FOLLOW_TIMEOUT = 120.0
 _BUSY = "another conflicting operation is in progress"
 
 
+MAX_ORGANISATIONS = 1000
+"""Organisations of an account that are taken; the Hub may name any number."""
+
 _WRITERS = ("admin", "write", "contributor")
 
 
@@ -70,7 +73,7 @@ class HubAccount:
     role: str
     orgs: Mapping[str, str]
 
-    @property
+    @cached_property
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces that the account may publish to, its own first."""
         return (self.name, *(name for name, role in self.orgs.items() if role in _WRITERS))
@@ -110,7 +113,8 @@ class HuggingFaceTarget(HubChanges, Target):
         with self._asking("whoami"):
             said = self._api.whoami()
             token = said["auth"]["accessToken"]
-            orgs = {org["name"]: str(org.get("roleInOrg") or "read") for org in said.get("orgs", [])}
+            listed = said.get("orgs", [])[:MAX_ORGANISATIONS]
+            orgs = {str(org["name"]): str(org.get("roleInOrg") or "read") for org in listed}
             plan = "pro" if said.get("isPro") else "free"
             return HubAccount(str(said["name"]), plan, str(token["role"]), orgs)
 
@@ -134,7 +138,7 @@ class HuggingFaceTarget(HubChanges, Target):
     def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
         """See :meth:`Target.find`."""
         with self._asking("find"):
-            owner = namespace or str(self._api.whoami(cache=True)["name"])
+            owner = namespace or self._own_name
         space = self._published(owner, name)
         try:
             self.head(space)
@@ -263,11 +267,17 @@ class HuggingFaceTarget(HubChanges, Target):
     def _asking(self, action: str) -> Iterator[None]:
         """Checks the rate limit before a call to the Hub, and translates its failures."""
         self._budget.check()
-        with translated(action, self._token):
+        from assembler_runner.targets.hub.bounded_client import one_action
+
+        with translated(action, self._token), one_action():
             yield
 
     def _published(self, namespace: str, name: str) -> PublishedSpace:
         return PublishedSpace(namespace, name, f"{self._endpoint}/spaces/{namespace}/{name}")
+
+    @cached_property
+    def _own_name(self) -> str:
+        return str(self._api.whoami()["name"])
 
     @cached_property
     def _api(self) -> HfApi:
@@ -302,9 +312,13 @@ def _set_client(timeout: float) -> None:
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    from assembler_runner.targets.hub.bounded_client import BoundedClient
+
     def client() -> httpx2.Client:
-        return httpx2.Client(
+        return BoundedClient(
             follow_redirects=True,
+            # What the client unpacks itself, counting.
+            headers={"Accept-Encoding": "gzip, deflate"},
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
             event_hooks=metrics.hooks(_update_budget, _stop_busy_retry),
         )
