@@ -161,6 +161,10 @@ def test_secrets_stay_out_and_are_named(logged_in: Run, site: Path) -> None:
         {"path": "dist/", "reason": "ignored"},
         {"path": "venv/", "reason": "environment"},
     ]
+    (site / "index.html").unlink()
+    (site / "app.py").write_text("def f(:\n")
+    refused = json.loads(logged_in("create", "site", "--json", code=3).stdout)
+    assert [left["path"] for left in refused["left_out"]] == [".env.local", "dist/", "venv/"]
 
 
 def test_safe_fixes_and_allowed_errors(logged_in: Run, site: Path, name: str) -> None:
