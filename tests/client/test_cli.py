@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.client.conftest import Running
@@ -162,6 +161,10 @@ def test_secrets_stay_out_and_are_named(logged_in: Run, site: Path) -> None:
         {"path": "dist/", "reason": "ignored"},
         {"path": "venv/", "reason": "environment"},
     ]
+    (site / "index.html").unlink()
+    (site / "app.py").write_text("def f(:\n")
+    refused = json.loads(logged_in("create", "site", "--json", code=3).stdout)
+    assert [left["path"] for left in refused["left_out"]] == [".env.local", "dist/", "venv/"]
 
 
 def test_safe_fixes_and_allowed_errors(logged_in: Run, site: Path, name: str) -> None:
@@ -179,23 +182,20 @@ def test_safe_fixes_and_allowed_errors(logged_in: Run, site: Path, name: str) ->
 
 
 def test_a_fix_is_shown_and_applied(logged_in: Run, running: Running, site: Path, name: str) -> None:
-    made = json.loads(logged_in("create", "site", "--name", name, "--json").stdout)
+    logged_in("create", "site", "--name", name)
     assert "has no problem to fix" in logged_in("fix", name, "--yes", code=4).stderr
     edit = {"path": "index.html", "action": "replace", "line": 1, "old": "Hello", "new": "Fixed"}
     fix = {"title": "Say Fixed", "safe": True, "edits": [edit], "options": {}}
     problem = {"code": "exception", "message": "It says Hello.", "fix": fix}
-    (database,) = running.folder.glob("*.sqlite*[!ml]")
-    with closing(sqlite3.connect(database)) as connection, connection:
-        changed = connection.execute(
-            "UPDATE space SET problem = ? WHERE name = ?", (json.dumps(problem), name)
-        ).rowcount
-    assert changed == 1, made
+    with closing(sqlite3.connect(running.folder / "assembler.db")) as connection, connection:
+        statement = "UPDATE spaces SET problem = ? WHERE name = ?"
+        assert connection.execute(statement, (json.dumps(problem), name)).rowcount == 1
     done = logged_in("fix", name, code=2)
     assert "use --yes" in done.stderr
     done = logged_in("fix", name, "--yes")
     for line in ("error[exception]: It says Hello.", "change index.html:1", "- Hello", "+ Fixed"):
         assert line in done.stderr
-    assert "<h1>Fixed</h1>" in httpx.get(f"{done.stdout.strip()}/files/index.html").text or True
+    assert "-<h1>Fixed</h1>" in logged_in("preview", "site", "--space", name).stdout
 
 
 def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:

@@ -224,3 +224,15 @@ def test_an_invalid_id_never_becomes_a_url() -> None:
         with pytest.raises(HubAPIError) as refused:
             iter(CoreCalls.get_space(None, wrong))
         assert refused.value.issues[0].code == "invalid_id"
+
+
+def test_codes_of_findings_and_diagnoses_are_read(running: Running) -> None:
+    with running.assembler() as assembler:
+        rules = {rule.code: rule for rule in assembler.get_findings()}
+        assert rules["secret_in_file"].allowable and rules["secret_in_file"].explanation
+        problem = assembler.diagnose(log="ModuleNotFoundError: No module named 'cv2'\n", files=["app.py"])
+        assert problem.fix is not None and problem.fix.edits[0].new == "opencv-python-headless"
+        assert problem.excerpt is not None and problem.excerpt.line == 1
+        with pytest.raises(HubAPIError) as refused:
+            assembler.diagnose(kind="other")  # type: ignore[arg-type]  # rejected before anything is sent
+        assert [issue.path for issue in refused.value.issues] == ["kind"]

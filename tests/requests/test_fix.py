@@ -49,3 +49,10 @@ def test_a_fix_for_other_files_is_refused(service: Service) -> None:
     answer = service.post(f"/spaces/{space_id}/command", {"command": "apply_fix"})
     assert (answer.status_code, answer.json["code"]) == (409, "conflict")
     assert "app.py" in answer.json["message"]
+
+
+def test_a_problem_of_an_earlier_version_is_shown(service: Service) -> None:
+    """Problems stored before there were values, fixes and excerpts."""
+    space_id = service.publish()["space_id"]
+    with_problem(service, space_id, {"code": "exception", "message": "x", "hint": "y"})
+    assert service.get(f"/spaces/{space_id}").json["problem"] == {"code": "exception", "message": "x", "hint": "y"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -54,6 +55,14 @@ class Url(ma.fields.String):
         return absolute_url(value)
 
 
+class MappingSchema(ma.Schema):
+    """A schema of objects or mappings: a missing key is never taken for a method, such as `values`."""
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """Returns a value of an object or a mapping."""
+        return obj.get(attr, default) if isinstance(obj, Mapping) else super().get_attribute(obj, attr, default)
+
+
 class EditSchema(ma.Schema):
     """A change of a file."""
 
@@ -73,7 +82,7 @@ class FixSchema(ma.Schema):
     options = ma.fields.Dict(keys=ma.fields.String(), metadata={"description": "Options of the type to set."})
 
 
-class FindingSchema(ma.Schema):
+class FindingSchema(MappingSchema):
     """A problem or remark about the input."""
 
     code = ma.fields.String(metadata={"description": "Stable code, for programs."})

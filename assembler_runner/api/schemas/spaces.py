@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, position
@@ -153,26 +154,6 @@ class FindingRuleSchema(ma.Schema):
     example = ma.fields.String(metadata={"description": "An input that causes it."})
     has_fix = ma.fields.Boolean(metadata={"description": "Whether findings may have a fix."})
     allowable = ma.fields.Boolean(metadata={"description": "Whether `allow` accepts this code."})
-
-
-class ProblemSchema(ma.Schema):
-    """Why the app of a Space does not run."""
-
-    code = ma.fields.String(metadata={"description": "Stable code of the cause, or `unknown`."})
-    message = ma.fields.String(metadata={"description": "What happened."})
-    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do."})
-    path = ma.fields.String(allow_none=True, metadata={"description": "The file of the Space that causes it."})
-    line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
-    log_kind = ma.fields.String(allow_none=True, metadata={"description": "The log with the evidence: build or run."})
-    values = ma.fields.Dict(
-        keys=ma.fields.String(), metadata={"description": "Captured values by name; untrusted text."}
-    )
-    fix = ma.fields.Dict(allow_none=True, metadata={"description": "Fix: title, safe, edits, options."})
-    excerpt = ma.fields.Dict(allow_none=True, metadata={"description": "Relevant lines: text (untrusted), kind, line."})
-    evidence = ma.fields.List(
-        ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
-    )
-    confidence = ma.fields.Float(metadata={"description": "Confidence in the cause, from 0 to 1."})
 
 
 class LogLineSchema(ma.Schema):

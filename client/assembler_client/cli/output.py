@@ -127,8 +127,10 @@ class Shell:
 
     def published(self, value: Model) -> None:
         """Writes the result of a publication as JSON, with what was left out of the folder."""
-        left_out = [{"path": path, "reason": reason} for path, reason in (self.left_out or {}).items()]
-        self.result({**value.model_dump(mode="json"), "left_out": left_out})
+        self.result({**value.model_dump(mode="json"), "left_out": self._left_out_json()})
+
+    def _left_out_json(self) -> list[dict[str, str]]:
+        return [{"path": path, "reason": reason} for path, reason in (self.left_out or {}).items()]
 
     def say_left_out(self, verbose: bool) -> None:
         """Writes what was left out of the folder: secrets by name, the rest as a count.
@@ -204,7 +206,8 @@ class Shell:
     def fail(self, problem: HubAPIError) -> NoReturn:
         """Writes an error and exits with its code."""
         if self.as_json:
-            self.result({"error": error_json(problem)})
+            left_out = {} if self.left_out is None else {"left_out": self._left_out_json()}
+            self.result({"error": error_json(problem), **left_out})
         else:
             self._error(problem)
         raise click.exceptions.Exit(exit_code(problem))
