@@ -38,7 +38,7 @@ def test_deep_values(service: Service, path: str, depth: int, field: str) -> Non
 
 
 def test_values_of_the_greatest_depth_are_published_as_python_reads_them(service: Service) -> None:
-    request = service.publish(space_type="gradio", files={"app.py": "print(PARAMS)\n"}, parameters={"a": nested(98)})
+    request = service.publish(space_type="gradio", files={"app.py": "import gradio\n\nprint(PARAMS)\n"}, parameters={"a": nested(98)})
     assert request["status"] == "succeeded"
     source = service.client.get(f"/local/admin/{service.space(request['space_id'])['name']}/raw/main/app.py")
     names: dict[str, Any] = {}

@@ -157,9 +157,9 @@ def test_a_retry_counts_as_a_space(make_service: MakeService) -> None:
     answers = [ann.post(f"/requests/{request_id}/command", {"command": "retry"}) for request_id in cancelled]
     assert [answer.status_code for answer in answers] == [202, 202, 429, 429]
     refused(answers[2], "its quota is 2")
-    refused(submit(ann), "may have 2")
+    refused(submit(ann), "its quota is 2")
     # Who retries for another account uses that account's quota.
-    refused(service.post(f"/requests/{cancelled[2]}/command", {"command": "retry"}), "may have 2")
+    refused(service.post(f"/requests/{cancelled[2]}/command", {"command": "retry"}), "its quota is 2")
 
 
 def test_failed_requests_are_retried_within_the_quota(make_service: MakeService) -> None:
