@@ -81,7 +81,7 @@ class Kind:
         row = self.model(**self.checked(account, dict(values), None))
         db.session.add(row)
         self._flush()
-        self.created(account, row)
+        self.created(account, row, values)
         self._record(account, "create", row, fields=sorted(values))
         db.session.commit()
         return row
@@ -142,8 +142,14 @@ class Kind:
         if getattr(row, "built_in", False):
             raise BuiltIn
 
-    def created(self, account: Account, row: Any) -> None:
-        """Does what belongs to making a row."""
+    def created(self, account: Account, row: Any, values: Mapping[str, Any]) -> None:
+        """Does what belongs to making a row.
+
+        Args:
+            account: who is calling.
+            row: the new row.
+            values: what was asked for.
+        """
 
     def before_delete(self, row: Any) -> None:
         """Removes what hangs on a row and does not go by itself."""

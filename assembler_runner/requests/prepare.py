@@ -86,6 +86,8 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
     if (data.get("target") or services.targets.default(account.realm_id)) == HUB:
         assembly = replace(assembly, findings=[*assembly.findings, *check_hub_limits(assembly.tree)])
+    else:
+        assembly = replace(assembly, findings=[*assembly.findings, *_unused_locally(data)])
     return Prepared(plugin, assembly, given, data)
 
 
@@ -135,6 +137,16 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     message = f"The realm may not publish to the namespace {namespace}."
     hint = f"Use one of: {', '.join(access.namespaces)}."
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
+
+
+def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
+    """Tells what has no effect on the local target, which runs no apps."""
+    message = "The target local runs no apps: {} has no effect, and is not kept for another target."
+    return [
+        Finding("not_used_locally", message.format(name), "warning", name, hint=f"Leave {name} out, or use a Hub.")
+        for name in ("secrets", "hardware", "sleep_time")
+        if data.get(name)
+    ]
 
 
 def _unknown_type(services: Services, space_type: str) -> list[Finding]:

@@ -155,6 +155,15 @@ class SelfInput(Input):
     )
 
 
+def _roles() -> ma.fields.List[str]:
+    return ma.fields.List(
+        Text(validate=ma.validate.Length(1, 64)),
+        load_only=True,
+        validate=ma.validate.Length(max=50),
+        metadata={"description": "Names or ids of its roles, on creation; DEFAULT_ROLE if left out, none if empty."},
+    )
+
+
 class UserInput(_Quotas):
     """A user to make or change."""
 
@@ -169,6 +178,7 @@ class UserInput(_Quotas):
     name_locked = Flag(metadata={"description": "Whether the user may not change its own name."})
     password = password("Written, never read; null: no log in by password. A new one ends all tokens.")
     realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+    roles = _roles()
 
 
 class RobotInput(_Described, _Quotas):
@@ -179,6 +189,7 @@ class RobotInput(_Described, _Quotas):
     secret = password("Written, never read; left out on creation, or null: one is made and shown once.")
     user_id = Id(allow_none=True, metadata={"description": "The user it works for."})
     realm_id = Id(metadata={"description": "Its realm; the caller's if left out."})
+    roles = _roles()
 
 
 class ClientInput(RobotInput):
