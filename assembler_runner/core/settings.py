@@ -9,16 +9,18 @@ import dataclasses
 import ipaddress
 import math
 import re
+import secrets
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from flask import Flask, current_app
+from typing import TYPE_CHECKING, Any, cast
 
 from assembler_runner.core.errors import Finding, SettingsError
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 SECRET_BYTES = 32
@@ -295,13 +297,25 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     return Settings(**values)
 
 
+_SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
+_NEEDED = {"worker": ("SECRET_KEY",), "beat": (), "migrate": ()}
+"""Secrets that the processes of containers need, where it is not all of them."""
+
+
+def with_unused_secrets(settings: Settings) -> Settings:
+    """Returns settings with random values for the secrets that this process does not use and was not given."""
+    made: dict[str, Any] = {name: secrets.token_urlsafe(48) for name in _SECRETS if not getattr(settings, name)}
+    return dataclasses.replace(settings, **made)
+
+
 def require_secrets(settings: Settings) -> None:
-    """Checks that the secrets were given, as every start outside the embedded mode must.
+    """Checks that the secrets of this process were given, as every start outside the embedded mode must.
 
     Raises:
         SettingsError: naming each missing one.
     """
-    missing = [name for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)]
+    needed = _NEEDED.get(settings.CONTAINER_MODE, _SECRETS)
+    missing = [name for name in needed if not getattr(settings, name)]
     if missing:
         findings = [Finding("missing_setting", f"{name} is not set", path=name) for name in missing]
         raise SettingsError(
@@ -394,4 +408,7 @@ def attach(app: Flask, settings: Settings) -> None:
 
 def current_settings() -> Settings:
     """Returns the settings of the current Flask application."""
+    # The health check loads this module every few seconds, and needs no Flask.
+    from flask import current_app
+
     return cast(Settings, current_app.extensions[_EXTENSION])
