@@ -25,8 +25,8 @@ RUN apt-get update \
     && chown assembler:assembler /app/instance /app/git-plugins /app/extra-plugins
 
 WORKDIR /app
-# The user may add what plugins require; see docs/containers.md.
-COPY --from=build --chown=assembler:assembler /opt/venv /opt/venv
+# The user of the service cannot change what it runs; what plugins require belongs into an image of one's own.
+COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 COPY plugins plugins
 COPY migrations migrations

@@ -117,6 +117,34 @@ def worker(
     os.execv(PYTHON, command)
 
 
+@task
+def audit(c: Context) -> None:
+    """Compare the locked dependencies with published advisories; needs pip-audit and the network."""
+    if shutil.which("pip-audit") is None:
+        sys.exit(f"pip-audit is not installed. Install it beside the environment: {PYTHON} -m pip install pip-audit")
+    failed = False
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        print(f"{lock}:", flush=True)
+        command = f"pip-audit --disable-pip --no-deps --progress-spinner off -r {lock}"
+        done = c.run(command, warn=True, hide=True, pty=False)
+        said = f"{done.stdout}\n{done.stderr}".strip()
+        if done.ok or "known vulnerabilit" in said:
+            print(said)
+            failed |= not done.ok
+        else:
+            reason = said.splitlines()[-1][:200] if said else "no output"
+            sys.exit(f"The advisories could not be read ({reason}).\nThis needs the network; nothing was checked.")
+    if failed:
+        sys.exit(1)
+
+
+@task(help={"minutes": "How long.", "seed": "A seed that was printed, to repeat it."})
+def fuzz(c: Context, minutes: float = 5.0, seed: int = 0) -> None:
+    """Send odd calls, archives and front matter to a service of its own on this machine."""
+    again = f" --seed {seed}" if seed else ""
+    c.run(f"{PYTHON} -m tests.support.fuzz --minutes {minutes}{again}", pty=False)
+
+
 @task(help={"port": "Port on this machine."})
 def start_broker(c: Context, port: int = 6379) -> None:
     """Start a Redis: in a container, or the redis-server of this machine."""

@@ -30,7 +30,8 @@ from assembler_runner.assembly.registry import Registry
 from assembler_runner.core import sqlite, tracing
 from assembler_runner.core.database import configure_engine, db, limit_idle_transactions, only_reads
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
-from assembler_runner.core.settings import PROJECT, Settings, attach, load, require_secrets
+from assembler_runner.core.process_secrets import require_secrets
+from assembler_runner.core.settings import PROJECT, Settings, attach, load
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.database_store import DatabaseFileStore
 from assembler_runner.files.folder_store import FolderFileStore

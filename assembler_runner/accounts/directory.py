@@ -17,7 +17,7 @@ from assembler_runner.accounts.passwords import hash_password, new_secret
 from assembler_runner.accounts.permissions import Account, built_in_id, grant_role, permissions_of, permissions_of_role
 from assembler_runner.accounts.resources import BuiltIn, Kind, Taken, refusal
 from assembler_runner.core.database import db
-from assembler_runner.core.errors import Conflict, NotFound
+from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NotFound
 from assembler_runner.core.settings import current_settings
 from assembler_runner.files.models import Bucket, BucketFile
 from assembler_runner.spaces.models import IdempotencyKey, Space, SpaceRequest
@@ -72,12 +72,39 @@ class _Accounts(Kind):
         super().check_change(account, row)
         account.require_permissions(permissions_of(row))
 
-    def created(self, account: Account, row: Any) -> None:
-        """See :meth:`Kind.created`: a new account gets the default role, if the caller could grant it."""
+    def created(self, account: Account, row: Any, values: Mapping[str, Any]) -> None:
+        """See :meth:`Kind.created`: a new account gets the roles named, else the default role."""
+        if values.get("roles") is not None:
+            for asked in self._roles(row, values["roles"]):
+                account.require_permissions(permissions_of_role(asked.id))
+                grant_role(row, asked)
+            return
         name = current_settings().DEFAULT_ROLE
         role = db.session.get(Role, built_in_id("role", name)) if name else None
         if role is not None and permissions_of_role(role.id) <= account.permissions:
             grant_role(row, role)
+
+    def _take_roles(self, values: dict[str, Any], row: Any) -> None:
+        if values.pop("roles", None) is not None and row is not None:
+            hint = "Change the roles of an account with POST and DELETE /auth/user-roles or /auth/robot-roles."
+            raise refusal("immutable", "Roles are taken when the account is made.", "roles", hint)
+
+    def _roles(self, row: Any, wanted: list[str]) -> list[Role]:
+        """Returns the roles of these names or ids: built-in ones, and those of the account's realm."""
+        found: dict[str, Role] = {}
+        findings = []
+        usable = sa.or_(Role.realm_id.is_(None), Role.realm_id == row.realm_id)
+        for number, name in enumerate(dict.fromkeys(wanted)):
+            role = db.session.scalar(sa.select(Role).where(usable, sa.or_(Role.id == name, Role.name == name)))
+            if role is None:
+                message = f"There is no role {name[:80]!r} for this realm."
+                findings.append(Finding("unknown_role", message, path=f"roles.{number}", hint="See GET /auth/roles."))
+            else:
+                found[role.id] = role
+        if findings:
+            db.session.rollback()
+            raise InvalidRequest(issues=findings)
+        return list(found.values())
 
     def before_delete(self, row: Any) -> None:
         """See :meth:`Kind.before_delete`."""
@@ -92,6 +119,7 @@ class Users(_Accounts):
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
         """See :meth:`Kind.checked`: a new password revokes all tokens."""
+        self._take_roles(values, row)
         values["realm_id"] = self._realm_id(account, values, row)
         if "password" in values:
             password = values.pop("password")
@@ -132,6 +160,7 @@ class Robots(_Accounts):
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
         """See :meth:`Kind.checked`: a new secret revokes all tokens."""
+        self._take_roles(values, row)
         values["realm_id"] = self._realm_id(account, values, row)
         user = db.session.get(User, values["user_id"]) if values.get("user_id") else None
         if values.get("user_id") and (user is None or user.realm_id != values["realm_id"]):

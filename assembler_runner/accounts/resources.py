@@ -81,7 +81,7 @@ class Kind:
         row = self.model(**self.checked(account, dict(values), None))
         db.session.add(row)
         self._flush()
-        self.created(account, row)
+        self.created(account, row, values)
         self._record(account, "create", row, fields=sorted(values))
         db.session.commit()
         return row
@@ -142,8 +142,14 @@ class Kind:
         if getattr(row, "built_in", False):
             raise BuiltIn
 
-    def created(self, account: Account, row: Any) -> None:
-        """Hook after a row was created."""
+    def created(self, account: Account, row: Any, values: Mapping[str, Any]) -> None:
+        """Hook after a row was created.
+
+        Args:
+            account: who is calling.
+            row: the new row.
+            values: the values of the request.
+        """
 
     def before_delete(self, row: Any) -> None:
         """Hook before a row is deleted: removes dependent rows that are not deleted by a cascade."""

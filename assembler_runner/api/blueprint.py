@@ -64,7 +64,7 @@ def takes(schema: type[ma.Schema], more: dict[str, Any] | None = None) -> dict[s
     return {"requestBody": {"required": True, "content": {"application/json": content, **(more or {})}}}
 
 
-def fails(*statuses: int) -> dict[str, Any]:
+def fails(*statuses: int, schema: type[ErrorSchema] = ErrorSchema) -> dict[str, Any]:
     """Returns the documentation of error responses."""
     texts = {
         400: "Malformed request",
@@ -81,7 +81,7 @@ def fails(*statuses: int) -> dict[str, Any]:
     }
     return {
         "responses": {
-            str(status): {"description": texts[status], "content": {"application/json": {"schema": ErrorSchema}}}
+            str(status): {"description": texts[status], "content": {"application/json": {"schema": schema}}}
             for status in statuses
         }
     }

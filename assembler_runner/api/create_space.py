@@ -14,6 +14,7 @@ from assembler_runner.api.blueprint import Blueprint, fails, takes
 from assembler_runner.api.error_handlers import answer_error, error_body
 from assembler_runner.api.json_body import NoBody
 from assembler_runner.api.json_stream import read_light
+from assembler_runner.api.schemas.base import CreateSpaceErrorSchema
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import CreateSpaceSchema, SpaceSchema
 from assembler_runner.api.types import describe
@@ -39,7 +40,7 @@ _space = SpaceSchema()
 @blueprint.post("/create-space")
 @blueprint.needs("space_create")
 @blueprint.doc(**takes(SpaceInput, SPACE_FORM))
-@blueprint.doc(**fails(400, 413, 422))
+@blueprint.doc(**fails(400, 409, 413, 422, 429, 502, 503, schema=CreateSpaceErrorSchema))
 @blueprint.alt_response(202, schema=CreateSpaceSchema, description="Accepted, but not published yet")
 @blueprint.response(200, CreateSpaceSchema)
 def create_space() -> Response:

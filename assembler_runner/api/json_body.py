@@ -160,7 +160,7 @@ def _unfit(body: Mapping[str, Any]) -> list[Finding]:
                 continue
             if depth > MAX_DEPTH:
                 message = f"The value is nested more than {MAX_DEPTH} deep."
-                findings.append(Finding("nested_too_deeply", message, path=str(field), hint="Send a flatter value."))
+                findings.append(Finding("too_deep", message, path=str(field), hint="Send a flatter value."))
                 break
             inner = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [(path if depth > 1 else f"{path}.{key}", each, depth + 1) for key, each in inner]

@@ -50,8 +50,18 @@ def configure(app: Flask, settings: Settings) -> None:
             max_age=600,
         )
     app.after_request(_redirect_relatively)
+    app.after_request(_allow_own_methods)
     app.after_request(_add_security_headers)
     app.after_request(_add_rate_limits)
+
+
+def _allow_own_methods(response: Response) -> Response:
+    """Names the methods of this route alone: /spaces/command looks like a Space of that id, too."""
+    rule = request.url_rule
+    if request.method == "OPTIONS" and rule is not None and "Allow" in response.headers:
+        same = (each for each in current_app.url_map.iter_rules() if each.rule == rule.rule)
+        response.headers["Allow"] = ", ".join(sorted({method for each in same for method in each.methods or ()}))
+    return response
 
 
 def _redirect_relatively(response: Response) -> Response:

@@ -14,11 +14,12 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from flask import Flask, current_app
+from typing import TYPE_CHECKING, Any, cast
 
 from assembler_runner.core.errors import Finding, SettingsError
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 SECRET_BYTES = 32
@@ -293,22 +294,6 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     return Settings(**values)
 
 
-def require_secrets(settings: Settings) -> None:
-    """Checks that the secrets are set, which every start except `assembler serve` requires.
-
-    Raises:
-        SettingsError: naming each missing one.
-    """
-    missing = [name for name in ("SECRET_KEY", "JWT_SECRET_KEY") if not getattr(settings, name)]
-    if missing:
-        findings = [Finding("missing_setting", f"{name} is not set", path=name) for name in missing]
-        raise SettingsError(
-            f"{' and '.join(missing)} must be set",
-            hint='Generate one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
-            issues=findings,
-        )
-
-
 def _parse(row: dataclasses.Field[Any], kind: Any, text: str) -> Any:
     value: Any = text.strip() if kind is not str or row.metadata["choices"] else text
     if kind is bool:
@@ -392,4 +377,7 @@ def attach(app: Flask, settings: Settings) -> None:
 
 def current_settings() -> Settings:
     """Returns the settings of the current Flask application."""
+    # The health check loads this module every few seconds, and needs no Flask.
+    from flask import current_app
+
     return cast(Settings, current_app.extensions[_EXTENSION])

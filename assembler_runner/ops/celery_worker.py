@@ -14,7 +14,8 @@ from assembler_runner.app import create_app
 from assembler_runner.core import logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
-from assembler_runner.core.settings import load, require_secrets
+from assembler_runner.core.process_secrets import require_secrets, with_unused_secrets
+from assembler_runner.core.settings import load
 from assembler_runner.ops.retention import clean_up
 from assembler_runner.publishing import claims, metrics_page
 from assembler_runner.publishing.sweeper import Sweeper
@@ -26,6 +27,7 @@ from assembler_runner.webhooks.delivery import WebhookSender
 try:
     _settings = load(os.environ)
     require_secrets(_settings)
+    _settings = with_unused_secrets(_settings)
     flask_app = create_app(_settings, migrates=False)
 except SettingsError as problem:
     sys.exit(f"Error: {problem.message}\nHint: {problem.hint}")

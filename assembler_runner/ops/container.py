@@ -20,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from assembler_runner.app import MIGRATIONS, check_database, create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
-from assembler_runner.core.settings import Settings, load, require_secrets
+from assembler_runner.core.process_secrets import require_secrets, with_unused_secrets
+from assembler_runner.core.settings import Settings, load
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.migration_lock import only_one_migrates
 
@@ -46,6 +47,7 @@ def run(settings: Settings) -> None:
     """
     mode = settings.CONTAINER_MODE
     require_secrets(settings)
+    settings = with_unused_secrets(settings)
     if mode != "migrate" and settings.BROKER_URL.startswith("memory:"):
         raise SettingsError(
             "BROKER_URL is not set: server and worker containers need a common broker",
@@ -146,7 +148,9 @@ def _command(settings: Settings) -> list[str]:
         gunicorn = [sys.executable, "-m", "gunicorn", "--config=python:assembler_runner.ops.gunicorn_config"]
         return [*gunicorn, "assembler_runner.wsgi:app"]
     if settings.CONTAINER_MODE == "beat":
-        return [*celery, "beat", level, "--schedule=/tmp/celerybeat-schedule", "--pidfile="]
+        scheduler = "--scheduler=assembler_runner.ops.beat_scheduler:AliveScheduler"
+        files = ["--schedule=/tmp/celerybeat-schedule", "--pidfile="]
+        return [*celery, "beat", level, scheduler, "--max-interval=30", *files]
     worker = ["worker", f"--pool={settings.CELERY_WORKER_POOL}", f"--concurrency={settings.CONCURRENCY}", level]
     return [*celery, *worker, "--hostname=worker@%h", *(["--beat"] if settings.PERIODIC_SCHEDULER else [])]
 

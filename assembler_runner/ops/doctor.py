@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.app import MIGRATIONS
 from assembler_runner.core.errors import AssemblerError
+from assembler_runner.ops import doctor_security
 from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import QUEUED, SpaceRequest
@@ -55,6 +56,8 @@ def examine(services: Services, engine: sa.Engine) -> Iterator[Check]:
     yield from _broker(services)
     yield from _plugins(services)
     yield _hub(services)
+    for part, message, hint in doctor_security.warnings(services.settings, engine):
+        yield Check(part, "warning", message, hint)
 
 
 def _database(engine: sa.Engine) -> Check:

@@ -34,7 +34,7 @@ def healthy(settings: Settings) -> bool:
                 return int(answer.status) == 200
         except OSError:
             return False
-    if settings.CONTAINER_MODE == "worker" and settings.ALIVE_FILE:
+    if settings.CONTAINER_MODE in ("worker", "beat") and settings.ALIVE_FILE:
         file = Path(settings.ALIVE_FILE)
         return file.exists() and time.time() - file.stat().st_mtime < ALIVE_SECONDS
     return True

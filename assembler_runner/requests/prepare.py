@@ -96,6 +96,8 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     found = [*_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
+    else:
+        found += _unused_locally(data)
     found, passed = allowed(found, data.get("allow") or ())
     return Prepared(plugin, replace(assembly, findings=found), given, data, tuple(passed))
 
@@ -222,6 +224,16 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     message = f"This realm may not publish to the namespace {namespace}."
     hint = f"Use one of: {', '.join(access.namespaces)}."
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
+
+
+def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
+    """Tells what has no effect on the local target, which runs no apps."""
+    message = "The target local runs no apps: {} has no effect, and is not kept for another target."
+    return [
+        Finding("not_used_locally", message.format(name), "warning", name, hint=f"Leave {name} out, or use a Hub.")
+        for name in ("secrets", "hardware", "sleep_time")
+        if data.get(name)
+    ]
 
 
 def _unknown_type(services: Services, space_type: str) -> list[Finding]:

@@ -137,3 +137,24 @@ def test_a_rejection_by_the_hub_is_reported(hub_service: Service, hub: StandInHu
 def test_needs_a_token(service: Service) -> None:
     answer = service.client.post("/create-space", json=STATIC)
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
+
+
+def test_its_errors_have_the_documented_fields(service: Service) -> None:
+    document = dict(service.client.get("/api-spec.json").json or {})
+    answer = service.client.post("/create-space", json={}, headers=service.headers)
+    assert answer.status_code == 400
+    described = document["paths"]["/create-space"]["post"]["responses"]["400"]["content"]["application/json"]["schema"]
+    schema = document["components"]["schemas"][described["$ref"].rpartition("/")[2]]
+    assert set(answer.json) <= set(schema["properties"])
+
+
+def test_options_of_a_fixed_address_name_its_own_methods(service: Service) -> None:
+    assert service.client.options("/spaces/command").headers["Allow"] == "OPTIONS, POST"
+    assert set(service.client.options("/spaces").headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+
+
+def test_what_has_no_effect_locally_is_told(service: Service) -> None:
+    body = {"space_type": "gradio", "files": {"app.py": "x = 1\n"}, "secrets": {"A": "b"}, "sleep_time": 60}
+    found = service.post("/spaces/preview", body).json
+    told = {issue["path"] for issue in found["findings"] if issue["code"] == "not_used_locally"}
+    assert told == {"secrets", "sleep_time"}

@@ -264,7 +264,9 @@ def test_compose_files_use_existing_settings(name: str) -> None:
     modes = {name: services[name]["environment"]["CONTAINER_MODE"] for name in ("migrate", "api", "worker", "beat")}
     assert modes == {"migrate": "migrate", "api": "server", "worker": "worker", "beat": "beat"}
     for name, service in services.items():
-        assert service["healthcheck"]["disable"] if name in ("migrate", "beat") else True
+        assert (
+            service["healthcheck"]["disable"] if name == "migrate" else "disable" not in service.get("healthcheck", {})
+        )
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source.startswith("./") or source in described["volumes"]
@@ -296,3 +298,71 @@ def test_the_kustomization_names_every_manifest() -> None:
         template = each["spec"].get("template") if each["kind"] in ("Job", "Deployment") else None
         if template:
             assert {row["name"] for row in template["spec"]["containers"][0]["env"]} <= NAMES
+
+
+SECRETS = {"SECRET_KEY", "JWT_SECRET_KEY", "ADMIN_PASSWORD", "HF_TOKEN"}
+USED = {
+    "api": {"SECRET_KEY", "JWT_SECRET_KEY", "HF_TOKEN"},
+    "worker": {"SECRET_KEY", "HF_TOKEN"},
+    "beat": set[str](),
+    "migrate": {"ADMIN_PASSWORD"},
+}
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_confines_every_service(name: str) -> None:
+    services = yaml.safe_load((PROJECT / name).read_text())["services"]
+    for service_name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], service_name
+        assert service["security_opt"] == ["no-new-privileges:true"], service_name
+        assert service["read_only"] or service["image"].startswith("rabbitmq"), service_name
+        assert not service.get("privileged")
+        if service["image"] == "assembler":
+            assert "cap_add" not in service
+            assert SECRETS & set(service["environment"]) == USED[service_name]
+    assert "PASSWORD" in services["api"]["environment"]["BROKER_URL"]
+    words = services["broker"].get("command", [])
+    assert not any("${BROKER_PASSWORD" in word for word in words), "a command line is visible to every process"
+
+
+def test_kubernetes_confines_every_pod() -> None:
+    for each in manifests():
+        if each["kind"] not in ("Job", "Deployment"):
+            continue
+        (container,) = each["spec"]["template"]["spec"]["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert all("secretRef" not in source for source in container["envFrom"])
+        given = {row["name"] for row in container["env"] if "valueFrom" in row}
+        assert given & SECRETS == USED[each["metadata"]["name"]]
+        assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/tmp", "/app/git-plugins"}
+
+
+def test_kubernetes_lets_in_the_api_alone() -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in manifests() if each["kind"] == "NetworkPolicy"}
+    assert policies["nothing-comes-in"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    assert policies["api"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "api"}
+    assert "169.254.0.0/16" in str(policies["no-metadata-service"])
+
+
+def test_the_service_does_not_own_its_environment() -> None:
+    text = (PROJECT / "Dockerfile").read_text()
+    assert not re.search(r"^COPY .*--chown", text, re.MULTILINE)
+    (owned,) = re.findall(r"chown assembler:assembler (.*)$", text, re.MULTILINE)
+    assert owned.split() == ["/app/instance", "/app/git-plugins", "/app/extra-plugins"]
+
+
+@pytest.mark.slow
+def test_beat_is_healthy_while_it_looks_for_what_is_due(containers: Containers) -> None:
+    del containers.settings["SECRET_KEY"], containers.settings["JWT_SECRET_KEY"]
+    with containers.start("migrate") as migrate:
+        assert migrate.wait() == 0, migrate.log
+    del containers.settings["ADMIN_PASSWORD"]
+    assert containers.health("beat") == 1
+    with containers.start("beat") as beat:
+        beat.wait_for_line("beat: Starting")
+        wait_until(lambda: containers.health("beat") == 0, "beat is healthy")
+        assert beat.stop() == 0, beat.log

@@ -164,6 +164,15 @@ class SelfInput(Input):
     )
 
 
+def _roles() -> ma.fields.List[str]:
+    return ma.fields.List(
+        Text(validate=ma.validate.Length(1, 64)),
+        load_only=True,
+        validate=ma.validate.Length(max=50),
+        metadata={"description": "Names or ids of its roles, on creation; DEFAULT_ROLE if left out, none if empty."},
+    )
+
+
 class UserInput(_Quotas):
     """A new user, or changes of one."""
 
@@ -178,6 +187,7 @@ class UserInput(_Quotas):
     name_locked = Flag(metadata={"description": "Whether the user may not change its own name."})
     password = password("Write-only; null to disable login by password. A new password revokes all tokens.")
     realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})
+    roles = _roles()
 
 
 class RobotInput(_Described, _Quotas):
@@ -188,6 +198,7 @@ class RobotInput(_Described, _Quotas):
     secret = password("Write-only; if null, or left out for a new robot, one is generated and shown once.")
     user_id = Id(allow_none=True, metadata={"description": "The user it works for."})
     realm_id = Id(metadata={"description": "Its realm; by default the caller's realm."})
+    roles = _roles()
 
 
 class ClientInput(RobotInput):

@@ -107,6 +107,14 @@ class ErrorSchema(ma.Schema):
     issues = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "All individual problems."})
 
 
+class CreateSpaceErrorSchema(ErrorSchema):
+    """An error of the forerunner's endpoint: its one field, and those of every error."""
+
+    error = ma.fields.String(metadata={"description": "The same as message."})
+    id = ma.fields.String(metadata={"description": "The Space, where its request was accepted and failed."})
+    request_id = ma.fields.String(metadata={"description": "The request that failed."})
+
+
 class MetaSchema(ma.Schema):
     """Metadata of a list."""
 

@@ -165,6 +165,13 @@ _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
         "type static with hardware",
     ),
     (
+        "not_used_locally",
+        "warning",
+        "request",
+        "The target local runs no apps, so that secrets, hardware and sleep time have no effect.",
+        "target local with secrets",
+    ),
+    (
         "duplicate_variable",
         "error",
         "request",
