@@ -165,10 +165,9 @@ class SpacePlugin:
         description: one sentence that helps people choose a type.
         tags: search terms for the type.
         Options: marshmallow schema of the type's options; unknown options are rejected.
-        parameter_files: whether parameters are also written to `params.json` and `params.js`, for code other than
-            Python.
-        container: for types with the sdk `docker`: the service generates Dockerfile and requirements.txt if missing,
-            for a Python app made with this framework; `any` for the one the files use. None: :meth:`defaults` does.
+        parameter_files: whether parameters are also written to `params.json` and `params.js`.
+        container: framework of the Python apps for which a missing Dockerfile and requirements.txt are generated:
+            `any` for the one the files use; None if :meth:`defaults` returns these files.
         recognition: how files of this type are recognized; None for not at all.
     """
 

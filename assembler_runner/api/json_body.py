@@ -118,7 +118,7 @@ def load_partly(schema: ma.Schema, body: Mapping[str, Any]) -> Fields:
     Returns:
         The valid fields, and one finding per problem.
     """
-    unfit = _unfit(body)
+    unfit = [] if getattr(schema, "any_text", False) else _unfit(body)
     refused = {(finding.path or "").partition(".")[0] for finding in unfit}
     try:
         return _without(Fields(dict(schema.load(body)), unfit, frozenset(refused)))

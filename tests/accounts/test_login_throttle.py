@@ -71,7 +71,8 @@ def test_concurrent_logins_take_little_memory(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(60) as pool:
             statuses = set(pool.map(sign_in, range(120)))
-        assert statuses <= {400, 429}
+        # 503: the database was busy; the client may try again.
+        assert statuses <= {400, 429, 503}
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = re.search(r"VmHWM:\s+(\d+) kB", status)
         assert peak is not None

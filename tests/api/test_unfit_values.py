@@ -39,7 +39,9 @@ def test_deep_values(service: Service, path: str, depth: int, field: str) -> Non
 
 def test_deep_values_that_are_taken_are_published_as_python_reads_them(service: Service) -> None:
     request = service.publish(
-        space_type="gradio", files={"app.py": "if 0:\n    import gradio\n\nprint(PARAMS)\n"}, parameters={"a": nested(50)}
+        space_type="gradio",
+        files={"app.py": "if 0:\n    import gradio\n\nprint(PARAMS)\n"},
+        parameters={"a": nested(50)},
     )
     assert request["status"] == "succeeded"
     source = service.client.get(f"/local/admin/{service.space(request['space_id'])['name']}/raw/main/app.py")

@@ -171,9 +171,9 @@ def test_special_addresses_do_not_depend_on_the_library(address: str, monkeypatc
     for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
         monkeypatch.setattr(kind, "is_global", property(lambda _: True))
         monkeypatch.setattr(kind, "is_reserved", property(lambda _: False))
-    assert safe_http.problem_of(f"http://{address}/", []) is not None
+    assert safe_http.url_problem(f"http://{address}/", []) is not None
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "[2606:4700::1111]", "[2a00:1450::1]", "192.31.196.1"])
 def test_public_addresses_may_be_called(address: str) -> None:
-    assert safe_http.problem_of(f"http://{address}/", []) is None
+    assert safe_http.url_problem(f"http://{address}/", []) is None

@@ -80,7 +80,11 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Apps:
     environment_of(LOCK, ENVIRONMENT, python)
     home = tmp_path_factory.mktemp("home")
     (home / "sitecustomize.py").write_text(OTHER_PORT)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GRADIO", "STREAMLIT"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "GRADIO", "STREAMLIT", "FLASK"))
+    }
     own = {
         "PATH": f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}",
         "HOME": str(home),

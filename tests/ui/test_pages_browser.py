@@ -171,7 +171,7 @@ def test_redoc(visit: NewVisit) -> None:
     page.locator(f"[role=menuitem][aria-label='{SUBMIT}']").click()
     operation = page.locator("[data-section-id^='tag/spaces/']", has_text=SUBMIT)
     expect(operation.locator("h2", has_text=SUBMIT)).to_be_in_viewport()
-    expect(operation.get_by_text("becomes the variable PARAMS").first).to_be_visible()
+    expect(operation.get_by_text("the value of the variable PARAMS").first).to_be_visible()
     # The index of the search is made by a worker.
     search = page.locator("[role=search]")
     search.locator("input").fill("preview")
@@ -182,7 +182,7 @@ def test_rapidoc(visit: NewVisit) -> None:
     page = visit().open("/rapidoc")
     page.locator(OPERATIONS["/rapidoc"], has_text=SUBMIT).click()
     expect(page.locator("rapi-doc h2", has_text=SUBMIT)).to_be_in_viewport()
-    expect(page.get_by_text("The same key and body give the same answer").first).to_be_visible()
+    expect(page.get_by_text("Repeating a call with the same key and body").first).to_be_visible()
 
 
 def test_swagger_ui_sends_a_request(visit: NewVisit, service: Service) -> None:
