@@ -166,8 +166,7 @@ class SpacePlugin:
         tags: search terms for the type.
         Options: marshmallow schema of the type's options; unknown options are rejected.
         parameter_files: whether parameters are also written to `params.json` and `params.js`.
-        container: framework of the Python apps for which a missing Dockerfile and requirements.txt are generated:
-            `any` for the one the files use; None if :meth:`defaults` returns these files.
+        container: framework for which a missing Dockerfile is generated, or `any`; None for no generated files.
         recognition: how files of this type are recognized; None for not at all.
     """
 
