@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +82,11 @@ class _Rules:
         from pathspec import GitIgnoreSpec
 
         self.source, self.prefix = source, prefix
-        self.lines = [line for line in lines if _is_rule(line)]
-        self.spec = GitIgnoreSpec.from_lines(self.lines)
+        with warnings.catch_warnings():
+            # A pattern such as [[a] is valid for git; `re` warns that its meaning may change.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.lines = [line for line in lines if _is_rule(line)]
+            self.spec = GitIgnoreSpec.from_lines(self.lines)
 
 
 def _is_rule(line: str) -> bool:

@@ -273,7 +273,7 @@ def solve_version(values: Mapping[str, str], context: Context, failure: Failure 
     return Answer(
         "no_matching_distribution",
         "There is no version {requirement}.",
-        "Check the version on pypi.org, or leave it out.",
+        "Check the version on PyPI, or leave it out.",
         path=REQUIREMENTS,
     )
 
