@@ -158,6 +158,7 @@ class UserFields(_Limits, total=False):
     name_locked: bool
     password: str | None
     realm_id: Ref
+    roles: list[str]
 
 
 class SelfFields(TypedDict, total=False):
@@ -180,6 +181,7 @@ class RobotFields(_Limits, total=False):
     secret: str | None
     user_id: Ref | None
     realm_id: Ref
+    roles: list[str]
 
 
 class ClientFields(RobotFields, total=False):

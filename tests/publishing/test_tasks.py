@@ -39,7 +39,7 @@ def pages() -> Path:
 def test_the_documentation_is_complete(pages: Path) -> None:
     for page in (PROJECT / "docs").glob("*.md"):
         assert (pages / f"{page.stem}.html").exists(), page
-    for module in ("assembling", "pipeline", "targets.huggingface", "api.spaces"):
+    for module in ("assembly.assemble", "publishing.pipeline", "targets.hub.target", "api.spaces"):
         assert (pages / "source" / f"assembler_runner.{module}.html").exists(), module
     assert "SpacePlugin" in (pages / "plugin-api.html").read_text()
     commands = (pages / "cli.html").read_text()
