@@ -29,7 +29,7 @@ def _package(context: Context) -> dict[str, Any]:
 
 
 def by_other_files(context: Context) -> Recognised | None:
-    """Recognises apps in other languages than Python, and sites; None where nothing tells."""
+    """Recognises apps in other languages than Python, and sites; None without evidence."""
     files = context.files
     top = {path for path in files if "/" not in path}
     names: tuple[str, ...] = ("app.R", "server.R", "app.r", "plumber.R")

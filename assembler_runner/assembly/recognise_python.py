@@ -162,7 +162,7 @@ def application_name(parsed: PythonFile) -> str:
 
 
 def by_python(context: Context, card: Mapping[str, Any]) -> Recognised | None:
-    """Recognises apps in Python; None where nothing tells."""
+    """Recognises apps in Python; None without evidence."""
     if "manage.py" in context.files and _mentions_django(context):
         return Recognised(
             "docker", "There is a manage.py: a Django project, run in a container.", _django(context), "django"
@@ -196,7 +196,7 @@ def _plain_python(context: Context) -> Recognised | None:
     top = [path for path in starting_order(context) if "/" not in path]
     wanted = [path for path in top if path in _NAMES]
     if "app.py" in top:
-        # Without an import that tells, app.py is what the Gradio SDK starts.
+        # Without an import of a known framework, app.py is what the Gradio SDK starts.
         return Recognised("gradio", "There is an app.py.", {})
     if (
         wanted

@@ -152,7 +152,7 @@ class Dockerfile:
 
     @cached_property
     def command_words(self) -> list[str]:
-        """The words of ENTRYPOINT and CMD as they are run, as far as they can be told."""
+        """The words of ENTRYPOINT and CMD as they are run, as far as they are known."""
         words: list[str] = []
         for name in ("ENTRYPOINT", "CMD"):
             instruction = next((found[-1] for stage in self.lineage if (found := stage.all(name))), None)
@@ -171,7 +171,7 @@ class Dockerfile:
 
     @cached_property
     def python_version(self) -> tuple[int, int] | None:
-        """The Python of the base image, where its tag tells."""
+        """The Python of the base image, if its tag names it."""
         image = self.image.lower()
         name, _, tag = image.rpartition(":") if ":" in image.rpartition("/")[2] else (image, "", "")
         if not _PYTHON_IMAGE.search(f"{name}:") and "python" not in tag:

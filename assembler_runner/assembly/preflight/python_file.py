@@ -192,7 +192,7 @@ _IMPORT_LINE = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \
 
 
 def _imports_by_line(lines: list[str]) -> Iterator[Import]:
-    """What is imported, as far as single lines tell: for files that only a newer Python parses."""
+    """What is imported, as far as single lines show it: for files that only a newer Python parses."""
     for number, line in enumerate(lines[:MAX_IMPORT_LINES], 1):
         match = _IMPORT_LINE.match(line[:500])
         if match is not None:

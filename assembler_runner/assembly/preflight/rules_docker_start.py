@@ -51,7 +51,7 @@ def port_mismatch(context: Context) -> Iterator[Found]:
 
 
 def dockerfile_port(context: Context) -> int | None:
-    """Returns the port that a given Dockerfile tells, to be written as `app_port`; None where it tells none.
+    """Returns the port that a given Dockerfile names, to be written as `app_port`; None if it names none.
 
     Args:
         context: the Space.

@@ -55,7 +55,7 @@ def package(context: Context) -> dict[str, object]:
 
 
 def build_of(context: Context) -> tuple[str, str] | None:
-    """Returns the command that builds a site and the page it makes, as package.json tells; None where it does not.
+    """Returns the command that builds a site and the page it makes, according to package.json; None if it names none.
 
     Args:
         context: the Space.
