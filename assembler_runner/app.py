@@ -23,8 +23,8 @@ from assembler_runner import api
 from assembler_runner.accounts import auth
 from assembler_runner.accounts.auth import account_from_header, public
 from assembler_runner.accounts.permissions import requires
-from assembler_runner.api import access_log, i18n, middleware
-from assembler_runner.api.openapi import DocumentedApi
+from assembler_runner.api.http import access_log, i18n, middleware
+from assembler_runner.api.http.openapi import DocumentedApi
 from assembler_runner.assembly.plugin_contract import json_schema
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core import sqlite, tracing

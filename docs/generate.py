@@ -18,7 +18,7 @@ import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every cla
 from assembler_runner.assembly.preflight.catalogue import as_markdown
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.settings import PROJECT, SETTINGS, Settings
-from assembler_runner.runtime.causes.rules import rules
+from assembler_runner.runtime.causes.rule_files import rules
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(PROJECT / "client"))

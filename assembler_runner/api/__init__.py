@@ -26,8 +26,8 @@ from assembler_runner.api import (
     types,
     webhooks,
 )
-from assembler_runner.api.error_handlers import register_error_handlers
-from assembler_runner.api.openapi import DocumentedApi
+from assembler_runner.api.http.error_handlers import register_error_handlers
+from assembler_runner.api.http.openapi import DocumentedApi
 from assembler_runner.services import EXTENSION
 
 TITLE = "Assembler"

@@ -14,8 +14,8 @@ from assembler_runner.accounts.directory import AuditLog, Permissions, Realms, R
 from assembler_runner.accounts.grants import grants_of
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.accounts.resources import Kind
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas import accounts as schemas
 from assembler_runner.api.schemas import grants
 from assembler_runner.api.schemas.base import list_of

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from flask import Response, current_app, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.buckets import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts

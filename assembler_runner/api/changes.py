@@ -8,8 +8,8 @@ from typing import Any
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
 from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency_of, preview_files

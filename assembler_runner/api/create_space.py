@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from flask import Response, jsonify, render_template
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.error_handlers import answer_error, error_body
-from assembler_runner.api.json_body import NoBody
-from assembler_runner.api.json_stream import read_light
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.error_handlers import answer_error, error_body
+from assembler_runner.api.http.json_body import NoBody
+from assembler_runner.api.http.json_stream import read_light
 from assembler_runner.api.schemas.base import CreateSpaceErrorSchema
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import CreateSpaceSchema, SpaceSchema

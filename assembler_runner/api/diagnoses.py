@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.diagnosis_input import DiagnosisInput
 from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.runtime.causes import diagnose

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from flask import Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
-from assembler_runner.api.blueprint import Blueprint
+from assembler_runner.api.http.blueprint import Blueprint
 from assembler_runner.core.database import db
 from assembler_runner.files.content import FileStoreUnavailable
 from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer

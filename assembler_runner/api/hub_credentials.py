@@ -6,8 +6,8 @@ from flask import Response, jsonify, make_response
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.models import HubCredential
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.accounts import HubCredentialInput, HubCredentialSchema
 from assembler_runner.services import current_services
 from assembler_runner.targets import hub_credentials

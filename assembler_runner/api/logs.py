@@ -12,8 +12,8 @@ from flask import Response, current_app, jsonify, request
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails
-from assembler_runner.api.error_handlers import error_body
+from assembler_runner.api.http.blueprint import Blueprint, fails
+from assembler_runner.api.http.error_handlers import error_body
 from assembler_runner.api.schemas.spaces import LogLineSchema, LogSchema
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import AssemblerError, Finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from assembler_runner.api.blueprint import Blueprint
+from assembler_runner.api.http.blueprint import Blueprint
 from assembler_runner.core.database import db
 from assembler_runner.publishing import metrics_page
 

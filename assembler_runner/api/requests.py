@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from flask import request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails, takes
 from assembler_runner.api.event_stream import PARAMETERS, answer_events
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import CommandInput, RetryAllInput
 from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema

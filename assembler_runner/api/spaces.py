@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails, takes
 from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema

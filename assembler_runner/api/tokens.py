@@ -8,8 +8,8 @@ from flask import Response, jsonify, request
 
 from assembler_runner.accounts import audit, auth, tokens
 from assembler_runner.accounts.permissions import account_of
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.tokens import RevokeInput, TokenInput, TokenSchema
 from assembler_runner.core.database import db
 

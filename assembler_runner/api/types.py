@@ -8,7 +8,7 @@ import marshmallow as ma
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
-from assembler_runner.api.blueprint import Blueprint, fails
+from assembler_runner.api.http.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
 from assembler_runner.api.schemas.spaces import FindingRuleSchema, PluginSchema, SpaceTypeSchema
 from assembler_runner.assembly.card import README

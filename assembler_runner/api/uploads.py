@@ -16,8 +16,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.json_body import load_partly, parse_json
-from assembler_runner.api.json_stream import LongText, in_memory, read_light
+from assembler_runner.api.http.json_body import load_partly, parse_json
+from assembler_runner.api.http.json_stream import LongText, in_memory, read_light
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import Finding, InvalidJson, InvalidRequest, TooLarge
 from assembler_runner.core.validation import Fields

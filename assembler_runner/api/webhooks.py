@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.blueprint import Blueprint, fails, takes
-from assembler_runner.api.json_body import load, read_object
+from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.webhooks import (
     DeliveryCommandInput,

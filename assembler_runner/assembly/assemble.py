@@ -24,7 +24,7 @@ from assembler_runner.assembly.plugin_contract import ask_card, ask_check, ask_d
 from assembler_runner.assembly.preflight.check import check, combined
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.quoting import quote
-from assembler_runner.assembly.preflight.rules_card_keys import readme_of
+from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Recognised
 from assembler_runner.core.errors import Finding, Severity

@@ -10,8 +10,8 @@ import marshmallow as ma
 from assembler_runner.assembly import python_source
 from assembler_runner.assembly.card import GivenCard
 from assembler_runner.assembly.preflight.context import HUB_PYTHON, Context
-from assembler_runner.assembly.preflight.rules_docker_start import dockerfile_port
-from assembler_runner.assembly.preflight.rules_requirements_packages import gradio_version
+from assembler_runner.assembly.preflight.rules.docker_start import dockerfile_port
+from assembler_runner.assembly.preflight.rules.requirements_packages import gradio_version
 from assembler_runner.assembly.recognised import Recognised
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.validation import flatten_messages

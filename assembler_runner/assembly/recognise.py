@@ -8,9 +8,9 @@ from typing import Any
 from assembler_runner.assembly.preflight.card_lines import read_card_lines
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.assembly.preflight.rules_card_keys import readme_of
-from assembler_runner.assembly.preflight.rules_docker import COMPOSE
-from assembler_runner.assembly.preflight.rules_docker_start import dockerfile_port
+from assembler_runner.assembly.preflight.rules.card_keys import readme_of
+from assembler_runner.assembly.preflight.rules.docker import COMPOSE
+from assembler_runner.assembly.preflight.rules.docker_start import dockerfile_port
 from assembler_runner.assembly.recognise_others import by_other_files, npm_packages
 from assembler_runner.assembly.recognise_python import by_python, start_file, starting_order
 from assembler_runner.assembly.recognised import Hint, Recognised

@@ -8,8 +8,8 @@ from typing import Any
 
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.quoting import quote
-from assembler_runner.assembly.preflight.rules_entry import BUILD_FOLDERS
-from assembler_runner.assembly.preflight.rules_static import build_of
+from assembler_runner.assembly.preflight.rules.entry import BUILD_FOLDERS
+from assembler_runner.assembly.preflight.rules.static import build_of
 from assembler_runner.assembly.recognised import Recognised
 
 

@@ -22,7 +22,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
-from assembler_runner.api.error_handlers import error_body
+from assembler_runner.api.http.error_handlers import error_body
 from assembler_runner.core.errors import SettingsError, TooLarge
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from assembler_runner.assembly.assemble import Assembly, Destination, assemble, 
 from assembler_runner.assembly.card import README
 from assembler_runner.assembly.options import check_given_options
 from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes, wrong_codes
-from assembler_runner.assembly.preflight.rules_card_keys import readme_of
+from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint, Recognised
 from assembler_runner.core.database import read_transaction

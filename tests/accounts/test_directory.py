@@ -141,7 +141,7 @@ def test_awkward_filters(service: Service) -> None:
     ("users", {"name": "x", "password_hash": "x"}, "password_hash"),
     ("users", {"name": "x", "token_generation": 7}, "token_generation"),
     ("users", {"name": "x", "id": NOBODY}, "id"),
-    ("users", {"name": "x", "roles": ["admin"]}, "roles"),
+    ("users", {"name": "x", "roles": "admin"}, "roles"),
     ("users", {"name": "x", "realm_id": NOBODY}, "realm_id"),
     ("users", {"name": "x", "realm_id": "x"}, "realm_id"),
     ("users", {"name": "x", "display_name": "a", "displayName": "b"}, "displayName"),

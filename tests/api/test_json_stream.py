@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assembler_runner.api import json_stream
-from assembler_runner.api.json_stream import LongText, in_memory, read_light
+from assembler_runner.api.http import json_stream
+from assembler_runner.api.http.json_stream import LongText, in_memory, read_light
 from assembler_runner.core.errors import InvalidJson, TooLarge
 from assembler_runner.files.content import Spool
 from tests.conftest import Service

@@ -50,7 +50,7 @@ def test_an_accepted_request_is_returned_even_if_the_quotas_cannot_be_read(
     def fail(*_: Any) -> NoReturn:
         raise OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr("assembler_runner.api.middleware.quotas.hourly_usage", fail)
+    monkeypatch.setattr("assembler_runner.api.http.middleware.quotas.hourly_usage", fail)
     space = service.submit()
     assert service.work(space["latest_request"]["id"])["status"] == "succeeded"
 

@@ -119,7 +119,7 @@ def lines() -> Iterator[list[logging.LogRecord]]:
     kept: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = kept.append  # type: ignore[method-assign]
-    logger = logging.getLogger("assembler_runner.api.access_log")
+    logger = logging.getLogger("assembler_runner.api.http.access_log")
     logger.addHandler(handler)
     yield kept
     logger.removeHandler(handler)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assembler_runner.runtime.causes import Problem, diagnose, diagnose_logs
 from assembler_runner.runtime.causes.diagnosis import THRESHOLD
-from assembler_runner.runtime.causes.rules import Rule, rules
+from assembler_runner.runtime.causes.rule_files import Rule, rules
 from tests.runtime.corpus import LOGS, Case, read_case, result_of
 
 CASES = {path.stem: read_case(path) for path in sorted(LOGS.glob("*.txt"))}

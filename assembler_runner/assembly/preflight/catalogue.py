@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from assembler_runner.assembly.preflight import (  # noqa: F401 - each declares its rules
-    elsewhere,
-    rules_card_keys,
-    rules_card_look,
-    rules_card_run,
-    rules_docker,
-    rules_docker_run,
-    rules_docker_start,
-    rules_entry,
-    rules_files,
-    rules_python,
-    rules_python_imports,
-    rules_python_run,
-    rules_requirements,
-    rules_requirements_files,
-    rules_requirements_packages,
-    rules_static,
-    rules_type,
-    secrets,
-)
+from assembler_runner.assembly.preflight import elsewhere, secrets  # noqa: F401 - each declares its rules
 from assembler_runner.assembly.preflight.declaration import RULES, TOPICS, Rule
+from assembler_runner.assembly.preflight.rules import (  # noqa: F401 - each declares its rules
+    card_keys,
+    card_look,
+    card_run,
+    docker,
+    docker_run,
+    docker_start,
+    entry,
+    files,
+    python,
+    python_imports,
+    python_run,
+    requirements,
+    requirements_files,
+    requirements_packages,
+    static,
+    type,
+)
 
 _TITLES = {
     "secrets": "Secrets",

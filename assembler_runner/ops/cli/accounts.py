@@ -22,7 +22,7 @@ from assembler_runner.accounts.grants import grants_of
 from assembler_runner.accounts.models import Permission, Realm, Robot, RobotRole, Role, User, UserRole
 from assembler_runner.accounts.permissions import MASTER_REALM, PERMISSIONS, operator, permissions_of
 from assembler_runner.accounts.resources import Kind
-from assembler_runner.api.json_body import load
+from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.accounts import RealmInput, RobotInput, RoleInput, UserInput
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db

@@ -11,7 +11,7 @@ from assembler_runner.runtime.causes.evidence import Ending, Log, find_ending, r
 from assembler_runner.runtime.causes.problem import BUILD, RUN, UNKNOWN, Excerpt, Problem
 from assembler_runner.runtime.causes.reachability import reachability
 from assembler_runner.runtime.causes.repairs import repair
-from assembler_runner.runtime.causes.rules import Rule, rules_of_exceptions, rules_of_lines, rules_of_target
+from assembler_runner.runtime.causes.rule_files import Rule, rules_of_exceptions, rules_of_lines, rules_of_target
 from assembler_runner.runtime.causes.solvers import SOLVERS, Answer
 from assembler_runner.runtime.causes.text import Line, clean, quote
 from assembler_runner.runtime.causes.tracebacks import Failure

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes, check, combined, with_fix, wrong_codes
-from assembler_runner.assembly.preflight.rules_docker_start import dockerfile_port
-from assembler_runner.assembly.preflight.rules_requirements_packages import gradio_version
+from assembler_runner.assembly.preflight.rules.docker_start import dockerfile_port
+from assembler_runner.assembly.preflight.rules.requirements_packages import gradio_version
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.fixes import Edit, Fix, FixDoesNotFit
 from assembler_runner.files.tree import SpaceFile

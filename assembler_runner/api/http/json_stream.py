@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from flask import request
 
-from assembler_runner.api.json_body import MAX_DEPTH, NoBody, check_json_size, parse_json
+from assembler_runner.api.http.json_body import MAX_DEPTH, NoBody, check_json_size, parse_json
 from assembler_runner.core.errors import InvalidJson, TooLarge
 from assembler_runner.files.content import Content, Spool, SpoolWriter, pieces_of
 

@@ -20,7 +20,7 @@ _FIELDS = {"default_message", "default_hint"}
 
 def configure(app: Flask) -> None:
     """Adds the translations to an application."""
-    folder = Path(__file__).with_name("translations")
+    folder = Path(__file__).parent.parent / "translations"
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(folder))
     Babel(app, default_locale="en", locale_selector=_chosen)
     app.jinja_env.globals["language"] = language

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.assembly.preflight.rules_entry import entry_hint
+from assembler_runner.assembly.preflight.rules.entry import entry_hint
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Recognised
 from assembler_runner.core.fixes import Fix

@@ -11,7 +11,7 @@ from assembler_runner.assembly.preflight.declaration import Found, rule
 from assembler_runner.assembly.preflight.python_file import constant, dotted, keyword
 from assembler_runner.assembly.preflight.python_fixes import given_files, swap
 from assembler_runner.assembly.preflight.quoting import clean, quote
-from assembler_runner.assembly.preflight.rules_docker_start import started_python
+from assembler_runner.assembly.preflight.rules.docker_start import started_python
 from assembler_runner.core.fixes import Fix
 
 _WINDOWS_PATH = re.compile(r"^[A-Za-z]:[\\/](?![\\/])|^\\\\[\w.]+\\")

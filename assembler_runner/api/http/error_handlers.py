@@ -9,8 +9,8 @@ from flask import Flask, Response, jsonify, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
-from assembler_runner.api.i18n import set_content_language, translated
-from assembler_runner.api.json_body import log
+from assembler_runner.api.http.i18n import set_content_language, translated
+from assembler_runner.api.http.json_body import log
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, DatabaseUnavailable
 

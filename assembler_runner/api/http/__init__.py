@@ -1,0 +1,1 @@
+"""What every view shares: bodies, blueprints, errors, languages, headers; knows no resource."""

@@ -1,0 +1,1 @@
+"""The rules, one file a subject; importing a file declares its rules."""
