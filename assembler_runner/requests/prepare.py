@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes,
 from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint, Recognised
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
@@ -71,43 +72,68 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
         PluginError: the plugin broke its contract.
     """
     data = fields.data
+    findings = check_target(services, account.realm_id, data)
+    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    target = data.get("target") or services.targets.default(account.realm_id)
+    notes = _unused_locally(data) if target == LOCAL else []
+    return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
+
+
+def prepare_tree(
+    registry: Registry,
+    settings: Settings,
+    fields: Fields,
+    target: str,
+    others: Sequence[Finding] = (),
+    notes: Sequence[Finding] = (),
+) -> Prepared:
+    """Validates all of a request that concerns neither accounts nor stored objects, and assembles its tree.
+
+    Args:
+        registry: the space types.
+        settings: the limits.
+        fields: the validated fields of the request.
+        target: name of the target.
+        others: problems that other checks found, reported with those of the tree.
+        notes: findings about the request that prevent nothing.
+    Returns:
+        The request; its tree may still have findings.
+    Raises:
+        InvalidRequest: with all problems at once.
+        PluginError: the plugin broke its contract.
+    """
+    data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
     given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    too_much = _check_limits(services.settings, given)
-    findings = [*fields.findings, *too_much]
-    findings += check_target(services, account.realm_id, data)
-    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
-    findings += wrong_codes(data.get("allow") or ())
-    recognised = _recognised(services, fields, given)
+    too_much = _check_limits(settings, given)
+    findings = [*fields.findings, *too_much, *others, *wrong_codes(data.get("allow") or ())]
+    recognised = _recognised(registry, fields, given)
     space_type = data.get("space_type") or (recognised and (recognised.space_type or DEFAULT_TYPE))
-    plugin = services.registry.get(space_type) if space_type else None
+    plugin = registry.get(space_type) if space_type else None
     if plugin is None:
-        findings += _unknown_type(services, space_type) if space_type else []
+        findings += _unknown_type(registry, space_type) if space_type else []
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     findings += check_machine(plugin.sdk, data)
     if too_much or fields.invalid & TREE_FIELDS:
         # A tree assembled from only some of the fields would yield misleading findings.
         findings += check_given_options(plugin, data.get("options") or {})
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
-    target = data.get("target") or services.targets.default(account.realm_id)
     assembly, given = _assembled(plugin, given, data, target, recognised)
     if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
     found = [*_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
-    else:
-        found += _unused_locally(data)
-    found, passed = allowed(found, data.get("allow") or ())
+    found, passed = allowed([*found, *notes], data.get("allow") or ())
     return Prepared(plugin, replace(assembly, findings=found), given, data, tuple(passed))
 
 
-def _recognised(services: Services, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
+def _recognised(registry: Registry, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
     """Recognizes the type of files for which none is named; None where one is named, or a starter app is."""
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
-    types = services.registry.types()
+    types = registry.types()
     hints = [
         Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
         for plugin in types
@@ -236,8 +262,8 @@ def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _unknown_type(services: Services, space_type: str) -> list[Finding]:
-    names = ", ".join(plugin.space_type for plugin in services.registry.types())
+def _unknown_type(registry: Registry, space_type: str) -> list[Finding]:
+    names = ", ".join(plugin.space_type for plugin in registry.types())
     message = f"There is no space_type {space_type}."
     return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
 
