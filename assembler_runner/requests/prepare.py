@@ -25,6 +25,7 @@ from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
 from assembler_runner.targets.hub.files import check_hub_limits
+from assembler_runner.targets.local.running import HARDWARE
 from assembler_runner.targets.namespaces import check_namespace
 from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
@@ -75,7 +76,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     findings = check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     target = data.get("target") or services.targets.default(account.realm_id)
-    notes = _unused_locally(data) if target == LOCAL else []
+    notes = _unused_locally(data, services.targets.local.runs_apps) if target == LOCAL else []
     return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
 
 
@@ -252,8 +253,14 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
 
 
-def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
-    """Tells what has no effect on the local target, which runs no apps."""
+def _unused_locally(data: Mapping[str, Any], runs_apps: bool) -> list[Finding]:
+    """Tells what has no effect on the local target, which runs apps on this machine or not at all."""
+    if runs_apps:
+        hardware = data.get("hardware")
+        if hardware in (None, HARDWARE):
+            return []
+        message = f"The target local runs apps on this machine: hardware {hardware} has no effect."
+        return [Finding("not_used_locally", message, "warning", "hardware", hint="Leave hardware out, or use a Hub.")]
     message = "The target local runs no apps: {} has no effect, and is not kept for another target."
     return [
         Finding("not_used_locally", message.format(name), "warning", name, hint=f"Leave {name} out, or use a Hub.")

@@ -22,6 +22,7 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.targets import Target
 from assembler_runner.targets.hub.target import HubAccount, HuggingFaceTarget
+from assembler_runner.targets.local.target import LocalTarget
 
 LOCAL, HUB = "local", "huggingface"
 
@@ -61,8 +62,8 @@ class RealmTargets:
         work_folder: the folder for copies of large files during an upload.
     """
 
-    def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
-        self._settings, self._local, self._vault, self._work_folder = settings, local, vault, work_folder
+    def __init__(self, settings: Settings, local: LocalTarget, vault: Vault, work_folder: Path) -> None:
+        self._settings, self.local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
         self._own_name: str | None = None
         self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
@@ -80,7 +81,7 @@ class RealmTargets:
             UnreadableSecret: the realm's token was encrypted with a key that is no longer known.
         """
         if name == LOCAL:
-            return self._local
+            return self.local
         token = self.token(realm_id) if name == HUB else None
         return self.hub(token) if token else None
 
