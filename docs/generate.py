@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,7 @@ def _cell(text: str) -> str:
 
 
 def _setting(row: Any) -> tuple[str, str, str, str]:
-    kind = inspect.get_annotations(Settings, eval_str=True)[row.name].__name__
+    kind = typing.get_type_hints(Settings)[row.name].__name__
     default = str(row.default).removeprefix(f"{PROJECT}/")
     text = row.metadata["help"]
     unnamed = [choice for choice in row.metadata["choices"] if choice and f"`{choice}`" not in text]

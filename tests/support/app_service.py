@@ -157,14 +157,7 @@ def app_service(instance: Path, **settings: str) -> Iterator[AppService]:
     """Runs a service that runs apps."""
     needs_sandbox()
     kept = {name: value for name, value in os.environ.items() if name.startswith(TRUSTED)}
-    given = {
-        "APPS": "process",
-        "APPS_PORT": "0",
-        "ADMIN_PASSWORD": PASSWORD,
-        "FOLLOW_SECONDS": "0.2",
-        **kept,
-        **settings,
-    }
+    own = {"APPS": "process", "APPS_PORT": "0", "ADMIN_PASSWORD": PASSWORD, "FOLLOW_SECONDS": "0.2"}
     command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(instance))
     with Process(*command, **{**own, **kept, **settings}) as process:
         url = process.wait_for_line(r"ready at (\S+)")[1]
