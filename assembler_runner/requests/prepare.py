@@ -76,6 +76,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     findings = check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     target = data.get("target") or services.targets.default(account.realm_id)
+    findings += _check_verify(services.settings, data)
     notes = _unused_locally(data, services.targets.local.runs_apps) if target == LOCAL else []
     return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
 
@@ -251,6 +252,13 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     message = f"This realm may not publish to the namespace {namespace}."
     hint = f"Use one of: {', '.join(access.namespaces)}."
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
+
+
+def _check_verify(settings: Settings, data: Mapping[str, Any]) -> list[Finding]:
+    if not data.get("verify") or settings.runs_apps:
+        return []
+    message = "This service runs no apps, so it cannot run this one first."
+    return [Finding("verify_not_available", message, path="verify", hint="Leave verify out, or set APPS.")]
 
 
 def _unused_locally(data: Mapping[str, Any], runs_apps: bool) -> list[Finding]:
