@@ -70,8 +70,9 @@ def try_tree(
             outcome = launch.outcome
             assert outcome is not None
             logs = {kind: _lines(path) for kind, path in (("build", order.build_log), ("run", order.run_log))}
-            if outcome.process is not None:
+            if outcome.process is not None and outcome.log is not None:
                 outcome.process.stop(at_once=True)
+                outcome.log.close()
                 return TrialResult("RUNNING", None, logs)
             code = None if outcome.exit_code is None else f"Exit code: {outcome.exit_code}. Reason: the app ended"
             return TrialResult(outcome.stage, outcome.message or code, logs)

@@ -46,8 +46,8 @@ def cookie_of(answer: httpx.Response) -> dict[str, str]:
 
 
 def test_paths_and_queries_arrive_unchanged(public: dict[str, Any]) -> None:
-    for path in ("/a%2Fb/c?x=1&y=%20", "/ä".encode().decode("latin-1"), "/a/../b?"):
-        assert seen_by(public["app_url"], path)["path"] in (path, httpx.URL(f"http://x{path}").raw_path.decode())
+    for path in ("/a%2Fb/c?x=1&y=%20", "/%C3%A4?b", "/x?next=http://y/?z"):
+        assert seen_by(public["app_url"], path)["path"] == path
 
 
 def test_the_app_is_told_who_asks(public: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ HARDWARE = "cpu-basic"
 RUNNING_STAGES = ("RUNNING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
 """Stages of an app that answers."""
 
-_NO_LOG = "The target local neither builds nor runs apps here, so there is no log."
+_NO_LOG = "The target local neither builds nor runs apps, so there is no log."
 _POLL_SECONDS = 0.2
 
 
