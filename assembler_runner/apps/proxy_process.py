@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -51,11 +49,11 @@ class ProxyProcess:
         settings: addresses and limits.
         listener: the open port.
         routes: file of the routes.
+        folder: folder for its socket.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, routes: Path) -> None:
-        self._settings, self._listener, self._routes = settings, listener, routes
-        self._folder = Path(tempfile.mkdtemp(prefix="assembler-proxy-"))
+    def __init__(self, settings: Settings, listener: socket.socket, routes: Path, folder: Path) -> None:
+        self._settings, self._listener, self._routes, self._folder = settings, listener, routes, folder
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -98,4 +96,3 @@ class ProxyProcess:
                 self._process.kill()
                 self._process.wait()
         self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)

@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +25,7 @@ from assembler_runner.apps.addresses import Addresses
 from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Order, Outcome
 from assembler_runner.apps.process import keeps_prefix
 from assembler_runner.apps.proxy_process import ProxyProcess
-from assembler_runner.apps.routes import PUBLIC, Route, Routes
+from assembler_runner.apps.routes import PUBLIC, Route, Routes, RoutesReader
 from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot
 from assembler_runner.core.loops import Loop
 from assembler_runner.core.settings import Settings
@@ -46,7 +45,10 @@ HEADS_SECONDS = 60.0
 """How often the commits of the repositories are compared with the table."""
 
 _SLEEPING, _RUNNING, _PAUSED, _STARTING = "SLEEPING", "RUNNING", "PAUSED", "APP_STARTING"
-_LOOK = b"look"
+_LOOK, _SIGNALS = b"look", "signals"
+
+FOLDER_PREFIX = "assembler-apps-"
+"""Beginning of the names of folders for sockets, by which those that were left behind are known."""
 
 Realms = Callable[[], Mapping[str, str]]
 """Returns the id of the realm of each local Space, by its place."""
@@ -63,6 +65,7 @@ class Supervisor(Loop):
         realms: to which realm each Space belongs.
         allowed: the realms whose apps may run, by id; None for all.
         proxy: the proxy.
+        folder: a folder for sockets with a short path, that only this account can enter; removed at the end.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Supervisor(Loop):
         realms: Realms,
         allowed: Callable[[], frozenset[str] | None],
         proxy: ProxyProcess,
+        folder: Path,
     ) -> None:
         super().__init__("apps", ROUND_SECONDS)
         self._settings, self._apps, self._target, self._files = settings, apps, target, files
@@ -83,9 +87,9 @@ class Supervisor(Loop):
         self._turns = threading.Semaphore(len(os.sched_getaffinity(0)))
         # A sandbox ends with the thread that made it; this one lives as long as the process.
         self._spawner = ThreadPoolExecutor(1, "app spawner")
-        self._folder = Path(tempfile.mkdtemp(prefix="assembler-apps-"))
+        self._folder = folder
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._signals.bind(str(self._folder / "signals"))
+        self._signals.bind(str(self._folder / _SIGNALS))
         self._heads_at = 0.0
         self._written: Mapping[str, Route] | None = None
         self._clean()
@@ -99,7 +103,7 @@ class Supervisor(Loop):
     def wake(self) -> None:
         """Makes the next round begin now."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
-            sender.sendto(_LOOK, str(self._folder / "signals"))
+            sender.sendto(_LOOK, str(self._folder / _SIGNALS))
 
     def rest(self, seconds: float) -> None:
         """Waits for the next round or for the first signal, and takes all signals that are there."""
@@ -147,9 +151,7 @@ class Supervisor(Loop):
         if launch is not None and launch.outcome is not None:
             self._finish(row, slot, launch.outcome)
         if row.desired == PAUSE:
-            if slot.launch is not None or slot.current is not None or row.stage != _PAUSED:
-                slot.stop()
-                self._report(row, _PAUSED, row.generation, row.stage_oid)
+            self._pause(row, slot)
             return
         if slot.launch is not None:
             if slot.launch_generation != row.generation:
@@ -163,6 +165,16 @@ class Supervisor(Loop):
             oid = slot.current.oid
             slot.in_background()
             self._report(row, _SLEEPING, row.generation, oid)
+
+    def _pause(self, row: Any, slot: Slot) -> None:
+        slot.retry_at = None
+        if slot.launch is not None:
+            # Its outcome is ended in a later round.
+            slot.launch.stopped.set()
+            return
+        slot.in_background()
+        if row.stage != _PAUSED or row.stage_generation != row.generation:
+            self._report(row, _PAUSED, row.generation, row.stage_oid)
 
     def _needs_start(self, row: Any, slot: Slot) -> bool:
         if slot.current is not None:
@@ -294,7 +306,7 @@ class Supervisor(Loop):
         if not idle:
             return False
         chosen = min(idle, key=lambda slot: slot.used_at)
-        chosen.stop()
+        chosen.in_background()
         self._apps.report(chosen.app_id, stage=_SLEEPING)
         return True
 
@@ -310,8 +322,13 @@ class Supervisor(Loop):
             slot.wakes = slot.wakes or (kind == "wake" and slot.current is None)
 
     def _forget(self, app_id: str) -> None:
-        self._slots.pop(app_id).stop()
-        shutil.rmtree(self._files.of(app_id), ignore_errors=True)
+        slot = self._slots.pop(app_id)
+
+        def end() -> None:
+            slot.stop()
+            shutil.rmtree(self._files.of(app_id), ignore_errors=True)
+
+        threading.Thread(target=end, name="app end", daemon=True).start()
 
     def _compare_heads(self, rows: Any) -> None:
         """Finds commits whose note in the table was lost with a crash between the two."""
@@ -330,13 +347,15 @@ class Supervisor(Loop):
             keeps = running is not None and keeps_prefix(running.process.plan)
             found[row.host] = Route(app_id, row.visibility in PUBLIC, _RUNNING if running else stage, address, keeps)
         if found != self._written:
-            Routes(found, str(self._folder / "signals")).write(self._files.routes)
+            Routes(found, str(self._folder / _SIGNALS)).write(self._files.routes)
             self._written = found
 
     def _clean(self) -> None:
         """Removes what a process of the service left that was killed."""
         shutil.rmtree(self._files.root / "run", ignore_errors=True)
-        self._files.routes.unlink(missing_ok=True)
+        left = Path(RoutesReader(self._files.routes).read().signals)
+        if left.name == _SIGNALS and left.parent.name.startswith(FOLDER_PREFIX):
+            shutil.rmtree(left.parent, ignore_errors=True)
 
 
 def _exit(code: int | None) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import signal
 import socket
+import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 
@@ -12,7 +18,7 @@ from assembler_runner.apps import sandbox
 from assembler_runner.apps.environments import uv_path
 from assembler_runner.apps.proxy_process import ProxyProcess, open_port
 from assembler_runner.apps.realms import ids_of_realms, realms_of_spaces
-from assembler_runner.apps.supervisor import Supervisor
+from assembler_runner.apps.supervisor import FOLDER_PREFIX, Supervisor
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import Settings
@@ -58,9 +64,9 @@ def start_supervisor(app: Flask, listener: socket.socket) -> Supervisor:
     services: Services = app.extensions[EXTENSION]
     target, settings = services.targets.local, services.settings
     assert target.apps is not None
-    assert target.app_files is not None
     with app.app_context():
         engine = db.engine
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
     supervisor = Supervisor(
         settings,
         target.apps,
@@ -68,10 +74,40 @@ def start_supervisor(app: Flask, listener: socket.socket) -> Supervisor:
         target.app_files,
         partial(realms_of_spaces, lambda: engine),
         partial(ids_of_realms, lambda: engine, settings.apps_allowed_realms),
-        ProxyProcess(settings, listener, target.app_files.routes),
+        ProxyProcess(settings, listener, target.app_files.routes, folder),
+        folder,
     )
     supervisor.start()
     return supervisor
+
+
+def run(make: Callable[[Settings], Flask], settings: Settings) -> None:
+    """Runs apps in a process of its own, for an installation without `assembler serve`, until a signal ends it.
+
+    Args:
+        make: makes the application.
+        settings: the settings as given.
+    Raises:
+        SettingsError: apps cannot run here, or another process runs the apps of this instance.
+    """
+    chosen, listener, line = choose(replace(settings, APPS="process"))
+    assert listener is not None
+    app = make(chosen)
+    root = app.extensions[EXTENSION].targets.local.app_files.root
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError("Another process runs the apps of this instance.", hint="Stop it first.") from None
+        supervisor = start_supervisor(app, listener)
+        print(line, flush=True)
+        ended = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        while not ended.wait(1.0):
+            pass
+        supervisor.stop()
 
 
 def _open(settings: Settings) -> socket.socket:
