@@ -145,7 +145,7 @@ def audit(c: Context) -> None:
 
 @task(help={"minutes": "How long.", "seed": "A seed that was printed, to repeat it."})
 def fuzz(c: Context, minutes: float = 5.0, seed: int = 0) -> None:
-    """Send odd calls, archives and front matter to a service of its own on this machine."""
+    """Send calls of all kinds, also through a hostile Hub, to a service of its own on this machine."""
     again = f" --seed {seed}" if seed else ""
     c.run(f"{PYTHON} -m tests.support.fuzz --minutes {minutes}{again}", pty=False)
 
