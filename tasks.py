@@ -128,7 +128,9 @@ def audit(c: Context) -> None:
             rows = json.loads(done.stdout)["dependencies"]
         except (ValueError, KeyError):
             reason = (done.stderr.strip().splitlines() or ["no output"])[-1][:200]
-            sys.exit(f"{lock}: the advisories could not be read ({reason}). This needs the network; nothing was checked.")
+            sys.exit(
+                f"{lock}: the advisories could not be read ({reason}). This needs the network; nothing was checked."
+            )
         unchecked = [row["name"] for row in rows if "skip_reason" in row]
         if len(unchecked) == len(rows):
             sys.exit(f"{lock}: none of {len(rows)} packages could be checked. This needs the network.")
