@@ -11,7 +11,7 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
 from assembler_runner.core.vault import Vault
-from assembler_runner.targets.hub.target import HubAccount
+from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.realm_targets import RealmTargets
 
 _READ_ONLY = "read"

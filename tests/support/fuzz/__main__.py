@@ -54,6 +54,8 @@ def main() -> int:
             HF_ENDPOINT=hub.url,
             HF_TOKEN="hf_alice",
             ACCESS_TOKEN_SECONDS=str(int(seconds) + 3600),
+            # Shorter than the longest time that an answer may take.
+            CREATE_SPACE_WAIT="5",
         ) as process,
     ):
         url = process.wait_for_line(READY)[1]
