@@ -11,11 +11,12 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
+from assembler_runner.api.schemas.space_input import AdoptInput
 from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency_of, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
 from assembler_runner.core.errors import Finding, InvalidRequest
-from assembler_runner.requests import bulk, commands, diff, fix, idempotency, move, queries, update
+from assembler_runner.requests import adopt, bulk, commands, diff, fix, idempotency, move, queries, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
 from assembler_runner.services import Services, current_services
@@ -54,6 +55,23 @@ def command_spaces() -> dict[str, Any]:
     wanted = load(BulkInput(), read_object())
     dry_run = bool(wanted["dry_run"])
     return bulk.command(current_services(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
+
+
+@blueprint.post("/spaces/adopt")
+@blueprint.needs("space_create")
+@blueprint.doc(**takes(AdoptInput))
+@blueprint.doc(**fails(400, 404, 409, 422, 429, 502, 503))
+@blueprint.response(201, SpaceSchema, headers={"Location": {"schema": {"type": "string"}, "description": "The Space."}})
+def adopt_space() -> Response:
+    """Adopt a Space that exists on a target
+
+    The Space is managed from now on: its files, read from the target, are its first release, and its state is followed.
+    Nothing is changed on the target. The token of the realm must be able to write to the Space.
+    """
+    space = adopt.adopt(current_services(), current_account(), load(AdoptInput(), read_object()))
+    response: Response = make_response(jsonify(_space.dump(space)), 201)
+    response.headers["Location"] = f"/spaces/{space.id}"
+    return response
 
 
 @blueprint.post("/spaces/<space_id>")

@@ -14,6 +14,7 @@ from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes,
 from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint, Recognised
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
@@ -72,8 +73,11 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     """
     data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
-    given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    too_much = _check_limits(services.settings, given)
+    adopted = data.get("adopted") or ()
+    given: Mapping[str, SpaceFile] = {
+        path: SpaceFile(path, source, "adopted" if path in adopted else "given") for path, source in files.items()
+    }
+    too_much = check_amount(services.settings, {path: file.size for path, file in given.items()})
     findings = [*fields.findings, *too_much]
     findings += check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
@@ -107,13 +111,17 @@ def _recognised(services: Services, fields: Fields, given: Mapping[str, SpaceFil
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
-    types = services.registry.types()
-    hints = [
+    registry = services.registry
+    return recognise(given, [plugin.space_type for plugin in registry.types()], type_hints(registry))
+
+
+def type_hints(registry: Registry) -> list[Hint]:
+    """Returns what plugins say of the files of their types."""
+    return [
         Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
-        for plugin in types
+        for plugin in registry.types()
         if (rule := plugin.recognition) is not None
     ]
-    return recognise(given, [plugin.space_type for plugin in types], hints)
 
 
 def _about_type(recognised: Recognised | None, data: Mapping[str, Any]) -> list[Finding]:
@@ -170,17 +178,23 @@ def _assembled(
     return replace(assembly, findings=[*said, *assembly.findings]), changed
 
 
-def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:
+def check_amount(settings: Settings, files: Mapping[str, int]) -> list[Finding]:
+    """Checks the number, the sizes and the paths of files against the limits of the service.
+
+    Args:
+        settings: the limits.
+        files: path → size in bytes.
+    """
     findings = []
     if len(files) > settings.MAX_FILES:
         message = f"There are {len(files)} files; at most {settings.MAX_FILES} are allowed."
         findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
-    for path, file in files.items():
-        if file.size > settings.MAX_FILE_BYTES:
-            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
+    for path, size in files.items():
+        if size > settings.MAX_FILE_BYTES:
+            message = f"The file has {size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
             findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
         findings += _check_length(settings, path)
-    total = sum(file.size for file in files.values())
+    total = sum(files.values())
     if total > settings.MAX_SPACE_BYTES:
         message = f"The files have {total} bytes in total; at most {settings.MAX_SPACE_BYTES} are allowed."
         findings.append(Finding("files_too_large", message, path="files", hint="Send fewer or smaller files."))

@@ -73,6 +73,18 @@ class CoreCalls:
         return Call(Ask("POST", "/spaces", json=body, headers=_key(idempotency_key)), parsed(Space))
 
     @method
+    def adopt_space(self, namespace: str, name: str, *, target: str | None = None) -> Call[Space]:
+        """Manages a Space that exists on a target from now on; its files become the first release.
+
+        Args:
+            namespace: user or organization that owns it.
+            name: its name.
+            target: `huggingface` or `local`; defaults to the default target of the realm.
+        """
+        body = {"namespace": namespace, "name": name} | ({"target": target} if target else {})
+        return Call(Ask("POST", "/spaces/adopt", json=body), parsed(Space))
+
+    @method
     def preview_space(self, *, content: bool = False, **fields: Unpack[SpaceFields]) -> Call[Preview]:
         """Returns the tree that would be published; stores nothing.
 

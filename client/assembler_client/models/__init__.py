@@ -113,6 +113,8 @@ class Space(Thing):
     realm_id: UUID | None = None
     owner_id: UUID | None = None
     labels: list[str] = []
+    secret_names: list[str] | None = None
+    variables: dict[str, str] = {}
     commit_oid: str | None = None
     foreign_oid: str | None = None
     expires_at: datetime | None = None
