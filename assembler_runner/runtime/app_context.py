@@ -18,7 +18,8 @@ from assembler_runner.targets import Runtime
 MOST_FILES, MOST_BYTES, LARGEST_BYTES = 60, 2 * 2**20, 256 * 1024
 """How many files are read as text, how many bytes in all, and the largest single file."""
 
-_TEXTS = (".py", ".txt", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", "Dockerfile")
+TEXT_FILES = (".py", ".txt", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", "Dockerfile")
+"""Ends of the names of files that are read as text."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_context(services: Services, space_id: str) -> AppContext:
     room = MOST_BYTES
     # The ones that decide come first: files at the top, then small ones.
     for path, size, digest in sorted(rows, key=lambda found: (found.path.count("/"), found.size)):
-        if path.endswith(_TEXTS) and size <= LARGEST_BYTES and size <= room and len(chosen) < MOST_FILES:
+        if path.endswith(TEXT_FILES) and size <= LARGEST_BYTES and size <= room and len(chosen) < MOST_FILES:
             chosen[path] = (digest, size)
             room -= size
     held = services.files.read_small(db.session(), dict(chosen.values()))

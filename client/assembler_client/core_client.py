@@ -23,6 +23,7 @@ from assembler_client.models import (
     Event,
     FailureCause,
     FindingRule,
+    FixPreview,
     Health,
     Log,
     Plugin,
@@ -131,6 +132,11 @@ class CoreCalls:
         body = body_of(SpaceChanges, with_contents(fields))
         ask = Ask("POST", f"/spaces/{id_of(space)}/preview", _content(content), json=body, headers=_match(if_match))
         return Call(ask, parsed(Preview))
+
+    @method
+    def preview_fix(self, space: Ref) -> Call[FixPreview]:
+        """Returns the fix of a Space's problem with the differences that it makes; changes nothing."""
+        return Call(Ask("GET", f"/spaces/{id_of(space)}/fix"), parsed(FixPreview))
 
     @method
     def delete_space(self, space: Ref) -> Call[Space]:

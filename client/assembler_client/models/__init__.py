@@ -161,6 +161,15 @@ class Preview(Model):
     diff: Diff | None = None
 
 
+class FixPreview(Preview):
+    """The fix of a problem, with the tree that it would publish and the differences."""
+
+    title: str = ""
+    safe: bool = False
+    edits: list[Edit] = []
+    options: dict[str, Any] = {}
+
+
 class Event(Model):
     """An event of a Space or of one of its requests."""
 
