@@ -218,11 +218,12 @@ def _commits_named() -> list[str] | None:
         return None
     if request.if_match.star_tag:
         return None
-    named = sorted(request.if_match.as_set())
-    if not named:
+    named = request.if_match.as_set()
+    # Werkzeug represents what is no ETag as None.
+    if not named or None in named:
         message = 'The header If-Match must be an ETag in quotes, such as "0123abc", or *.'
         raise InvalidRequest(issues=[Finding("invalid_if_match", message, path="If-Match")])
-    return named
+    return sorted(named)
 
 
 def _render_space(made: SpaceRequest) -> Any:

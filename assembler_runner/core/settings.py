@@ -81,7 +81,8 @@ class Settings:
     SERVER_NAME: str = setting(
         "", "Host name (and port) of this service in all URLs that it returns; empty: the Host of the request."
     )
-    PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    PLUGIN_FOLDERS: str = setting("", "Folders with further plugins, separated by `:`.")
+    BUNDLED_PLUGINS: str = setting(str(PROJECT / "plugins"), "Folder with the bundled plugins; empty: without them.")
     GIT_PLUGINS: str = setting(
         "", "Git repositories with plugins, one per line: `git+https://…[@ref][#subdirectory=folder]`."
     )
@@ -218,8 +219,9 @@ class Settings:
 
     @property
     def plugin_folders(self) -> list[Path]:
-        """The plugin folders, in the order they are searched."""
-        return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+        """The plugin folders, in the order they are searched; each once."""
+        parts = [self.BUNDLED_PLUGINS, *self.PLUGIN_FOLDERS.split(":")]
+        return list({Path(part).resolve(): Path(part) for part in parts if part}.values())
 
     @property
     def git_plugins(self) -> list[str]:

@@ -24,6 +24,7 @@ from assembler_runner.files.paths import MAX_PATH_BYTES, field_of
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
+from assembler_runner.targets.hub.entitlement import check_account
 from assembler_runner.targets.hub.files import check_hub_limits
 from assembler_runner.targets.namespaces import check_namespace
 from assembler_runner.targets.realm_targets import HUB, LOCAL
@@ -100,6 +101,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     found = [*_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
+        found += _check_account(services, account.realm_id, plugin.sdk, data)
     else:
         found += _unused_locally(data)
     found, passed = allowed(found, data.get("allow") or ())
@@ -238,6 +240,22 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     message = f"This realm may not publish to the namespace {namespace}."
     hint = f"Use one of: {', '.join(access.namespaces)}."
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
+
+
+def _check_account(services: Services, realm_id: str, sdk: str, data: Mapping[str, Any]) -> list[Finding]:
+    known = services.targets.account(realm_id)
+    if known is None:
+        return []
+    namespace = data.get("namespace") or services.targets.own_namespace(realm_id)
+    visibility = data.get("visibility")
+    if "adopted" in data:
+        # An update of a Space that exists: the plan decides only what may be created.
+        sdk, visibility = "static", None
+    found = check_account(known, sdk, namespace, data.get("hardware"), visibility)
+    if found:
+        # The account may have changed; the next request should be checked against what it is now.
+        services.targets.learn_account()
+    return found
 
 
 def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:

@@ -21,8 +21,9 @@ from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.targets import Target
-from assembler_runner.targets.hub.account import REALM, SERVICE, HubAccount, TokenOwner
+from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.target import HuggingFaceTarget
+from assembler_runner.targets.hub.token_owner import REALM, SERVICE, TokenOwner
 
 LOCAL, HUB = "local", "huggingface"
 
@@ -65,7 +66,7 @@ class RealmTargets:
     def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
         self._settings, self._local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
-        self._own_name: str | None = None
+        self._own: HubAccount | None = None
         self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
         self._lock = threading.Lock()
 
@@ -127,15 +128,23 @@ class RealmTargets:
             self._learning.ensure()
 
     def _learn(self) -> None:
-        self._own_name = self.whoami(str(self._settings.HF_TOKEN)).name
+        self._own = self.whoami(str(self._settings.HF_TOKEN))
         self._learning.stop()
+
+    def account(self, realm_id: str) -> HubAccount | None:
+        """Returns the account whose token a realm uses, as last learned; None if it is not known."""
+        credential, shares_default = self._credential(realm_id)
+        if credential is not None:
+            orgs = {org["name"]: org["role"] for org in credential.orgs}
+            return HubAccount(credential.account_name, credential.plan, credential.role, orgs)
+        return self._own if shares_default else None
 
     def own_namespace(self, realm_id: str) -> str | None:
         """Returns the namespace of the Hub that a realm publishes to without a choice; None if it is not known yet."""
         access = self.access(realm_id)
         if access is None or access.default_namespace is not None:
             return access.default_namespace if access else None
-        return self._own_name
+        return self._own.name if self._own else None
 
     def url_of(self, target: str, namespace: str | None, name: str) -> str | None:
         """Returns the address that a Space will have.

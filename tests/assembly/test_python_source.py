@@ -55,6 +55,10 @@ def PARAMS(): pass
 async def PARAMS(): pass
 @d⏎def PARAMS(): pass
 class PARAMS: pass
+def f():⏎ global PARAMS⏎ PARAMS = 1
+def f():⏎ global x, PARAMS⏎ for PARAMS in []: pass
+class A:⏎ global PARAMS⏎ PARAMS = 1
+def f():⏎ def g():⏎  global PARAMS⏎  PARAMS = 1
 if x: PARAMS = 1
 if x:⏎  pass⏎else:⏎  PARAMS = 1
 while x: PARAMS = 1
@@ -100,7 +104,9 @@ def f(x: PARAMS): pass
 def f(PARAMS): pass
 def f(): PARAMS = 1
 def f():⏎ import PARAMS
-def f():⏎ global PARAMS⏎ PARAMS = 1
+def f():⏎ global PARAMS⏎ print(PARAMS)
+def f():⏎ global PARAMS⏎ PARAMS['a'] = 1
+def f():⏎ global PARAMS⏎ def g(): PARAMS = 1
 class A(PARAMS): pass
 class A: PARAMS = 1
 class A:⏎ def f(self): return PARAMS
@@ -180,6 +186,14 @@ def test_neither(form: str) -> None:
 def test_newer_syntax_is_accepted(form: str, binds: bool) -> None:
     assert syntax_error(source_of(form)) is None
     assert facts(source_of(form)) == SourceFacts(uses=True, binds=binds)
+
+
+@pytest.mark.parametrize(
+    "head", ["#!/usr/bin/env python", "# coding: latin-1", "#!/bin/sh\n# coding: utf-8", "\ufeff#!x"]
+)
+def test_a_head_without_a_newline_stays_first(head: str) -> None:
+    made = insert_parameters(head.encode(), {"a": 1}).decode()
+    assert made == f"{head}\nPARAMS = {{'a': 1}}\n\n"
 
 
 @pytest.mark.parametrize("form", ["from __future__ import annotations\nPARAMS", "def f(:\n  PARAMS\n", "\ufeffPARAMS"])

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Service
-from tests.support.standin_hub import StandInHub
+from assembler_runner.targets import SpaceSpec
+from tests.conftest import MakeService, Service
+from tests.support.standin_hub import Account, StandInHub
 
 GRADIO = "import gradio as gr\ngr.Interface(lambda x: x, 'text', 'text').launch()\n"
 SERVE = 'FROM python:3.12\nCMD ["uvicorn","main:app","--host","0.0.0.0","--port","8000"]\n'
@@ -121,3 +122,18 @@ def test_an_update_of_a_free_account_creates_nothing(hub_service: Service, hub: 
     hub.clear_requests()
     assert hub_service.change(space_id, mode="merge", files={"b.html": "b"})["status"] == "succeeded"
     assert not [record for record in hub.requests if record.path == "/api/repos/create"]
+
+
+def test_an_update_needs_no_plan(make_service: MakeService, hub: StandInHub) -> None:
+    hub.add_account("hf_free", Account("alice", is_pro=False, can_pay=False))
+    free = make_service(HF_TOKEN="hf_free", HF_ENDPOINT=hub.url, HUB_TIMEOUT=2.0)
+    with free.app.app_context():
+        # A Space from the time before it took a plan.
+        free.services.targets.hub("hf_alice").create(SpaceSpec("alice", "old", "gradio"))
+        free.services.targets._learn()
+    hub.push("alice/old", {"app.py": GRADIO.encode(), "README.md": b"---\nsdk: gradio\n---\n"})
+    refused = free.post("/spaces", {"space_type": "gradio", "files": {"app.py": GRADIO}})
+    assert (refused.status_code, refused.json["issues"][0]["code"]) == (422, "plan_required")
+    body = {"target": "huggingface", "namespace": "alice", "name": "old"}
+    space_id = free.post("/spaces/adopt", body).json["id"]
+    assert free.change(space_id, mode="merge", files={"data.txt": "x"})["status"] == "succeeded"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from assembler_runner.core.errors import TargetForbidden
 from assembler_runner.targets.base import Head, LiveFile, Machine, PublishedSpace
 from assembler_runner.targets.existing import ExistingSpace
-from assembler_runner.targets.hub.account import READ_ROLE, HubAccount, TokenOwner
+from assembler_runner.targets.hub.account import READ_ROLE, HubAccount
+from assembler_runner.targets.hub.token_owner import TokenOwner
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -24,7 +24,7 @@ from assembler_runner.core.errors import (
     TargetUnavailable,
 )
 from assembler_runner.targets.hub import metrics
-from assembler_runner.targets.hub.account import SERVICE, TokenOwner
+from assembler_runner.targets.hub.token_owner import SERVICE, TokenOwner
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError

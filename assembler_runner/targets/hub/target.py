@@ -31,12 +31,13 @@ from assembler_runner.targets.base import (
     Target,
 )
 from assembler_runner.targets.hub import metrics
-from assembler_runner.targets.hub.account import MAX_ORGANISATIONS, SERVICE, HubAccount, TokenOwner
+from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.changes import HubChanges
 from assembler_runner.targets.hub.errors import CreationBusy, translated
 from assembler_runner.targets.hub.files import additions, on_disk
 from assembler_runner.targets.hub.logs import HubLog
 from assembler_runner.targets.hub.rate_budget import Budget
+from assembler_runner.targets.hub.token_owner import SERVICE, TokenOwner
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,6 +50,10 @@ FOLLOW_TIMEOUT = 120.0
 """Seconds without data after which a live log is opened again."""
 
 _BUSY = "another conflicting operation is in progress"
+
+
+MAX_ORGANISATIONS = 1000
+"""Organisations of an account that are taken; the Hub may name any number."""
 
 
 class HuggingFaceTarget(HubChanges, Target):
@@ -92,7 +97,7 @@ class HuggingFaceTarget(HubChanges, Target):
             listed = said.get("orgs", [])[:MAX_ORGANISATIONS]
             orgs = {str(org["name"]): str(org.get("roleInOrg") or "read") for org in listed}
             plan = "pro" if said.get("isPro") else "free"
-            return HubAccount(str(said["name"]), plan, str(token["role"]), orgs)
+            return HubAccount(str(said["name"]), plan, str(token["role"]), orgs, bool(said.get("canPay")))
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """See :meth:`Target.create`; one request."""
