@@ -61,6 +61,8 @@ class Job:
         visibility: the current visibility of the Space.
         sent_at: when the first call that changes the target was sent; only for actions that do not create a Space.
         steps_done: names of the completed steps; grows during the attempt.
+        secret_names: names of the secrets that the Space had before.
+        variables: the variables that the Space had before.
     """
 
     services: Services
@@ -86,6 +88,8 @@ class Job:
     visibility: str
     sent_at: datetime | None
     steps_done: list[str] = field(default_factory=list)
+    secret_names: frozenset[str] = frozenset()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def marker(self) -> str:
@@ -179,6 +183,8 @@ def load(services: Services, request_id: str, owner: str) -> Job:
         visibility=space.visibility,
         sent_at=request.sent_at,
         steps_done=list(request.steps_done or []),
+        secret_names=frozenset(space.secret_names or ()),
+        variables=space.variables or {},
     )
     db.session.rollback()
     return job

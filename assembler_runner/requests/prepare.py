@@ -14,6 +14,7 @@ from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes,
 from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint, Recognised
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
@@ -73,8 +74,11 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     """
     data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
-    given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    too_much = _check_limits(services.settings, given)
+    adopted = data.get("adopted") or ()
+    given: Mapping[str, SpaceFile] = {
+        path: SpaceFile(path, source, "adopted" if path in adopted else "given") for path, source in files.items()
+    }
+    too_much = check_amount(services.settings, {path: file.size for path, file in given.items()})
     findings = [*fields.findings, *too_much]
     findings += check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
@@ -109,13 +113,17 @@ def _recognised(services: Services, fields: Fields, given: Mapping[str, SpaceFil
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
-    types = services.registry.types()
-    hints = [
+    registry = services.registry
+    return recognise(given, [plugin.space_type for plugin in registry.types()], type_hints(registry))
+
+
+def type_hints(registry: Registry) -> list[Hint]:
+    """Returns what plugins say of the files of their types."""
+    return [
         Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
-        for plugin in types
+        for plugin in registry.types()
         if (rule := plugin.recognition) is not None
     ]
-    return recognise(given, [plugin.space_type for plugin in types], hints)
 
 
 def _about_type(recognised: Recognised | None, data: Mapping[str, Any]) -> list[Finding]:
@@ -172,17 +180,23 @@ def _assembled(
     return replace(assembly, findings=[*said, *assembly.findings]), changed
 
 
-def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:
+def check_amount(settings: Settings, files: Mapping[str, int]) -> list[Finding]:
+    """Checks the number, the sizes and the paths of files against the limits of the service.
+
+    Args:
+        settings: the limits.
+        files: path → size in bytes.
+    """
     findings = []
     if len(files) > settings.MAX_FILES:
         message = f"There are {len(files)} files; at most {settings.MAX_FILES} are allowed."
         findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
-    for path, file in files.items():
-        if file.size > settings.MAX_FILE_BYTES:
-            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
+    for path, size in files.items():
+        if size > settings.MAX_FILE_BYTES:
+            message = f"The file has {size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
             findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
         findings += _check_length(settings, path)
-    total = sum(file.size for file in files.values())
+    total = sum(files.values())
     if total > settings.MAX_SPACE_BYTES:
         message = f"The files have {total} bytes in total; at most {settings.MAX_SPACE_BYTES} are allowed."
         findings.append(Finding("files_too_large", message, path="files", hint="Send fewer or smaller files."))
@@ -233,7 +247,11 @@ def _check_account(services: Services, realm_id: str, sdk: str, data: Mapping[st
     if known is None:
         return []
     namespace = data.get("namespace") or services.targets.own_namespace(realm_id)
-    found = check_account(known, sdk, namespace, data.get("hardware"), data.get("visibility"))
+    visibility = data.get("visibility")
+    if "adopted" in data:
+        # An update of a Space that exists: the plan decides only what may be created.
+        sdk, visibility = "static", None
+    found = check_account(known, sdk, namespace, data.get("hardware"), visibility)
     if found:
         # The account may have changed; the next request should be checked against what it is now.
         services.targets.learn_account()

@@ -19,6 +19,7 @@ import marshmallow
 import pytest
 import yaml
 
+import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
 from assembler_runner import plugin
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.registry import Registry

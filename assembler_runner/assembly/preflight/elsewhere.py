@@ -149,6 +149,13 @@ _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
         "The realm may not publish to this namespace.",
         '"namespace": "another-org"',
     ),
+    (
+        "secrets_not_copied",
+        "warning",
+        "request",
+        "A copy of a Space has none of its secrets, because their values are shown nowhere.",
+        "the command duplicate for a Space with secrets, without secrets",
+    ),
     ("unknown_space_type", "error", "request", "There is no type of this name.", '"space_type": "flask"'),
     (
         "secrets_on_static",

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+READ_ROLE = "read"
+"""The role of a token that may not write."""
+
 WRITERS = ("admin", "write", "contributor")
 """Roles in an organization that may create Spaces."""
 

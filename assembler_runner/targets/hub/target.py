@@ -37,6 +37,7 @@ from assembler_runner.targets.hub.errors import CreationBusy, translated
 from assembler_runner.targets.hub.files import additions, on_disk
 from assembler_runner.targets.hub.logs import HubLog
 from assembler_runner.targets.hub.rate_budget import Budget
+from assembler_runner.targets.hub.token_owner import SERVICE, TokenOwner
 
 if TYPE_CHECKING:
     import httpx2
@@ -63,12 +64,16 @@ class HuggingFaceTarget(HubChanges, Target):
         token: token with write access.
         timeout: seconds to wait for a response; the library's own default is forever.
         work_folder: the folder for copies of large files during an upload; created if it does not exist.
+        owner: whose token it is, for messages.
     """
 
     name = "huggingface"
 
-    def __init__(self, endpoint: str, token: str, timeout: float, work_folder: Path) -> None:
+    def __init__(
+        self, endpoint: str, token: str, timeout: float, work_folder: Path, owner: TokenOwner = SERVICE
+    ) -> None:
         self._work_folder = work_folder
+        self._owner = owner
         self._endpoint = endpoint.rstrip("/")
         self._token = token
         self._timeout = timeout
@@ -245,7 +250,7 @@ class HuggingFaceTarget(HubChanges, Target):
         self._budget.check()
         from assembler_runner.targets.hub.bounded_client import one_action
 
-        with translated(action, self._token), one_action():
+        with translated(action, self._token, self._owner), one_action():
             yield
 
     def _published(self, namespace: str, name: str) -> PublishedSpace:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
     "update": ("deploy:update", "Change a Space."),
     "fix": ("fix:fix", "Fix the problem of a Space's app."),
+    "adopt": ("adopt:adopt", "Manage a Space that exists on a target."),
     "rollback": ("deploy:rollback", "Roll a Space back to an earlier release."),
     "delete": ("deploy:delete", "Delete Spaces."),
     "list": ("show:list_spaces", "List Spaces."),

@@ -68,6 +68,8 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
         ("visibility", found.visibility),
         ("state", f"{found.state} since {_time(found.state_since)}" if found.state_since else found.state),
         ("labels", ", ".join(found.labels)),
+        ("secrets", ", ".join(found.secret_names or ())),
+        ("variables", ", ".join(f"{name}={value}" for name, value in sorted(found.variables.items()))),
         ("commit", found.commit_oid),
         ("expires", _time(found.expires_at)),
     ]
