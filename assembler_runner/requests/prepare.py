@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,47 +73,73 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
         PluginError: the plugin broke its contract.
     """
     data = fields.data
+    findings = check_target(services, account.realm_id, data)
+    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    target = data.get("target") or services.targets.default(account.realm_id)
+
+    def notes(sdk: str) -> list[Finding]:
+        return _unused_locally(data) if target == LOCAL else _check_account(services, account.realm_id, sdk, data)
+
+    return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
+
+
+def prepare_tree(
+    registry: Registry,
+    settings: Settings,
+    fields: Fields,
+    target: str,
+    others: Sequence[Finding] = (),
+    notes: Callable[[str], Sequence[Finding]] = lambda sdk: (),
+) -> Prepared:
+    """Validates all of a request that concerns neither accounts nor stored objects, and assembles its tree.
+
+    Args:
+        registry: the space types.
+        settings: the limits.
+        fields: the validated fields of the request.
+        target: name of the target.
+        others: problems that other checks found, reported with those of the tree.
+        notes: returns further findings for the SDK of the type.
+    Returns:
+        The request; its tree may still have findings.
+    Raises:
+        InvalidRequest: with all problems at once.
+        PluginError: the plugin broke its contract.
+    """
+    data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
     adopted = data.get("adopted") or ()
     given: Mapping[str, SpaceFile] = {
         path: SpaceFile(path, source, "adopted" if path in adopted else "given") for path, source in files.items()
     }
-    too_much = check_amount(services.settings, {path: file.size for path, file in given.items()})
-    findings = [*fields.findings, *too_much]
-    findings += check_target(services, account.realm_id, data)
-    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
-    findings += wrong_codes(data.get("allow") or ())
-    recognised = _recognised(services, fields, given)
+    too_much = check_amount(settings, {path: file.size for path, file in given.items()})
+    findings = [*fields.findings, *too_much, *others, *wrong_codes(data.get("allow") or ())]
+    recognised = _recognised(registry, fields, given)
     space_type = data.get("space_type") or (recognised and (recognised.space_type or DEFAULT_TYPE))
-    plugin = services.registry.get(space_type) if space_type else None
+    plugin = registry.get(space_type) if space_type else None
     if plugin is None:
-        findings += _unknown_type(services, space_type) if space_type else []
+        findings += _unknown_type(registry, space_type) if space_type else []
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     findings += check_machine(plugin.sdk, data)
     if too_much or fields.invalid & TREE_FIELDS:
         # A tree assembled from only some of the fields would yield misleading findings.
         findings += check_given_options(plugin, data.get("options") or {})
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
-    target = data.get("target") or services.targets.default(account.realm_id)
     assembly, given = _assembled(plugin, given, data, target, recognised)
     if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
     found = [*_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
-        found += _check_account(services, account.realm_id, plugin.sdk, data)
-    else:
-        found += _unused_locally(data)
-    found, passed = allowed(found, data.get("allow") or ())
+    found, passed = allowed([*found, *notes(plugin.sdk)], data.get("allow") or ())
     return Prepared(plugin, replace(assembly, findings=found), given, data, tuple(passed))
 
 
-def _recognised(services: Services, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
+def _recognised(registry: Registry, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
     """Recognizes the type of files for which none is named; None where one is named, or a starter app is."""
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
-    registry = services.registry
     return recognise(given, [plugin.space_type for plugin in registry.types()], type_hints(registry))
 
 
@@ -268,8 +294,8 @@ def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _unknown_type(services: Services, space_type: str) -> list[Finding]:
-    names = ", ".join(plugin.space_type for plugin in services.registry.types())
+def _unknown_type(registry: Registry, space_type: str) -> list[Finding]:
+    names = ", ".join(plugin.space_type for plugin in registry.types())
     message = f"There is no space_type {space_type}."
     return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
 
