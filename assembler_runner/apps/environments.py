@@ -29,7 +29,7 @@ from assembler_runner.core.errors import AssemblerError
 RESOLVED = "assembler-resolved.txt"
 """File of an environment with the versions of all installed packages."""
 
-_USED, _ASIDE, _LOCKS = ".used", "aside", "locks"
+_USED, _ASIDE, _LOCKS, _UV = ".used", "aside", "locks", "uv"
 _FRESH_SECONDS = 3600.0
 _OVERHEAD = "/usr/bin:/bin"
 
@@ -85,6 +85,7 @@ class EnvironmentCache:
         files: Path,
         log: Callable[[str], None],
         *,
+        place: str | None = None,
         fresh: bool = False,
         stopped: threading.Event | None = None,
     ) -> Environment:
@@ -95,12 +96,13 @@ class EnvironmentCache:
             interpreter: the interpreter.
             files: folder with the files of the app.
             log: receives each line of the installation.
+            place: the folder as the installation sees it; None for the same.
             fresh: install anew, even if there is an environment.
             stopped: ends the installation when it is set.
         Raises:
             BuildFailed: the installation failed or was stopped.
         """
-        key = environment_key(plan, interpreter, files)
+        key = environment_key(plan, interpreter, files, place)
         done = self._folder / key
         with self._locked(key):
             if fresh or not (done / RESOLVED).exists():
@@ -110,6 +112,11 @@ class EnvironmentCache:
         with suppress(OSError):
             (self._folder / f"{key}{_USED}").touch()
         return Environment(done, interpreter, (done / RESOLVED).read_text())
+
+    @property
+    def writable(self) -> list[Path]:
+        """The folders that an installation writes to."""
+        return [self._folder, self._folder / _UV, self._folder / _ASIDE]
 
     def prune(self, in_use: frozenset[Path] = frozenset()) -> None:
         """Removes the least recently used environments until the limit is kept.
@@ -229,20 +236,21 @@ def build_variables(folder: Path) -> dict[str, str]:
         "PATH": os.environ.get("PATH", _OVERHEAD),
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "UV_CACHE_DIR": str(folder / "uv"),
+        "UV_CACHE_DIR": str(folder / _UV),
         "UV_NO_CONFIG": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         **index_variables(),
     }
 
 
-def environment_key(plan: Plan, interpreter: Interpreter, files: Path) -> str:
+def environment_key(plan: Plan, interpreter: Interpreter, files: Path, place: str | None = None) -> str:
     """Returns the key of an environment: equal for apps that install the same.
 
     Args:
         plan: what is installed.
         interpreter: the interpreter.
         files: folder with the files of the app.
+        place: the folder as the installation sees it; None for the same.
     """
     told: list[object] = [interpreter.version, str(interpreter.prefix), platform.machine()]
     for step in plan.steps:
@@ -250,7 +258,7 @@ def environment_key(plan: Plan, interpreter: Interpreter, files: Path) -> str:
     if plan.local_requirements:
         # Requirements that name files of the app depend on all of them, and on where they are.
         paths = sorted(path for path in files.rglob("*") if path.is_file())
-        told.append([str(files), *([str(path.relative_to(files)), _digest(path)] for path in paths)])
+        told.append([place or str(files), *([str(path.relative_to(files)), _digest(path)] for path in paths)])
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 

@@ -69,7 +69,8 @@ def local_folders(variables: Mapping[str, str]) -> list[Path]:
             address = urlsplit(word)
             path = unquote(address.path) if address.scheme == "file" else word if word.startswith("/") else ""
             if path and Path(path).exists():
-                found.append(Path(path))
+                # The pages of an index usually link to files beside them.
+                found.append(Path(path).parent if Path(path).name == "simple" else Path(path))
     return list(dict.fromkeys(found))
 
 

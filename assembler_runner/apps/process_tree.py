@@ -41,6 +41,17 @@ def kill_all(pids: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def inside_sandbox(pids: list[int]) -> list[int]:
+    """Returns the processes that are in a process namespace of their own: those of a sandbox, without its monitors."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("NSpid:") and len(line.split()) > 2:
+                    found.append(pid)
+    return found
+
+
 def resident_bytes(pids: list[int]) -> int:
     """Returns the memory of processes in bytes; pages that they share are counted once for each."""
     page = os.sysconf("SC_PAGE_SIZE")

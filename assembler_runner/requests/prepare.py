@@ -26,6 +26,7 @@ from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
 from assembler_runner.targets.hub.entitlement import check_account
 from assembler_runner.targets.hub.files import check_hub_limits
+from assembler_runner.targets.local.running import HARDWARE
 from assembler_runner.targets.namespaces import check_namespace
 from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
@@ -78,7 +79,9 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     target = data.get("target") or services.targets.default(account.realm_id)
 
     def notes(sdk: str) -> list[Finding]:
-        return _unused_locally(data) if target == LOCAL else _check_account(services, account.realm_id, sdk, data)
+        if target == LOCAL:
+            return _unused_locally(data, services.targets.local.runs_apps)
+        return _check_account(services, account.realm_id, sdk, data)
 
     return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
 
@@ -284,8 +287,14 @@ def _check_account(services: Services, realm_id: str, sdk: str, data: Mapping[st
     return found
 
 
-def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
-    """Tells what has no effect on the local target, which runs no apps."""
+def _unused_locally(data: Mapping[str, Any], runs_apps: bool) -> list[Finding]:
+    """Tells what has no effect on the local target, which runs apps on this machine or not at all."""
+    if runs_apps:
+        hardware = data.get("hardware")
+        if hardware in (None, HARDWARE):
+            return []
+        message = f"The target local runs apps on this machine: hardware {hardware} has no effect."
+        return [Finding("not_used_locally", message, "warning", "hardware", hint="Leave hardware out, or use a Hub.")]
     message = "The target local runs no apps: {} has no effect, and is not kept for another target."
     return [
         Finding("not_used_locally", message.format(name), "warning", name, hint=f"Leave {name} out, or use a Hub.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.api.schemas.app_urls import app_url
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
 from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.core.addresses import absolute_url
@@ -194,6 +195,7 @@ class SpaceSchema(AutoSchema):
             "name",
             "namespace",
             "url",
+            "app_url",
             "target",
             "space_type",
             "visibility",
@@ -225,6 +227,14 @@ class SpaceSchema(AutoSchema):
     url = Url(
         allow_none=True,
         metadata={"description": "Current or future URL of the Space; null if the namespace is not known yet."},
+    )
+    app_url = ma.fields.Function(
+        app_url,
+        metadata={
+            "type": ["string", "null"],
+            "description": "URL of the running app, if this service runs it; see POST /spaces/{id}/open for private "
+            "ones.",
+        },
     )
     labels = ma.fields.List(ma.fields.String())
     secret_names = ma.fields.List(
