@@ -46,6 +46,7 @@ class Order:
         name: host name inside.
         prefix: path that the app is served below; empty for a host name of its own.
         fresh: whether requirements are installed anew.
+        keeps_log: whether the run log continues that of the run before, which crashed.
     """
 
     read_tree: Callable[[], Mapping[str, SpaceFile]]
@@ -60,6 +61,7 @@ class Order:
     name: str
     prefix: str = ""
     fresh: bool = False
+    keeps_log: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Launch(threading.Thread):
 
     def _run(self, plan: Plan, environment: Any) -> Outcome:
         order = self.order
-        run_log = LogFile(order.run_log)
+        run_log = LogFile(order.run_log, keeps=order.keeps_log)
         frame = Frame(order.name, order.folder, order.data, order.socket, order.outgoing, order.variables, order.prefix)
         process = AppProcess(self._settings, plan, environment, frame, run_log, self._spawn)
         if process.wait_until_ready(plan.start_seconds, self.stopped):

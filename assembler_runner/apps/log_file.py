@@ -16,16 +16,18 @@ class LogFile:
     """One log; the newest lines are in `path`, the ones before in `path.1`.
 
     Args:
-        path: the file; lines of earlier runs are removed.
+        path: the file.
+        keeps: whether lines of the run before are kept.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keeps: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._old.unlink(missing_ok=True)
-        # A reader that follows the log notices a new file, not one that was made shorter.
-        path.unlink(missing_ok=True)
+        if not keeps:
+            self._old.unlink(missing_ok=True)
+            # A reader that follows the log notices a new file, not one that was made shorter.
+            path.unlink(missing_ok=True)
         self._file = path.open("ab", buffering=0)
 
     def write(self, line: str) -> None:

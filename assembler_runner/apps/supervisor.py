@@ -254,6 +254,7 @@ class Supervisor(Loop):
             row.host,
             self._addresses.prefix(row.host),
             row.fresh,
+            slot.crashes > 0,
         )
 
     def _finish(self, row: Any, slot: Slot, outcome: Outcome) -> None:

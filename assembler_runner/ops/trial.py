@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -22,16 +22,15 @@ from assembler_runner.apps.plan import LOOPBACK, Plan, make_plan, on_loopback
 from assembler_runner.apps.recipe import NotRunnable
 from assembler_runner.apps.static_server import StaticServer
 from assembler_runner.apps.working_folder import write_tree
-from assembler_runner.assembly.card import README, read_card
 from assembler_runner.assembly.registry import Registry
-from assembler_runner.core.errors import AssemblerError, Finding, InvalidRequest
+from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.redaction import Redactor
 from assembler_runner.core.settings import Settings, load
 from assembler_runner.core.validation import Fields
 from assembler_runner.files.content import Content, Spool
-from assembler_runner.files.tree import Tree
 from assembler_runner.requests.prepare import Prepared, prepare_tree
 from assembler_runner.requests.sources import unpacked
+from assembler_runner.runtime.app_context import context_of
 from assembler_runner.runtime.causes import BUILD, RUN, Problem, diagnose
 from assembler_runner.targets.realm_targets import LOCAL
 
@@ -145,7 +144,17 @@ def _run(prepared: Prepared, folder: Path, port: int, show: Show) -> int:
     if code == 0 and found is not None:
         show("note", "The app ended.")
         return OK
-    show("problem", _problem(tree, prepared, log.lines, RUN, _said(code, plan)).to_json())
+    known = context_of(tree, prepared.plugin.space_type)
+    failed = diagnose(
+        log.lines,
+        RUN,
+        space_type=known.space_type,
+        files=known.files,
+        card=known.card,
+        stage="RUNTIME_ERROR",
+        said=_said(code, plan),
+    )
+    show("problem", failed.to_json())
     return FAILED
 
 
@@ -180,19 +189,6 @@ def _said(code: int | None, plan: Plan) -> str:
     if code is None:
         return f"Launch timed out, workload was not healthy after {plan.start_seconds:.0f} seconds"
     return f"Exit code: {code}. Reason: application exited"
-
-
-def _problem(tree: Tree, prepared: Prepared, lines: Sequence[str], kind: str, said: str) -> Problem:
-    texts: dict[str, str | None] = {}
-    for path, file in tree.items():
-        try:
-            texts[path] = file.text() if path.endswith((".py", ".txt", ".md", "Dockerfile")) else None
-        except AssemblerError:
-            texts[path] = None
-    card = read_card(tree[README].content).values if README in tree else {}
-    return diagnose(
-        lines, kind, space_type=prepared.plugin.space_type, files=texts, card=card, stage="RUNTIME_ERROR", said=said
-    )
 
 
 class _Log:

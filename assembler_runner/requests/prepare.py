@@ -77,6 +77,7 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     findings = check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     target = data.get("target") or services.targets.default(account.realm_id)
+    findings += _check_verify(services.settings, data)
 
     def notes(sdk: str) -> list[Finding]:
         if target == LOCAL:
@@ -285,6 +286,13 @@ def _check_account(services: Services, realm_id: str, sdk: str, data: Mapping[st
         # The account may have changed; the next request should be checked against what it is now.
         services.targets.learn_account()
     return found
+
+
+def _check_verify(settings: Settings, data: Mapping[str, Any]) -> list[Finding]:
+    if not data.get("verify") or settings.runs_apps:
+        return []
+    message = "This service runs no apps, so it cannot run this one first."
+    return [Finding("verify_not_available", message, path="verify", hint="Leave verify out, or set APPS.")]
 
 
 def _unused_locally(data: Mapping[str, Any], runs_apps: bool) -> list[Finding]:

@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
+
+from assembler_runner.core.database import JsonText
 
 
 revision = '0014'
@@ -21,7 +22,6 @@ TABLE = {
 
 
 def upgrade():
-    long_text = sa.Text().with_variant(mysql.LONGTEXT(), 'mysql', 'mariadb')
     op.create_table('apps',
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('place', sa.String(length=200), nullable=False),
@@ -40,7 +40,7 @@ def upgrade():
     sa.Column('stage_generation', sa.Integer(), nullable=False),
     sa.Column('message', sa.Text(), nullable=True),
     sa.Column('exit_code', sa.Integer(), nullable=True),
-    sa.Column('resolved', long_text, nullable=True),
+    sa.Column('resolved', JsonText(), nullable=True),
     sa.Column('used_at', sa.Double(), nullable=True),
     sa.Column('changed_at', sa.Double(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_apps')),
@@ -51,7 +51,7 @@ def upgrade():
     op.create_table('app_secrets',
     sa.Column('app_id', sa.String(length=36), nullable=False),
     sa.Column('name', sa.String(length=128), nullable=False),
-    sa.Column('sealed', long_text, nullable=False),
+    sa.Column('sealed', JsonText(), nullable=False),
     sa.ForeignKeyConstraint(['app_id'], ['apps.id'], name=op.f('fk_app_secrets_app_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('app_id', 'name', name=op.f('pk_app_secrets')),
     **TABLE

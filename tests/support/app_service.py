@@ -18,7 +18,9 @@ from tests.support.services import PASSWORD, Client, Process, wait_until
 TRUSTED = ("PIP_", "UV_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 ECHO = """\
-import hashlib, http.server, json, os, sys, time
+import base64, hashlib, http.server, json, os, threading
+
+released = threading.Event()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -31,12 +33,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")
             self.end_headers()
-            for number in range(3):
-                self.wfile.write(f"data: {number}\\n\\n".encode())
-                self.wfile.flush()
-                time.sleep(0.3)
+            self.wfile.write(b"data: first\\n\\n")
+            released.wait(30)
+            self.wfile.write(b"data: last\\n\\n")
             self.close_connection = True
             return
+        if self.path == "/release":
+            released.set()
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            return self.echo_frames()
         length = int(self.headers.get("Content-Length") or 0)
         digest = hashlib.sha256()
         while length > 0:
@@ -51,6 +56,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Set-Cookie", "assembler-app=forged; Path=/")
         self.end_headers()
         self.wfile.write(body)
+
+    def echo_frames(self):
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        if "Sec-WebSocket-Protocol" in self.headers:
+            self.send_header("Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"].split(",")[0])
+        self.end_headers()
+        while head := self.rfile.read(2):
+            mask, data = self.rfile.read(4), self.rfile.read(head[1] & 127)
+            data = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
+            if head[0] & 15 == 8:
+                break
+            self.wfile.write(bytes([head[0], len(data)]) + data)
+        self.close_connection = True
 
     do_POST = do_GET
 
@@ -157,14 +179,7 @@ def app_service(instance: Path, **settings: str) -> Iterator[AppService]:
     """Runs a service that runs apps."""
     needs_sandbox()
     kept = {name: value for name, value in os.environ.items() if name.startswith(TRUSTED)}
-    given = {
-        "APPS": "process",
-        "APPS_PORT": "0",
-        "ADMIN_PASSWORD": PASSWORD,
-        "FOLLOW_SECONDS": "0.2",
-        **kept,
-        **settings,
-    }
+    own = {"APPS": "process", "APPS_PORT": "0", "ADMIN_PASSWORD": PASSWORD, "FOLLOW_SECONDS": "0.2"}
     command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(instance))
     with Process(*command, **given) as process:
         url = process.wait_for_line(r"ready at (\S+)")[1]

@@ -25,8 +25,8 @@ class LocalRunning:
     """A mixin of :class:`LocalTarget`; without a table, apps are only stored."""
 
     apps: LocalApps | None
-    app_files: AppFiles | None
-    """The table of apps and where their files are; None if apps are only stored."""
+    app_files: AppFiles
+    """The table of apps, None if apps are only stored, and where their files are."""
 
     def head(self, space: PublishedSpace) -> Head:
         """Reads the head of the history."""
@@ -56,7 +56,7 @@ class LocalRunning:
     def read_log(self, space: PublishedSpace, kind: str, tail: int, *, follow: bool = False) -> LogReader:
         """See :meth:`Target.read_log`."""
         row = self.apps.find(space.namespace, space.name) if self.apps else None
-        if row is None or self.app_files is None:
+        if row is None:
             return LogReader(_NO_LOG)
         return FileLog(self.app_files.logs(row.id, kind), tail, follow=follow)
 

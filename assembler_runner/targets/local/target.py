@@ -72,7 +72,7 @@ class LocalTarget(LocalChanges, LocalRunning, Target):
     Args:
         folder: the folder of the repositories; created when first needed.
         apps: the table of apps; None if apps are only stored.
-        app_files: where the files of apps are.
+        app_files: where the files of apps are; needed only with a table.
     """
 
     name: ClassVar[str] = "local"
@@ -80,7 +80,7 @@ class LocalTarget(LocalChanges, LocalRunning, Target):
     initial_commits: ClassVar[int] = 0
 
     def __init__(self, folder: Path, apps: LocalApps | None = None, app_files: AppFiles | None = None) -> None:
-        self._folder, self.apps, self.app_files = folder, apps, app_files
+        self._folder, self.apps, self.app_files = folder, apps, app_files or AppFiles(folder / _WORK)
         self.runs_apps = apps is not None
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
