@@ -81,7 +81,7 @@ def context_of(tree: Mapping[str, SpaceFile], space_type: str | None) -> AppCont
     """
     files: dict[str, str | None] = {}
     for path, file in tree.items():
-        readable = path.endswith(_TEXTS) and file.size <= LARGEST_BYTES
+        readable = path.endswith(TEXT_FILES) and file.size <= LARGEST_BYTES
         files[path] = file.text() if readable and len(files) < MOST_FILES else None
     return AppContext(space_type, read_card((files.get(README) or "").encode()).values, files)
 

@@ -181,7 +181,7 @@ def app_service(instance: Path, **settings: str) -> Iterator[AppService]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(TRUSTED)}
     own = {"APPS": "process", "APPS_PORT": "0", "ADMIN_PASSWORD": PASSWORD, "FOLLOW_SECONDS": "0.2"}
     command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(instance))
-    with Process(*command, **given) as process:
+    with Process(*command, **{**own, **kept, **settings}) as process:
         url = process.wait_for_line(r"ready at (\S+)")[1]
         with Client(url) as client:
             yield AppService(process, client, instance)

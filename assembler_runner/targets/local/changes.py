@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from assembler_runner.core.errors import TargetNotFound
-from assembler_runner.targets.base import Head, LiveFile, PublishedSpace, Runtime
-from assembler_runner.targets.existing import ExistingSpace
+from assembler_runner.targets.base import LiveFile, PublishedSpace
 from assembler_runner.targets.local.apps_table import LocalApps
 
 
@@ -46,34 +45,6 @@ class LocalChanges:
 
     def _change_details(self, space: PublishedSpace, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         raise NotImplementedError
-
-    def head(self, space: PublishedSpace) -> Head:
-        """Reads the head of the history."""
-        raise NotImplementedError
-
-    def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
-        """Finds a Space by name."""
-        raise NotImplementedError
-
-    def runtime(self, space: PublishedSpace) -> Runtime:
-        """Queries the stage of the app."""
-        raise NotImplementedError
-
-    def existing(self, namespace: str, name: str) -> ExistingSpace:
-        """See :meth:`Target.existing`."""
-        space = self.find(namespace, name)
-        if space is None:
-            raise TargetNotFound()
-        details = self._read_details(space)
-        return ExistingSpace(
-            space=space,
-            head=self.head(space),
-            sdk=str(details["sdk"]),
-            visibility=str(details["visibility"]),
-            variables=dict(details.get("variables", {})),
-            secret_names=(),
-            stage=self.runtime(space).stage,
-        )
 
     def set_visibility(self, space: PublishedSpace, visibility: str) -> None:
         """See :meth:`Target.set_visibility`."""
