@@ -27,7 +27,7 @@ NEW = "2026-07-28"
 OLD = ("2025-11-25", "2025-06-18", "2025-03-26")
 VERSIONS = (NEW, *OLD)
 META = "io.modelcontextprotocol/"
-SECRETS_META = "assembler/secrets"
+SECRETS_META, LEFT_OUT_META = "assembler/secrets", "assembler/left_out"
 INFO = {"name": "assembler", "title": "Assembler", "version": __version__}
 _CACHED = {"ttlMs": 3_600_000, "cacheScope": "private"}
 
@@ -208,7 +208,10 @@ def answer_call(
     try:
         if findings := check_arguments(BY_NAME[name], arguments):
             raise InvalidRequest(issues=findings)
-        return CALLS[name](context, arguments)
+        answer = CALLS[name](context, arguments)
+        if isinstance(answer, Answer):
+            _add_left_out(answer, message.meta.get(LEFT_OUT_META))
+        return answer
     except AssemblerError as problem:
         db.session.rollback()
         answer = Answer(INVALID if isinstance(problem, InvalidRequest) else REFUSED, is_error=True)
@@ -216,3 +219,13 @@ def answer_call(
         if isinstance(problem, NotFound) and "space" in arguments:
             answer.next = Call("get_space")
         return answer
+
+
+def _add_left_out(answer: Answer, counts: Any) -> None:
+    """Says how many files of a folder the client program has left out."""
+    if not isinstance(counts, Mapping) or not all(isinstance(counts.get(name), int) for name in ("files", "secrets")):
+        return
+    message = f"{counts['files']} ignored files and folders of the folder were left out."
+    if counts["secrets"]:
+        message += f" {counts['secrets']} of them usually hold secrets."
+    answer.add("info", "left_out", message)

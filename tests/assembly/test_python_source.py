@@ -188,14 +188,6 @@ def test_newer_syntax_is_accepted(form: str, binds: bool) -> None:
     assert facts(source_of(form)) == SourceFacts(uses=True, binds=binds)
 
 
-@pytest.mark.parametrize(
-    "head", ["#!/usr/bin/env python", "# coding: latin-1", "#!/bin/sh\n# coding: utf-8", "\ufeff#!x"]
-)
-def test_a_head_without_a_newline_stays_first(head: str) -> None:
-    made = insert_parameters(head.encode(), {"a": 1}).decode()
-    assert made == f"{head}\nPARAMS = {{'a': 1}}\n\n"
-
-
 @pytest.mark.parametrize("form", ["from __future__ import annotations\nPARAMS", "def f(:\n  PARAMS\n", "\ufeffPARAMS"])
 def test_reading_in_unusual_files(form: str) -> None:
     assert facts(form.encode()) == SourceFacts(uses=True, binds=False)
@@ -272,12 +264,6 @@ def test_place_of_the_assignment(head: str, newline: str, bom: str) -> None:
     module = run(made)
     assert module["PARAMS"] == {"a": 1}
     assert module["__doc__"] == run(before + behind)["__doc__"]
-
-
-@pytest.mark.parametrize("end", ["", "  # why"])
-@pytest.mark.parametrize("head", ["'Doc.'", "from __future__ import annotations"])
-def test_no_end_of_line_behind_the_head(head: str, end: str) -> None:
-    assert insert_parameters((head + end).encode(), {"a": 1}) == f"{head}{end}\nPARAMS = {{'a': 1}}\n".encode()
 
 
 @pytest.mark.parametrize("line", ["# coding: latin-1", "#!/bin/sh\n# -*- coding: iso-8859-1 -*-", "\n# coding=cp1252"])

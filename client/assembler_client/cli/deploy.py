@@ -89,7 +89,7 @@ def create(
     keys, and those ignored by .gitignore and .assemblerignore. Exit codes: 0 the app runs, 3 invalid input, 4 failed,
     5 limit exceeded, 6 timed out.
     """
-    fields, source = _fields_and_source(shell, sources, given, new=True)
+    fields, source = fields_and_source(shell, sources, given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         space = assembler.deploy(
             source,
@@ -115,7 +115,7 @@ def create(
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
     """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings."""
-    fields, source = _fields_and_source(shell, sources, given, new=False)
+    fields, source = fields_and_source(shell, sources, given, new=False)
     if source is None and not fields:
         raise click.UsageError("Nothing to change. Pass files or options.")
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
@@ -147,7 +147,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 
     The exit code is 3 if there is an error among the findings.
     """
-    fields, source = _fields_and_source(shell, sources, given, new=space is None)
+    fields, source = fields_and_source(shell, sources, given, new=space is None)
     with shell.connect() as assembler:
         if source is None and space is not None:
             shown = assembler.preview_update(assembler.find(space), **fields)
@@ -202,8 +202,15 @@ def delete(shell: Shell, spaces: tuple[str, ...], yes: bool, no_wait: bool, time
         shell.say(f"Deleted: {', '.join(space.name for space in found)}.")
 
 
-def _fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
-    """Converts options to the fields and the source of a request."""
+def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
+    """Converts the options of a command to the fields and the source of a request.
+
+    Args:
+        shell: the shell of the command.
+        sources: paths as given.
+        given: the options.
+        new: whether the request creates a Space.
+    """
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())
     fix, verbose = given.pop("fix"), given.pop("verbose")
