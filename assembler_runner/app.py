@@ -36,6 +36,7 @@ from assembler_runner.core.vault import Vault
 from assembler_runner.files.database_store import DatabaseFileStore
 from assembler_runner.files.folder_store import FolderFileStore
 from assembler_runner.files.store import FileStore
+from assembler_runner.mcp import views as mcp
 from assembler_runner.publishing.celery_app import make_celery
 from assembler_runner.requests import queries
 from assembler_runner.services import EXTENSION, Services
@@ -96,6 +97,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     _mount_plugins(app, endpoints)
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
+    app.register_blueprint(mcp.blueprint)
     app.register_blueprint(local_pages(services.targets.local, _may_read))
     if app.debug:
         app.register_blueprint(debug.blueprint)

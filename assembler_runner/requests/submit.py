@@ -77,7 +77,7 @@ def submit(
     target = data.get("target") or services.targets.default(account.realm_id)
 
     def taken() -> NameTaken:
-        namespace = data.get("namespace") or _default_namespace(services, account, target)
+        namespace = data.get("namespace") or default_namespace_of(services, account, target)
         return name_taken(account, target, namespace, str(data["name"]))
 
     return accept_new(account, data.get("name"), store, idempotency, taken)
@@ -156,7 +156,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
     target = data.get("target") or services.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or generated_name(),
-        namespace=data.get("namespace") or _default_namespace(services, account, target),
+        namespace=data.get("namespace") or default_namespace_of(services, account, target),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
@@ -338,7 +338,8 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
     )
 
 
-def _default_namespace(services: Services, account: Account, target: str) -> str | None:
+def default_namespace_of(services: Services, account: Account, target: str) -> str | None:
+    """Returns the namespace of a request that names none; None if it is not known yet."""
     if target == HUB:
         return services.targets.own_namespace(account.realm_id)
     return default_namespace(account)

@@ -136,7 +136,8 @@ def _quoted(said: str | None, token: str) -> str:
     if not said:
         return ""
     line = " ".join(without_token(said[:_READ_CHARACTERS], token).split())
-    return f" It said: {line[:MESSAGE_LIMIT]}"
+    quoted = line[:MESSAGE_LIMIT].replace('"', "'")
+    return f' It said: "{quoted}"'
 
 
 def without_token(said: str, token: str) -> str:
