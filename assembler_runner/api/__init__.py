@@ -15,11 +15,11 @@ from assembler_runner.api import (
     changes,
     create_space,
     diagnoses,
+    events,
     health,
     hub_credentials,
     logs,
     metrics,
-    pages,
     requests,
     spaces,
     tokens,
@@ -48,6 +48,7 @@ def register(app: Flask) -> DocumentedApi:
         spaces,
         changes,
         requests,
+        events,
         logs,
         webhooks,
         types,
@@ -61,7 +62,6 @@ def register(app: Flask) -> DocumentedApi:
         metrics,
     ):
         api.mount(module.blueprint)
-    app.register_blueprint(pages.blueprint)
     api.describe(partial(_describe_space_input, app))
     register_error_handlers(app)
     return api
