@@ -106,6 +106,9 @@ class Settings(AppsSettings):
     REFRESH_GRACE_SECONDS: int = setting(
         60, "Seconds a replaced refresh token still works, for programs that refresh in parallel.", at_least=0
     )
+    BROWSER_SESSION_SECONDS: int = setting(
+        12 * 3600, "Seconds without a visit after which a person is signed out of the web pages.", at_least=60
+    )
     MAX_LOGIN_FAILURES: int = setting(
         10, "Failed logins of one account from one address in five minutes before further logins must wait.", at_least=1
     )
