@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from assembler_runner import api
 from assembler_runner.accounts import auth
-from assembler_runner.accounts.auth import account_from_header, public
+from assembler_runner.accounts.auth import account_from_cookie, account_from_header, public
 from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.http import access_log, i18n, middleware
 from assembler_runner.api.http.openapi import DocumentedApi
@@ -36,6 +36,7 @@ from assembler_runner.core.vault import Vault
 from assembler_runner.files.database_store import DatabaseFileStore
 from assembler_runner.files.folder_store import FolderFileStore
 from assembler_runner.files.store import FileStore
+from assembler_runner.mcp import views as mcp
 from assembler_runner.publishing.celery_app import make_celery
 from assembler_runner.requests import queries
 from assembler_runner.services import EXTENSION, Services
@@ -48,6 +49,7 @@ from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
+from assembler_runner.ui.web import add_web_pages
 from assembler_runner.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -96,7 +98,9 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     _mount_plugins(app, endpoints)
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
+    app.register_blueprint(mcp.blueprint)
     app.register_blueprint(local_pages(services.targets.local, _may_read))
+    add_web_pages(app)
     if app.debug:
         app.register_blueprint(debug.blueprint)
     _open_pages(app)
@@ -280,7 +284,7 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
 def _may_read(namespace: str, name: str) -> bool:
     if queries.was_public(LOCAL, namespace, name):
         raise Gone("The Space has been deleted.")
-    account = account_from_header()
+    account = account_from_header() or account_from_cookie()
     if account is None:
         raise Unauthorized
     return "space_read" in account.permissions and queries.find_published(account, LOCAL, namespace, name) is not None

@@ -9,10 +9,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import assembler_runner.app
 import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
@@ -189,7 +188,7 @@ def _cell(text: str) -> str:
 
 
 def _setting(row: Any) -> tuple[str, str, str, str]:
-    kind = typing.get_type_hints(Settings)[row.name].__name__
+    kind = get_type_hints(Settings)[row.name].__name__
     default = str(row.default).removeprefix(f"{PROJECT}/")
     text = row.metadata["help"]
     unnamed = [choice for choice in row.metadata["choices"] if choice and f"`{choice}`" not in text]

@@ -16,11 +16,11 @@ from assembler_runner.api import (
     changes,
     create_space,
     diagnoses,
+    events,
     health,
     hub_credentials,
     logs,
     metrics,
-    pages,
     requests,
     spaces,
     tokens,
@@ -49,6 +49,7 @@ def register(app: Flask) -> DocumentedApi:
         spaces,
         changes,
         requests,
+        events,
         logs,
         apps,
         webhooks,
@@ -63,7 +64,6 @@ def register(app: Flask) -> DocumentedApi:
         metrics,
     ):
         api.mount(module.blueprint)
-    app.register_blueprint(pages.blueprint)
     api.describe(partial(_describe_space_input, app))
     register_error_handlers(app)
     return api

@@ -54,7 +54,8 @@ class Settings(AppsSettings):
     SERVER_NAME: str = setting(
         "", "Host name (and port) of this service in all URLs that it returns; empty: the Host of the request."
     )
-    PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    PLUGIN_FOLDERS: str = setting("", "Folders with further plugins, separated by `:`.")
+    BUNDLED_PLUGINS: str = setting(str(PROJECT / "plugins"), "Folder with the bundled plugins; empty: without them.")
     GIT_PLUGINS: str = setting(
         "", "Git repositories with plugins, one per line: `git+https://…[@ref][#subdirectory=folder]`."
     )
@@ -104,6 +105,9 @@ class Settings(AppsSettings):
     REFRESH_TOKEN_SECONDS: int = setting(30 * 24 * 3600, "Seconds a refresh token is valid.", at_least=1)
     REFRESH_GRACE_SECONDS: int = setting(
         60, "Seconds a replaced refresh token still works, for programs that refresh in parallel.", at_least=0
+    )
+    BROWSER_SESSION_SECONDS: int = setting(
+        12 * 3600, "Seconds without a visit after which a person is signed out of the web pages.", at_least=60
     )
     MAX_LOGIN_FAILURES: int = setting(
         10, "Failed logins of one account from one address in five minutes before further logins must wait.", at_least=1
@@ -191,8 +195,9 @@ class Settings(AppsSettings):
 
     @property
     def plugin_folders(self) -> list[Path]:
-        """The plugin folders, in the order they are searched."""
-        return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+        """The plugin folders, in the order they are searched; each once."""
+        parts = [self.BUNDLED_PLUGINS, *self.PLUGIN_FOLDERS.split(":")]
+        return list({Path(part).resolve(): Path(part) for part in parts if part}.values())
 
     @property
     def git_plugins(self) -> list[str]:

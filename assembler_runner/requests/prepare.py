@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from assembler_runner.files.paths import MAX_PATH_BYTES, field_of
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
+from assembler_runner.targets.hub.entitlement import check_account
 from assembler_runner.targets.hub.files import check_hub_limits
 from assembler_runner.targets.local.running import HARDWARE
 from assembler_runner.targets.namespaces import check_namespace
@@ -77,7 +78,12 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     target = data.get("target") or services.targets.default(account.realm_id)
     findings += _check_verify(services.settings, data)
-    notes = _unused_locally(data, services.targets.local.runs_apps) if target == LOCAL else []
+
+    def notes(sdk: str) -> list[Finding]:
+        if target == LOCAL:
+            return _unused_locally(data, services.targets.local.runs_apps)
+        return _check_account(services, account.realm_id, sdk, data)
+
     return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
 
 
@@ -87,7 +93,7 @@ def prepare_tree(
     fields: Fields,
     target: str,
     others: Sequence[Finding] = (),
-    notes: Sequence[Finding] = (),
+    notes: Callable[[str], Sequence[Finding]] = lambda sdk: (),
 ) -> Prepared:
     """Validates all of a request that concerns neither accounts nor stored objects, and assembles its tree.
 
@@ -97,7 +103,7 @@ def prepare_tree(
         fields: the validated fields of the request.
         target: name of the target.
         others: problems that other checks found, reported with those of the tree.
-        notes: findings about the request that prevent nothing.
+        notes: returns further findings for the SDK of the type.
     Returns:
         The request; its tree may still have findings.
     Raises:
@@ -106,8 +112,11 @@ def prepare_tree(
     """
     data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
-    given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    too_much = _check_limits(settings, given)
+    adopted = data.get("adopted") or ()
+    given: Mapping[str, SpaceFile] = {
+        path: SpaceFile(path, source, "adopted" if path in adopted else "given") for path, source in files.items()
+    }
+    too_much = check_amount(settings, {path: file.size for path, file in given.items()})
     findings = [*fields.findings, *too_much, *others, *wrong_codes(data.get("allow") or ())]
     recognised = _recognised(registry, fields, given)
     space_type = data.get("space_type") or (recognised and (recognised.space_type or DEFAULT_TYPE))
@@ -126,7 +135,7 @@ def prepare_tree(
     found = [*_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
-    found, passed = allowed([*found, *notes], data.get("allow") or ())
+    found, passed = allowed([*found, *notes(plugin.sdk)], data.get("allow") or ())
     return Prepared(plugin, replace(assembly, findings=found), given, data, tuple(passed))
 
 
@@ -135,13 +144,16 @@ def _recognised(registry: Registry, fields: Fields, given: Mapping[str, SpaceFil
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
-    types = registry.types()
-    hints = [
+    return recognise(given, [plugin.space_type for plugin in registry.types()], type_hints(registry))
+
+
+def type_hints(registry: Registry) -> list[Hint]:
+    """Returns what plugins say of the files of their types."""
+    return [
         Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
-        for plugin in types
+        for plugin in registry.types()
         if (rule := plugin.recognition) is not None
     ]
-    return recognise(given, [plugin.space_type for plugin in types], hints)
 
 
 def _about_type(recognised: Recognised | None, data: Mapping[str, Any]) -> list[Finding]:
@@ -198,17 +210,23 @@ def _assembled(
     return replace(assembly, findings=[*said, *assembly.findings]), changed
 
 
-def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:
+def check_amount(settings: Settings, files: Mapping[str, int]) -> list[Finding]:
+    """Checks the number, the sizes and the paths of files against the limits of the service.
+
+    Args:
+        settings: the limits.
+        files: path → size in bytes.
+    """
     findings = []
     if len(files) > settings.MAX_FILES:
         message = f"There are {len(files)} files; at most {settings.MAX_FILES} are allowed."
         findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
-    for path, file in files.items():
-        if file.size > settings.MAX_FILE_BYTES:
-            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
+    for path, size in files.items():
+        if size > settings.MAX_FILE_BYTES:
+            message = f"The file has {size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
             findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
         findings += _check_length(settings, path)
-    total = sum(file.size for file in files.values())
+    total = sum(files.values())
     if total > settings.MAX_SPACE_BYTES:
         message = f"The files have {total} bytes in total; at most {settings.MAX_SPACE_BYTES} are allowed."
         findings.append(Finding("files_too_large", message, path="files", hint="Send fewer or smaller files."))
@@ -252,6 +270,22 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     message = f"This realm may not publish to the namespace {namespace}."
     hint = f"Use one of: {', '.join(access.namespaces)}."
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
+
+
+def _check_account(services: Services, realm_id: str, sdk: str, data: Mapping[str, Any]) -> list[Finding]:
+    known = services.targets.account(realm_id)
+    if known is None:
+        return []
+    namespace = data.get("namespace") or services.targets.own_namespace(realm_id)
+    visibility = data.get("visibility")
+    if "adopted" in data:
+        # An update of a Space that exists: the plan decides only what may be created.
+        sdk, visibility = "static", None
+    found = check_account(known, sdk, namespace, data.get("hardware"), visibility)
+    if found:
+        # The account may have changed; the next request should be checked against what it is now.
+        services.targets.learn_account()
+    return found
 
 
 def _check_verify(settings: Settings, data: Mapping[str, Any]) -> list[Finding]:

@@ -21,6 +21,8 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
+from assembler_runner.api.http.accepts import wants_page
+from assembler_runner.api.http.middleware import PAGE_POLICY
 from assembler_runner.apps.addresses import Addresses
 from assembler_runner.apps.routes import PUBLIC
 from assembler_runner.assembly.card import README, read_card
@@ -38,9 +40,8 @@ NEWEST = "main"
 
 # As one token: the standard requires a quoted realm, and werkzeug quotes a parameter only if it contains spaces.
 _ASK_FOR_PASSWORD = WWWAuthenticate("basic", None, 'realm="Assembler"')
-_PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'"
-)
+# The page of a static Space embeds it in a frame.
+_PAGE_POLICY = f"{PAGE_POLICY}; frame-src 'self'"
 _RAW_POLICY = "sandbox; default-src 'none'"
 _LIVE_POLICY = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 _UPLOAD_PACK = "git-upload-pack"
@@ -164,6 +165,8 @@ def _allowed(may_read: Callable[[str, str], bool], namespace: str, name: str) ->
     try:
         return may_read(namespace, name)
     except errors.Unauthorized:
+        if wants_page():
+            raise
         raise Unauthorized(www_authenticate=_ASK_FOR_PASSWORD) from None
 
 
@@ -247,7 +250,7 @@ def _page(template: str, **values: Any) -> Response:
     response = Response(render_template(template, **values))
     response.headers["Content-Security-Policy"] = _PAGE_POLICY
     response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-cache"
     return response

@@ -25,3 +25,7 @@ class ProblemSchema(MappingSchema):
         ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
     )
     confidence = ma.fields.Float(metadata={"description": "Confidence in the cause, from 0 to 1."})
+    source = ma.fields.String(
+        metadata={"description": "Where it was read: build_log, run_log, target (its own words) or timeout."}
+    )
+    read_at = ma.fields.String(metadata={"format": "date-time", "description": "When it was read, UTC."})

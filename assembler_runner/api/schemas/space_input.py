@@ -362,3 +362,22 @@ class RetryAllInput(ma.Schema):
 
     command = ma.fields.String(required=True, validate=ma.validate.OneOf(("retry",)))
     code = ma.fields.String(metadata={"description": "Only requests that failed with this error code."})
+
+
+class AdoptInput(ma.Schema):
+    """A Space that exists on a target and is to be managed from now on."""
+
+    example: ClassVar[dict[str, Any]] = {"target": "huggingface", "namespace": "my-org", "name": "greeter"}
+
+    class Meta:
+        """Unknown fields are errors."""
+
+        unknown = ma.RAISE
+
+    target = ma.fields.String(
+        validate=ma.validate.OneOf(("huggingface", "local")), metadata={"description": "Where the Space is."}
+    )
+    namespace = ma.fields.String(
+        required=True, validate=check_name, metadata={"description": "User or organisation that owns it."}
+    )
+    name = ma.fields.String(required=True, validate=check_name, metadata={"description": "Name of the Space."})

@@ -208,6 +208,8 @@ class SpaceSchema(AutoSchema):
             "realm_id",
             "owner_id",
             "labels",
+            "secret_names",
+            "variables",
             "commit_oid",
             "foreign_oid",
             "expires_at",
@@ -235,6 +237,19 @@ class SpaceSchema(AutoSchema):
         },
     )
     labels = ma.fields.List(ma.fields.String())
+    secret_names = ma.fields.List(
+        ma.fields.String(),
+        allow_none=True,
+        metadata={"description": "Names of its secrets, never values; null if not known."},
+    )
+    variables = ma.fields.Function(
+        lambda space: space.variables or {},
+        metadata={
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Its public environment variables.",
+        },
+    )
     commit_oid = ma.fields.String(allow_none=True, metadata={"description": "Live commit at the last probe; the ETag."})
     foreign_oid = ma.fields.String(
         allow_none=True, metadata={"description": "The live commit if it is foreign; else null."}

@@ -98,4 +98,17 @@ def _send(job: Job, target: Target) -> PublishedSpace:
             checkpoints.write(job, {"create_sent_at": None})
         elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
             return space
+        if isinstance(problem, NameTaken):
+            raise _taken(job) from None
         raise
+
+
+def _taken(job: Job) -> NameTaken:
+    """Returns the error for a name that a Space outside of this service has."""
+    shown = f"{job.spec.namespace or 'NAMESPACE'}/{job.spec.name}"
+    target = job.usable_target().name
+    hint = (
+        f"To manage that Space from now on, adopt it (assembler adopt {shown} --target {target}, or POST "
+        "/spaces/adopt), then update it. Otherwise choose another name, or leave the name out."
+    )
+    return NameTaken(f"A Space named {job.spec.name} already exists on the target {target}.", hint=hint)

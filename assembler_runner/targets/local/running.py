@@ -10,6 +10,7 @@ from typing import Any
 
 from assembler_runner.core.errors import TargetNotFound, TargetRefused
 from assembler_runner.targets.base import Head, LogLine, LogReader, Machine, PublishedSpace, Runtime, SpaceSpec
+from assembler_runner.targets.existing import ExistingSpace
 from assembler_runner.targets.local.app_files import AppFiles
 from assembler_runner.targets.local.apps_table import PAUSE, RUN, LocalApps
 
@@ -39,6 +40,29 @@ class LocalRunning:
     def visibility(self, namespace: str, name: str) -> str:
         """Returns the visibility of a Space."""
         raise NotImplementedError
+
+    def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
+        """Finds a Space by name."""
+        raise NotImplementedError
+
+    def variables(self, space: PublishedSpace) -> dict[str, str]:
+        """Returns the variables of a Space."""
+        raise NotImplementedError
+
+    def existing(self, namespace: str, name: str) -> ExistingSpace:
+        """See :meth:`Target.existing`."""
+        space = self.find(namespace, name)
+        if space is None:
+            raise TargetNotFound()
+        return ExistingSpace(
+            space=space,
+            head=self.head(space),
+            sdk=self.sdk(namespace, name),
+            visibility=self.visibility(namespace, name),
+            variables=self.variables(space),
+            secret_names=(),
+            stage=self.runtime(space).stage,
+        )
 
     def runtime(self, space: PublishedSpace) -> Runtime:
         """See :meth:`Target.runtime`: a static Space is served; others are only stored where no apps run."""

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.diff import show_diff
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.folder import Collected
@@ -165,7 +166,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
         _tree(shell, shown)
         shell.findings(shown.findings)
         if shown.diff is not None:
-            _diff(shell, shown)
+            show_diff(shell.paper, shown.diff)
     if any(finding.severity == "error" for finding in shown.findings):
         raise click.exceptions.Exit(codes.INVALID)
 
@@ -311,21 +312,6 @@ def _show_result(shell: Shell, space: Space) -> None:
 def _tree(shell: Shell, shown: Preview) -> None:
     sizes = [(file.path, _size(file.size), file.origin) for file in shown.files]
     shell.table(("FILE", "SIZE", "ORIGIN"), sizes)
-
-
-def _diff(shell: Shell, shown: Preview) -> None:
-    from rich.text import Text
-
-    diff = shown.diff
-    if diff is None or not (diff.added or diff.changed or diff.deleted):
-        click.echo("Nothing would change.")
-        return
-    styles = {"+": "green", "-": "red", "@": "cyan"}
-    for title, files in (("added", diff.added), ("changed", diff.changed), ("deleted", diff.deleted)):
-        for file in files:
-            shell.paper.print(Text(f"{title}: {printable(file.path, single_line=True)}", "bold"))
-            for line in (file.diff or "(binary file)").splitlines():
-                shell.paper.print(Text(printable(line, single_line=False), styles.get(line[:1], "")))
 
 
 def _size(size: int) -> str:

@@ -6,8 +6,8 @@ from alembic import op
 from assembler_runner.core.database import JsonText
 
 
-revision = '0020'
-down_revision = '0012'
+revision = '0014'
+down_revision = '0013'
 branch_labels = None
 depends_on = None
 
