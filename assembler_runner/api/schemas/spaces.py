@@ -49,16 +49,6 @@ class FailureSchema(ma.Schema):
     details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the differences."})
 
 
-class FailureCauseSchema(ma.Schema):
-    """An error code with its failed requests."""
-
-    code = ma.fields.String()
-    count = ma.fields.Integer(metadata={"description": "Number of requests that failed with it."})
-    message = ma.fields.String(metadata={"description": "Message of the newest failure."})
-    hint = ma.fields.String(allow_none=True)
-    newest = Timestamp(metadata={"description": "Time of the newest failure, UTC."})
-
-
 class RefusedSchema(ma.Schema):
     """A request that could not be retried."""
 
