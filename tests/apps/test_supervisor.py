@@ -112,6 +112,7 @@ def test_what_needs_a_container_is_only_stored(apps: AppService) -> None:
     space = apps.publish(name="container", files={"Dockerfile": dockerfile})
     stored = apps.until(space["id"], "stored")
     assert stored["app_url"] is None
+    assert "Line 1 of the Dockerfile needs a container" in apps.log(space["id"], "build")[0]
 
 
 def test_an_app_that_crashes_is_started_again(apps: AppService) -> None:

@@ -136,7 +136,7 @@ class AppService:
         """Returns a Space with the newest state of its app."""
         return self.client.get(f"/spaces/{space_id}")
 
-    def until(self, space_id: str, *states: str, timeout: float = 60.0) -> dict[str, Any]:
+    def until(self, space_id: str, *states: str, timeout: float = 180.0) -> dict[str, Any]:
         """Waits until a Space has one of these states; returns it."""
         last: dict[str, Any] = {}
 
