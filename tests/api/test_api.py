@@ -152,7 +152,7 @@ def test_a_submitted_space_as_json(service: Service) -> None:
     assert set(space) == {
         "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id",
         "labels", "findings", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at", "latest_request",
-        "state_since", "state_checked_at", "state_source", "stage", "problem",
+        "state_since", "state_checked_at", "state_source", "stage", "problem", "secret_names", "variables",
     }  # fmt: skip
     assert set(request) >= {
         "id", "space_id", "action", "status", "space_type", "plugin", "parameters", "options", "files", "tree_digest",
