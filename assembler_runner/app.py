@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from assembler_runner import api
 from assembler_runner.accounts import auth
-from assembler_runner.accounts.auth import account_from_header, public
+from assembler_runner.accounts.auth import account_from_cookie, account_from_header, public
 from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.http import access_log, i18n, middleware
 from assembler_runner.api.http.openapi import DocumentedApi
@@ -43,10 +43,13 @@ from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners
 from assembler_runner.spaces.leases import Leases
+from assembler_runner.targets.local.app_files import AppFiles
+from assembler_runner.targets.local.apps_table import LocalApps
 from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
+from assembler_runner.ui.web import add_web_pages
 from assembler_runner.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -83,8 +86,8 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
         enable_migrations(app)
     outbox.register()
     check_listeners()
-    local = LocalTarget(folder / "spaces")
-    app.extensions[EXTENSION] = _make_services(app, settings, folder, local)
+    services = _make_services(app, settings, folder)
+    app.extensions[EXTENSION] = services
     tracing.configure()
     access_log.configure(app)
     i18n.configure(app)
@@ -96,7 +99,8 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
     app.register_blueprint(mcp.blueprint)
-    app.register_blueprint(local_pages(local, _may_read))
+    app.register_blueprint(local_pages(services.targets.local, _may_read))
+    add_web_pages(app)
     if app.debug:
         app.register_blueprint(debug.blueprint)
     _open_pages(app)
@@ -214,16 +218,19 @@ def _lock_timeout() -> float:
     return 4.0 if has_request_context() else 30.0
 
 
-def _make_services(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Services:
+def _make_services(app: Flask, settings: Settings, folder: Path) -> Services:
     registry = Registry()
     registry.load_folders(settings.plugin_folders)
     git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
     registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
     registry.load_entry_points()
     vault = Vault(*settings.secret_keys)
-    targets = RealmTargets(settings, local, vault, folder / "outgoing")
     with app.app_context():
         engine = db.engine
+    app_files = AppFiles(folder / "apps")
+    apps = LocalApps(lambda: engine, vault, app_files.wake_supervisor) if settings.runs_apps else None
+    local = LocalTarget(folder / "spaces", apps, app_files)
+    targets = RealmTargets(settings, local, vault, folder / "outgoing")
     files = _make_file_store(settings, folder, lambda: engine)
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
     feed = EventFeed(app, settings.MAX_EVENT_READERS)
@@ -277,7 +284,7 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
 def _may_read(namespace: str, name: str) -> bool:
     if queries.was_public(LOCAL, namespace, name):
         raise Gone("The Space has been deleted.")
-    account = account_from_header()
+    account = account_from_header() or account_from_cookie()
     if account is None:
         raise Unauthorized
     return "space_read" in account.permissions and queries.find_published(account, LOCAL, namespace, name) is not None

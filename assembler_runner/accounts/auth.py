@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
-from assembler_runner.accounts import login_throttle, tokens
+from assembler_runner.accounts import browser_sessions, login_throttle, tokens
 from assembler_runner.accounts.models import Realm, Robot, Role, User
 from assembler_runner.accounts.passwords import hash_password, verify
 from assembler_runner.accounts.permissions import (
@@ -74,7 +74,7 @@ def login(name: str, password: str, realm: str | None = None) -> dict[str, Any]:
         InvalidCredentials: the credentials are wrong; the error does not reveal which part.
         TooManyRequests: too many failed logins.
     """
-    return tokens.begin(_check_password(name, password, realm), "user")
+    return tokens.begin(check_password(name, password, realm), "user")
 
 
 def login_robot(robot_id: str, secret: str, kind: str) -> dict[str, Any]:
@@ -136,13 +136,31 @@ def account_from_header() -> Account | None:
         return account_of(*tokens.account_of_token(header.token))
     if header.type == "basic" and header.username and header.password is not None:
         realm, slash, name = header.username.rpartition("/")
-        return account_of(_check_password(name, header.password, realm if slash else None))
+        return account_of(check_password(name, header.password, realm if slash else None))
     raise Unauthorized("Only Authorization: Bearer <token> is supported.")
+
+
+def account_from_cookie() -> Account | None:
+    """Authenticates the call by the cookie of the web pages.
+
+    Returns:
+        The account; None if the call has no cookie, its session has ended, or a page of another origin has sent it.
+    """
+    value = browser_sessions.cookie_of(request)
+    if value is None or request.authorization is not None or not browser_sessions.accepts(request):
+        return None
+    found = browser_sessions.user_of(value)
+    if found is None:
+        return None
+    account = account_of(*found)
+    browser_sessions.keep_alive(value)
+    return account
 
 
 def _guard() -> None:
     """Denies every endpoint that does not declare its access."""
     view = request.url_rule and _view_of(request.endpoint)
+    browser_sessions.refuse_foreign(request)
     if any("\0" in str(value) for value in (request.view_args or {}).values()):
         # No name or id contains NUL, and not every database accepts it.
         raise NotFound
@@ -155,6 +173,9 @@ def _guard() -> None:
         return
     with read_transaction(keep_open=True):
         g.account = account_from_header()
+    if g.account is None:
+        with read_transaction(keep_open=True):
+            g.account = account_from_cookie()
     held = current_account().permissions
     if required is None or (required != ANY_ACCOUNT and required not in held):
         raise Forbidden(f"This account lacks the permission {required}." if required else None)
@@ -174,7 +195,17 @@ def _view_of(endpoint: str | None) -> Any:
     return method or view
 
 
-def _check_password(name: str, password: str, realm: str | None) -> User:
+def check_password(name: str, password: str, realm: str | None) -> User:
+    """Returns the user with a name and a password.
+
+    Args:
+        name: the user's name.
+        password: the password.
+        realm: name or id of the realm; None for `master`.
+    Raises:
+        InvalidCredentials: the credentials are wrong; the error does not reveal which part.
+        TooManyRequests: too many failed logins.
+    """
     realm = realm or MASTER_REALM
     user = None
     if "\0" not in name and "\0" not in realm:

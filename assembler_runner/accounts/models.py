@@ -261,6 +261,20 @@ class RefreshToken(Base):
     session: Mapped[LoginSession] = relationship()
 
 
+class BrowserSession(Base):
+    """The cookie of a person who has signed in to the web pages, stored as a hash beside its login session."""
+
+    __tablename__ = "browser_sessions"
+
+    token_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(sa.ForeignKey("login_sessions.id", ondelete="CASCADE"), index=True)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    address: Mapped[str | None] = mapped_column(sa.String(64))
+    browser: Mapped[str | None] = mapped_column(sa.String(256))
+
+    session: Mapped[LoginSession] = relationship(lazy="joined")
+
+
 class HubCredential(Timestamps, Base):
     """The token with which a realm publishes to the Hub; write-only."""
 

@@ -38,7 +38,7 @@ def begin(account: User | Robot, kind: str) -> dict[str, Any]:
     settings = current_settings()
     renewable = kind == "user"
     seconds = settings.REFRESH_TOKEN_SECONDS if renewable else settings.ACCESS_TOKEN_SECONDS
-    _delete_expired(account)
+    delete_expired(account)
     session = LoginSession(
         account_kind=kind,
         account_id=account.id,
@@ -174,7 +174,8 @@ def _answer(account: User | Robot, session: LoginSession, renewable: bool) -> di
     return answer
 
 
-def _delete_expired(account: User | Robot) -> None:
+def delete_expired(account: User | Robot) -> None:
+    """Deletes the sessions of an account that have expired; the caller commits."""
     old = sa.delete(LoginSession).where(LoginSession.account_id == account.id, LoginSession.expires_at < utcnow())
     db.session.execute(old, execution_options={"synchronize_session": False})
 

@@ -11,15 +11,16 @@ from flask import Flask
 from assembler_runner import __version__
 from assembler_runner.api import (
     accounts,
+    apps,
     buckets,
     changes,
     create_space,
     diagnoses,
+    events,
     health,
     hub_credentials,
     logs,
     metrics,
-    pages,
     requests,
     spaces,
     tokens,
@@ -48,7 +49,9 @@ def register(app: Flask) -> DocumentedApi:
         spaces,
         changes,
         requests,
+        events,
         logs,
+        apps,
         webhooks,
         types,
         diagnoses,
@@ -61,7 +64,6 @@ def register(app: Flask) -> DocumentedApi:
         metrics,
     ):
         api.mount(module.blueprint)
-    app.register_blueprint(pages.blueprint)
     api.describe(partial(_describe_space_input, app))
     register_error_handlers(app)
     return api

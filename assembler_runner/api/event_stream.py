@@ -6,20 +6,22 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, current_app, request, stream_with_context
 
 from assembler_runner.accounts import tokens
-from assembler_runner.accounts.auth import current_account
+from assembler_runner.accounts.permissions import Account
 from assembler_runner.api.schemas.spaces import EventSchema
 from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.listing import InvalidQuery, Listing, read_page
 from assembler_runner.services import current_services
-from assembler_runner.spaces.event_feed import Subscription
-from assembler_runner.spaces.models import FINISHED, Event
+from assembler_runner.spaces.event_feed import ALL_SPACES, Subscription
+from assembler_runner.spaces.events import settled_event_id
+from assembler_runner.spaces.models import FINISHED, Event, Space
 
 EVENTS = Listing({"id": Event.id, "type": Event.type, "created_at": Event.created_at}, Event.id, default_sort="id")
 KEEP_ALIVE_SECONDS = 15.0
@@ -47,53 +49,93 @@ PARAMETERS = [
 _event = EventSchema()
 
 
-def answer_events(space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Any:
+@dataclass(frozen=True)
+class Scope:
+    """Which events a caller reads.
+
+    Args:
+        account: the caller.
+        space_id: the Space; None for all Spaces that the caller may see.
+        request_id: the request; None for all events.
+        ended: returns whether no event will follow.
+        named: whether a stream names the type of each event in its field `event`; a page listens to all types alike.
+    """
+
+    account: Account
+    space_id: str | None = None
+    request_id: str | None = None
+    ended: Callable[[], bool] = lambda: False
+    named: bool = True
+
+    def newer(self, after: int) -> sa.ColumnElement[bool]:
+        """Returns the condition for its events after a number; see :func:`settled_event_id`."""
+        if self.request_id is not None:
+            return sa.and_(Event.request_id == self.request_id, Event.id > after)
+        if self.space_id is not None:
+            return sa.and_(Event.space_id == self.space_id, Event.id > after)
+        ids = sa.select(Space.id).where(Space.realm_id == self.account.realm_id)
+        seen = sa.true() if self.account.everywhere else Event.space_id.in_(ids)
+        return sa.and_(seen, Event.id > after, Event.id <= settled_event_id(db.session()))
+
+    def newest(self) -> int:
+        """Returns the number of the newest event that can be read."""
+        if self.space_id is None:
+            return settled_event_id(db.session())
+        return db.session.scalar(sa.select(sa.func.max(Event.id)).where(Event.space_id == self.space_id)) or 0
+
+    def contains(self, row: Any) -> bool:
+        """Returns whether an event of the feed belongs to it."""
+        if self.space_id is None:
+            return self.account.sees(row.realm_id)
+        return self.request_id in (None, row.request_id)
+
+    def subscribe(self) -> AbstractContextManager[Subscription]:
+        """Subscribes to the feed."""
+        topic = ALL_SPACES if self.space_id is None else self.space_id
+        return current_services().feed.subscribe(topic, self.account.id, self.account.realm_id)
+
+
+def answer_events(scope: Scope) -> Any:
     """Answers a call for events with a list, or with a stream if `Accept` requests one.
 
     Args:
-        space_id: the Space of the events.
-        request_id: the request of the events; None for all events of the Space.
-        ended: returns whether no event will follow.
+        scope: the events.
     Returns:
         A page of a list, or the response with the stream.
     Raises:
         InvalidQuery: `after` or `wait` is not a number.
         TooManyReaders: too many streams are open.
     """
-    after = int(_number("after", request.headers.get("Last-Event-ID") or "0"))
+    # A browser repeats the URL when it reconnects, and adds the header.
+    resumed = _number("Last-Event-ID", request.headers.get("Last-Event-ID", "0"))
+    after = int(max(_number("after", request.args.get("after", "0")), resumed))
     if request.accept_mimetypes.best_match(["application/json", "text/event-stream"]) == "text/event-stream":
-        return _stream(after, space_id, request_id, ended)
-    wait = min(_number("wait", "0"), LONGEST_WAIT)
-    newer = sa.and_(_chosen(space_id, request_id), Event.id > after)
+        return _stream(after, scope)
+    wait = min(_number("wait", request.args.get("wait", "0")), LONGEST_WAIT)
     if wait:
-        _wait_for(newer, wait, space_id, ended)
+        _wait_for(scope, after, wait)
     arguments = {name: value for name, value in request.args.items() if name not in ("after", "wait")}
-    page = read_page(db.session(), sa.select(Event).where(newer), EVENTS, arguments)
+    page = read_page(db.session(), sa.select(Event).where(scope.newer(after)), EVENTS, arguments)
     return {"data": page.rows, "meta": page.meta()}
 
 
-def _chosen(space_id: str, request_id: str | None) -> sa.ColumnElement[bool]:
-    return Event.space_id == space_id if request_id is None else Event.request_id == request_id
-
-
-def _number(name: str, default: str) -> float:
-    text = request.args.get(name, default)
+def _number(name: str, text: str) -> float:
     if text.replace(".", "", 1).isdecimal() and len(text) < 19:
         return float(text) if name == "wait" else int(text.partition(".")[0] or 0)
     raise InvalidQuery(issues=[Finding("invalid_query", f"{name} must be a number from 0.", path=name)])
 
 
-def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ended: Callable[[], bool]) -> None:
+def _wait_for(scope: Scope, after: int, seconds: float) -> None:
     """Returns when there is an event, no event will follow, or the time is over."""
     end = time.monotonic() + seconds
-    with _subscribe(space_id) as subscription:
+    with scope.subscribe() as subscription:
         last = 0
         while not subscription.closed:
             # Each poll needs a new transaction; the same one would see the same snapshot again.
             db.session.rollback()
-            if db.session.scalar(sa.select(sa.exists().where(newer))) or ended():
+            if db.session.scalar(sa.select(sa.exists().where(scope.newer(after)))) or scope.ended():
                 return
-            last = db.session.scalar(sa.select(sa.func.max(Event.id)).where(Event.space_id == space_id)) or last
+            last = scope.newest() or last
             db.session.rollback()
             left = end - time.monotonic()
             if left <= 0:
@@ -101,15 +143,10 @@ def _wait_for(newer: sa.ColumnElement[bool], seconds: float, space_id: str, ende
             subscription.read(last, left)
 
 
-def _subscribe(space_id: str) -> AbstractContextManager[Subscription]:
-    account = current_account()
-    return current_services().feed.subscribe(space_id, account.id, account.realm_id)
-
-
-def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[], bool]) -> Response:
-    subscribed = _subscribe(space_id)
+def _stream(after: int, scope: Scope) -> Response:
+    subscribed = scope.subscribe()
     # Entered here: too many subscribers are refused with an error response, not in the middle of a stream.
-    events = _EventStream(space_id, request_id, ended, subscribed.__enter__())
+    events = _EventStream(scope, subscribed.__enter__())
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     # The host name of the service is known from the request context only.
     text = stream_with_context(events.text(after))
@@ -119,21 +156,16 @@ def _stream(after: int, space_id: str, request_id: str | None, ended: Callable[[
 
 
 class _EventStream:
-    """The events of a Space or a request as Server-Sent Events, from the database and then from the feed.
+    """The events of a scope as Server-Sent Events, from the database and then from the feed.
 
     Args:
-        space_id: the Space.
-        request_id: the request; None for all events of the Space.
-        ended: whether no event will follow.
-        subscription: the feed's subscription to the Space.
+        scope: the events.
+        subscription: the feed's subscription to them.
     """
 
-    def __init__(
-        self, space_id: str, request_id: str | None, ended: Callable[[], bool], subscription: Subscription
-    ) -> None:
-        self._chosen, self._request_id = _chosen(space_id, request_id), request_id
-        self._ended, self._subscription = ended, subscription
-        self._session_id = current_account().session_id
+    def __init__(self, scope: Scope, subscription: Subscription) -> None:
+        self._scope, self._subscription = scope, subscription
+        self._session_id = scope.account.session_id
         self._app = current_app._get_current_object()  # type: ignore[attr-defined]  # it outlives the request's context
 
     def text(self, after: int) -> Iterator[str]:
@@ -147,17 +179,18 @@ class _EventStream:
         while not self._subscription.closed:
             over = False
             if behind:
-                rows, over = self._stored(last)
+                rows, last, over = self._stored(last)
                 behind = len(rows) == BATCH
             else:
                 rows, last, behind = self._live(last)
             for row in rows:
                 last = max(last, row.id)
-                yield f"id: {row.id}\nevent: {row.type}\ndata: {json.dumps(_event.dump(row))}\n\n"
+                name = f"event: {row.type}\n" if self._scope.named else ""
+                yield f"id: {row.id}\n{name}data: {json.dumps(_event.dump(row))}\n\n"
             if over:
                 return
-            # A request may have ended; check in the database.
-            behind = behind or any(row.type in FINISHED for row in rows)
+            # A request or a Space may have ended; check in the database.
+            behind = behind or (self._scope.space_id is not None and any(row.type in FINISHED for row in rows))
             if not rows and not behind:
                 yield ": keep-alive\n\n"
             if time.monotonic() - checked >= KEEP_ALIVE_SECONDS:
@@ -166,19 +199,21 @@ class _EventStream:
                 if not self._is_allowed():
                     return
 
-    def _stored(self, last: int) -> tuple[list[Any], bool]:
-        """Reads the events after one from the database, and whether none will follow."""
+    def _stored(self, last: int) -> tuple[list[Any], int, bool]:
+        """Reads events from the database; returns them, the last id seen, and whether none will follow."""
         with self._app.app_context(), read_transaction():
-            # Check this before reading events, so that no event is appended in between.
-            over = self._ended()
-            query = sa.select(*Event.__table__.columns).where(self._chosen, Event.id > last).order_by(Event.id)
+            # Check these before reading events, so that no event is appended in between.
+            over, newest = self._scope.ended(), self._scope.newest()
+            query = sa.select(*Event.__table__.columns).where(self._scope.newer(last)).order_by(Event.id)
             rows = list(db.session.execute(query.limit(BATCH)))
-            return rows, over and len(rows) < BATCH
+            complete = len(rows) < BATCH
+            # Events of other requests and realms are passed, too: the feed is asked for what comes after them.
+            return rows, max(last, newest) if complete else last, over and complete
 
     def _live(self, last: int) -> tuple[list[Any], int, bool]:
         """Waits for events of the feed; returns them, the last id seen, and whether the feed has dropped some."""
         news = self._subscription.read(last, KEEP_ALIVE_SECONDS)
-        rows = [row for row in news or [] if self._request_id in (None, row.request_id)]
+        rows = [row for row in news or [] if self._scope.contains(row)]
         return rows, max([last, *(row.id for row in news or [])]), news is None
 
     def _is_allowed(self) -> bool:

@@ -35,12 +35,8 @@ def ready() -> Response:
     Database, file store, broker and workers are reported separately. Without broker or workers, requests are still
     accepted, and published later.
     """
-    database = _database_answers()
-    files = database and _files_answer()
-    broker = broker_answers()
-    workers = broker and workers_answer()
-    parts = {"database": database, "broker": broker, "workers": workers, "files": files}
-    accepts = database and files
+    parts = working_parts()
+    accepts = parts["database"] and parts["files"]
     body = {
         "status": "ok" if all(parts.values()) else "degraded" if accepts else "unavailable",
         **{name: "ok" if works else "unavailable" for name, works in parts.items()},
@@ -48,6 +44,18 @@ def ready() -> Response:
     response = jsonify(body)
     response.status_code = 200 if accepts else 503
     return response
+
+
+def working_parts() -> dict[str, bool]:
+    """Returns whether database, broker, workers and file store answer."""
+    database = _database_answers()
+    broker = broker_answers()
+    return {
+        "database": database,
+        "broker": broker,
+        "workers": broker and workers_answer(),
+        "files": database and _files_answer(),
+    }
 
 
 def _database_answers() -> bool:

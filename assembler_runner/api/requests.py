@@ -8,12 +8,13 @@ import sqlalchemy as sa
 from flask import request
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.event_stream import PARAMETERS, Scope, answer_events
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.problems import FailureCauseSchema
 from assembler_runner.api.schemas.space_input import CommandInput, RetryAllInput
-from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema
+from assembler_runner.api.schemas.spaces import EventSchema, RequestSchema, RetriedSchema
 from assembler_runner.core.database import db
 from assembler_runner.requests import cancel_retry, queries
 from assembler_runner.requests.queries import read_requests
@@ -104,4 +105,4 @@ def list_events(request_id: str) -> Any:
         status = db.session.scalar(sa.select(SpaceRequest.status).where(SpaceRequest.id == request_id))
         return status is None or status in FINISHED
 
-    return answer_events(found.space_id, request_id, ended)
+    return answer_events(Scope(current_account(), found.space_id, request_id, ended))

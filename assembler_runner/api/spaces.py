@@ -8,9 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, jsonify, make_response, request
+from werkzeug.datastructures import MultiDict
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.api.event_stream import PARAMETERS, answer_events
+from assembler_runner.api.event_stream import PARAMETERS, Scope, answer_events
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import SpaceInput
@@ -18,6 +19,7 @@ from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, Requ
 from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.core.database import db, write_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.core.listing import InvalidQuery, read_page
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.requests import prepare, queries, submit
 from assembler_runner.requests.idempotency import Idempotency
@@ -30,6 +32,7 @@ blueprint = Blueprint("spaces", __name__, description="Spaces: submit, preview, 
 
 _input = SpaceInput()
 _space = SpaceSchema()
+_short = SpaceSchema(only=("id", "name", "url", "space_type", "state", "labels", "updated_at"))
 _KEY_LENGTH = 255
 _SHOWN_BYTES = 8 * 2**20
 
@@ -95,16 +98,38 @@ def preview_space() -> dict[str, Any]:
 
 @blueprint.get("/spaces")
 @blueprint.needs("space_read")
-@blueprint.doc(**fails(400))
+@blueprint.doc(
+    parameters=[
+        {
+            "in": "query",
+            "name": "view",
+            "schema": {"type": "string", "enum": ["full", "short"], "default": "full"},
+            "description": "Which fields to return.",
+        }
+    ],
+    **fails(400),
+)
 @blueprint.response(200, list_of(SpaceSchema))
-def list_spaces() -> dict[str, Any]:
+def list_spaces() -> Response:
     """List Spaces
 
-    `filter[name]=~gree`, `sort=-created_at`, `page[limit]=50&page[offset]=0`.
+    `filter[name]=~gree`, `sort=-created_at`, `page[limit]=50&page[offset]=0`. With `view=short` only id, name, url,
+    space_type, state, labels and updated_at.
     """
     query = sa.select(Space).where(current_account().visible(Space.realm_id))
-    page = read_spaces(db.session(), query, request.args)
-    return {"data": page.rows, "meta": page.meta()}
+    arguments = MultiDict(request.args)
+    if not _is_short(arguments.pop("view", None)):
+        page = read_spaces(db.session(), query, arguments)
+        return jsonify({"data": _space.dump(page.rows, many=True), "meta": page.meta()})
+    page = read_page(db.session(), query, queries.SPACES, arguments)
+    return jsonify({"data": _short.dump(page.rows, many=True), "meta": page.meta()})
+
+
+def _is_short(view: str | None) -> bool:
+    if view not in (None, "full", "short"):
+        hint = "Use full or short."
+        raise InvalidQuery(issues=[Finding("invalid_query", "There is no such view.", path="view", hint=hint)])
+    return view == "short"
 
 
 @blueprint.get("/spaces/<space_id>")
@@ -166,7 +191,7 @@ def list_space_events(space_id: str) -> Any:
     def ended() -> bool:
         return db.session.scalar(sa.select(Space.state).where(Space.id == space_id)) in (None, "deleted")
 
-    return answer_events(space_id, None, ended)
+    return answer_events(Scope(current_account(), space_id, ended=ended))
 
 
 def idempotency_of(canonical: str) -> Idempotency | None:

@@ -309,7 +309,7 @@ def _own_file(
         return file, [Finding("source_too_large", message, "warning", path, hint=hint)]
     findings, content = [], file.content
     parsed = context.python(path)
-    is_parsed = parsed is not None and parsed.tree is not None
+    is_parsed = parsed is not None and parsed.is_parsed
     broken = None if is_parsed else python_source.syntax_error(content)
     if broken is not None:
         what, line = broken

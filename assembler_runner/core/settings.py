@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from assembler_runner.core.apps_settings import AppsSettings, bad_apps_settings
 from assembler_runner.core.errors import Finding, SettingsError
+from assembler_runner.core.setting import setting
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -28,37 +30,8 @@ _FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
-def setting(
-    default: Any,
-    help_text: str,
-    *,
-    secret: bool = False,
-    choices: tuple[str, ...] = (),
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> Any:
-    """Declares one setting.
-
-    Args:
-        default: the value if the environment variable is not set.
-        help_text: one line for the documentation.
-        secret: never shown, not even in errors.
-        choices: the only values allowed.
-        at_least: the smallest number allowed.
-        at_most: the largest number allowed.
-    """
-    metadata = {
-        "help": help_text,
-        "secret": secret,
-        "choices": choices,
-        "at_least": at_least,
-        "at_most": at_most,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(AppsSettings):
     """The settings of one process; each field is the environment variable of the same name."""
 
     SQLALCHEMY_DATABASE_URI: str = setting(
@@ -132,6 +105,9 @@ class Settings:
     REFRESH_TOKEN_SECONDS: int = setting(30 * 24 * 3600, "Seconds a refresh token is valid.", at_least=1)
     REFRESH_GRACE_SECONDS: int = setting(
         60, "Seconds a replaced refresh token still works, for programs that refresh in parallel.", at_least=0
+    )
+    BROWSER_SESSION_SECONDS: int = setting(
+        12 * 3600, "Seconds without a visit after which a person is signed out of the web pages.", at_least=60
     )
     MAX_LOGIN_FAILURES: int = setting(
         10, "Failed logins of one account from one address in five minutes before further logins must wait.", at_least=1
@@ -291,6 +267,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
         findings.append(Finding("invalid_setting", message, path="DEFAULT_FILE_STORE"))
     findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
     findings += _bad_webhook_settings(Settings(**values))
+    findings += bad_apps_settings(Settings(**values))
     if findings:
         raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
     return Settings(**values)

@@ -63,6 +63,8 @@ class Job:
         steps_done: names of the completed steps; grows during the attempt.
         secret_names: names of the secrets that the Space had before.
         variables: the variables that the Space had before.
+        realm_id: the realm of the Space.
+        space_type: the type of the Space.
     """
 
     services: Services
@@ -90,6 +92,8 @@ class Job:
     steps_done: list[str] = field(default_factory=list)
     secret_names: frozenset[str] = frozenset()
     variables: Mapping[str, str] = field(default_factory=dict)
+    realm_id: str = ""
+    space_type: str = ""
 
     @property
     def marker(self) -> str:
@@ -185,6 +189,8 @@ def load(services: Services, request_id: str, owner: str) -> Job:
         steps_done=list(request.steps_done or []),
         secret_names=frozenset(space.secret_names or ()),
         variables=space.variables or {},
+        realm_id=space.realm_id,
+        space_type=request.space_type,
     )
     db.session.rollback()
     return job

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assembler_runner.files.tree import Tree
+from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.services import Services
-from assembler_runner.spaces.models import SpaceRequest
+from assembler_runner.spaces.models import RequestFile, SpaceRequest
 
 MAX_TEXT_BYTES = 200_000
 MAX_LINES = 5000
@@ -43,7 +43,25 @@ def diff(services: Services, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
     Returns:
         `added`, `changed` and `deleted`: path and diff of each file.
     """
-    before = {row.path: row for row in live.files}
+    return _compare(services, {row.path: row for row in live.files}, tree)
+
+
+def between(services: Services, old: SpaceRequest | None, new: SpaceRequest) -> dict[str, Any]:
+    """Compares two published releases.
+
+    Args:
+        services: the services of this process.
+        old: the earlier release; None for no files.
+        new: the later release.
+    Returns:
+        See :func:`diff`.
+    """
+    before = {row.path: row for row in old.files} if old is not None else {}
+    files = {row.path: SpaceFile(row.path, services.files.content(row.sha256, row.size), "given") for row in new.files}
+    return _compare(services, before, Tree(files))
+
+
+def _compare(services: Services, before: Mapping[str, RequestFile], tree: Tree) -> dict[str, Any]:
     left = MAX_TOTAL_CHARACTERS
     found: dict[str, list[dict[str, Any]]] = {"added": [], "changed": [], "deleted": []}
     for path in sorted(before.keys() | tree.keys()):
@@ -58,6 +76,18 @@ def diff(services: Services, live: SpaceRequest, tree: Tree) -> dict[str, Any]:
         kind = "changed" if path in before and path in tree else "added" if path in tree else "deleted"
         found[kind].append(FileDiff(path, text).to_json())
     return found
+
+
+def compare_bytes(path: str, old: bytes | None, new: bytes | None) -> FileDiff:
+    """Compares two versions of a file.
+
+    Args:
+        path: its path.
+        old: the earlier content; None if there was no file.
+        new: the later content; None if there is no file any more.
+    """
+    texts = ["" if each is None else _text(each) if len(each) <= MAX_TEXT_BYTES else None for each in (old, new)]
+    return FileDiff(path, _unified(path, *texts))
 
 
 def _old_text(services: Services, digest: str, size: int) -> str | None:

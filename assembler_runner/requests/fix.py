@@ -9,6 +9,7 @@ from assembler_runner.core.fixes import Fix, FixDoesNotFit, apply
 from assembler_runner.core.validation import Fields
 from assembler_runner.requests import releases
 from assembler_runner.requests.commands import Caller, Render
+from assembler_runner.requests.diff import compare_bytes
 from assembler_runner.requests.update import update
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import Space, SpaceRequest
@@ -55,6 +56,28 @@ def change_of(services: Services, space: Space) -> tuple[Fix, Fields]:
 
 def _edited(services: Services, base: SpaceRequest, fix: Fix) -> dict[str, bytes | None]:
     """Returns path → new content of the files that a fix changes; None for those that it deletes."""
+    return {path: text for path, (_, text) in _changes(services, base, fix).items()}
+
+
+def preview(services: Services, base: SpaceRequest, fix: Fix) -> dict[str, Any]:
+    """Returns what a fix would change in the files of a release, see :func:`assembler_runner.requests.diff.diff`.
+
+    Args:
+        services: what the process holds.
+        base: the release.
+        fix: the fix.
+    Raises:
+        Conflict: the files have changed since the fix was created.
+    """
+    found: dict[str, Any] = {"added": [], "changed": [], "deleted": [], "options": dict(fix.options)}
+    for path, (old, new) in sorted(_changes(services, base, fix).items()):
+        kind = "deleted" if new is None else "added" if old is None else "changed"
+        found[kind].append(compare_bytes(path, old, new).to_json())
+    return found
+
+
+def _changes(services: Services, base: SpaceRequest, fix: Fix) -> dict[str, tuple[bytes | None, bytes | None]]:
+    """Returns path → old and new content of the files that a fix changes; None where there is no file."""
     given = releases.originals(services, base)
     rows = {row.path: row for row in base.files}
     contents: dict[str, str | bytes] = {}
@@ -68,9 +91,15 @@ def _edited(services: Services, base: SpaceRequest, fix: Fix) -> dict[str, bytes
             f"The fix does not fit {problem.path} any more: {problem.reason}.",
             hint="Ask for the state with ?refresh=true: it brings the problem up to date.",
         ) from None
-    edited: dict[str, bytes | None] = dict.fromkeys(contents.keys() - changed.keys())
+    old = {path: _bytes(content) for path, content in contents.items()}
+    edited: dict[str, tuple[bytes | None, bytes | None]] = {
+        path: (old[path], None) for path in contents.keys() - changed.keys()
+    }
     for path, text in changed.items():
-        data = text.encode() if isinstance(text, str) else text
-        if contents.get(path) != data:
-            edited[path] = data
+        if old.get(path) != _bytes(text):
+            edited[path] = (old.get(path), _bytes(text))
     return edited
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text

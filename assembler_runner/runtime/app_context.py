@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from assembler_runner.assembly.card import README, read_card
 from assembler_runner.core.database import db
+from assembler_runner.files.tree import SpaceFile
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, SpaceRequest
 from assembler_runner.targets import Runtime
@@ -69,6 +70,20 @@ def read_context(services: Services, space_id: str) -> AppContext:
     files |= {path: held[digest].decode("utf-8", "replace") for path, (digest, _) in chosen.items()}
     card = read_card((files.get(README) or "").encode()).values
     return AppContext(row.space_type, card, files)
+
+
+def context_of(tree: Mapping[str, SpaceFile], space_type: str | None) -> AppContext:
+    """Returns what is known of an app that is not published.
+
+    Args:
+        tree: its files.
+        space_type: its type.
+    """
+    files: dict[str, str | None] = {}
+    for path, file in tree.items():
+        readable = path.endswith(TEXT_FILES) and file.size <= LARGEST_BYTES
+        files[path] = file.text() if readable and len(files) < MOST_FILES else None
+    return AppContext(space_type, read_card((files.get(README) or "").encode()).values, files)
 
 
 def answer_digest(runtime: Runtime, lines: Sequence[str] | None) -> str:

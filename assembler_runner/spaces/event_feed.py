@@ -17,6 +17,7 @@ from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.shares import Shares
+from assembler_runner.spaces.events import settled_event_id
 from assembler_runner.spaces.models import Event, Space
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ KEPT = 1000
 """Number of recent events of a Space in memory; a subscriber that is further behind reads the database."""
 
 BATCH_SIZE = 500
+
+ALL_SPACES = ""
+"""Subscribes to the events of all Spaces; the subscriber chooses those it may see by `realm_id`."""
 
 
 class TooManyReaders(AssemblerError):
@@ -126,7 +130,7 @@ class EventFeed:
         """Subscribes to a Space for the duration of the block.
 
         Args:
-            space_id: the Space.
+            space_id: the Space, or :data:`ALL_SPACES`.
             account_id: account that reads.
             realm_id: realm of the account.
         Raises:
@@ -166,8 +170,10 @@ class EventFeed:
         return 0.0
 
     def _fetch(self, watched: dict[str, _Topic]) -> None:
-        ids = list(watched)
+        ids = [space_id for space_id in watched if space_id != ALL_SPACES]
         with self._app.app_context(), read_transaction():
+            if everything := watched.get(ALL_SPACES):
+                self._read_all(everything)
             for start in range(0, len(ids), BATCH_SIZE):
                 query = sa.select(Space.id, Space.event_count).where(Space.id.in_(ids[start : start + BATCH_SIZE]))
                 for space_id, count in db.session.execute(query).all():
@@ -176,12 +182,23 @@ class EventFeed:
 
     def _read(self, space_id: str, count: int, topic: _Topic) -> None:
         of_space = Event.space_id == space_id
-        events: list[Any] = []
+        newest, events = 0, []
         if topic.since is None:
             newest = db.session.scalar(sa.select(sa.func.max(Event.id)).where(of_space)) or 0
         else:
             query = sa.select(*Event.__table__.columns).where(of_space, Event.id > topic.newest).order_by(Event.id)
             events = list(db.session.execute(query))
+        self._add(topic, newest, events, count)
+
+    def _read_all(self, topic: _Topic) -> None:
+        newest, events = settled_event_id(db.session()), []
+        if topic.since is not None and newest > topic.newest:
+            query = sa.select(*Event.__table__.columns, Space.realm_id).join(Space, Space.id == Event.space_id)
+            new = query.where(Event.id > topic.newest, Event.id <= newest).order_by(Event.id)
+            events = list(db.session.execute(new))
+        self._add(topic, newest, events, None)
+
+    def _add(self, topic: _Topic, newest: int, events: list[Any], count: int | None) -> None:
         with self._changed:
             topic.count = count
             if topic.since is None:

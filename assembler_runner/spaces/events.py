@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -69,6 +70,28 @@ def record_event(
     (event_id,) = inserted.inserted_primary_key  # type: ignore[attr-defined]  # a CursorResult
     for listener in _listeners:
         listener(session, event_id, type, space_id, request_id, now)
+
+
+GAP_SECONDS = 5.0
+"""A number that is still missing after this time belongs to a transaction that was rolled back."""
+_LOOKED_AT = 500
+
+
+def settled_event_id(session: Session) -> int:
+    """Returns the number up to which no event of any Space can appear any more; 0 without events.
+
+    Within a Space, numbers increase in the order of the commits. Between Spaces a lower number may be committed later:
+    a reader of all Spaces must not pass a gap that may still be filled.
+    """
+    query = sa.select(Event.id, Event.created_at).order_by(Event.id.desc()).limit(_LOOKED_AT)
+    rows = session.execute(query).all()
+    settled, now = (rows[0].id if rows else 0), utcnow()
+    for newer, older in pairwise(rows):
+        if (now - newer.created_at).total_seconds() > GAP_SECONDS:
+            break
+        if older.id + 1 < newer.id:
+            settled = older.id
+    return settled
 
 
 # Prebuilt: constructing these statements costs more than executing them.

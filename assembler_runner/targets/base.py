@@ -324,7 +324,7 @@ class Target(KnowsExisting, ABC):
             TargetNotFound: the Space does not exist.
         """
 
-    runs_apps: ClassVar[bool] = True
+    runs_apps: bool = True
     """Whether the target runs apps; if not, the methods from `set_secret` to `pause` are not called."""
 
     def set_secret(self, space: PublishedSpace, key: str, value: str | None) -> None:

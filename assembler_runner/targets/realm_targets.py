@@ -24,6 +24,7 @@ from assembler_runner.targets import Target
 from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from assembler_runner.targets.hub.token_owner import REALM, SERVICE, TokenOwner
+from assembler_runner.targets.local.target import LocalTarget
 
 LOCAL, HUB = "local", "huggingface"
 
@@ -63,8 +64,8 @@ class RealmTargets:
         work_folder: the folder for copies of large files during an upload.
     """
 
-    def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
-        self._settings, self._local, self._vault, self._work_folder = settings, local, vault, work_folder
+    def __init__(self, settings: Settings, local: LocalTarget, vault: Vault, work_folder: Path) -> None:
+        self._settings, self.local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
         self._own: HubAccount | None = None
         self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
@@ -82,7 +83,7 @@ class RealmTargets:
             UnreadableSecret: the realm's token was encrypted with a key that is no longer known.
         """
         if name == LOCAL:
-            return self._local
+            return self.local
         token, owner = self._token_of(realm_id) if name == HUB else (None, SERVICE)
         return self.hub(token, owner) if token else None
 

@@ -21,10 +21,15 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
+from assembler_runner.api.http.accepts import wants_page
+from assembler_runner.api.http.middleware import PAGE_POLICY
+from assembler_runner.apps.addresses import Addresses
+from assembler_runner.apps.routes import PUBLIC
 from assembler_runner.assembly.card import README, read_card
 from assembler_runner.core import errors
 from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.errors import Forbidden, NotFound, TooLarge
+from assembler_runner.core.settings import current_settings
 from assembler_runner.targets.base import PublishedSpace
 from assembler_runner.targets.local.changes import OpenFile, StoredFile
 from assembler_runner.targets.local.git_blobs import LARGE_BYTES
@@ -35,9 +40,8 @@ NEWEST = "main"
 
 # As one token: the standard requires a quoted realm, and werkzeug quotes a parameter only if it contains spaces.
 _ASK_FOR_PASSWORD = WWWAuthenticate("basic", None, 'realm="Assembler"')
-_PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'"
-)
+# The page of a static Space embeds it in a frame.
+_PAGE_POLICY = f"{PAGE_POLICY}; frame-src 'self'"
 _RAW_POLICY = "sandbox; default-src 'none'"
 _LIVE_POLICY = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 _UPLOAD_PACK = "git-upload-pack"
@@ -161,6 +165,8 @@ def _allowed(may_read: Callable[[str, str], bool], namespace: str, name: str) ->
     try:
         return may_read(namespace, name)
     except errors.Unauthorized:
+        if wants_page():
+            raise
         raise Unauthorized(www_authenticate=_ASK_FOR_PASSWORD) from None
 
 
@@ -182,7 +188,16 @@ def _space_page(visit: _Visit, revision: str) -> Response:
         commits=commits[:_MAX_SHOWN_COMMITS],
         readme=_readme_text(visit, revision),
         clone_url=absolute_url(url_for("local.space", **visit.names)),
+        app_url=_app_url(visit),
     )
+
+
+def _app_url(visit: _Visit) -> str | None:
+    """Returns the address of the app; None if it has none, or if a visitor needs a ticket."""
+    row = visit.target.apps.find(visit.space.namespace, visit.space.name) if visit.target.apps else None
+    if row is None or row.visibility not in PUBLIC or row.commit_oid is None or row.stage == "STORED":
+        return None
+    return Addresses(current_settings()).url(row.host)
 
 
 def _file_page(visit: _Visit, revision: str, path: str) -> Response:
@@ -235,7 +250,7 @@ def _page(template: str, **values: Any) -> Response:
     response = Response(render_template(template, **values))
     response.headers["Content-Security-Policy"] = _PAGE_POLICY
     response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-cache"
     return response

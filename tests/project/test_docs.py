@@ -187,7 +187,10 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     )
     # Variables of libraries, which are no settings of ours.
     of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
-    assert named <= names | CLIENT_VARIABLES | of_libraries
+    # What an app finds in its environment.
+    of_apps = {"SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SPACE_REPO_NAME", "SPACE_TITLE", "CPU_CORES", "HF_HOME"}
+    of_apps |= {"HTTP_PROXY", "HTTPS_PROXY"}
+    assert named <= names | CLIENT_VARIABLES | of_libraries | of_apps
 
 
 def test_the_readme_is_short_and_names_what_there_is(service: Service) -> None:

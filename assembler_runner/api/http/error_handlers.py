@@ -1,14 +1,16 @@
-"""Error responses: one format for all errors."""
+"""Error responses: one format for all errors, and a page for browsers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
+from assembler_runner.api.http.accepts import wants_page
 from assembler_runner.api.http.i18n import set_content_language, translated
 from assembler_runner.api.http.json_body import log
 from assembler_runner.core.database import db
@@ -19,6 +21,17 @@ _HTTP_HINTS = {
     405: "Use one of the methods in the header Allow.",
     413: "Send fewer or smaller files.",
 }
+
+
+ErrorPage = Callable[[AssemblerError], Response]
+"""Makes the page of an error for people."""
+
+_PAGE = "assembler-error-page"
+
+
+def show_errors_with(app: Flask, page: ErrorPage) -> None:
+    """Sets how errors are shown to people; programs get JSON."""
+    app.extensions[_PAGE] = page
 
 
 def error_body(error: AssemblerError) -> dict[str, Any]:
@@ -46,12 +59,16 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def answer_error(error: AssemblerError) -> Response:
-    """Returns the response for an error."""
-    response = jsonify(error_body(error))
-    response.status_code = error.status
+    """Returns the response for an error: JSON, or a page for a browser."""
+    page: ErrorPage | None = current_app.extensions.get(_PAGE)
+    if page is not None and wants_page():
+        response = page(error)
+    else:
+        response = jsonify(error_body(error))
+        response.status_code = error.status
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if error.status == 401:
+    if response.status_code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return set_content_language(response)
 
@@ -60,7 +77,7 @@ def _answer_http(problem: HTTPException) -> Response:
     if problem.code is None or problem.code < 400:
         return problem.get_response()  # type: ignore[return-value]  # a redirect
     response = answer_error(_HttpError(problem))
-    for header, value in problem.get_headers():
+    for header, value in problem.get_headers() if response.status_code >= 400 else ():
         if header in ("Allow", "Retry-After", "WWW-Authenticate"):
             response.headers[header] = value
     return response

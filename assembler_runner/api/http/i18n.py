@@ -1,7 +1,7 @@
-"""Translates error messages, hints and pages according to Accept-Language; codes and names are not translated.
+"""Translates error messages, hints and pages: by the choice of a person in the web pages, else by Accept-Language.
 
-Messages with variable parts (`There is no column x.`) are English only. So are logs and events, which have readers of
-several languages.
+Codes and names are not translated. Messages with variable parts (`There is no column x.`) are English only. So are logs
+and events, which have readers of several languages.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from flask import Flask, Response, has_request_context, request
 from flask_babel import Babel, get_locale, gettext
 
 LANGUAGES = ("en", "de")
+COOKIE = "assembler_language"
+"""The language that a person has chosen in the web pages."""
+
 _FIELDS = {"default_message", "default_hint"}
 
 
@@ -39,7 +42,7 @@ def translated(text: str | None) -> str | None:
 def set_content_language(response: Response) -> Response:
     """Adds the headers Content-Language and Vary to a response."""
     response.headers["Content-Language"] = language()
-    response.vary.add("Accept-Language")
+    response.vary.update(("Accept-Language", "Cookie"))
     return response
 
 
@@ -70,4 +73,6 @@ def extract(
 
 
 def _chosen() -> str | None:
+    if (chosen := request.cookies.get(COOKIE)) in LANGUAGES:
+        return chosen
     return request.accept_languages.best_match(LANGUAGES, LANGUAGES[0])

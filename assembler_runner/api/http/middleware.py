@@ -19,12 +19,12 @@ from assembler_runner.services import current_services
 log = logging.getLogger(__name__)
 
 _NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# The API documentation pages use inline scripts and styles, and images and workers from data: and blob: URLs.
-_PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
+"""The policy of every page, except those that show the API documentation with scripts of others."""
+
 _LIVE_PAGES = "local.live"
 _LIMITED = ("space_create", "space_update")
 
@@ -76,13 +76,14 @@ def _redirect_relatively(response: Response) -> Response:
 def _add_security_headers(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "no-referrer")
     # The page of a static Space embeds it in a frame.
     headers.setdefault("X-Frame-Options", "SAMEORIGIN" if request.endpoint == _LIVE_PAGES else "DENY")
     is_page = response.mimetype == "text/html"
-    headers.setdefault("Content-Security-Policy", _PAGE_POLICY if is_page else _NO_CONTENT_POLICY)
-    if request.path.startswith("/auth/"):
-        # Responses about accounts and tokens must not be cached (RFC 6749, section 5.1).
+    # With no-referrer, a browser would not name the origin of a form of this page.
+    headers.setdefault("Referrer-Policy", "same-origin" if is_page else "no-referrer")
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else _NO_CONTENT_POLICY)
+    if request.path.startswith(("/auth/", "/ui/")):
+        # Responses about accounts and tokens must not be cached (RFC 6749, section 5.1), nor pages of a person.
         headers.setdefault("Cache-Control", "no-store")
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")

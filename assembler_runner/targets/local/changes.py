@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from assembler_runner.core.errors import TargetNotFound
-from assembler_runner.targets.base import Head, LiveFile, PublishedSpace, Runtime
-from assembler_runner.targets.existing import ExistingSpace
+from assembler_runner.targets.base import LiveFile, PublishedSpace
+from assembler_runner.targets.local.apps_table import LocalApps
 
 
 class StoredFile(NamedTuple):
@@ -30,6 +30,8 @@ class OpenFile(NamedTuple):
 class LocalChanges:
     """A mixin of :class:`LocalTarget`, which accesses the repositories."""
 
+    apps: LocalApps | None
+
     def files(self, namespace: str, name: str, oid: str | None) -> list[StoredFile]:
         """Lists the files of a commit."""
         raise NotImplementedError
@@ -44,37 +46,11 @@ class LocalChanges:
     def _change_details(self, space: PublishedSpace, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         raise NotImplementedError
 
-    def head(self, space: PublishedSpace) -> Head:
-        """Reads the head of the history."""
-        raise NotImplementedError
-
-    def find(self, namespace: str | None, name: str) -> PublishedSpace | None:
-        """Finds a Space by name."""
-        raise NotImplementedError
-
-    def runtime(self, space: PublishedSpace) -> Runtime:
-        """Queries the stage of the app."""
-        raise NotImplementedError
-
-    def existing(self, namespace: str, name: str) -> ExistingSpace:
-        """See :meth:`Target.existing`."""
-        space = self.find(namespace, name)
-        if space is None:
-            raise TargetNotFound()
-        details = self._read_details(space)
-        return ExistingSpace(
-            space=space,
-            head=self.head(space),
-            sdk=str(details["sdk"]),
-            visibility=str(details["visibility"]),
-            variables=dict(details.get("variables", {})),
-            secret_names=(),
-            stage=self.runtime(space).stage,
-        )
-
     def set_visibility(self, space: PublishedSpace, visibility: str) -> None:
         """See :meth:`Target.set_visibility`."""
         self._change_details(space, lambda details: details | {"visibility": visibility})
+        if self.apps is not None:
+            self.apps.change(space.namespace, space.name, starts=False, visibility=visibility)
 
     def files_at(self, space: PublishedSpace, oid: str) -> dict[str, LiveFile]:
         """See :meth:`Target.files_at`."""
@@ -102,3 +78,5 @@ class LocalChanges:
             return details | {"variables": others if value is None else others | {key: value}}
 
         self._change_details(space, change)
+        if self.apps is not None:
+            self.apps.change(space.namespace, space.name)

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "whoami": ("account:whoami", "Show the account, its realm and its permissions."),
     "init": ("init:init", "Write a starter app of a space type into a folder."),
     "types": ("init:types", "List the space types, or show one."),
+    "try": ("try_app:try_app", "Run an app on this machine, without a service."),
     "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
     "update": ("deploy:update", "Change a Space."),

@@ -33,7 +33,7 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
     return add
 
 
-_FIELDS = _options(
+input_options = _options(
     click.option(
         "--type", "-t", "space_type", help="Space type, or TYPE@VERSION; recognized from the files if omitted."
     ),
@@ -54,15 +54,19 @@ _FIELDS = _options(
         help="A secret; without a value it is read from the environment.",
     ),
     click.option("--variable", "-v", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable."),
-    click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the Space."),
-    click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
-    click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
-    click.option("--label", "labels", multiple=True, help="A label to filter by."),
     click.option("--fix", is_flag=True, help="Apply safe fixes of findings before publishing."),
     click.option(
         "--allow", "allow", multiple=True, metavar="CODE", help="Accept an error finding, such as secret_in_file."
     ),
     click.option("--verbose", is_flag=True, help="Name all files that were left out."),
+)
+"""Options of everything that decides how files are assembled and run."""
+
+_PUBLICATION = _options(
+    click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the Space."),
+    click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
+    click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
+    click.option("--label", "labels", multiple=True, help="A label to filter by."),
     click.option("--expires-at", type=click.DateTime(), help="When the Space is deleted automatically, in local time."),
 )
 _WAIT = _options(
@@ -77,7 +81,8 @@ _WAIT = _options(
 @click.option("--namespace", help="User or organization that owns the Space.")
 @click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
-@_FIELDS
+@input_options
+@_PUBLICATION
 @_WAIT
 @common
 def create(
@@ -110,7 +115,8 @@ def create(
 @click.option("--merge", is_flag=True, help="Change only these files; otherwise they replace all files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
-@_FIELDS
+@input_options
+@_PUBLICATION
 @_WAIT
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
@@ -140,7 +146,8 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 @click.option("--merge", is_flag=True, help="Change only these files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--name", "-n", help="Name of the Space.")
-@_FIELDS
+@input_options
+@_PUBLICATION
 @common
 def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given: Any) -> None:
     """Show the tree that would be published, all findings and, with --space, the differences. Publishes nothing.
@@ -203,13 +210,15 @@ def delete(shell: Shell, spaces: tuple[str, ...], yes: bool, no_wait: bool, time
 
 
 def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
-    """Converts the options of a command to the fields and the source of a request.
+    """Converts options to the fields and the source of a request.
 
     Args:
         shell: the shell of the command.
-        sources: paths as given.
-        given: the options.
-        new: whether the request creates a Space.
+        sources: the arguments.
+        given: the options by name.
+        new: whether the request creates a Space, so that it needs files or a template.
+    Returns:
+        The fields, and files by path, an archive or None.
     """
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())

@@ -5,7 +5,7 @@ from alembic import op
 
 import assembler_runner.core.database
 
-revision = '0030'
+revision = '0013'
 down_revision = '0012'
 branch_labels = None
 depends_on = None

@@ -1,0 +1,116 @@
+"""/ui/account, /ui/agents: the visitor's own account, and how programs and agents connect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Response, make_response, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from assembler_runner.accounts import browser_sessions, tokens
+from assembler_runner.accounts.auth import current_account
+from assembler_runner.accounts.directory import Users
+from assembler_runner.accounts.models import BrowserSession, LoginSession, Robot, User
+from assembler_runner.accounts.permissions import ANY_ACCOUNT, requires
+from assembler_runner.api.http.i18n import COOKIE as LANGUAGE_COOKIE
+from assembler_runner.api.http.i18n import LANGUAGES
+from assembler_runner.api.http.json_body import load
+from assembler_runner.api.schemas.accounts import SelfInput
+from assembler_runner.core.addresses import service_url
+from assembler_runner.core.database import db
+from assembler_runner.core.errors import AssemblerError, InvalidRequest, NotFound
+from assembler_runner.ui.layout import THEME_COOKIE, THEMES, go, pages, show
+
+_USERS = Users()
+_YEAR = 365 * 24 * 3600
+
+
+@pages.get("/account")
+@requires(ANY_ACCOUNT)
+def my_account() -> Response:
+    """Shows the visitor's account: sessions, password, language and colours."""
+    return _account(200)
+
+
+def _account(status: int, **values: Any) -> Response:
+    account = current_account()
+    sessions = browser_sessions.sessions_of(account.id)
+    user = db.session.get(User, account.id)
+    return show("account.html", status, user=user, sessions=sessions, robots=_robots(), **values)
+
+
+def _robots() -> list[Robot]:
+    query = sa.select(Robot).where(Robot.user_id == current_account().id)
+    return list(db.session.scalars(query.order_by(Robot.name)))
+
+
+@pages.post("/account/password")
+@requires(ANY_ACCOUNT)
+def change_password() -> AnyResponse:
+    """Changes the visitor's password, which ends all sessions and tokens."""
+    form = request.form
+    try:
+        if form.get("password") != form.get("repeated"):
+            raise InvalidRequest("The two new passwords differ.", hint="Type the same one twice.")
+        body = {"password": form.get("password", ""), "current_password": form.get("current_password", "")}
+        _USERS.update_self(current_account(), load(SelfInput(partial=True), body))
+    except AssemblerError as error:
+        db.session.rollback()
+        return _account(error.status, problem=error)
+    response = make_response(go("/ui/login", done="password"))
+    browser_sessions.remove_cookie(request, response)
+    return response
+
+
+@pages.post("/account/look")
+@requires(ANY_ACCOUNT)
+def change_look() -> AnyResponse:
+    """Keeps language and colours in this browser."""
+    response = make_response(go("/ui/account", done="look"))
+    for name, field, known in ((LANGUAGE_COOKIE, "language", LANGUAGES), (THEME_COOKIE, "theme", THEMES)):
+        if (value := request.form.get(field)) in known:
+            secure = request.is_secure
+            response.set_cookie(name, value, max_age=_YEAR, secure=secure, httponly=True, samesite="Strict")
+        else:
+            response.delete_cookie(name)
+    return response
+
+
+@pages.post("/account/sessions/<session_id>")
+@requires(ANY_ACCOUNT)
+def end_session(session_id: str) -> AnyResponse:
+    """Ends one session of the visitor."""
+    found = db.session.get(LoginSession, session_id)
+    if found is None or found.account_id != current_account().id:
+        raise NotFound("There is no session with this id.")
+    tokens.end(session_id)
+    db.session.commit()
+    return go("/ui/account", done="ended")
+
+
+@pages.get("/agents")
+@requires(ANY_ACCOUNT)
+def agents() -> Response:
+    """Shows how programs and agents connect, and which ones may act for the visitor."""
+    logins = (LoginSession.account_id == current_account().id, LoginSession.ended_at.is_(None))
+    in_browsers = sa.select(BrowserSession.session_id)
+    query = sa.select(LoginSession).where(*logins, LoginSession.id.not_in(in_browsers))
+    current = [row for row in db.session.scalars(query.order_by(LoginSession.created_at.desc())) if _is_current(row)]
+    return show("agents.html", robots=_robots(), logins=current, url=service_url())
+
+
+def _is_current(row: LoginSession) -> bool:
+    return tokens.is_active(row.id)
+
+
+@pages.post("/agents/<session_id>")
+@requires(ANY_ACCOUNT)
+def revoke_login(session_id: str) -> AnyResponse:
+    """Ends the login of a program, with all its tokens."""
+    found = db.session.get(LoginSession, session_id)
+    if found is None or found.account_id != current_account().id:
+        raise NotFound("There is no login with this id.")
+    tokens.end(session_id)
+    db.session.commit()
+    return go("/ui/agents", done="revoked")
