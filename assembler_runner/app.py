@@ -36,12 +36,15 @@ from assembler_runner.core.vault import Vault
 from assembler_runner.files.database_store import DatabaseFileStore
 from assembler_runner.files.folder_store import FolderFileStore
 from assembler_runner.files.store import FileStore
+from assembler_runner.mcp import views as mcp
 from assembler_runner.publishing.celery_app import make_celery
 from assembler_runner.requests import queries
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.event_feed import EventFeed
 from assembler_runner.spaces.events import check_listeners
 from assembler_runner.spaces.leases import Leases
+from assembler_runner.targets.local.app_files import AppFiles
+from assembler_runner.targets.local.apps_table import LocalApps
 from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
@@ -83,8 +86,8 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
         enable_migrations(app)
     outbox.register()
     check_listeners()
-    local = LocalTarget(folder / "spaces")
-    app.extensions[EXTENSION] = _make_services(app, settings, folder, local)
+    services = _make_services(app, settings, folder)
+    app.extensions[EXTENSION] = services
     tracing.configure()
     access_log.configure(app)
     i18n.configure(app)
@@ -95,8 +98,9 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     _mount_plugins(app, endpoints)
     app.register_blueprint(assets.blueprint)
     app.register_blueprint(ui)
+    app.register_blueprint(mcp.blueprint)
+    app.register_blueprint(local_pages(services.targets.local, _may_read))
     add_web_pages(app)
-    app.register_blueprint(local_pages(local, _may_read))
     if app.debug:
         app.register_blueprint(debug.blueprint)
     _open_pages(app)
@@ -214,16 +218,19 @@ def _lock_timeout() -> float:
     return 4.0 if has_request_context() else 30.0
 
 
-def _make_services(app: Flask, settings: Settings, folder: Path, local: LocalTarget) -> Services:
+def _make_services(app: Flask, settings: Settings, folder: Path) -> Services:
     registry = Registry()
     registry.load_folders(settings.plugin_folders)
     git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
     registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
     registry.load_entry_points()
     vault = Vault(*settings.secret_keys)
-    targets = RealmTargets(settings, local, vault, folder / "outgoing")
     with app.app_context():
         engine = db.engine
+    app_files = AppFiles(folder / "apps")
+    apps = LocalApps(lambda: engine, vault, app_files.wake_supervisor) if settings.runs_apps else None
+    local = LocalTarget(folder / "spaces", apps, app_files)
+    targets = RealmTargets(settings, local, vault, folder / "outgoing")
     files = _make_file_store(settings, folder, lambda: engine)
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
     feed = EventFeed(app, settings.MAX_EVENT_READERS)

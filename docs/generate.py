@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import assembler_runner.app
 import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
@@ -188,7 +188,7 @@ def _cell(text: str) -> str:
 
 
 def _setting(row: Any) -> tuple[str, str, str, str]:
-    kind = inspect.get_annotations(Settings, eval_str=True)[row.name].__name__
+    kind = get_type_hints(Settings)[row.name].__name__
     default = str(row.default).removeprefix(f"{PROJECT}/")
     text = row.metadata["help"]
     unnamed = [choice for choice in row.metadata["choices"] if choice and f"`{choice}`" not in text]

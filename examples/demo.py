@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ from typing import Any
 from load import load_example
 
 EXAMPLES = Path(__file__).resolve().parent
-START_SECONDS, PUBLISH_SECONDS = 60, 60
+START_SECONDS, PUBLISH_SECONDS, RUN_SECONDS = 60, 60, 180
+SHOWN_RUNNING = ("gradio", "streamlit")
+KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH")
+# Where packages come from, for the requirements of the apps.
+OF_INDEXES = re.compile(r"(PIP|UV|SSL_CERT)_.*|https?_proxy|no_proxy", re.IGNORECASE)
 
 
 class Service:
@@ -29,16 +34,17 @@ class Service:
 
     def __init__(self, instance: Path) -> None:
         self.password = secrets.token_urlsafe(12)
-        ours = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")}
+        ours = {name: value for name, value in os.environ.items() if name in KEPT or OF_INDEXES.fullmatch(name)}
         command = [sys.executable, "-m", "assembler_runner", "serve", "--port", "0", "--instance", str(instance)]
         self.process = subprocess.Popen(
             command,
-            env={**ours, "ADMIN_PASSWORD": self.password, "LOG_LEVEL": "WARNING"},
+            env={**ours, "ADMIN_PASSWORD": self.password, "LOG_LEVEL": "WARNING", "APPS_PORT": "0"},
             stdout=subprocess.PIPE,
             text=True,
             cwd=EXAMPLES.parent,
         )
         self.url = self._wait_until_ready()
+        self.about_apps = self.process.stdout.readline().strip() if self.process.stdout else ""
         self.token = ""
         answer = self.call(
             "POST", "/auth/token", {"grant_type": "password", "username": "admin", "password": self.password}
@@ -97,6 +103,47 @@ def show(space: dict[str, Any], request: dict[str, Any]) -> None:
         print(f"  {file['origin']:<9} {file['size']:>6} bytes  {file['path']}")
 
 
+def answer_of(address: str) -> str:
+    """Visits an app; its host name needs no DNS. Returns what it answers."""
+    parts = urllib.parse.urlsplit(address)
+    request = urllib.request.Request(f"http://127.0.0.1:{parts.port}/", headers={"Host": parts.netloc})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return f"answers {answer.status} with {len(answer.read())} bytes"
+    except urllib.error.HTTPError as problem:
+        return f"answers {problem.code}"
+    except OSError as problem:
+        return f"does not answer: {problem}"
+
+
+def show_running(service: Service, spaces: list[dict[str, Any]]) -> None:
+    """Shows that apps really run, where this machine can run them; never fails the demo."""
+    print(f"\n{service.about_apps}")
+    for kind in SHOWN_RUNNING:
+        first = next((space for space in spaces if space["space_type"] == kind), None)
+        if first is not None and first["state"] != "stored":
+            show_app(kind, wait_until_it_runs(service, first))
+
+
+def wait_until_it_runs(service: Service, space: dict[str, Any]) -> dict[str, Any]:
+    """Returns the Space when its app runs or has failed, or after a while."""
+    deadline = time.monotonic() + RUN_SECONDS
+    found = space
+    while found["state"] in ("creating", "building", "starting") and time.monotonic() < deadline:
+        time.sleep(1)
+        found = service.call("GET", f"/spaces/{space['id']}?refresh=true")
+    return found
+
+
+def show_app(kind: str, space: dict[str, Any]) -> None:
+    """Prints the answer of an app, or why there is none."""
+    if space["state"] == "running":
+        print(f"  {kind}: {space['app_url']} {answer_of(space['app_url'])}")
+        return
+    reason = (space["problem"] or {}).get("message", f"it did not start within {RUN_SECONDS} s")
+    print(f"  {kind}: {space['name']} is {space['state']}, so it is not shown: {reason}")
+
+
 def main() -> int:
     """Runs the demo; returns the exit code."""
     folders = sorted(path.parent for path in EXAMPLES.glob("*/request.json"))
@@ -111,6 +158,7 @@ def main() -> int:
                 show(service.call("GET", f"/spaces/{space['id']}"), request)
                 if request["status"] != "succeeded":
                     failed.append(space["name"])
+            show_running(service, [service.call("GET", f"/spaces/{space['id']}") for space in accepted])
             missing = {shown["name"] for shown in service.call("GET", "/space-types")["data"]} - {
                 space["space_type"] for space in accepted
             }

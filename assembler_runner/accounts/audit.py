@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import has_request_context, request
+from flask import g, has_request_context, request
 
 from assembler_runner.accounts.models import AuditEntry
 from assembler_runner.accounts.permissions import Account
@@ -43,6 +43,12 @@ def record(
             object_id=object_id,
             object_name=name,
             address=request.remote_addr if has_request_context() else None,
-            details=details,
+            details=details | _client(),
         )
     )
+
+
+def _client() -> dict[str, str]:
+    """Returns the name of the program that an agent calls with, if it is known."""
+    client = g.get("client") if has_request_context() else None
+    return {"client": client} if client else {}

@@ -11,6 +11,7 @@ from flask import Flask
 from assembler_runner import __version__
 from assembler_runner.api import (
     accounts,
+    apps,
     buckets,
     changes,
     create_space,
@@ -50,6 +51,7 @@ def register(app: Flask) -> DocumentedApi:
         requests,
         events,
         logs,
+        apps,
         webhooks,
         types,
         diagnoses,

@@ -11,11 +11,14 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
+from assembler_runner.api.schemas.fixes import FixPreviewSchema
+from assembler_runner.api.schemas.space_input import AdoptInput
 from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency_of, preview_files
-from assembler_runner.api.uploads import SPACE_FORM, SpaceBody, space_body
+from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.core.errors import Finding, InvalidRequest
-from assembler_runner.requests import bulk, commands, diff, fix, idempotency, move, queries, update
+from assembler_runner.core.validation import Fields
+from assembler_runner.requests import adopt, bulk, commands, diff, fix, idempotency, move, queries, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.releases import newest_release
 from assembler_runner.services import Services, current_services
@@ -54,6 +57,23 @@ def command_spaces() -> dict[str, Any]:
     wanted = load(BulkInput(), read_object())
     dry_run = bool(wanted["dry_run"])
     return bulk.command(current_services(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
+
+
+@blueprint.post("/spaces/adopt")
+@blueprint.needs("space_create")
+@blueprint.doc(**takes(AdoptInput))
+@blueprint.doc(**fails(400, 404, 409, 422, 429, 502, 503))
+@blueprint.response(201, SpaceSchema, headers={"Location": {"schema": {"type": "string"}, "description": "The Space."}})
+def adopt_space() -> Response:
+    """Adopt a Space that exists on a target
+
+    The Space is managed from now on: its files, read from the target, are its first release, and its state is followed.
+    Nothing is changed on the target. The token of the realm must be able to write to the Space.
+    """
+    space = adopt.adopt(current_services(), current_account(), load(AdoptInput(), read_object()))
+    response: Response = make_response(jsonify(_space.dump(space)), 201)
+    response.headers["Location"] = f"/spaces/{space.id}"
+    return response
 
 
 @blueprint.post("/spaces/<space_id>")
@@ -96,12 +116,12 @@ def preview_change(space_id: str) -> dict[str, Any]:
     services, account = current_services(), current_account()
     space = queries.find_space(account, space_id)
     with space_body(_update) as body:
-        return _preview(services, Caller(account, _commits_named()), space, body)
+        return _preview(services, Caller(account, _commits_named()), space, body.fields)
 
 
-def _preview(services: Services, caller: Caller, space: Space, body: SpaceBody) -> dict[str, Any]:
+def _preview(services: Services, caller: Caller, space: Space, fields: Fields) -> dict[str, Any]:
     live = newest_release(space, published=True)
-    planned = update.plan_update(services, caller, space, body.fields)
+    planned = update.plan_update(services, caller, space, fields)
     base = {"request_id": live.id, "commit_oid": space.commit_oid}
     if planned.prepared is None:
         rows = planned.base.files if planned.base else live.files
@@ -116,6 +136,22 @@ def _preview(services: Services, caller: Caller, space: Space, body: SpaceBody) 
         "base": base,
         "diff": diff.diff(services, live, assembly.tree),
     }
+
+
+@blueprint.get("/spaces/<space_id>/fix")
+@blueprint.needs("space_update")
+@blueprint.doc(**fails(404, 409, 422))
+@blueprint.response(200, FixPreviewSchema)
+def preview_fix(space_id: str) -> dict[str, Any]:
+    """Preview the fix of a Space's problem
+
+    The fix, with the tree that the command apply_fix would publish and the differences from the published files; 409 if
+    the Space has no problem with a fix, or if its files have changed since the problem was read.
+    """
+    services, account = current_services(), current_account()
+    space = queries.find_space(account, space_id)
+    proposed, fields = fix.change_of(services, space)
+    return {**_preview(services, Caller(account), space, fields), **proposed.to_json()}
 
 
 @blueprint.delete("/spaces/<space_id>")
@@ -182,11 +218,12 @@ def _commits_named() -> list[str] | None:
         return None
     if request.if_match.star_tag:
         return None
-    named = sorted(request.if_match.as_set())
-    if not named:
+    named = request.if_match.as_set()
+    # Werkzeug represents what is no ETag as None.
+    if not named or None in named:
         message = 'The header If-Match must be an ETag in quotes, such as "0123abc", or *.'
         raise InvalidRequest(issues=[Finding("invalid_if_match", message, path="If-Match")])
-    return named
+    return sorted(named)
 
 
 def _render_space(made: SpaceRequest) -> Any:

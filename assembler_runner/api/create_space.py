@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, jsonify, render_template
+from flask import Response, jsonify, render_template, request
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
@@ -81,7 +81,8 @@ def docs() -> Response:
         note=NOTE,
         dumps=json.dumps,
     )
-    return Response(text, mimetype="text/plain")
+    markdown = "text/markdown" in request.accept_mimetypes.values()
+    return Response(text, mimetype="text/markdown" if markdown else "text/plain")
 
 
 def _read_body(strings: Spool) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from assembler_runner.api.event_stream import PARAMETERS, Scope, answer_events
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.problems import FailureCauseSchema
 from assembler_runner.api.schemas.space_input import CommandInput, RetryAllInput
-from assembler_runner.api.schemas.spaces import EventSchema, FailureCauseSchema, RequestSchema, RetriedSchema
+from assembler_runner.api.schemas.spaces import EventSchema, RequestSchema, RetriedSchema
 from assembler_runner.core.database import db
 from assembler_runner.requests import cancel_retry, queries
 from assembler_runner.requests.queries import read_requests

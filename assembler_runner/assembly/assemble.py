@@ -309,7 +309,7 @@ def _own_file(
         return file, [Finding("source_too_large", message, "warning", path, hint=hint)]
     findings, content = [], file.content
     parsed = context.python(path)
-    is_parsed = parsed is not None and parsed.tree is not None
+    is_parsed = parsed is not None and parsed.is_parsed
     broken = None if is_parsed else python_source.syntax_error(content)
     if broken is not None:
         what, line = broken
@@ -376,6 +376,9 @@ def _add_card(
     card = ask_card(plugin, options)
     title = card.pop("title", None) or name or f"{plugin.space_type.capitalize()} Space"
     present = tree.get(README)
+    if present is not None and present.origin == "adopted" and given.values.get("sdk") == plugin.sdk and not asked:
+        # The Space runs with this card; the service's defaults would change it.
+        return []
     values = {"title": title, "sdk": plugin.sdk, **card}
     readme = present.content if present else b""
     readme, given = with_sdk(readme, given, plugin.space_type, plugin.sdk)

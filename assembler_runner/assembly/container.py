@@ -38,6 +38,7 @@ def container_files(
     default = defaults[REQUIREMENTS].text().splitlines() if REQUIREMENTS in defaults else []
     lines = None if recognised.framework == "node" else made_requirements(files, default, recognised)
     if lines is not None:
+        lines = _pinned(lines, options.get("sdk_version"))
         text = "".join(f"{line}\n" for line in lines)
         origin = "default" if lines == default else "generated"
         made[REQUIREMENTS] = SpaceFile(REQUIREMENTS, text.encode(), origin)  # type: ignore[arg-type]  # an Origin
@@ -52,6 +53,11 @@ def container_files(
     if dockerfile is not None:
         made[DOCKERFILE] = SpaceFile(DOCKERFILE, dockerfile, "default")
     return made
+
+
+def _pinned(lines: list[str], sdk_version: str | None) -> list[str]:
+    """Writes the version of Streamlit that README.md asks for into generated requirements."""
+    return [f"{line}=={sdk_version}" if line == "streamlit" and sdk_version else line for line in lines]
 
 
 def uses_requirements(files: Mapping[str, SpaceFile]) -> bool:

@@ -99,7 +99,7 @@ def _needed_python(context: Context) -> str | None:
     for path in context.python_paths:
         parsed = context.python(path)
         # The Hub's default can run what this Python can parse, except for rare cases that a finding reports.
-        if parsed is None or parsed.tree is not None or parsed.broken is None:
+        if parsed is None or parsed.broken is None:
             continue
         found = python_source.newer_syntax(parsed.source, HUB_PYTHON)
         if found is not None:

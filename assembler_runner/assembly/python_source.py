@@ -16,7 +16,7 @@ import sys
 import threading
 import tokenize
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -45,7 +45,7 @@ class SourceFacts:
 
     Args:
         uses: the name occurs as a variable.
-        binds: the module assigns it.
+        binds: the module assigns it, or a function that declares it `global`.
     """
 
     uses: bool
@@ -59,7 +59,8 @@ def facts(source: bytes) -> SourceFacts:
     root = _parse(source)
     names = QueryCursor(_NAMES).captures(root).get("name", [])
     variables = [node for node in names if not _is_label(node)]
-    return SourceFacts(uses=bool(variables), binds=any(_binds_in_module(node) for node in variables))
+    scopes = [scope for node in variables if (scope := _scope_of_global(node)) is not None]
+    return SourceFacts(uses=bool(variables), binds=any(_binds_in_module(node, scopes) for node in variables))
 
 
 def insert_parameters(source: bytes, parameters: Mapping[str, Any]) -> bytes:
@@ -78,7 +79,10 @@ def insert_parameters(source: bytes, parameters: Mapping[str, Any]) -> bytes:
     after = _last_of_head(_parse(source))
     if after is None:
         position = _after_comment_lines(source)
-        return source[:position] + _statement(parameters, newline) + newline + source[position:]
+        head = source[:position]
+        if head not in (b"", codecs.BOM_UTF8) and not head.endswith((b"\n", b"\r")):
+            head += newline
+        return head + _statement(parameters, newline) + newline + source[position:]
     end = after.end_byte
     rest = re.compile(rb"[^\r\n]*").match(source, end)
     assert rest is not None  # the pattern matches the empty text, too
@@ -187,12 +191,11 @@ def _after_comment_lines(source: bytes) -> int:
     position = len(codecs.BOM_UTF8) if source.startswith(codecs.BOM_UTF8) else 0
     line = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|$)")
     first = line.match(source, position)
-    if first is None or not first[2]:
-        return position
+    assert first is not None  # the pattern matches the empty text, too
     if not _ENCODING_LINE.match(first[1]) and _COMMENT_OR_BLANK.fullmatch(first[1]):
         # An encoding line may be the second line, after a blank line or another comment.
         second = line.match(source, first.end())
-        if second and second[2] and _ENCODING_LINE.match(second[1]):
+        if second and _ENCODING_LINE.match(second[1]):
             return second.end()
     return first.end() if first[1].startswith(b"#!") or _ENCODING_LINE.match(first[1]) else position
 
@@ -246,16 +249,26 @@ def _is_label(node: Node) -> bool:
     return parent.type == "keyword_argument" and parent.child_by_field_name("name") == node
 
 
-def _binds_in_module(node: Node) -> bool:
+def _scope_of_global(node: Node) -> Node | None:
+    """Returns the function that declares the name as `global`."""
+    parent = node.parent
+    return _scope(parent) if parent is not None and parent.type == "global_statement" else None
+
+
+def _binds_in_module(node: Node, global_in: Sequence[Node]) -> bool:
     binder = _binder(node)
     if binder is None:
         return False
-    scope = binder.parent
-    while scope is not None:
-        if scope.type in ("function_definition", "class_definition", "lambda"):
-            return False
+    scope = _scope(binder)
+    return scope is None or scope in global_in
+
+
+def _scope(node: Node) -> Node | None:
+    """Returns the innermost function or class around a node; None in the module itself."""
+    scope = node.parent
+    while scope is not None and scope.type not in ("function_definition", "class_definition", "lambda"):
         scope = scope.parent
-    return True
+    return scope
 
 
 def _binder(node: Node) -> Node | None:

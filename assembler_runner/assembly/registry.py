@@ -215,10 +215,11 @@ def _reason(problem: BaseException) -> str:
 
 
 def _packages(folder: Path) -> list[Path]:
-    """Returns the packages directly in a folder, or the folder itself if it is a package."""
+    """Returns the packages directly in a folder, without hidden ones, or the folder itself if it is a package."""
     if (folder / "__init__.py").is_file():
         return [folder]
-    return sorted(path for path in folder.iterdir() if (path / "__init__.py").is_file())
+    packages = (path for path in folder.iterdir() if (path / "__init__.py").is_file())
+    return sorted(path for path in packages if not path.name.startswith("."))
 
 
 def _first(pair: tuple[Version, SpacePlugin]) -> Version:

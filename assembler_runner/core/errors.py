@@ -329,15 +329,15 @@ class TargetUnauthorized(TargetError):
     """The target does not accept the token."""
 
     code = "target_unauthorized"
-    default_message = "The target does not accept the service's token."
-    default_hint = "The operator has to set a valid token (HF_TOKEN) with write access."
+    default_message = "The target does not accept the token."
+    default_hint = "Set a valid token with write access: of the realm, or HF_TOKEN of the service."
 
 
 class TargetForbidden(TargetError):
     """The token is valid but lacks a permission."""
 
     code = "target_forbidden"
-    default_message = "The service's token may not do this on the target."
+    default_message = "The token may not do this on the target."
     default_hint = "Choose a namespace that the token may write to, or give the token write access to it."
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from assembler_runner.core.apps_settings import AppsSettings, bad_apps_settings
 from assembler_runner.core.errors import Finding, SettingsError
+from assembler_runner.core.setting import setting
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -28,37 +30,8 @@ _FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
-def setting(
-    default: Any,
-    help_text: str,
-    *,
-    secret: bool = False,
-    choices: tuple[str, ...] = (),
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> Any:
-    """Declares one setting.
-
-    Args:
-        default: the value if the environment variable is not set.
-        help_text: one line for the documentation.
-        secret: never shown, not even in errors.
-        choices: the only values allowed.
-        at_least: the smallest number allowed.
-        at_most: the largest number allowed.
-    """
-    metadata = {
-        "help": help_text,
-        "secret": secret,
-        "choices": choices,
-        "at_least": at_least,
-        "at_most": at_most,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(AppsSettings):
     """The settings of one process; each field is the environment variable of the same name."""
 
     SQLALCHEMY_DATABASE_URI: str = setting(
@@ -81,7 +54,8 @@ class Settings:
     SERVER_NAME: str = setting(
         "", "Host name (and port) of this service in all URLs that it returns; empty: the Host of the request."
     )
-    PLUGIN_FOLDERS: str = setting(str(PROJECT / "plugins"), "Folders with plugins, separated by `:`.")
+    PLUGIN_FOLDERS: str = setting("", "Folders with further plugins, separated by `:`.")
+    BUNDLED_PLUGINS: str = setting(str(PROJECT / "plugins"), "Folder with the bundled plugins; empty: without them.")
     GIT_PLUGINS: str = setting(
         "", "Git repositories with plugins, one per line: `git+https://…[@ref][#subdirectory=folder]`."
     )
@@ -221,8 +195,9 @@ class Settings:
 
     @property
     def plugin_folders(self) -> list[Path]:
-        """The plugin folders, in the order they are searched."""
-        return [Path(part) for part in self.PLUGIN_FOLDERS.split(":") if part]
+        """The plugin folders, in the order they are searched; each once."""
+        parts = [self.BUNDLED_PLUGINS, *self.PLUGIN_FOLDERS.split(":")]
+        return list({Path(part).resolve(): Path(part) for part in parts if part}.values())
 
     @property
     def git_plugins(self) -> list[str]:
@@ -292,6 +267,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
         findings.append(Finding("invalid_setting", message, path="DEFAULT_FILE_STORE"))
     findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
     findings += _bad_webhook_settings(Settings(**values))
+    findings += bad_apps_settings(Settings(**values))
     if findings:
         raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
     return Settings(**values)

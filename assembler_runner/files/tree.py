@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 from assembler_runner.core.errors import TooLarge
 from assembler_runner.files.content import Content, content_of
 
-Origin = Literal["given", "default", "generated", "fixed"]
+Origin = Literal["given", "default", "generated", "fixed", "adopted"]
 
 MAX_READ_BYTES = 4 * 2**20
 """Maximum size of a file that is read into memory as a whole."""
@@ -25,8 +25,8 @@ class SpaceFile:
     Args:
         path: relative path with `/` between the segments.
         source: the bytes, or a reference to them: a plugin provides bytes, an upload may be too large for memory.
-        origin: `given` by the caller, a `default` of the plugin, `generated` by the service, or `fixed`: given, and
-            changed by a fix that the caller requested.
+        origin: `given` by the caller, a `default` of the plugin, `generated` by the service, `fixed`: given, and
+            changed by a fix that the caller requested, or `adopted`: found on the target.
     """
 
     path: str

@@ -9,6 +9,7 @@ from assembler_runner.core.database import db
 from assembler_runner.core.vault import Vault
 from assembler_runner.runtime.models import AppWatch
 from assembler_runner.spaces.models import SpaceRequest
+from assembler_runner.targets.local.apps_table import AppSecret
 
 
 def rotate(vault: Vault) -> int:
@@ -26,16 +27,19 @@ def rotate(vault: Vault) -> int:
         credential.encrypted_token, credential.key_id = vault.reencrypt(credential.encrypted_token), vault.key_id
     encrypted = SpaceRequest.encrypted_secrets
     requests = db.session.execute(sa.select(SpaceRequest.id, encrypted).where(encrypted.is_not(None))).all()
-    for request_id, secrets in requests:
+    for request_id, encrypted_secrets in requests:
         # A request that has ended since then has no secrets any more.
         row = sa.update(SpaceRequest).where(SpaceRequest.id == request_id, encrypted.is_not(None))
         db.session.execute(
-            row.values(encrypted_secrets=vault.reencrypt(str(secrets)), updated_at=SpaceRequest.updated_at)
+            row.values(encrypted_secrets=vault.reencrypt(str(encrypted_secrets)), updated_at=SpaceRequest.updated_at)
         )
     fingerprints = AppWatch.encrypted_fingerprints
     watches = db.session.execute(sa.select(AppWatch.space_id, fingerprints).where(fingerprints.is_not(None))).all()
     for space_id, encrypted_fingerprints in watches:
         watch = sa.update(AppWatch).where(AppWatch.space_id == space_id)
         db.session.execute(watch.values(encrypted_fingerprints=vault.reencrypt(str(encrypted_fingerprints))))
+    secrets = db.session.scalars(sa.select(AppSecret)).all()
+    for secret in secrets:
+        secret.encrypted = vault.reencrypt(secret.encrypted)
     db.session.commit()
-    return len(credentials) + len(requests) + len(watches)
+    return len(credentials) + len(requests) + len(watches) + len(secrets)

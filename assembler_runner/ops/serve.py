@@ -22,6 +22,7 @@ from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import Settings, load
+from assembler_runner.ops import apps
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.http_server import listen
 from assembler_runner.ops.migration_lock import is_at_newest
@@ -51,7 +52,7 @@ def serve(host: str, port: int, instance: Path) -> None:
         SettingsError: a setting is invalid, the folder is in use, or the address cannot be listened on.
     """
     lock = instance_lock(instance)
-    settings = settings_of(instance)
+    settings, apps_port, about_apps = apps.choose(settings_of(instance))
     core_logging.configure(settings)
     app = _open(settings, instance)
     with app.app_context():
@@ -71,6 +72,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     poller.start()
     webhooks = WebhookSender(app)
     webhooks.start()
+    supervisor = apps.start_supervisor(app, apps_port) if apps_port is not None else None
     app.extensions[EXTENSION].targets.learn_account()
     _stop_on_signals()
     shown = f"[{host}]" if ":" in host else host
@@ -78,12 +80,15 @@ def serve(host: str, port: int, instance: Path) -> None:
     gc.freeze()
     gc.enable()
     print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
+    print(about_apps, flush=True)
     server.run()
     print("Stopping: waiting for running work; press Ctrl-C again to stop at once.", flush=True)
     sweeper.stop()
     poller.stop()
     webhooks.stop()
     worker.stop()
+    if supervisor is not None:
+        supervisor.stop()
     app.extensions[EXTENSION].feed.close()
     _drain(app)
     lock.close()

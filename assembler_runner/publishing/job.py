@@ -61,6 +61,10 @@ class Job:
         visibility: the current visibility of the Space.
         sent_at: when the first call that changes the target was sent; only for actions that do not create a Space.
         steps_done: names of the completed steps; grows during the attempt.
+        secret_names: names of the secrets that the Space had before.
+        variables: the variables that the Space had before.
+        realm_id: the realm of the Space.
+        space_type: the type of the Space.
     """
 
     services: Services
@@ -86,6 +90,10 @@ class Job:
     visibility: str
     sent_at: datetime | None
     steps_done: list[str] = field(default_factory=list)
+    secret_names: frozenset[str] = frozenset()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    realm_id: str = ""
+    space_type: str = ""
 
     @property
     def marker(self) -> str:
@@ -179,6 +187,10 @@ def load(services: Services, request_id: str, owner: str) -> Job:
         visibility=space.visibility,
         sent_at=request.sent_at,
         steps_done=list(request.steps_done or []),
+        secret_names=frozenset(space.secret_names or ()),
+        variables=space.variables or {},
+        realm_id=space.realm_id,
+        space_type=request.space_type,
     )
     db.session.rollback()
     return job

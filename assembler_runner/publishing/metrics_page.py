@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from assembler_runner import __version__
 from assembler_runner.core.database import READ_ONLY, database_now
 from assembler_runner.spaces.models import QUEUED, RUNNING, Space, SpaceRequest
+from assembler_runner.targets.local.apps_table import LocalApp
 from assembler_runner.webhooks.models import DEAD, PENDING, WebhookDelivery
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ def _read(connection: sa.Connection) -> Iterator[Metric]:
     for state, number in connection.execute(sa.select(Space.state, sa.func.count()).group_by(Space.state)):
         spaces.add_metric([state], number)
     yield spaces
+    apps = GaugeMetricFamily("assembler_apps", "Apps of this machine by stage.", labels=["stage"])
+    for stage, number in connection.execute(sa.select(LocalApp.stage, sa.func.count()).group_by(LocalApp.stage)):
+        apps.add_metric([stage], number)
+    yield apps
 
 
 class WorkerPage:

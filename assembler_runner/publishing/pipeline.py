@@ -20,7 +20,7 @@ from assembler_runner.core.errors import AssemblerError, RateLimited
 from assembler_runner.core.request_ids import call_id, space_request_id, working_on
 from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing import job as jobs
-from assembler_runner.publishing.actions import ACTIONS, TOOK_EFFECT, Done
+from assembler_runner.publishing.actions import ACTIONS, TOOK_EFFECT, Done, variables
 from assembler_runner.publishing.claims import claim, successor
 from assembler_runner.publishing.cleanup import clean_up, schedule_cleanup
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
@@ -146,8 +146,10 @@ def _work(job: Job) -> str:
 def _succeed(job: Job, done: Done) -> None:
     values = {"error": None, **done.request}
     secrets = jobs.secrets_of(job)
+    settings = variables.recorded(job, job.target, succeeded=True) if job.target is not None else {}
 
     def follow() -> None:
+        checkpoints.write_space(job, settings)
         if _is_overtaken(job):
             return
         checkpoints.write_space(job, done.space)
@@ -225,7 +227,10 @@ def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> 
         something = left.sent_at is not None and job.action in TOOK_EFFECT
     due: dict[str, Any] = {"cleanup_due_at": 0.0} if something and job.target is not None else {}
 
+    settings = variables.recorded(job, job.target, succeeded=False) if job.target is not None else {}
+
     def set_final_state() -> None:
+        checkpoints.write_space(job, settings)
         if making:
             set_state(db.session(), job.space_id, status)
 

@@ -21,6 +21,7 @@ from assembler_runner.requests.submit import accept, add_request
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import RELEASES, SUCCEEDED, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.transitions import hold_space
+from assembler_runner.targets.realm_targets import LOCAL
 
 Render = Callable[[SpaceRequest], Any]
 
@@ -160,7 +161,7 @@ def add_command(services: Services, account: Account, space: Space, name: str, d
     """Adds the request of a command; the caller commits. See :func:`command`."""
     refuse_deleted(space)
     base = newest_release(space)
-    if space.target == "local":
+    if space.target == LOCAL and not services.targets.local.runs_apps:
         raise Conflict(
             f"The target local stores files and runs no apps, so {name} is not possible.",
             hint="Publish the Space to a Hub, or clone it and run it yourself.",

@@ -28,6 +28,18 @@ def apply_fix(services: Services, caller: Caller, space: Space, render: Render) 
     Raises:
         Conflict: the Space has no problem with a fix, or its files have changed since.
     """
+    return update(services, caller, space, change_of(services, space)[1], render)
+
+
+def change_of(services: Services, space: Space) -> tuple[Fix, Fields]:
+    """Returns the fix of a Space's problem, and the update that applies it.
+
+    Args:
+        services: what the process holds.
+        space: the Space.
+    Raises:
+        Conflict: the Space has no problem with a fix, or its files have changed since.
+    """
     releases.refuse_deleted(space)
     proposed = (space.problem or {}).get("fix")
     if not proposed:
@@ -39,7 +51,7 @@ def apply_fix(services: Services, caller: Caller, space: Space, render: Render) 
         data["files"] = _edited(services, base, fix)
     if fix.options:
         data["options"] = {**(base.options or {}), **fix.options}
-    return update(services, caller, space, Fields(data, [], frozenset()), render)
+    return fix, Fields(data, [], frozenset())
 
 
 def _edited(services: Services, base: SpaceRequest, fix: Fix) -> dict[str, bytes | None]:

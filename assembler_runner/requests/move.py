@@ -9,13 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db
-from assembler_runner.core.errors import Conflict, InvalidRequest, NameTaken
+from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NameTaken
 from assembler_runner.publishing.queue import refuse_if_full
 from assembler_runner.requests import quotas, releases
 from assembler_runner.requests.commands import Caller, Render, same_kind, same_tree
 from assembler_runner.requests.prepare import check_machine, check_target
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, accept_new, add_request, sealed
+from assembler_runner.requests.taken import name_taken
 from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change, Slots
 from assembler_runner.spaces.models import Space, SpaceRequest
@@ -52,7 +53,7 @@ def move(services: Services, caller: Caller, space: Space, data: Mapping[str, An
     slot = slot_beside(space, namespace, name)
     holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
     if holder not in (None, space.id):
-        raise NameTaken(f"A Space named {namespace}/{name} already exists.")
+        raise name_taken(caller.account, space.target, namespace, name)
 
     def store() -> tuple[SpaceRequest, Any]:
         quotas.check(services.settings, caller.account, spaces=0, size=0)
@@ -125,11 +126,26 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             **files,
             environment={name: value for name, value in given.items() if name != "secrets"},
             encrypted_secrets=sealed(services, given.get("secrets")),
+            findings=_missing_secrets(space, given.get("secrets") or {}),
             change=replace(release.change, release=release.id, base=None),
         )
         return request, render(request)
 
-    return accept_new(caller.account, data.get("name"), store, caller.idempotency)
+    def taken() -> NameTaken:
+        return name_taken(caller.account, space.target, namespace, str(data["name"]))
+
+    return accept_new(caller.account, data.get("name"), store, caller.idempotency, taken)
+
+
+def _missing_secrets(space: Space, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Names the secrets of a Space that its copy does not have, because no target shows their values."""
+    missing = [name for name in space.secret_names or () if name not in given]
+    if not missing:
+        return []
+    message = f"The copy lacks these secrets of the original: {', '.join(missing)}."
+    hint = "Values of secrets cannot be copied: send them in secrets, or set them in an update of the copy."
+    finding = Finding("secrets_not_copied", message, "warning", "secrets", hint=hint, values={"names": missing})
+    return [finding.to_json()]
 
 
 def _check_namespace(services: Services, space: Space, namespace: str | None) -> None:

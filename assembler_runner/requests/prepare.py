@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes,
 from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.assembly.recognised import Hint, Recognised
+from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
 from assembler_runner.core.settings import Settings
@@ -23,7 +24,9 @@ from assembler_runner.files.paths import MAX_PATH_BYTES, field_of
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.services import Services
+from assembler_runner.targets.hub.entitlement import check_account
 from assembler_runner.targets.hub.files import check_hub_limits
+from assembler_runner.targets.local.running import HARDWARE
 from assembler_runner.targets.namespaces import check_namespace
 from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
@@ -71,49 +74,86 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
         PluginError: the plugin broke its contract.
     """
     data = fields.data
-    files: Mapping[str, bytes | Content] = data.get("files") or {}
-    given: Mapping[str, SpaceFile] = {path: SpaceFile(path, source, "given") for path, source in files.items()}
-    too_much = _check_limits(services.settings, given)
-    findings = [*fields.findings, *too_much]
-    findings += check_target(services, account.realm_id, data)
+    findings = check_target(services, account.realm_id, data)
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
-    findings += wrong_codes(data.get("allow") or ())
-    recognised = _recognised(services, fields, given)
+    target = data.get("target") or services.targets.default(account.realm_id)
+    findings += _check_verify(services.settings, data)
+
+    def notes(sdk: str) -> list[Finding]:
+        if target == LOCAL:
+            return _unused_locally(data, services.targets.local.runs_apps)
+        return _check_account(services, account.realm_id, sdk, data)
+
+    return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
+
+
+def prepare_tree(
+    registry: Registry,
+    settings: Settings,
+    fields: Fields,
+    target: str,
+    others: Sequence[Finding] = (),
+    notes: Callable[[str], Sequence[Finding]] = lambda sdk: (),
+) -> Prepared:
+    """Validates all of a request that concerns neither accounts nor stored objects, and assembles its tree.
+
+    Args:
+        registry: the space types.
+        settings: the limits.
+        fields: the validated fields of the request.
+        target: name of the target.
+        others: problems that other checks found, reported with those of the tree.
+        notes: returns further findings for the SDK of the type.
+    Returns:
+        The request; its tree may still have findings.
+    Raises:
+        InvalidRequest: with all problems at once.
+        PluginError: the plugin broke its contract.
+    """
+    data = fields.data
+    files: Mapping[str, bytes | Content] = data.get("files") or {}
+    adopted = data.get("adopted") or ()
+    given: Mapping[str, SpaceFile] = {
+        path: SpaceFile(path, source, "adopted" if path in adopted else "given") for path, source in files.items()
+    }
+    too_much = check_amount(settings, {path: file.size for path, file in given.items()})
+    findings = [*fields.findings, *too_much, *others, *wrong_codes(data.get("allow") or ())]
+    recognised = _recognised(registry, fields, given)
     space_type = data.get("space_type") or (recognised and (recognised.space_type or DEFAULT_TYPE))
-    plugin = services.registry.get(space_type) if space_type else None
+    plugin = registry.get(space_type) if space_type else None
     if plugin is None:
-        findings += _unknown_type(services, space_type) if space_type else []
+        findings += _unknown_type(registry, space_type) if space_type else []
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
     findings += check_machine(plugin.sdk, data)
     if too_much or fields.invalid & TREE_FIELDS:
         # A tree assembled from only some of the fields would yield misleading findings.
         findings += check_given_options(plugin, data.get("options") or {})
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
-    target = data.get("target") or services.targets.default(account.realm_id)
     assembly, given = _assembled(plugin, given, data, target, recognised)
     if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
     found = [*_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
-    else:
-        found += _unused_locally(data)
-    found, passed = allowed(found, data.get("allow") or ())
+    found, passed = allowed([*found, *notes(plugin.sdk)], data.get("allow") or ())
     return Prepared(plugin, replace(assembly, findings=found), given, data, tuple(passed))
 
 
-def _recognised(services: Services, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
+def _recognised(registry: Registry, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
     """Recognizes the type of files for which none is named; None where one is named, or a starter app is."""
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
-    types = services.registry.types()
-    hints = [
+    return recognise(given, [plugin.space_type for plugin in registry.types()], type_hints(registry))
+
+
+def type_hints(registry: Registry) -> list[Hint]:
+    """Returns what plugins say of the files of their types."""
+    return [
         Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
-        for plugin in types
+        for plugin in registry.types()
         if (rule := plugin.recognition) is not None
     ]
-    return recognise(given, [plugin.space_type for plugin in types], hints)
 
 
 def _about_type(recognised: Recognised | None, data: Mapping[str, Any]) -> list[Finding]:
@@ -170,17 +210,23 @@ def _assembled(
     return replace(assembly, findings=[*said, *assembly.findings]), changed
 
 
-def _check_limits(settings: Settings, files: Mapping[str, SpaceFile]) -> list[Finding]:
+def check_amount(settings: Settings, files: Mapping[str, int]) -> list[Finding]:
+    """Checks the number, the sizes and the paths of files against the limits of the service.
+
+    Args:
+        settings: the limits.
+        files: path → size in bytes.
+    """
     findings = []
     if len(files) > settings.MAX_FILES:
         message = f"There are {len(files)} files; at most {settings.MAX_FILES} are allowed."
         findings.append(Finding("too_many_files", message, path="files", hint="Send fewer files."))
-    for path, file in files.items():
-        if file.size > settings.MAX_FILE_BYTES:
-            message = f"The file has {file.size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
+    for path, size in files.items():
+        if size > settings.MAX_FILE_BYTES:
+            message = f"The file has {size} bytes; at most {settings.MAX_FILE_BYTES} are allowed."
             findings.append(Finding("file_too_large", message, path=field_of(path), hint="Send a smaller file."))
         findings += _check_length(settings, path)
-    total = sum(file.size for file in files.values())
+    total = sum(files.values())
     if total > settings.MAX_SPACE_BYTES:
         message = f"The files have {total} bytes in total; at most {settings.MAX_SPACE_BYTES} are allowed."
         findings.append(Finding("files_too_large", message, path="files", hint="Send fewer or smaller files."))
@@ -226,8 +272,37 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     return [Finding("namespace_not_allowed", message, path="namespace", hint=hint)]
 
 
-def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
-    """Tells what has no effect on the local target, which runs no apps."""
+def _check_account(services: Services, realm_id: str, sdk: str, data: Mapping[str, Any]) -> list[Finding]:
+    known = services.targets.account(realm_id)
+    if known is None:
+        return []
+    namespace = data.get("namespace") or services.targets.own_namespace(realm_id)
+    visibility = data.get("visibility")
+    if "adopted" in data:
+        # An update of a Space that exists: the plan decides only what may be created.
+        sdk, visibility = "static", None
+    found = check_account(known, sdk, namespace, data.get("hardware"), visibility)
+    if found:
+        # The account may have changed; the next request should be checked against what it is now.
+        services.targets.learn_account()
+    return found
+
+
+def _check_verify(settings: Settings, data: Mapping[str, Any]) -> list[Finding]:
+    if not data.get("verify") or settings.runs_apps:
+        return []
+    message = "This service runs no apps, so it cannot run this one first."
+    return [Finding("verify_not_available", message, path="verify", hint="Leave verify out, or set APPS.")]
+
+
+def _unused_locally(data: Mapping[str, Any], runs_apps: bool) -> list[Finding]:
+    """Tells what has no effect on the local target, which runs apps on this machine or not at all."""
+    if runs_apps:
+        hardware = data.get("hardware")
+        if hardware in (None, HARDWARE):
+            return []
+        message = f"The target local runs apps on this machine: hardware {hardware} has no effect."
+        return [Finding("not_used_locally", message, "warning", "hardware", hint="Leave hardware out, or use a Hub.")]
     message = "The target local runs no apps: {} has no effect, and is not kept for another target."
     return [
         Finding("not_used_locally", message.format(name), "warning", name, hint=f"Leave {name} out, or use a Hub.")
@@ -236,8 +311,8 @@ def _unused_locally(data: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _unknown_type(services: Services, space_type: str) -> list[Finding]:
-    names = ", ".join(plugin.space_type for plugin in services.registry.types())
+def _unknown_type(registry: Registry, space_type: str) -> list[Finding]:
+    names = ", ".join(plugin.space_type for plugin in registry.types())
     message = f"There is no space_type {space_type}."
     return [Finding("unknown_space_type", message, path="space_type", hint=f"Use one of: {names}.")]
 

@@ -61,13 +61,28 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool) -
     if isinstance(archive, Finding):
         findings.append(archive)
     elif isinstance(archive, Content):
-        unpacked = unpack(archive, spool, budget_of(services.settings))
         alone = not files and not findings and not data.get("template")
-        files = {**(without_top_folder(unpacked) if alone else unpacked), **files}
+        files = {**unpacked(services.settings, archive, spool, alone=alone), **files}
     if "files" in data or "archive" in data:
         gathered["files"] = files
     invalid = fields.invalid | {"files"} if findings else fields.invalid
     return Fields(gathered, [*fields.findings, *findings], invalid)
+
+
+def unpacked(settings: Settings, archive: Content, spool: Spool, *, alone: bool) -> dict[str, Content]:
+    """Unpacks an archive within the limits.
+
+    Args:
+        settings: the limits.
+        archive: the archive.
+        spool: temporary storage for its files.
+        alone: whether nothing else is sent; then a folder that contains everything becomes the root.
+    Raises:
+        InvalidRequest: the archive is invalid.
+        TooLarge: the archive exceeds its budget.
+    """
+    files = unpack(archive, spool, budget_of(settings))
+    return without_top_folder(files) if alone else files
 
 
 def budget_of(settings: Settings) -> Budget:

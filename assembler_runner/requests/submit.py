@@ -21,6 +21,7 @@ from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import quotas
 from assembler_runner.requests.idempotency import Idempotency, known_answer
 from assembler_runner.requests.prepare import Prepared
+from assembler_runner.requests.taken import name_taken
 from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.events import record_event
@@ -72,7 +73,14 @@ def submit(
         space, request = _store(services, account, prepared)
         return request, render(space)
 
-    return accept_new(account, prepared.data.get("name"), store, idempotency)
+    data = prepared.data
+    target = data.get("target") or services.targets.default(account.realm_id)
+
+    def taken() -> NameTaken:
+        namespace = data.get("namespace") or default_namespace_of(services, account, target)
+        return name_taken(account, target, namespace, str(data["name"]))
+
+    return accept_new(account, data.get("name"), store, idempotency, taken)
 
 
 def accept_new(
@@ -80,6 +88,7 @@ def accept_new(
     name: str | None,
     store: Callable[[], tuple[SpaceRequest, Any]],
     idempotency: Idempotency | None,
+    taken: Callable[[], NameTaken],
 ) -> Any:
     """Accepts a request that creates a Space; see :func:`accept`.
 
@@ -88,6 +97,7 @@ def accept_new(
         name: the requested name; None if `store` generates a new one each time.
         store: stores Space and request; returns the request and the response.
         idempotency: the caller's idempotency key, if any.
+        taken: returns the error for a requested name that is taken.
     Returns:
         The response; for a repeated key the first response.
     Raises:
@@ -102,7 +112,7 @@ def accept_new(
             if violated_constraint(problem) != SLOT_CONSTRAINT:
                 raise
             if name:
-                raise NameTaken(f"A Space named {name} already exists.") from None
+                raise taken() from None
     raise NameTaken("No free name was found.", hint="Send the request again.")
 
 
@@ -146,7 +156,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
     target = data.get("target") or services.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or generated_name(),
-        namespace=data.get("namespace") or _default_namespace(services, account, target),
+        namespace=data.get("namespace") or default_namespace_of(services, account, target),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
@@ -177,6 +187,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
             name=data.get("name"),
             template=data.get("template"),
             with_parameters=data.get("parameters") is not None,
+            verify=bool(data.get("verify")),
         ),
     )
     keep_contents(services, prepared)
@@ -327,7 +338,8 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
     )
 
 
-def _default_namespace(services: Services, account: Account, target: str) -> str | None:
+def default_namespace_of(services: Services, account: Account, target: str) -> str | None:
+    """Returns the namespace of a request that names none; None if it is not known yet."""
     if target == HUB:
         return services.targets.own_namespace(account.realm_id)
     return default_namespace(account)

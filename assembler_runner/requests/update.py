@@ -124,7 +124,10 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
     invalid = fields.invalid | {"files"} if problems else fields.invalid
     # The realm of the Space, not of the caller, determines the allowed targets and namespaces.
     account = replace(caller.account, realm_id=space.realm_id)
-    whole = Fields({**effective, "files": files}, [*fields.findings, *problems], invalid)
+    kept = {row.path for row in base.files if row.origin == "adopted"} - (data.get("files") or {}).keys()
+    whole = Fields(
+        {**effective, "files": files, "adopted": kept & files.keys()}, [*fields.findings, *problems], invalid
+    )
     prepared = prepare(services, account, whole)
     if prepared.plugin.sdk != base.sdk:
         message = f"A {base.sdk} Space cannot become a {prepared.plugin.sdk} Space."

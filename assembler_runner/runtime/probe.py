@@ -14,7 +14,7 @@ from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, 
 from assembler_runner.core.redaction import Redactor, redactor
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.runtime import watches
-from assembler_runner.runtime.app_context import answer_digest, read_context
+from assembler_runner.runtime.app_context import answer_digest, read_context, same_answer
 from assembler_runner.runtime.causes import Problem, diagnose_logs
 from assembler_runner.runtime.evaluate import Evaluation, Known, judge, needs_log
 from assembler_runner.runtime.models import AppWatch, KeptLog
@@ -229,42 +229,50 @@ def _ask(this: Probe, target: Target, space: PublishedSpace, *, anew: bool) -> F
     if verdict.code:
         message, hint = GIVEN_UP[verdict.code]
         given_up = Problem(verdict.code, message.format(minutes=round(this.known.age / 60)), hint)
-        return Found(verdict, runtime.stage, given_up.to_json())
+        return Found(verdict, runtime.stage, _as_read(given_up, "timeout"))
     if verdict.state not in ERRORS:
         return Found(verdict, runtime.stage)
-    is_same = verdict.state == this.known.state and this.answer_digest == answer_digest(runtime)
-    if is_same and this.has_problem and not this.known.is_open and not anew:
-        return _unchanged(this, verdict, runtime)
-    return _diagnosed(this, target, space, verdict, runtime)
+    return _diagnosed(this, target, space, verdict, runtime, anew=anew)
 
 
-def _unchanged(this: Probe, verdict: Evaluation, runtime: Runtime) -> Found:
-    problem = db.session.scalar(sa.select(Space.problem).where(Space.id == this.space_id))
-    db.session.rollback()
-    return Found(verdict, runtime.stage, problem, None, answer_digest(runtime))
-
-
-def _diagnosed(this: Probe, target: Target, space: PublishedSpace, verdict: Evaluation, runtime: Runtime) -> Found:
+def _diagnosed(
+    this: Probe, target: Target, space: PublishedSpace, verdict: Evaluation, runtime: Runtime, *, anew: bool
+) -> Found:
+    """Finds the cause of an error; keeps the known one if neither the target's report nor the log has changed."""
     kind = needs_log(verdict.state)
-    lines: list[LogLine] = []
+    lines: list[LogLine] | None = None
     try:
         redact = redactor_of(this.services, this.realm_id, this.encrypted_fingerprints).redact
         if kind:
-            lines = [replace(line, text=redact(line.text)) for line in _last_lines(this, target, space, kind)]
+            read = _last_lines(this, target, space, kind)
+            lines = None if read is None else [replace(line, text=redact(line.text)) for line in read]
         said = redact(runtime.message) if runtime.message else None
     except UnreadableSecret:
         # Without the fingerprints of its secrets, no output of the app may be stored or shown.
         kind, said = None, None
+    digest = answer_digest(runtime, None if lines is None else [line.text for line in lines])
+    is_same = verdict.state == this.known.state and same_answer(this.answer_digest, digest)
+    if is_same and this.has_problem and not this.known.is_open and not anew:
+        problem = db.session.scalar(sa.select(Space.problem).where(Space.id == this.space_id))
+        db.session.rollback()
+        return Found(verdict, runtime.stage, problem, None, this.answer_digest)
     app = read_context(this.services, this.space_id)
-    logs = {kind: [line.text for line in lines]} if kind else {}
-    problem = diagnose_logs(
+    logs = {kind: [line.text for line in lines or ()]} if kind else {}
+    cause = diagnose_logs(
         logs, space_type=app.space_type, files=app.files, card=app.card, stage=runtime.stage, said=said
     )
-    return Found(verdict, runtime.stage, problem.to_json(), (kind, lines) if kind else None, answer_digest(runtime))
+    source = f"{cause.log_kind}_log" if cause.log_kind else "target"
+    kept = (kind, lines) if kind and lines is not None else None
+    return Found(verdict, runtime.stage, _as_read(cause, source), kept, digest)
 
 
-def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -> list[LogLine]:
-    """Reads the end of a log; after several failures the diagnosis proceeds without it."""
+def _as_read(problem: Problem, source: str) -> dict[str, Any]:
+    """Returns a problem as it is stored: with where and when it was read."""
+    return {**problem.to_json(), "source": source, "read_at": utcnow().isoformat()}
+
+
+def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -> list[LogLine] | None:
+    """Reads the end of a log; after several failures the diagnosis proceeds without it (None)."""
     watches.renew(this.space_id, this.owner, this.services.leases.seconds)
     lines: list[LogLine] = []
     try:
@@ -276,6 +284,8 @@ def _last_lines(this: Probe, target: Target, space: PublishedSpace, kind: str) -
         if problem.retryable and this.errors + 1 < LOG_TRIES:
             raise
         log.info("the %s log of Space %s cannot be read: %s", kind, this.space_id, problem.code)
+        if not lines:
+            return None
     kept: list[LogLine] = []
     room = KEPT_BYTES
     for line in reversed(lines[-KEPT_LINES:]):
@@ -325,7 +335,7 @@ def _write_failure(this: Probe, problem: AssemblerError) -> None:
         return
     if hopeless:
         told = Problem(problem.code, problem.message, problem.hint or "Check the Space's page on its target.")
-        set_state(db.session(), this.space_id, UNKNOWN, source=BY_TARGET, problem=told.to_json())
+        set_state(db.session(), this.space_id, UNKNOWN, source=BY_TARGET, problem=_as_read(told, "target"))
     db.session.commit()
     log.info("Space %s could not be probed: %s", this.space_id, problem.code)
 

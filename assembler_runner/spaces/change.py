@@ -42,6 +42,7 @@ class Change:
         name: the requested name, or the one a Space is moved to.
         namespace: the namespace a Space is moved to.
         slots: the slots of a Space that is moved.
+        verify: whether the app is run first and published only if it answers.
     """
 
     mode: Literal["replace", "merge"] | None = None
@@ -57,6 +58,7 @@ class Change:
     name: str | None = None
     namespace: str | None = None
     slots: Slots | None = None
+    verify: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Returns a JSON object without the fields that have their default."""

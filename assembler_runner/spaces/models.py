@@ -23,7 +23,7 @@ FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 MAKING = frozenset({"create", "duplicate"})
 """Actions that create a Space."""
 
-RELEASES = MAKING | {"update", "rollback"}
+RELEASES = MAKING | {"adopt", "update", "rollback"}
 """Actions whose result is a release: a tree that can be rolled back to."""
 
 
@@ -60,6 +60,10 @@ class Space(Timestamps, Base):
     stage: Mapped[str | None] = mapped_column(sa.String(64), doc="Stage reported by the target.")
     problem: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Why the app does not run, or null.")
     labels: Mapped[list[str]] = mapped_column(JsonText, default=list, doc="Labels to filter by.")
+    secret_names: Mapped[Any] = mapped_column(
+        JsonText, nullable=True, doc="Names of its secrets; null if they were set before names were recorded."
+    )
+    variables: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Its public environment variables.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Realm it belongs to.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that created it.")
     # Target and name while the Space reserves them, otherwise null: a unique index that works on all databases.

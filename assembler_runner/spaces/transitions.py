@@ -79,6 +79,21 @@ def move_to(
     return True
 
 
+def adopt_as_done(session: Session, request_id: str, *, space_id: str, commit_oid: str | None) -> None:
+    """Marks the request of an adopted Space, which no worker has seen, as succeeded; the caller commits.
+
+    Args:
+        session: the session of the transaction that has added the request.
+        request_id: the request.
+        space_id: its Space.
+        commit_oid: the commit that it stands for.
+    """
+    values = {"status": SUCCEEDED, "finished_at": utcnow(), "commit_oid": commit_oid}
+    session.execute(sa.update(REQUESTS).where(REQUESTS.c.id == request_id).values(**values))
+    session.expire_all()
+    record_event(session, SUCCEEDED, space_id=space_id, request_id=request_id, data=_status_data(values))
+
+
 def hold_space(session: Session, space_id: str) -> None:
     """Locks the row of a Space until the transaction ends, which serializes decisions about the Space."""
     session.execute(_HELD, {"space_id": space_id})

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
 from assembler_runner.files.tree import Tree
+from assembler_runner.targets.existing import KnowsExisting
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class FirstCommit:
     commit: Callable[..., CommitInfo]
 
 
-class Target(ABC):
+class Target(KnowsExisting, ABC):
     """A place to publish Spaces to. All methods raise only errors from `assembler_runner.core.errors`."""
 
     name: ClassVar[str]
@@ -323,7 +324,7 @@ class Target(ABC):
             TargetNotFound: the Space does not exist.
         """
 
-    runs_apps: ClassVar[bool] = True
+    runs_apps: bool = True
     """Whether the target runs apps; if not, the methods from `set_secret` to `pause` are not called."""
 
     def set_secret(self, space: PublishedSpace, key: str, value: str | None) -> None:

@@ -11,10 +11,8 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import Finding, InvalidRequest, NotFound, TargetUnauthorized
 from assembler_runner.core.vault import Vault
-from assembler_runner.targets.hub.target import HubAccount
+from assembler_runner.targets.hub.account import READ_ROLE, HubAccount
 from assembler_runner.targets.realm_targets import RealmTargets
-
-_READ_ONLY = "read"
 
 
 def find(account: Account, realm_id: str) -> HubCredential:
@@ -104,7 +102,7 @@ def _ask(targets: RealmTargets, token: str) -> HubAccount:
 
 def _check(hub: HubAccount, namespaces: list[str], default: str) -> list[Finding]:
     findings = []
-    if hub.role == _READ_ONLY:
+    if hub.role == READ_ROLE:
         message, hint = "The token is read-only.", "Create a token with write access."
         findings.append(Finding("token_only_reads", message, path="token", hint=hint))
     allowed = ", ".join(hub.namespaces)

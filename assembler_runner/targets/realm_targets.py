@@ -21,7 +21,10 @@ from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.targets import Target
-from assembler_runner.targets.hub.target import HubAccount, HuggingFaceTarget
+from assembler_runner.targets.hub.account import HubAccount
+from assembler_runner.targets.hub.target import HuggingFaceTarget
+from assembler_runner.targets.hub.token_owner import REALM, SERVICE, TokenOwner
+from assembler_runner.targets.local.target import LocalTarget
 
 LOCAL, HUB = "local", "huggingface"
 
@@ -61,10 +64,10 @@ class RealmTargets:
         work_folder: the folder for copies of large files during an upload.
     """
 
-    def __init__(self, settings: Settings, local: Target, vault: Vault, work_folder: Path) -> None:
-        self._settings, self._local, self._vault, self._work_folder = settings, local, vault, work_folder
+    def __init__(self, settings: Settings, local: LocalTarget, vault: Vault, work_folder: Path) -> None:
+        self._settings, self.local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
-        self._own_name: str | None = None
+        self._own: HubAccount | None = None
         self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
         self._lock = threading.Lock()
 
@@ -80,24 +83,30 @@ class RealmTargets:
             UnreadableSecret: the realm's token was encrypted with a key that is no longer known.
         """
         if name == LOCAL:
-            return self._local
-        token = self.token(realm_id) if name == HUB else None
-        return self.hub(token) if token else None
+            return self.local
+        token, owner = self._token_of(realm_id) if name == HUB else (None, SERVICE)
+        return self.hub(token, owner) if token else None
 
     def whoami(self, token: str) -> HubAccount:
         """Queries the Hub for the account of a token; see :meth:`HuggingFaceTarget.whoami`."""
         return self._make_hub(token).whoami()
 
-    def hub(self, token: str) -> HuggingFaceTarget:
-        """Returns the Hub target of a token."""
-        key = hashlib.sha256(token.encode()).hexdigest()
+    def hub(self, token: str, owner: TokenOwner = SERVICE) -> HuggingFaceTarget:
+        """Returns the Hub target of a token.
+
+        Args:
+            token: the token.
+            owner: whose token it is, for messages.
+        """
+        key = hashlib.sha256(f"{owner.said}\n{token}".encode()).hexdigest()
         with self._lock:
             if key not in self._hubs:
-                self._hubs[key] = self._make_hub(token)
+                self._hubs[key] = self._make_hub(token, owner)
             return self._hubs[key]
 
-    def _make_hub(self, token: str) -> HuggingFaceTarget:
-        return HuggingFaceTarget(self._settings.HF_ENDPOINT, token, self._settings.HUB_TIMEOUT, self._work_folder)
+    def _make_hub(self, token: str, owner: TokenOwner = SERVICE) -> HuggingFaceTarget:
+        settings = self._settings
+        return HuggingFaceTarget(settings.HF_ENDPOINT, token, settings.HUB_TIMEOUT, self._work_folder, owner)
 
     def access(self, realm_id: str) -> HubAccess | None:
         """Returns the access of a realm to the Hub, or None; queried once for each call of the API."""
@@ -120,15 +129,23 @@ class RealmTargets:
             self._learning.ensure()
 
     def _learn(self) -> None:
-        self._own_name = self.whoami(str(self._settings.HF_TOKEN)).name
+        self._own = self.whoami(str(self._settings.HF_TOKEN))
         self._learning.stop()
+
+    def account(self, realm_id: str) -> HubAccount | None:
+        """Returns the account whose token a realm uses, as last learned; None if it is not known."""
+        credential, shares_default = self._credential(realm_id)
+        if credential is not None:
+            orgs = {org["name"]: org["role"] for org in credential.orgs}
+            return HubAccount(credential.account_name, credential.plan, credential.role, orgs)
+        return self._own if shares_default else None
 
     def own_namespace(self, realm_id: str) -> str | None:
         """Returns the namespace of the Hub that a realm publishes to without a choice; None if it is not known yet."""
         access = self.access(realm_id)
         if access is None or access.default_namespace is not None:
             return access.default_namespace if access else None
-        return self._own_name
+        return self._own.name if self._own else None
 
     def url_of(self, target: str, namespace: str | None, name: str) -> str | None:
         """Returns the address that a Space will have.
@@ -160,14 +177,17 @@ class RealmTargets:
         Raises:
             UnreadableSecret: the token was encrypted with a key that is no longer known.
         """
+        return self._token_of(realm_id)[0]
+
+    def _token_of(self, realm_id: str) -> tuple[str | None, TokenOwner]:
         credential, shares_default = self._credential(realm_id)
         if credential is not None:
             opened = self._vault.decrypt(credential.encrypted_token)
             # Those from before name no realm.
             if opened.get("realm", realm_id) != realm_id:
                 raise UnreadableSecret("The Hub token of the realm was stored for another one.", hint="Set it again.")
-            return opened["token"]
-        return self._settings.HF_TOKEN if shares_default else None
+            return opened["token"], REALM
+        return (self._settings.HF_TOKEN if shares_default else None), SERVICE
 
     def _credential(self, realm_id: str) -> tuple[HubCredential | None, bool]:
         """Returns the realm's own credential or None, and whether it may use the token of the service."""

@@ -23,10 +23,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.api.http.accepts import wants_page
 from assembler_runner.api.http.middleware import PAGE_POLICY
+from assembler_runner.apps.addresses import Addresses
+from assembler_runner.apps.routes import PUBLIC
 from assembler_runner.assembly.card import README, read_card
 from assembler_runner.core import errors
 from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.errors import Forbidden, NotFound, TooLarge
+from assembler_runner.core.settings import current_settings
 from assembler_runner.targets.base import PublishedSpace
 from assembler_runner.targets.local.changes import OpenFile, StoredFile
 from assembler_runner.targets.local.git_blobs import LARGE_BYTES
@@ -185,7 +188,16 @@ def _space_page(visit: _Visit, revision: str) -> Response:
         commits=commits[:_MAX_SHOWN_COMMITS],
         readme=_readme_text(visit, revision),
         clone_url=absolute_url(url_for("local.space", **visit.names)),
+        app_url=_app_url(visit),
     )
+
+
+def _app_url(visit: _Visit) -> str | None:
+    """Returns the address of the app; None if it has none, or if a visitor needs a ticket."""
+    row = visit.target.apps.find(visit.space.namespace, visit.space.name) if visit.target.apps else None
+    if row is None or row.visibility not in PUBLIC or row.commit_oid is None or row.stage == "STORED":
+        return None
+    return Addresses(current_settings()).url(row.host)
 
 
 def _file_page(visit: _Visit, revision: str, path: str) -> Response:

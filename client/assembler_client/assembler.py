@@ -88,6 +88,27 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         return (yield from waiting_for(space, wait, timeout, on_event))
 
     @method
+    def adopt(self, space: str, *, target: str | None = None) -> Flow[Space]:
+        """Manages a Space that exists on a target from now on.
+
+        Its files become the first release; nothing is changed on the target.
+
+        Args:
+            space: namespace/name.
+            target: `huggingface` or `local`; defaults to the default target of the realm.
+        Raises:
+            Conflict: the Space is already managed.
+            NotFound: the Space does not exist, or the token may not see it.
+        """
+        namespace, slash, name = space.partition("/")
+        if not (namespace and slash and name):
+            message = f"{space} is not the name of a Space."
+            raise invalid_input(
+                [Finding(code="invalid_field", path="space", message=message, hint="Write NAMESPACE/NAME.")]
+            )
+        return (yield from CoreCalls.adopt_space(self, namespace, name, target=target))
+
+    @method
     def preview(
         self,
         source: Source,
@@ -360,7 +381,7 @@ def _not_found(client: Any, name: str) -> Flow[NotFound]:
 
 def _release_before(client: Any, space: Space) -> Flow[Request]:
     """Finds the release before the current one."""
-    wanted = {"status": "succeeded", "action": ["create", "update", "rollback"]}
+    wanted = {"status": "succeeded", "action": ["create", "duplicate", "adopt", "update", "rollback"]}
     releases = yield from CoreCalls.find_space_requests(client, space, filter=wanted, limit=50)
     published = [release for release in releases if not release.unchanged]
     for release in published[1:]:

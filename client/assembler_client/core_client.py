@@ -23,6 +23,7 @@ from assembler_client.models import (
     Event,
     FailureCause,
     FindingRule,
+    FixPreview,
     Health,
     Log,
     Plugin,
@@ -73,6 +74,18 @@ class CoreCalls:
         return Call(Ask("POST", "/spaces", json=body, headers=_key(idempotency_key)), parsed(Space))
 
     @method
+    def adopt_space(self, namespace: str, name: str, *, target: str | None = None) -> Call[Space]:
+        """Manages a Space that exists on a target from now on; its files become the first release.
+
+        Args:
+            namespace: user or organization that owns it.
+            name: its name.
+            target: `huggingface` or `local`; defaults to the default target of the realm.
+        """
+        body = {"namespace": namespace, "name": name} | ({"target": target} if target else {})
+        return Call(Ask("POST", "/spaces/adopt", json=body), parsed(Space))
+
+    @method
     def preview_space(self, *, content: bool = False, **fields: Unpack[SpaceFields]) -> Call[Preview]:
         """Returns the tree that would be published; stores nothing.
 
@@ -119,6 +132,11 @@ class CoreCalls:
         body = body_of(SpaceChanges, with_contents(fields))
         ask = Ask("POST", f"/spaces/{id_of(space)}/preview", _content(content), json=body, headers=_match(if_match))
         return Call(ask, parsed(Preview))
+
+    @method
+    def preview_fix(self, space: Ref) -> Call[FixPreview]:
+        """Returns the fix of a Space's problem with the differences that it makes; changes nothing."""
+        return Call(Ask("GET", f"/spaces/{id_of(space)}/fix"), parsed(FixPreview))
 
     @method
     def delete_space(self, space: Ref) -> Call[Space]:

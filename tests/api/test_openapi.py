@@ -14,7 +14,7 @@ from assembler_runner.api.schemas.space_input import SpaceInput
 from tests.conftest import PASSWORD, MakeService, Service
 
 METHODS = ("get", "put", "post", "delete", "patch")
-NOT_API = ("api-docs.", "pages.", "start.", "assets.", "ui.", "local.")
+NOT_API = ("api-docs.", "pages.", "start.", "assets.", "ui.", "local.", "mcp.")
 PUBLIC = {
     ("get", "/docs"),
     ("get", "/health/live"),

@@ -101,10 +101,9 @@ def test_broken_plugins_load_beside_the_bundled_ones(
 ) -> None:
     for name, (code, _) in BROKEN.items():
         write(tmp_path / "strange", name, code)
-    bundled = make_service().services.settings.PLUGIN_FOLDERS
     caplog.clear()
     with caplog.at_level(logging.ERROR):
-        service = make_service(PLUGIN_FOLDERS=f"{bundled}:{tmp_path / 'strange'}")
+        service = make_service(PLUGIN_FOLDERS=str(tmp_path / "strange"))
     answer = service.get("/plugins")
     assert answer.status_code == 200
     records = answer.json["data"]
@@ -125,8 +124,7 @@ def test_broken_plugins_load_beside_the_bundled_ones(
 
 def test_a_hook_that_fails_later_is_reported_and_stops_nothing(make_service: MakeService, tmp_path: Path) -> None:
     code = plugin("def check(self, tree, options):\n    raise RuntimeError('with a secret text')", name="late")
-    bundled = make_service().services.settings.PLUGIN_FOLDERS
-    service = make_service(PLUGIN_FOLDERS=f"{bundled}:{write(tmp_path / 'strange', 'late', code)}")
+    service = make_service(PLUGIN_FOLDERS=str(write(tmp_path / "strange", "late", code)))
     answer = service.post("/spaces", {"space_type": "late", "files": {"a": "x"}})
     assert (answer.status_code, answer.json["code"]) == (500, "plugin_error")
     assert "check() raised RuntimeError" in answer.json["message"]
@@ -319,3 +317,17 @@ def test_the_skeleton_passes_and_broken_changes_are_named(tmp_path: Path) -> Non
 def test_bundled_plugins_pass_the_plugin_check(name: str) -> None:
     package = Path(__file__).parent.parent.parent / "plugins" / name
     assert CliRunner().invoke(cli, ["plugin", "check", str(package)]).output == "Everything is fine.\n"
+
+
+def test_plugin_folders_add_to_the_bundled_types(make_service: MakeService, tmp_path: Path) -> None:
+    write(tmp_path, "note", plugin(name="note"))
+    write(tmp_path, ".hidden", "raise RuntimeError")
+    service = make_service(PLUGIN_FOLDERS=str(tmp_path))
+    assert {record["name"]: record["state"] for record in service.get("/plugins").json["data"]} == dict.fromkeys(
+        ("docker", "gradio", "note", "static", "streamlit"), "loaded"
+    )
+
+
+def test_the_bundled_types_can_be_left_out(make_service: MakeService, tmp_path: Path) -> None:
+    service = make_service(PLUGIN_FOLDERS=str(write(tmp_path, "note", plugin(name="note"))), BUNDLED_PLUGINS="")
+    assert [record["name"] for record in service.get("/plugins").json["data"]] == ["note"]

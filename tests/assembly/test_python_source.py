@@ -55,6 +55,10 @@ def PARAMS(): pass
 async def PARAMS(): pass
 @d⏎def PARAMS(): pass
 class PARAMS: pass
+def f():⏎ global PARAMS⏎ PARAMS = 1
+def f():⏎ global x, PARAMS⏎ for PARAMS in []: pass
+class A:⏎ global PARAMS⏎ PARAMS = 1
+def f():⏎ def g():⏎  global PARAMS⏎  PARAMS = 1
 if x: PARAMS = 1
 if x:⏎  pass⏎else:⏎  PARAMS = 1
 while x: PARAMS = 1
@@ -100,7 +104,9 @@ def f(x: PARAMS): pass
 def f(PARAMS): pass
 def f(): PARAMS = 1
 def f():⏎ import PARAMS
-def f():⏎ global PARAMS⏎ PARAMS = 1
+def f():⏎ global PARAMS⏎ print(PARAMS)
+def f():⏎ global PARAMS⏎ PARAMS['a'] = 1
+def f():⏎ global PARAMS⏎ def g(): PARAMS = 1
 class A(PARAMS): pass
 class A: PARAMS = 1
 class A:⏎ def f(self): return PARAMS
@@ -258,12 +264,6 @@ def test_place_of_the_assignment(head: str, newline: str, bom: str) -> None:
     module = run(made)
     assert module["PARAMS"] == {"a": 1}
     assert module["__doc__"] == run(before + behind)["__doc__"]
-
-
-@pytest.mark.parametrize("end", ["", "  # why"])
-@pytest.mark.parametrize("head", ["'Doc.'", "from __future__ import annotations"])
-def test_no_end_of_line_behind_the_head(head: str, end: str) -> None:
-    assert insert_parameters((head + end).encode(), {"a": 1}) == f"{head}{end}\nPARAMS = {{'a': 1}}\n".encode()
 
 
 @pytest.mark.parametrize("line", ["# coding: latin-1", "#!/bin/sh\n# -*- coding: iso-8859-1 -*-", "\n# coding=cp1252"])

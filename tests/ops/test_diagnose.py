@@ -63,3 +63,42 @@ def test_other_commands_do_not_load_the_causes() -> None:
     program += "print('assembler_runner.runtime.causes' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_what_is_known_of_the_app_makes_it_more_precise(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "main.py").write_text("import numpy\nimport cv2\n")
+    (folder / "requirements.txt").write_text("numpy\n")
+    (folder / "README.md").write_text("---\nsdk: docker\napp_port: 9000\n---\n")
+    log = 'Traceback (most recent call last):\n  File "/app/main.py", line 2, in <module>\n'
+    log += '    x = {}["y"]\nKeyError: "y"\n'
+    plain = json.loads(run("-", "--json", log=log).output)
+    known = json.loads(run("-", "--json", "--files", str(folder), "--type", "gradio", log=log).output)
+    assert (plain["path"], known["path"], known["line"]) == (None, "main.py", 2)
+    named = json.loads(run("-", "--json", "--files", "main.py", "--files", "requirements.txt", log=log).output)
+    assert (named["path"], named["line"]) == ("main.py", 2)
+
+
+def test_what_the_hub_says(tmp_path: Path) -> None:
+    said = "base_path in README.md metadata must start with /"
+    shown = json.loads(run("-", "--json", "--stage", "CONFIG_ERROR", "--said", said).output)
+    assert (shown["code"], said in shown["message"]) == ("bad_front_matter", True)
+    assert run("-", "--card", str(tmp_path / "nowhere.md")).exit_code == 2
+
+
+def test_the_card_tells_the_port(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nsdk: docker\napp_port: 8000\n---\n")
+    log = "INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)\n"
+    options = (
+        "-",
+        "--json",
+        "--stage",
+        "RUNTIME_ERROR",
+        "--said",
+        "Launch timed out, space was not healthy after 30 min",
+    )
+    plain = json.loads(run(*options, log=log).output)
+    known = json.loads(run(*options, "--card", str(tmp_path / "README.md"), log=log).output)
+    assert "8000" in plain["message"]
+    assert known["code"] != plain["code"]

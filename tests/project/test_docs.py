@@ -19,6 +19,7 @@ import marshmallow
 import pytest
 import yaml
 
+import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
 from assembler_runner import plugin
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.registry import Registry
@@ -186,7 +187,10 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     )
     # Variables of libraries, which are no settings of ours.
     of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
-    assert named <= names | CLIENT_VARIABLES | of_libraries
+    # What an app finds in its environment.
+    of_apps = {"SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SPACE_REPO_NAME", "SPACE_TITLE", "CPU_CORES", "HF_HOME"}
+    of_apps |= {"HTTP_PROXY", "HTTPS_PROXY"}
+    assert named <= names | CLIENT_VARIABLES | of_libraries | of_apps
 
 
 def test_the_readme_is_short_and_names_what_there_is(service: Service) -> None:
@@ -247,7 +251,7 @@ def test_the_smallest_plugin_is_small_and_works(folder: Path) -> None:
 
 
 def test_the_smallest_plugin_serves_requests(make_service: MakeService, folder: Path) -> None:
-    service = make_service(PLUGIN_FOLDERS=f"{PROJECT / 'plugins'}:{folder}")
+    service = make_service(PLUGIN_FOLDERS=str(folder))
     assert service.get("/space-types/notice").json["options"]["properties"]["colour"]["default"] == "yellow"
     request = service.publish(**json.loads(block(DOCS / "plugins.md", "json notice")))
     assert request["status"] == "succeeded", request["error"]

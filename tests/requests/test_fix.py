@@ -56,3 +56,24 @@ def test_a_problem_of_an_earlier_version_is_shown(service: Service) -> None:
     space_id = service.publish()["space_id"]
     with_problem(service, space_id, {"code": "exception", "message": "x", "hint": "y"})
     assert service.get(f"/spaces/{space_id}").json["problem"] == {"code": "exception", "message": "x", "hint": "y"}
+
+
+def test_a_fix_is_previewed_as_a_diff(hub_service: Service, hub: StandInHub) -> None:
+    files = {"app.py": APP, "requirements.txt": "numpy\n"}
+    space_id = hub_service.publish(space_type="gradio", files=files, name="vision")["space_id"]
+    problem = hub_service.post("/diagnoses", {"log": LOG, "space_type": "gradio", "files": list(files)}).json
+    with_problem(hub_service, space_id, problem)
+    shown = hub_service.get(f"/spaces/{space_id}/fix").json
+    assert (shown["title"], shown["safe"], shown["diff"]["added"], shown["diff"]["deleted"]) == (
+        problem["fix"]["title"],
+        True,
+        [],
+        [],
+    )
+    (changed,) = shown["diff"]["changed"]
+    assert changed["diff"] == (
+        "--- a/requirements.txt\n+++ b/requirements.txt\n@@ -1 +1,2 @@\n numpy\n+opencv-python-headless\n"
+    )
+    assert hub.tree("alice/vision")["requirements.txt"] == b"numpy\n"
+    with_problem(hub_service, space_id, None)
+    assert hub_service.get(f"/spaces/{space_id}/fix").status_code == 409

@@ -171,7 +171,7 @@ def test_if_match(hub_service: Service, hub: StandInHub) -> None:
     path = f"/spaces/{space_id}"
     etag = hub_service.get(path).headers["ETag"]
     body = {"files": {"app.py": "print(2)\n"}}
-    for header, status in (('"other"', 412), ('W/"weak"', 422), ("*", 202)):
+    for header, status in (('"other"', 412), ('W/"weak"', 422), ('"", "?=^F/I"', 422), ("*", 202)):
         answer = hub_service.post(path, body, headers={"If-Match": header})
         assert answer.status_code == status, answer.json
     # A change is pending, so the next commit is not known.

@@ -220,7 +220,7 @@ def test_a_persistent_error_is_reported_once(hub_service: Service, hub: StandInH
     problem = follow(hub_service, space_id)["problem"]
     hub.clear_requests()
     assert look_once(hub_service, space_id)["problem"] == problem
-    assert [record.path for record in hub.requests] == [RUNTIME]
+    assert [record.path for record in hub.requests] == [RUNTIME, f"/api/spaces/{NAME}/logs/build"]
     assert states(hub_service, space_id) == ["building", "build_error"]
 
 

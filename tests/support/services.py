@@ -64,6 +64,8 @@ def free_port() -> int:
 class Process:
     """A Python program in a process group of its own; of this environment it sees only what finds programs.
 
+    Apps are not run unless the settings say so.
+
     As a context manager it is dead when left.
     """
 
@@ -71,7 +73,7 @@ class Process:
         ours = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
-            env={**ours, "PYTHONUNBUFFERED": "1", **settings},
+            env={**ours, "PYTHONUNBUFFERED": "1", "APPS": "off", **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

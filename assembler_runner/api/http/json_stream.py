@@ -74,7 +74,8 @@ def read_light(spool: Spool) -> Any:
         TooLarge: the body exceeds MAX_JSON_BYTES, or its other parts exceed `MAX_REST_BYTES`.
     """
     check_json_size(request.content_length or 0)
-    rest, texts, token = _without_long_strings(pieces_of(cast(BinaryIO, request.stream)), spool)
+    scanner = _scan(pieces_of(cast(BinaryIO, request.stream)), spool)
+    rest, texts = scanner.rest, scanner.texts
     if not rest or rest.isspace():
         raise NoBody
     try:
@@ -82,7 +83,7 @@ def read_light(spool: Spool) -> Any:
     except UnicodeDecodeError:
         raise InvalidJson("The body is not UTF-8.") from None
     try:
-        return _restore(value, texts, token) if texts else value
+        return _restore(value, texts, scanner.token) if texts else value
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
 
@@ -100,48 +101,72 @@ def in_memory(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _without_long_strings(pieces: Iterable[bytes], spool: Spool) -> tuple[bytearray, list[LongText], str]:
-    rest, token = bytearray(), secrets.token_hex(16)
-    texts: list[LongText] = []
-    string, inside, cut, total = bytearray(), False, b"", 0
-    writer: SpoolWriter | None = None
-    for piece in pieces:
-        total += len(piece)
-        check_json_size(total)
-        data, at, cut = cut + piece, 0, b""
+class _Scanner:
+    """Separates long strings from the rest of a JSON text that arrives in pieces."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.rest = bytearray()
+        self.texts: list[LongText] = []
+        self.token = secrets.token_hex(16)
+        self.inside = False
+        self._spool = spool
+        self._string = bytearray()
+        self._writer: SpoolWriter | None = None
+        self._cut = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Reads the next piece; an escape sequence at its end waits for the piece after it."""
+        data, at, self._cut = self._cut + piece, 0, b""
         while at < len(data):
-            if not inside:
-                quote = data.find(b'"', at)
-                rest += data[at : quote if quote >= 0 else len(data)]
-                at, inside = (quote + 1, True) if quote >= 0 else (len(data), False)
-                continue
-            match = _INSIDE.match(data, at)
-            end = match.end() if match else at
-            string += data[at:end]
-            at = end
-            if len(string) > LONG_BYTES:
-                writer = writer or spool.begin()
-                writer.write(bytes(string))
-                string.clear()
-            if data[at : at + 1] == b"\\":
-                cut, at = data[at:], len(data)
-            elif at < len(data):
-                if writer is None:
-                    rest += b'"%b"' % bytes(string)
-                else:
-                    writer.write(bytes(string))
-                    rest += f'"{token}{len(texts)}"'.encode()
-                    texts.append(LongText(writer.finish()))
-                string.clear()
-                writer, inside, at = None, False, at + 1
-        if len(rest) > MAX_REST_BYTES:
+            at = self._read_string(data, at) if self.inside else self._read_rest(data, at)
+        if len(self.rest) > MAX_REST_BYTES:
             raise TooLarge(
                 f"JSON may have at most {MAX_REST_BYTES} bytes in addition to its long strings.",
                 hint="Send files as multipart/form-data, or as an archive.",
             )
-    if inside:
+
+    def _read_rest(self, data: bytes, at: int) -> int:
+        quote = data.find(b'"', at)
+        self.inside = quote >= 0
+        end = quote if self.inside else len(data)
+        self.rest += data[at:end]
+        return end + 1
+
+    def _read_string(self, data: bytes, at: int) -> int:
+        match = _INSIDE.match(data, at)
+        end = match.end() if match else at
+        self._string += data[at:end]
+        if len(self._string) > LONG_BYTES:
+            self._writer = self._writer or self._spool.begin()
+            self._writer.write(bytes(self._string))
+            self._string.clear()
+        if data[end : end + 1] == b"\\":
+            self._cut = data[end:]
+            return len(data)
+        if end < len(data):
+            self._end_string()
+        return end + 1
+
+    def _end_string(self) -> None:
+        if self._writer is None:
+            self.rest += b'"%b"' % bytes(self._string)
+        else:
+            self._writer.write(bytes(self._string))
+            self.rest += f'"{self.token}{len(self.texts)}"'.encode()
+            self.texts.append(LongText(self._writer.finish()))
+        self._string.clear()
+        self._writer, self.inside = None, False
+
+
+def _scan(pieces: Iterable[bytes], spool: Spool) -> _Scanner:
+    scanner, total = _Scanner(spool), 0
+    for piece in pieces:
+        total += len(piece)
+        check_json_size(total)
+        scanner.feed(piece)
+    if scanner.inside:
         raise InvalidJson("The body is not valid JSON: a string is not terminated.")
-    return rest, texts, token
+    return scanner
 
 
 def _restore(value: Any, texts: list[LongText], token: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.base import MappingSchema
+from assembler_runner.api.schemas.base import MappingSchema, Timestamp
 
 
 class ProblemSchema(MappingSchema):
@@ -25,3 +25,17 @@ class ProblemSchema(MappingSchema):
         ma.fields.Integer(), metadata={"description": "Line numbers in the log that prove the cause."}
     )
     confidence = ma.fields.Float(metadata={"description": "Confidence in the cause, from 0 to 1."})
+    source = ma.fields.String(
+        metadata={"description": "Where it was read: build_log, run_log, target (its own words) or timeout."}
+    )
+    read_at = ma.fields.String(metadata={"format": "date-time", "description": "When it was read, UTC."})
+
+
+class FailureCauseSchema(ma.Schema):
+    """An error code with its failed requests."""
+
+    code = ma.fields.String()
+    count = ma.fields.Integer(metadata={"description": "Number of requests that failed with it."})
+    message = ma.fields.String(metadata={"description": "Message of the newest failure."})
+    hint = ma.fields.String(allow_none=True)
+    newest = Timestamp(metadata={"description": "Time of the newest failure, UTC."})

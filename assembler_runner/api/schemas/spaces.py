@@ -6,6 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.api.schemas.app_urls import app_url
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
 from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.core.addresses import absolute_url
@@ -46,16 +47,6 @@ class FailureSchema(ma.Schema):
     message = ma.fields.String()
     hint = ma.fields.String(allow_none=True)
     details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the differences."})
-
-
-class FailureCauseSchema(ma.Schema):
-    """An error code with its failed requests."""
-
-    code = ma.fields.String()
-    count = ma.fields.Integer(metadata={"description": "Number of requests that failed with it."})
-    message = ma.fields.String(metadata={"description": "Message of the newest failure."})
-    hint = ma.fields.String(allow_none=True)
-    newest = Timestamp(metadata={"description": "Time of the newest failure, UTC."})
 
 
 class RefusedSchema(ma.Schema):
@@ -194,6 +185,7 @@ class SpaceSchema(AutoSchema):
             "name",
             "namespace",
             "url",
+            "app_url",
             "target",
             "space_type",
             "visibility",
@@ -206,6 +198,8 @@ class SpaceSchema(AutoSchema):
             "realm_id",
             "owner_id",
             "labels",
+            "secret_names",
+            "variables",
             "commit_oid",
             "foreign_oid",
             "expires_at",
@@ -224,7 +218,28 @@ class SpaceSchema(AutoSchema):
         allow_none=True,
         metadata={"description": "Current or future URL of the Space; null if the namespace is not known yet."},
     )
+    app_url = ma.fields.Function(
+        app_url,
+        metadata={
+            "type": ["string", "null"],
+            "description": "URL of the running app, if this service runs it; see POST /spaces/{id}/open for private "
+            "ones.",
+        },
+    )
     labels = ma.fields.List(ma.fields.String())
+    secret_names = ma.fields.List(
+        ma.fields.String(),
+        allow_none=True,
+        metadata={"description": "Names of its secrets, never values; null if not known."},
+    )
+    variables = ma.fields.Function(
+        lambda space: space.variables or {},
+        metadata={
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Its public environment variables.",
+        },
+    )
     commit_oid = ma.fields.String(allow_none=True, metadata={"description": "Live commit at the last probe; the ETag."})
     foreign_oid = ma.fields.String(
         allow_none=True, metadata={"description": "The live commit if it is foreign; else null."}

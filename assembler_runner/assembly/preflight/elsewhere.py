@@ -149,6 +149,13 @@ _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
         "The realm may not publish to this namespace.",
         '"namespace": "another-org"',
     ),
+    (
+        "secrets_not_copied",
+        "warning",
+        "request",
+        "A copy of a Space has none of its secrets, because their values are shown nowhere.",
+        "the command duplicate for a Space with secrets, without secrets",
+    ),
     ("unknown_space_type", "error", "request", "There is no type of this name.", '"space_type": "flask"'),
     (
         "secrets_on_static",
@@ -211,3 +218,26 @@ _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
 
 for _code, _severity, _topic, _explanation, _example in _DECLARED:
     declare(Rule(_code, _severity, _topic, _explanation, _example))
+
+# The account may have changed since the Hub was asked about it, so a caller who knows better may allow them.
+_OF_THE_ACCOUNT: tuple[tuple[str, str, str], ...] = (
+    (
+        "plan_required",
+        "The plan of the Hub account does not allow this Space: gradio and docker need a paid plan, static is free.",
+        "space_type gradio for a free account",
+    ),
+    (
+        "payment_method_required",
+        "The hardware costs money and the Hub account has no payment method.",
+        "hardware t4-small without a payment method",
+    ),
+    (
+        "namespace_not_writable",
+        "The Hub token may not create Spaces in this namespace.",
+        "the namespace of an organization in which the account only reads",
+    ),
+    ("token_only_reads", "The Hub token may only read.", "HF_TOKEN with the role read"),
+)
+
+for _code, _explanation, _example in _OF_THE_ACCOUNT:
+    declare(Rule(_code, "error", "request", _explanation, _example, allowable=True))

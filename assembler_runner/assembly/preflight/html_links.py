@@ -46,7 +46,13 @@ def links_of(page: str) -> list[Link]:
     return list(_links(page))
 
 
+_WORDS = ("src", "href", "poster")
+
+
 def _links(page: str) -> Iterator[Link]:
+    lower = page.lower()
+    if not any(word in lower for word in _WORDS):
+        return
     line = count = 0
     comment = False
     for piece in page.split("<"):

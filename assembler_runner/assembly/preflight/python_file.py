@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from assembler_runner.assembly.python_source import PARSING
+from assembler_runner.core.digest_cache import DigestCache
 
 MAX_PARSED_BYTES = 256 * 1024
 """Larger files are not parsed: it takes many times their size in memory, and seconds."""
@@ -42,25 +43,70 @@ class Import:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is known of a file without its syntax tree.
+
+    Args:
+        is_parsed: this service's Python can parse it.
+        broken: what is wrong and the line, where it cannot be parsed.
+        compile_error: what the compiler finds in a file that can be parsed.
+        imports: all imports, in order.
+    """
+
+    is_parsed: bool
+    broken: tuple[str, int] | None = None
+    compile_error: tuple[str, int] | None = None
+    imports: tuple[Import, ...] = ()
+
+
+_FACTS: DigestCache[Facts] = DigestCache(4096)
+
+
+@dataclass(frozen=True)
 class PythonFile:
     """A Python file.
 
     Args:
         source: its bytes.
-        tree: the syntax tree; None where this service's Python cannot parse it.
-        broken: what is wrong and the line, where it cannot be parsed.
-        compile_error: what the compiler finds in a file that can be parsed.
+        facts: what is known of it.
     """
 
     source: bytes
-    tree: ast.Module | None
-    broken: tuple[str, int] | None = None
-    compile_error: tuple[str, int] | None = None
+    facts: Facts
+
+    @property
+    def is_parsed(self) -> bool:
+        """Whether this service's Python can parse it."""
+        return self.facts.is_parsed
+
+    @property
+    def broken(self) -> tuple[str, int] | None:
+        """What is wrong and the line, where it cannot be parsed."""
+        return self.facts.broken
+
+    @property
+    def compile_error(self) -> tuple[str, int] | None:
+        """What the compiler finds in a file that can be parsed."""
+        return self.facts.compile_error
+
+    @property
+    def imports(self) -> tuple[Import, ...]:
+        """All imports, in order."""
+        return self.facts.imports
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """The syntax tree, parsed on first use; None where this service's Python cannot parse the file."""
+        try:
+            return _parse(self.source) if self.is_parsed else None
+        except (RecursionError, MemoryError):
+            # The stack may be deeper now than when it was parsed first.
+            return None
 
     @cached_property
     def lines(self) -> list[str]:
         """The lines, without line ends."""
-        return self.source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return lines_of(self.source)
 
     def line(self, number: int | None) -> str:
         """Returns one line, from 1; empty where there is none."""
@@ -96,13 +142,6 @@ class PythonFile:
         return [node for node in self.nodes(ast.Constant) if isinstance(node.value, str) and id(node) not in bare]
 
     @cached_property
-    def imports(self) -> list[Import]:
-        """All imports, in order."""
-        if self.tree is None:
-            return [*_imports_by_line(self.lines)]
-        return [*_imports_of(self.tree.body, certain=True)]
-
-    @cached_property
     def imported(self) -> frozenset[str]:
         """First parts of the names of all imported modules."""
         return frozenset(found.top for found in self.imports if found.level == 0)
@@ -120,25 +159,48 @@ def parse_python(source: bytes) -> PythonFile:
     Args:
         source: the bytes of the file; a large one is read line by line only.
     """
+    return PythonFile(source, _FACTS.get(source, lambda: _facts(source)))
+
+
+def _facts(source: bytes) -> Facts:
     if len(source) > MAX_PARSED_BYTES:
-        return PythonFile(source, None)
+        return Facts(False, imports=tuple(_imports_by_line(lines_of(source))))
     try:
-        with PARSING, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-            try:
-                compile(tree, "source.py", "exec", dont_inherit=True)
-            except SyntaxError as problem:
-                return PythonFile(source, tree, None, (problem.msg, problem.lineno or 1))
-            except (ValueError, RecursionError, MemoryError):
-                return PythonFile(source, tree)
+        tree = _parse(source)
     except SyntaxError as problem:
-        return PythonFile(source, None, (problem.msg, problem.lineno or 1))
+        broken = problem.msg, problem.lineno or 1
     except ValueError:
-        return PythonFile(source, None, ("the file contains NUL bytes", 1))
+        broken = "the file contains NUL bytes", 1
     except (RecursionError, MemoryError):
-        return PythonFile(source, None, ("the code is nested too deeply", 1))
-    return PythonFile(source, tree)
+        broken = "the code is nested too deeply", 1
+    else:
+        statements = list(_statements(tree.body))
+        doubtful = any(text in source for text in _DOUBTFUL) or any(map(_is_doubtful, statements))
+        return Facts(True, None, _compile_error(tree) if doubtful else None, tuple(_imports_of(statements)))
+    return Facts(False, broken, imports=tuple(_imports_by_line(lines_of(source))))
+
+
+def _parse(source: bytes) -> ast.Module:
+    with PARSING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
+def _compile_error(tree: ast.Module) -> tuple[str, int] | None:
+    with PARSING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(tree, "source.py", "exec", dont_inherit=True)
+        except SyntaxError as problem:
+            return problem.msg, problem.lineno or 1
+        except (ValueError, RecursionError, MemoryError):
+            return None
+    return None
+
+
+def lines_of(source: bytes) -> list[str]:
+    """Returns the lines of a source, without line ends."""
+    return source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def called(call: ast.Call) -> str:
@@ -168,24 +230,68 @@ def constant(node: ast.AST | None) -> object:
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _imports_of(body: list[ast.stmt], *, certain: bool) -> Iterator[Import]:
-    waiting = [(statement, certain) for statement in reversed(body)]
+class _Statement(NamedTuple):
+    """A statement and where it stands."""
+
+    node: ast.AST
+    certain: bool = True
+    in_function: bool = False
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[_Statement]:
+    """Yields all statements, exception handlers and cases in order."""
+    waiting = [_Statement(node) for node in reversed(body)]
     while waiting:
-        node, sure = waiting.pop()
+        found = waiting.pop()
+        yield found
+        node = found.node
+        inner = [child for name in _BLOCKS for child in getattr(node, name, ())]
+        if not inner:
+            continue
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        is_scope = is_function or isinstance(node, ast.ClassDef)
+        certain = found.certain and isinstance(node, (ast.With, ast.ClassDef))
+        in_function = is_function or (found.in_function and not is_scope)
+        waiting += [_Statement(child, certain, in_function) for child in reversed(inner)]
+
+
+_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
+# Texts of what only the compiler judges; all else that it may reject is found by _is_doubtful.
+_DOUBTFUL: tuple[bytes, ...] = (
+    *(b"yield", b"await", b"async", b"nonlocal", b"global", b"__future__", b"__debug__", b"match ", b"type "),
+    *(b"lambda", b"import *", b", *", b",*", b"= *", b"return *", b":="),
+)
+
+
+def _is_doubtful(found: _Statement) -> bool:
+    """Whether the compiler may reject a statement that the parser accepts; it has the last word."""
+    node = found.node
+    if isinstance(node, ast.Return):
+        return not found.in_function
+    if isinstance(node, (ast.Break, ast.Continue)):
+        return True
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        names = [argument.arg for argument in _arguments(node.args)]
+        return len(set(names)) < len(names)
+    if isinstance(node, (ast.Try, ast.TryStar)):
+        return any(handler.type is None for handler in node.handlers[:-1])
+    return False
+
+
+def _arguments(arguments: ast.arguments) -> list[ast.arg]:
+    further = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *further]
+
+
+def _imports_of(statements: Iterable[_Statement]) -> Iterator[Import]:
+    for found in statements:
+        node = found.node
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, (), node.lineno, 0, sure)
+                yield Import(alias.name, (), node.lineno, 0, found.certain)
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
-            yield Import(node.module or "", names, node.lineno, node.level, sure)
-        else:
-            runs_always = isinstance(node, (ast.With, ast.ClassDef))
-            inner = [
-                child
-                for child in ast.iter_child_nodes(node)
-                if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case))
-            ]
-            waiting += [(child, sure and runs_always) for child in reversed(inner)]  # type: ignore[misc]  # handlers and cases hold statements
+            yield Import(node.module or "", names, node.lineno, node.level, found.certain)
 
 
 _IMPORT_LINE = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w.]+))")

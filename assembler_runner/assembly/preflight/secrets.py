@@ -30,6 +30,7 @@ from assembler_runner.assembly.preflight.secret_patterns import (
     PRIVATE_KEY,
     SSH_KEYS,
 )
+from assembler_runner.core.digest_cache import DigestCache
 from assembler_runner.core.errors import Severity
 from assembler_runner.core.fixes import Edit, Fix
 
@@ -79,14 +80,21 @@ class Secret:
     certain: bool = True
 
 
-def find_secrets(text: str) -> list[Secret]:
+_FOUND: DigestCache[tuple[Secret, ...]] = DigestCache(4096)
+
+
+def find_secrets(text: str) -> tuple[Secret, ...]:
     """Finds secrets by their forms.
 
     Args:
         text: any text; the time grows with its length only.
     Returns:
-        The secrets by position, at most one for each place.
+        The first secrets by position, at most one for each place.
     """
+    return _FOUND.get(text.encode("utf-8", "surrogatepass"), lambda: tuple(_search(text)[:MAX_PER_FILE]))
+
+
+def _search(text: str) -> list[Secret]:
     found: dict[int, Secret] = {}
     for form in dict.fromkeys(form for literal, form in _BY_LITERAL if literal in text):
         for match in form.pattern.finditer(text):
@@ -226,7 +234,7 @@ def _by_content(context: Context, path: str) -> Iterator[Found]:
     text = context.scannable(path)
     if text is None or EXAMPLE_NAMES.search(path):
         return
-    for secret in find_secrets(text)[:MAX_PER_FILE]:
+    for secret in find_secrets(text):
         yield _found(context, secret, path, text.count("\n", 0, secret.position) + 1, "")
 
 

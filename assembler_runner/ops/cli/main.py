@@ -152,6 +152,7 @@ COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "diagnose": ("Find the cause of an error in a log.", _diagnose),
     "doctor": ("Check settings and dependencies.", lambda: _operator_command("doctor")),
     "requests": ("List requests, and requeue failed ones.", lambda: _operator_command("requests")),
+    "apps": ("Run the apps of the target local without `assembler serve`.", lambda: _operator_command("apps")),
     "backup": ("Write a backup of all data to a file.", lambda: _operator_command("backup")),
     "restore": ("Restore a backup into an empty database.", lambda: _operator_command("restore")),
 }

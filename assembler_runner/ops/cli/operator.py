@@ -17,7 +17,7 @@ from assembler_runner.accounts.permissions import operator
 from assembler_runner.app import create_app
 from assembler_runner.core.database import database_now, db
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.ops import backups
+from assembler_runner.ops import apps, backups
 from assembler_runner.ops.doctor import examine
 from assembler_runner.ops.serve import instance_lock, settings_of
 from assembler_runner.requests import cancel_retry
@@ -42,6 +42,17 @@ def _service(instance: Path) -> Iterator[Services]:
         finally:
             db.session.remove()
             db.engine.dispose()
+
+
+@click.command("apps")
+@_INSTANCE
+def run_apps(instance: Path) -> None:
+    """Run the apps of the target local in this process, where the API does not run as assembler serve.
+
+    API and workers need APPS=process, the same instance folder and the same APPS_URL.
+    """
+    instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    apps.run(lambda settings: create_app(settings, instance), settings_of(instance))
 
 
 @click.command()
@@ -128,7 +139,7 @@ def requeue(ids: tuple[str, ...], failed: bool, code: str | None, instance: Path
     sys.exit(1 if refused else 0)
 
 
-COMMANDS: tuple[click.Command, ...] = (backup, restore, doctor, requests_group)
+COMMANDS: tuple[click.Command, ...] = (run_apps, backup, restore, doctor, requests_group)
 
 
 def _found(status: str | None, code: str | None, limit: int | None) -> Iterator[SpaceRequest]:

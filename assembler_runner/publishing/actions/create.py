@@ -10,6 +10,7 @@ from assembler_runner.files.tree import Tree
 from assembler_runner.publishing import checkpoints, manifests
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
+from assembler_runner.publishing.actions.verify import verify
 from assembler_runner.publishing.creation_lock import creation_lock
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
@@ -21,6 +22,7 @@ def create(job: Job) -> Done:
     """Creates the Space and publishes its files."""
     target = job.usable_target()
     tree = manifests.read_tree(job)
+    job = verify(job, tree)
     untouched = job.space is None and job.create_sent_at is None
     space, commit = (_first_time if untouched else _again)(job, target, tree)
     return Done(
@@ -96,4 +98,17 @@ def _send(job: Job, target: Target) -> PublishedSpace:
             checkpoints.write(job, {"create_sent_at": None})
         elif isinstance(problem, NameTaken) and (space := jobs.lost_creation(job, target)):
             return space
+        if isinstance(problem, NameTaken):
+            raise _taken(job) from None
         raise
+
+
+def _taken(job: Job) -> NameTaken:
+    """Returns the error for a name that a Space outside of this service has."""
+    shown = f"{job.spec.namespace or 'NAMESPACE'}/{job.spec.name}"
+    target = job.usable_target().name
+    hint = (
+        f"To manage that Space from now on, adopt it (assembler adopt {shown} --target {target}, or POST "
+        "/spaces/adopt), then update it. Otherwise choose another name, or leave the name out."
+    )
+    return NameTaken(f"A Space named {job.spec.name} already exists on the target {target}.", hint=hint)

@@ -4,10 +4,14 @@ before a commit, so that its build replaces these restarts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
+from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.job import Job
+from assembler_runner.spaces.models import MAKING
 from assembler_runner.targets import PublishedSpace, Target
 
 OPENNESS = {"private": 0, "protected": 1, "public": 2}
@@ -56,6 +60,39 @@ def apply_last(job: Job, target: Target, space: PublishedSpace, *, built: bool) 
     if not built and restarts(job, target) and target.machine(space).stage in RUNNING:
         job = checkpoints.step(job, "restart", partial(target.restart, space), "The app was restarted.")
     return job
+
+
+def recorded(job: Job, target: Target, *, succeeded: bool) -> dict[str, Any]:
+    """Returns the columns of the Space with its variables and the names of its secrets, after a request.
+
+    Args:
+        job: the request.
+        target: the target.
+        succeeded: whether the request succeeded; of a failed one, only the completed steps count.
+    """
+
+    def kept(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in given.items() if succeeded or f"{kind}:{key}" in job.steps_done}
+
+    if job.action in MAKING and not succeeded:
+        return {}
+    variables = kept("variable", job.environment.get("variables") or {})
+    secrets = kept("secret", _secrets_of(job)) if target.runs_apps else {}
+    values: dict[str, Any] = {}
+    if variables or job.action in MAKING:
+        both = {**job.variables, **variables}
+        values["variables"] = {key: value for key, value in both.items() if value is not None}
+    if secrets or job.action in MAKING:
+        removed = {key for key, value in secrets.items() if value is None}
+        values["secret_names"] = sorted((job.secret_names | secrets.keys()) - removed)
+    return values
+
+
+def _secrets_of(job: Job) -> Mapping[str, str | None]:
+    try:
+        return job.secrets()
+    except UnreadableSecret:
+        return {}
 
 
 def restarts(job: Job, target: Target) -> bool:

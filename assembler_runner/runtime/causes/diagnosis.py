@@ -13,13 +13,14 @@ from assembler_runner.runtime.causes.reachability import reachability
 from assembler_runner.runtime.causes.repairs import repair
 from assembler_runner.runtime.causes.rule_files import Rule, rules_of_exceptions, rules_of_lines, rules_of_target
 from assembler_runner.runtime.causes.solvers import SOLVERS, Answer
-from assembler_runner.runtime.causes.text import Line, clean, quote
+from assembler_runner.runtime.causes.text import Line, clean, cut, quote
 from assembler_runner.runtime.causes.tracebacks import Failure
 from assembler_runner.runtime.causes.words import captured, derived, fill, shown
 
 THRESHOLD = 0.5
 """Below this confidence no cause is reported."""
 
+CONFIG_ERROR = "CONFIG_ERROR"
 _BY_TARGET, _BY_EXCEPTION, _BY_CHAIN, _BY_LINE, _GENERAL = 0.95, 0.9, 0.75, 0.8, 0.6
 _TIMEOUT = re.compile(r"(?i)timed out|not healthy|timeout")
 _FAR = 25
@@ -51,6 +52,14 @@ def read(
     Returns:
         The cause in the log that the stage is about, else in the other one; `unknown` where none is known for certain.
     """
+    problem = _read(logs, context, stage, said)
+    if stage != CONFIG_ERROR or not said or cut(said) in problem.message:
+        return problem
+    # Only the target knows which line of the configuration it refuses.
+    return replace(problem, message=f"{problem.message} The target says: {quote(said)}")
+
+
+def _read(logs: Mapping[str, str | Sequence[str]], context: Context, stage: str | None, said: str | None) -> Problem:
     kinds = (BUILD, RUN) if stage and "BUILD" in stage else (RUN, BUILD)
     logs_read = [read_log(kind, logs[kind]) for kind in kinds if logs.get(kind)]
     words = _words(stage, said)

@@ -9,7 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from assembler_runner.targets.base import LiveFile, Machine, PublishedSpace
+from assembler_runner.core.errors import TargetForbidden
+from assembler_runner.targets.base import Head, LiveFile, Machine, PublishedSpace
+from assembler_runner.targets.existing import ExistingSpace
+from assembler_runner.targets.hub.account import READ_ROLE, HubAccount
+from assembler_runner.targets.hub.token_owner import TokenOwner
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -19,6 +23,7 @@ class HubChanges:
     """A mixin of :class:`HuggingFaceTarget`, which translates the library's exceptions; each call is one request."""
 
     _work_folder: Path
+    _owner: TokenOwner
 
     @cached_property
     def _api(self) -> HfApi:
@@ -29,6 +34,35 @@ class HubChanges:
 
     def _published(self, namespace: str, name: str) -> PublishedSpace:
         raise NotImplementedError
+
+    def whoami(self) -> HubAccount:
+        """Returns the account of the token."""
+        raise NotImplementedError
+
+    def existing(self, namespace: str, name: str) -> ExistingSpace:
+        """See :meth:`Target.existing`; six requests."""
+        if self.whoami().role == READ_ROLE:
+            raise TargetForbidden(f"{self._owner.said_of} is read-only.", hint=self._owner.hint)
+        with self._asking("find"):
+            info = self._api.space_info(f"{namespace}/{name}")
+            space = self._published(*info.id.split("/", 1))
+            paths = frozenset(sibling.rfilename for sibling in info.siblings or [])
+            visibility = getattr(info, "visibility", None) or ("private" if info.private else "public")
+        with self._asking("write"):
+            self._api.auth_check(info.id, repo_type="space", write=True)
+            secrets = tuple(sorted(self._api.get_space_secrets(info.id)))
+        machine = self.machine(space)
+        return ExistingSpace(
+            space=space,
+            head=Head(info.sha, paths, info.created_at),
+            sdk=str(info.sdk or ""),
+            visibility=str(visibility),
+            variables=self.variables(space),
+            secret_names=secrets,
+            stage=machine.stage,
+            hardware=machine.hardware,
+            sleep_time=machine.sleep_time,
+        )
 
     def set_visibility(self, space: PublishedSpace, visibility: str) -> None:
         """See :meth:`Target.set_visibility`."""

@@ -24,6 +24,7 @@ from assembler_runner.core.errors import (
     TargetUnavailable,
 )
 from assembler_runner.targets.hub import metrics
+from assembler_runner.targets.hub.token_owner import SERVICE, TokenOwner
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -32,6 +33,11 @@ log = logging.getLogger(__name__)
 
 _RESET = re.compile(r'"api";r=0;t=(\d+)')
 MESSAGE_LIMIT = 300
+ZERO_GPU_HINT = (
+    "ZeroGPU (zero-a10g) runs the type gradio only, in a namespace with a PRO, Team or Enterprise plan. Use gradio and "
+    "such a namespace, other hardware such as t4-small, or leave hardware out."
+)
+_APP_CALLS = ("restart", "pause", "hardware", "sleeptime", "secrets", "variables", "settings", "logs")
 _READ_CHARACTERS = 2000
 # Letters of a token that are recognized: fewer would be in other words as well, and tell little.
 _PART = 6
@@ -42,12 +48,13 @@ class CreationBusy(Exception):
 
 
 @contextmanager
-def translated(action: str, token: str) -> Iterator[None]:
+def translated(action: str, token: str, owner: TokenOwner = SERVICE) -> Iterator[None]:
     """Translates exceptions of the client library and its transport into errors of this service.
 
     Args:
         action: the name of the call, for the log and for the meaning of status 409.
         token: the token of the call, which is removed from messages.
+        owner: whose token it is.
     Raises:
         TargetError: or one of its subclasses.
     """
@@ -58,7 +65,7 @@ def translated(action: str, token: str) -> Iterator[None]:
         yield
     except HfHubHTTPError as problem:
         log.info("the Hub refused %s with status %s", action, problem.response.status_code)
-        raise _of_status(action, problem, token) from None
+        raise _of_status(action, problem, token, owner) from None
     except CreationBusy:
         raise RateLimited("The Hub is creating another repository for this account.", retry_after=2) from None
     except httpx2.TransportError as problem:
@@ -75,15 +82,21 @@ def translated(action: str, token: str) -> Iterator[None]:
         raise TargetUnavailable("The Hub sent an invalid response.") from None
 
 
-def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerError:
+def _of_status(action: str, problem: HfHubHTTPError, token: str, owner: TokenOwner) -> AssemblerError:
     status = problem.response.status_code
     said = _quoted(problem.server_message, token)
+    words = said.lower()
     if status == 401:
-        return TargetUnauthorized(f"The Hub does not accept the service's token.{said}")
+        where = f" for the call {action}" if action in _APP_CALLS else ""
+        return TargetUnauthorized(
+            f"The Hub does not accept {owner.said}{where}.{said}", hint=_token_hint(action, owner)
+        )
     if status == 402:
-        return PaymentRequired(f"The Hub requires a paid plan.{said}")
+        return PaymentRequired(f"The Hub requires payment or a paid plan.{said}", hint=_payment_hint(action, words))
     if status == 403:
-        return TargetForbidden(f"The service's token may not do this on the Hub.{said}")
+        hint = ZERO_GPU_HINT if "zerogpu" in words or "zero-gpu" in words or "zero-a10g" in words else None
+        hint = hint or f"Choose a namespace that the token may write to, or give it write access. {owner.hint}"
+        return TargetForbidden(f"{owner.said_of} may not do this on the Hub.{said}", hint=hint)
     if status == 404:
         return TargetNotFound(f"The Hub has no such repository.{said}")
     if status == 409 and action in ("create", "move"):
@@ -99,11 +112,32 @@ def _of_status(action: str, problem: HfHubHTTPError, token: str) -> AssemblerErr
     return TargetRefused(f"The Hub rejected the request.{said}")
 
 
+def _token_hint(action: str, owner: TokenOwner) -> str:
+    if action in _APP_CALLS:
+        return f"If other calls work, this kind of token may not do it: create one of the kind write. {owner.hint}"
+    return owner.hint
+
+
+def _payment_hint(action: str, words: str) -> str:
+    if "zerogpu" in words or "zero-a10g" in words:
+        return ZERO_GPU_HINT
+    if action in ("hardware", "sleeptime") or "payment method" in words or "hardware" in words:
+        return (
+            "Leave hardware out or use cpu-basic, which is free; or add a payment method to the account that owns the "
+            "Space, on the Hub under Settings, Billing."
+        )
+    return (
+        "Use space_type static, which is free; or a namespace whose account has a PRO, Team or Enterprise plan. "
+        "If it has one, check its payment method on the Hub under Settings, Billing."
+    )
+
+
 def _quoted(said: str | None, token: str) -> str:
     if not said:
         return ""
     line = " ".join(without_token(said[:_READ_CHARACTERS], token).split())
-    return f" It said: {line[:MESSAGE_LIMIT]}"
+    quoted = line[:MESSAGE_LIMIT].replace('"', "'")
+    return f' It said: "{quoted}"'
 
 
 def without_token(said: str, token: str) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +31,13 @@ from assembler_runner.targets.base import (
     Target,
 )
 from assembler_runner.targets.hub import metrics
+from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.changes import HubChanges
 from assembler_runner.targets.hub.errors import CreationBusy, translated
 from assembler_runner.targets.hub.files import additions, on_disk
 from assembler_runner.targets.hub.logs import HubLog
 from assembler_runner.targets.hub.rate_budget import Budget
+from assembler_runner.targets.hub.token_owner import SERVICE, TokenOwner
 
 if TYPE_CHECKING:
     import httpx2
@@ -54,30 +55,6 @@ _BUSY = "another conflicting operation is in progress"
 MAX_ORGANISATIONS = 1000
 """Organisations of an account that are taken; the Hub may name any number."""
 
-_WRITERS = ("admin", "write", "contributor")
-
-
-@dataclass(frozen=True)
-class HubAccount:
-    """The account of a token.
-
-    Args:
-        name: name of the account.
-        plan: free or pro.
-        role: the role of the token: read, write or fineGrained.
-        orgs: organization → the account's role in it.
-    """
-
-    name: str
-    plan: str
-    role: str
-    orgs: Mapping[str, str]
-
-    @cached_property
-    def namespaces(self) -> tuple[str, ...]:
-        """The namespaces that the account may publish to, its own first."""
-        return (self.name, *(name for name, role in self.orgs.items() if role in _WRITERS))
-
 
 class HuggingFaceTarget(HubChanges, Target):
     """Spaces on a Hub.
@@ -87,12 +64,16 @@ class HuggingFaceTarget(HubChanges, Target):
         token: token with write access.
         timeout: seconds to wait for a response; the library's own default is forever.
         work_folder: the folder for copies of large files during an upload; created if it does not exist.
+        owner: whose token it is, for messages.
     """
 
     name = "huggingface"
 
-    def __init__(self, endpoint: str, token: str, timeout: float, work_folder: Path) -> None:
+    def __init__(
+        self, endpoint: str, token: str, timeout: float, work_folder: Path, owner: TokenOwner = SERVICE
+    ) -> None:
         self._work_folder = work_folder
+        self._owner = owner
         self._endpoint = endpoint.rstrip("/")
         self._token = token
         self._timeout = timeout
@@ -116,7 +97,7 @@ class HuggingFaceTarget(HubChanges, Target):
             listed = said.get("orgs", [])[:MAX_ORGANISATIONS]
             orgs = {str(org["name"]): str(org.get("roleInOrg") or "read") for org in listed}
             plan = "pro" if said.get("isPro") else "free"
-            return HubAccount(str(said["name"]), plan, str(token["role"]), orgs)
+            return HubAccount(str(said["name"]), plan, str(token["role"]), orgs, bool(said.get("canPay")))
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """See :meth:`Target.create`; one request."""
@@ -269,7 +250,7 @@ class HuggingFaceTarget(HubChanges, Target):
         self._budget.check()
         from assembler_runner.targets.hub.bounded_client import one_action
 
-        with translated(action, self._token), one_action():
+        with translated(action, self._token, self._owner), one_action():
             yield
 
     def _published(self, namespace: str, name: str) -> PublishedSpace:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from assembler_runner.core.errors import TargetNotFound
 from assembler_runner.targets.base import LiveFile, PublishedSpace
+from assembler_runner.targets.local.apps_table import LocalApps
 
 
 class StoredFile(NamedTuple):
@@ -29,6 +30,8 @@ class OpenFile(NamedTuple):
 class LocalChanges:
     """A mixin of :class:`LocalTarget`, which accesses the repositories."""
 
+    apps: LocalApps | None
+
     def files(self, namespace: str, name: str, oid: str | None) -> list[StoredFile]:
         """Lists the files of a commit."""
         raise NotImplementedError
@@ -46,6 +49,8 @@ class LocalChanges:
     def set_visibility(self, space: PublishedSpace, visibility: str) -> None:
         """See :meth:`Target.set_visibility`."""
         self._change_details(space, lambda details: details | {"visibility": visibility})
+        if self.apps is not None:
+            self.apps.change(space.namespace, space.name, starts=False, visibility=visibility)
 
     def files_at(self, space: PublishedSpace, oid: str) -> dict[str, LiveFile]:
         """See :meth:`Target.files_at`."""
@@ -73,3 +78,5 @@ class LocalChanges:
             return details | {"variables": others if value is None else others | {key: value}}
 
         self._change_details(space, change)
+        if self.apps is not None:
+            self.apps.change(space.namespace, space.name)

@@ -31,7 +31,9 @@ from assembler_runner.core.errors import (
 )
 from assembler_runner.files.paths import check_path
 from assembler_runner.files.tree import Tree
-from assembler_runner.targets.base import CommitInfo, Head, LogReader, PublishedSpace, Runtime, SpaceSpec, Target
+from assembler_runner.targets.base import CommitInfo, Head, PublishedSpace, SpaceSpec, Target
+from assembler_runner.targets.local.app_files import AppFiles
+from assembler_runner.targets.local.apps_table import LocalApps
 from assembler_runner.targets.local.changes import LocalChanges, OpenFile, StoredFile
 from assembler_runner.targets.local.git_blobs import open_blob, size_of, store, sync_folder, write_files
 from assembler_runner.targets.local.git_commits import (
@@ -43,6 +45,7 @@ from assembler_runner.targets.local.git_commits import (
     move_head,
     new_commit,
 )
+from assembler_runner.targets.local.running import LocalRunning
 
 if TYPE_CHECKING:  # imported with the first repository, because it costs 20 ms and 4 MB
     from dulwich.repo import Repo
@@ -60,7 +63,7 @@ _LOCKS = ".locks"
 _WORK = ".work"
 
 
-class LocalTarget(LocalChanges, Target):
+class LocalTarget(LocalChanges, LocalRunning, Target):
     """Publishes to bare git repositories at `folder/<namespace>/<name>.git`.
 
     Threads and processes may share the folder: every change of a Space holds a file lock, which the operating system
@@ -68,15 +71,17 @@ class LocalTarget(LocalChanges, Target):
 
     Args:
         folder: the folder of the repositories; created when first needed.
+        apps: the table of apps; None if apps are only stored.
+        app_files: where the files of apps are; needed only with a table.
     """
 
     name: ClassVar[str] = "local"
     own_files: ClassVar[frozenset[str]] = frozenset()
     initial_commits: ClassVar[int] = 0
-    runs_apps: ClassVar[bool] = False
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, apps: LocalApps | None = None, app_files: AppFiles | None = None) -> None:
+        self._folder, self.apps, self.app_files = folder, apps, app_files or AppFiles(folder / _WORK)
+        self.runs_apps = apps is not None
 
     def create(self, spec: SpaceSpec) -> PublishedSpace:
         """See :meth:`Target.create`; creates an empty repository. Names are case-insensitive."""
@@ -90,6 +95,8 @@ class LocalTarget(LocalChanges, Target):
             self._remove_left_overs()
             repository = self._folder / namespace / f"{spec.name}.git"
             repository.parent.mkdir(exist_ok=True)
+            # First, since the secrets are in no repository.
+            self._app_created(_published(repository), spec)
             draft = self._new_work_folder()
             try:
                 _fill_new_repository(draft, spec)
@@ -152,6 +159,7 @@ class LocalTarget(LocalChanges, Target):
             commit = new_commit(tree_id, head, message)
             store(repo, [*(folders[oid] for oid in folders), commit])
             move_head(repo, head, commit.id)
+            self._app_committed(_published(Path(repo.path)), commit.id.decode())
             return _commit_info(repo, commit)
 
     def delete(self, space: PublishedSpace) -> None:
@@ -164,6 +172,8 @@ class LocalTarget(LocalChanges, Target):
             away = self._new_work_folder()
             repository.rename(away)
             sync_folder(repository.parent)
+            if self.apps is not None:
+                self.apps.remove(space.namespace, space.name)
         shutil.rmtree(away, ignore_errors=True)
 
     def move(self, space: PublishedSpace, namespace: str, name: str) -> PublishedSpace:
@@ -186,6 +196,8 @@ class LocalTarget(LocalChanges, Target):
             old.rename(new)
             for folder in {old.parent, new.parent, self._folder}:
                 sync_folder(folder)
+            if self.apps is not None:
+                self.apps.rename((space.namespace, space.name), (namespace, name))
         return _published(new)
 
     def _read_details(self, space: PublishedSpace) -> dict[str, Any]:
@@ -196,19 +208,6 @@ class LocalTarget(LocalChanges, Target):
         namespace, name = space.namespace, space.name
         with _own_errors(), self._locked(namespace, name), self.open_repository(namespace, name) as repo:
             _write_details(Path(repo.path), change(_details(repo)))
-
-    def runtime(self, space: PublishedSpace) -> Runtime:
-        """See :meth:`Target.runtime`: a static Space is served, all others are only stored."""
-        stage = "RUNNING" if self.sdk(space.namespace, space.name) == "static" else "STORED"
-        return Runtime(stage, self.head(space).oid)
-
-    def read_log(self, space: PublishedSpace, kind: str, tail: int, *, follow: bool = False) -> LogReader:
-        """See :meth:`Target.read_log`: the log is always empty."""
-        return LogReader("The target local neither builds nor runs apps, so there is no log.")
-
-    def state_after_commit(self, sdk: str) -> str:
-        """See :meth:`Target.state_after_commit`: a static Space is served, all others are only stored."""
-        return "running" if sdk == "static" else "stored"
 
     def files(self, namespace: str, name: str, oid: str | None) -> list[StoredFile]:
         """Lists the files of a commit, or of the newest one if `oid` is None, in order of path.

@@ -17,16 +17,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "whoami": ("account:whoami", "Show the account, its realm and its permissions."),
     "init": ("init:init", "Write a starter app of a space type into a folder."),
     "types": ("init:types", "List the space types, or show one."),
+    "try": ("try_app:try_app", "Run an app on this machine, without a service."),
     "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
     "update": ("deploy:update", "Change a Space."),
     "fix": ("fix:fix", "Fix the problem of a Space's app."),
+    "adopt": ("adopt:adopt", "Manage a Space that exists on a target."),
     "rollback": ("deploy:rollback", "Roll a Space back to an earlier release."),
     "delete": ("deploy:delete", "Delete Spaces."),
     "list": ("show:list_spaces", "List Spaces."),
     "show": ("show:show", "Show a Space: state, problem, files."),
     "logs": ("show:logs", "Show the log of a Space's app."),
     "events": ("show:events", "Show the events of a Space."),
+    "wait": ("show:wait", "Wait until the app of a Space runs or has failed."),
+    "mcp": ("mcp:mcp", "Serve the tools for agents on stdin and stdout."),
+    "skill": ("skill:skill", "Install the instructions for agents."),
     "completion": ("completion:completion", "Print the completion script of a shell."),
 }
 """Name → (module and function in this package, one line of help); modules are imported when needed."""
@@ -98,7 +103,12 @@ def _added() -> dict[str, tuple[str, Loader]]:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="assembler")
-def cli() -> None:
+@click.option(
+    "--agent/--no-agent",
+    default=None,
+    help="For agents: no prompts, no colours, one compact answer with the next command. Recognized by the environment.",
+)
+def cli(agent: bool | None) -> None:
     """Assembler: a self-hosted factory for Spaces."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.diff import show_diff
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.folder import Collected
@@ -32,7 +33,7 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
     return add
 
 
-_FIELDS = _options(
+input_options = _options(
     click.option(
         "--type", "-t", "space_type", help="Space type, or TYPE@VERSION; recognized from the files if omitted."
     ),
@@ -53,15 +54,19 @@ _FIELDS = _options(
         help="A secret; without a value it is read from the environment.",
     ),
     click.option("--variable", "-v", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable."),
-    click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the Space."),
-    click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
-    click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
-    click.option("--label", "labels", multiple=True, help="A label to filter by."),
     click.option("--fix", is_flag=True, help="Apply safe fixes of findings before publishing."),
     click.option(
         "--allow", "allow", multiple=True, metavar="CODE", help="Accept an error finding, such as secret_in_file."
     ),
     click.option("--verbose", is_flag=True, help="Name all files that were left out."),
+)
+"""Options of everything that decides how files are assembled and run."""
+
+_PUBLICATION = _options(
+    click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the Space."),
+    click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
+    click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
+    click.option("--label", "labels", multiple=True, help="A label to filter by."),
     click.option("--expires-at", type=click.DateTime(), help="When the Space is deleted automatically, in local time."),
 )
 _WAIT = _options(
@@ -76,7 +81,8 @@ _WAIT = _options(
 @click.option("--namespace", help="User or organization that owns the Space.")
 @click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
-@_FIELDS
+@input_options
+@_PUBLICATION
 @_WAIT
 @common
 def create(
@@ -88,7 +94,7 @@ def create(
     keys, and those ignored by .gitignore and .assemblerignore. Exit codes: 0 the app runs, 3 invalid input, 4 failed,
     5 limit exceeded, 6 timed out.
     """
-    fields, source = _fields_and_source(shell, sources, given, new=True)
+    fields, source = fields_and_source(shell, sources, given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         space = assembler.deploy(
             source,
@@ -109,12 +115,13 @@ def create(
 @click.option("--merge", is_flag=True, help="Change only these files; otherwise they replace all files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
-@_FIELDS
+@input_options
+@_PUBLICATION
 @_WAIT
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
     """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings."""
-    fields, source = _fields_and_source(shell, sources, given, new=False)
+    fields, source = fields_and_source(shell, sources, given, new=False)
     if source is None and not fields:
         raise click.UsageError("Nothing to change. Pass files or options.")
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
@@ -139,14 +146,15 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 @click.option("--merge", is_flag=True, help="Change only these files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--name", "-n", help="Name of the Space.")
-@_FIELDS
+@input_options
+@_PUBLICATION
 @common
 def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given: Any) -> None:
     """Show the tree that would be published, all findings and, with --space, the differences. Publishes nothing.
 
     The exit code is 3 if there is an error among the findings.
     """
-    fields, source = _fields_and_source(shell, sources, given, new=space is None)
+    fields, source = fields_and_source(shell, sources, given, new=space is None)
     with shell.connect() as assembler:
         if source is None and space is not None:
             shown = assembler.preview_update(assembler.find(space), **fields)
@@ -158,7 +166,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
         _tree(shell, shown)
         shell.findings(shown.findings)
         if shown.diff is not None:
-            _diff(shell, shown)
+            show_diff(shell.paper, shown.diff)
     if any(finding.severity == "error" for finding in shown.findings):
         raise click.exceptions.Exit(codes.INVALID)
 
@@ -201,8 +209,17 @@ def delete(shell: Shell, spaces: tuple[str, ...], yes: bool, no_wait: bool, time
         shell.say(f"Deleted: {', '.join(space.name for space in found)}.")
 
 
-def _fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
-    """Converts options to the fields and the source of a request."""
+def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, Any], new: bool) -> tuple[Any, Any]:
+    """Converts options to the fields and the source of a request.
+
+    Args:
+        shell: the shell of the command.
+        sources: the arguments.
+        given: the options by name.
+        new: whether the request creates a Space, so that it needs files or a template.
+    Returns:
+        The fields, and files by path, an archive or None.
+    """
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())
     fix, verbose = given.pop("fix"), given.pop("verbose")
@@ -295,21 +312,6 @@ def _show_result(shell: Shell, space: Space) -> None:
 def _tree(shell: Shell, shown: Preview) -> None:
     sizes = [(file.path, _size(file.size), file.origin) for file in shown.files]
     shell.table(("FILE", "SIZE", "ORIGIN"), sizes)
-
-
-def _diff(shell: Shell, shown: Preview) -> None:
-    from rich.text import Text
-
-    diff = shown.diff
-    if diff is None or not (diff.added or diff.changed or diff.deleted):
-        click.echo("Nothing would change.")
-        return
-    styles = {"+": "green", "-": "red", "@": "cyan"}
-    for title, files in (("added", diff.added), ("changed", diff.changed), ("deleted", diff.deleted)):
-        for file in files:
-            shell.paper.print(Text(f"{title}: {printable(file.path, single_line=True)}", "bold"))
-            for line in (file.diff or "(binary file)").splitlines():
-                shell.paper.print(Text(printable(line, single_line=False), styles.get(line[:1], "")))
 
 
 def _size(size: int) -> str:

@@ -7,13 +7,12 @@ import sys
 
 import click
 
+from assembler_client.cli.diff import show_diff
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.errors import Conflict
-from assembler_client.models import Edit, ErrorResponse, Fix, Space
+from assembler_client.models import ErrorResponse, Fix, FixPreview, Space
 from assembler_client.wait import WAIT_SECONDS
-
-_ACTIONS = {"write": "write", "append_line": "add a line to", "delete": "delete", "replace": "change"}
 
 
 @click.command()
@@ -28,7 +27,7 @@ def fix(shell: Shell, space: str, yes: bool, no_wait: bool, timeout: float) -> N
         found = assembler.find(space)
         known = _fix_of(found)
         if not shell.as_json:
-            _show(shell, found, known)
+            _show(shell, found, known, assembler.preview_fix(found))
         if not yes:
             if not sys.stdin.isatty():
                 raise click.UsageError("No terminal to ask for confirmation; use --yes.")
@@ -53,21 +52,12 @@ def _fix_of(space: Space) -> Fix:
     raise Conflict(message, ErrorResponse(status_code=409, code="no_fix", message=message, hint=hint))
 
 
-def _show(shell: Shell, space: Space, known: Fix) -> None:
+def _show(shell: Shell, space: Space, known: Fix, preview: FixPreview) -> None:
     if space.problem is not None:
         shell.findings([space.problem.as_finding()])
-    for edit in known.edits:
-        _show_edit(shell, edit)
+    if preview.diff is not None:
+        show_diff(shell.console, preview.diff)
     for name, value in known.options.items():
         shell.say(f"option {printable(name, single_line=True)} = {json.dumps(value, ensure_ascii=False)}")
     if not known.safe:
         shell.say("This fix may change what the app does; review it.", "bold yellow")
-
-
-def _show_edit(shell: Shell, edit: Edit) -> None:
-    place = edit.path if edit.line is None else f"{edit.path}:{edit.line}"
-    shell.say(f"{_ACTIONS.get(edit.action, edit.action)} {printable(place, single_line=True)}", "bold")
-    for line in (edit.old or "").splitlines():
-        shell.say(f"- {line}", "red")
-    for line in (edit.new or "").splitlines():
-        shell.say(f"+ {line}", "green")

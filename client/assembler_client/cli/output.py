@@ -239,12 +239,27 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(work)
     def run(as_json: bool, profile: str | None, url: str | None, **arguments: Any) -> Any:
         shell = Shell(as_json, profile, url)
+        if not as_json and _for_agent():
+            from assembler_client.cli import agent
+
+            if work.__name__ in agent.ACTS:
+                return agent.run(work.__name__, shell, arguments)
         try:
             return work(shell, **arguments)
         except HubAPIError as problem:
             shell.fail(problem)
 
     return run
+
+
+def _for_agent() -> bool:
+    """Returns whether the caller is an agent, by the option --agent or by the environment."""
+    asked = click.get_current_context().find_root().params.get("agent")
+    if asked is None:
+        from assembler_client.cli.agent import agent_name
+
+        return agent_name() is not None
+    return bool(asked)
 
 
 def exit_code(problem: HubAPIError) -> int:

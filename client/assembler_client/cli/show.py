@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import click
 
-from assembler_client.cli.output import Shell, common
+from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.models import Event, Finding, Space
+from assembler_client.wait import WAIT_SECONDS
 
 _PARTS = 200
 
@@ -68,6 +69,8 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
         ("visibility", found.visibility),
         ("state", f"{found.state} since {_time(found.state_since)}" if found.state_since else found.state),
         ("labels", ", ".join(found.labels)),
+        ("secrets", ", ".join(found.secret_names or ())),
+        ("variables", ", ".join(f"{name}={value}" for name, value in sorted(found.variables.items()))),
         ("commit", found.commit_oid),
         ("expires", _time(found.expires_at)),
     ]
@@ -80,6 +83,23 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
     if request is not None and request.error is not None:
         failed = request.error
         shell.findings([Finding(code=failed.code, message=failed.message, hint=failed.hint)])
+
+
+@click.command()
+@click.argument("space")
+@click.option("--timeout", default=WAIT_SECONDS, show_default=True, help="Maximum wait in seconds.")
+@common
+def wait(shell: Shell, space: str, timeout: float) -> None:
+    """Wait until the newest change of SPACE has ended and its app runs or has failed."""
+    with shell.connect() as assembler, ProgressDisplay(shell) as progress:
+        found = assembler.find(space)
+        if found.latest_request is not None:
+            found = assembler.wait_for(found.latest_request, timeout=timeout, on_event=progress.happened) or found
+    if shell.as_json:
+        shell.result(found)
+        return
+    shell.say(f"{found.name} is {found.state.replace('_', ' ')}.", "bold green" if found.state == "running" else "")
+    shell.echo(found.url or str(found.id))
 
 
 @click.command()

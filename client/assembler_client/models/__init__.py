@@ -113,6 +113,8 @@ class Space(Thing):
     realm_id: UUID | None = None
     owner_id: UUID | None = None
     labels: list[str] = []
+    secret_names: list[str] | None = None
+    variables: dict[str, str] = {}
     commit_oid: str | None = None
     foreign_oid: str | None = None
     expires_at: datetime | None = None
@@ -157,6 +159,15 @@ class Preview(Model):
     tree_digest: str | None = None
     base: Base | None = None
     diff: Diff | None = None
+
+
+class FixPreview(Preview):
+    """The fix of a problem, with the tree that it would publish and the differences."""
+
+    title: str = ""
+    safe: bool = False
+    edits: list[Edit] = []
+    options: dict[str, Any] = {}
 
 
 class Event(Model):

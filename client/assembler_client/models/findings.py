@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -84,6 +85,8 @@ class Problem(Model):
     excerpt: Excerpt | None = None
     evidence: list[int] = []
     confidence: float | None = None
+    source: str | None = None
+    read_at: datetime | None = None
 
     def as_finding(self) -> Finding:
         """Returns the problem as a finding, with file and line if known."""

@@ -99,7 +99,7 @@ def gradio_not_launched(context: Context) -> Iterator[Found]:
     if context.space_type != "gradio" or path is None or path not in context.python_paths:
         return
     parsed = context.python(path)
-    if parsed is None or parsed.tree is None or "gradio" not in parsed.imported:
+    if parsed is None or not parsed.is_parsed or "gradio" not in parsed.imported:
         return
     if any(
         b"launch" in other.source or b"uvicorn" in other.source
@@ -109,7 +109,7 @@ def gradio_not_launched(context: Context) -> Iterator[Found]:
         return
     names = [
         target.id
-        for node in parsed.tree.body
+        for node in (parsed.tree.body if parsed.tree is not None else ())
         for value, target in _assigned(node)
         if re.search(r"(?:^|\.)(?:Interface|Blocks|ChatInterface|TabbedInterface|load)$", value)
     ]

@@ -199,6 +199,7 @@ def listens_on_other_port(context: Context) -> Iterator[Found]:
         )
 
 
+_MAY_BE_GONE = re.compile(rb"\b(?:inputs|outputs|Box|Variable|style)\b")
 _GONE_IN_4 = {"gr.inputs": "gr", "gr.outputs": "gr", "gr.Box": "gr.Group", "gr.Variable": "gr.State"}
 
 
@@ -216,7 +217,7 @@ def gradio_removed(context: Context) -> Iterator[Found]:
     if context.sdk != "gradio" or not re.match(r"[4-9]\.|\d\d", version):
         return
     for path, parsed in given_files(context):
-        if "gradio" not in parsed.imported:
+        if "gradio" not in parsed.imported or not _MAY_BE_GONE.search(parsed.source):
             continue
         for node in parsed.nodes(ast.Attribute):
             name = dotted(node).replace("gradio.", "gr.", 1)

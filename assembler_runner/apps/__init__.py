@@ -1,0 +1,1 @@
+"""Running apps on this machine."""

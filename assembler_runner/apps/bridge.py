@@ -1,0 +1,92 @@
+"""Runs inside a sandbox: starts the app, and connects a Unix socket with the app's port in the sandbox's own network.
+
+bridge.py SOCKET-DESCRIPTOR PORT OUTGOING-SOCKET PROCESSES COMMAND...
+
+Standard library only, and every Python from 3.9: it runs with the interpreter of the app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import sys
+from asyncio import StreamReader, StreamWriter
+
+OUTGOING_PORT = 3128
+END_SECONDS = 10
+
+
+async def pump(reader: StreamReader, writer: StreamWriter) -> None:
+    """Passes bytes on until one side ends."""
+    try:
+        while True:
+            data = await reader.read(65536)
+            if not data:
+                break
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        writer.close()
+
+
+async def join(left: tuple[StreamReader, StreamWriter], right: tuple[StreamReader, StreamWriter]) -> None:
+    """Connects two connections until both have ended."""
+    await asyncio.gather(pump(left[0], right[1]), pump(right[0], left[1]))
+    left[1].close()
+    right[1].close()
+
+
+async def main(descriptor: int, port: int, outgoing: str, processes: int, command: list[str]) -> None:
+    """Serves until the app ends, and ends with its exit code."""
+
+    async def enter(reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            inner = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            writer.close()
+            return
+        await join((reader, writer), inner)
+
+    async def leave(reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            outer = await asyncio.open_unix_connection(outgoing)
+        except OSError:
+            writer.close()
+            return
+        await join((reader, writer), outer)
+
+    await asyncio.start_unix_server(enter, sock=socket.socket(fileno=descriptor), backlog=512)
+    if outgoing != "-":
+        await asyncio.start_server(leave, "127.0.0.1", OUTGOING_PORT)
+    child = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        # Here the limit counts the processes of this sandbox alone.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes)),
+    )
+
+    async def end() -> None:
+        # The standard input ends when the app is to end, and when the service has ended.
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", 0))
+        await reader.read()
+        child.terminate()
+        await asyncio.sleep(END_SECONDS)
+        child.kill()
+
+    watching = asyncio.ensure_future(end())
+    code = await child.wait()
+    # At once: open connections end with the process.
+    del watching
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5:]))

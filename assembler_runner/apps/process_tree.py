@@ -1,0 +1,73 @@
+"""The processes below a process, read from /proc."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER (Linux, prctl.h)."""
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of all orphans below it, so that none escapes; only on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """Returns the ids of all processes below a process, children before their own children."""
+    children: dict[int, list[int]] = {}
+    for child, parent in _parents():
+        children.setdefault(parent, []).append(child)
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def kill_all(pids: list[int]) -> None:
+    """Kills processes; those that have ended are skipped."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def inside_sandbox(pids: list[int]) -> list[int]:
+    """Returns the processes that are in a process namespace of their own: those of a sandbox, without its monitors."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("NSpid:") and len(line.split()) > 2:
+                    found.append(pid)
+    return found
+
+
+def resident_bytes(pids: list[int]) -> int:
+    """Returns the memory of processes in bytes; pages that they share are counted once for each."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):
+            words = Path(f"/proc/{pid}/statm").read_text().split()
+            # Without files in memory: libraries are shared by all apps.
+            total += (int(words[1]) - int(words[2])) * page
+    return total
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for entry in Path("/proc").iterdir() if sys.platform == "linux" else ():
+        if entry.name.isdecimal():
+            with suppress(OSError, ValueError, IndexError):
+                # The name of the program is in brackets and may contain anything.
+                rest = (entry / "stat").read_text().rpartition(")")[2].split()
+                yield int(entry.name), int(rest[1])

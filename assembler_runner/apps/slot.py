@@ -1,0 +1,93 @@
+"""What one app of this machine does at present."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+
+from assembler_runner.apps.launch import Launch
+from assembler_runner.apps.log_file import LogFile
+from assembler_runner.apps.process import AppProcess
+
+WAITS = (1.0, 5.0, 25.0)
+"""Seconds before each restart of an app that ended by itself."""
+
+STEADY_SECONDS = 600.0
+"""An app that ran for so long has earned all restarts again."""
+
+
+@dataclass
+class Running:
+    """An app that answers.
+
+    Args:
+        process: the app.
+        log: its log.
+        generation: the wanted generation that it was started for.
+        oid: its commit.
+    """
+
+    process: AppProcess
+    log: LogFile
+    generation: int
+    oid: str
+    since: float = field(default_factory=time.monotonic)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ends the app and removes its files."""
+        self.process.stop(at_once=at_once)
+        self.log.close()
+        shutil.rmtree(self.process.frame.files, ignore_errors=True)
+
+
+@dataclass
+class Slot:
+    """One app.
+
+    Args:
+        app_id: the app.
+        current: the app that visitors reach.
+        launch: a start that is under way, and for which generation and commit.
+        crashes: how often it ended by itself.
+        retry_at: when it is started again; None for not by itself.
+        used_at: when it was used last, by the monotonic clock.
+        wakes: whether a visit asked for it while it was asleep.
+        realm: its realm.
+        disk_at: when its files are measured next.
+    """
+
+    app_id: str
+    current: Running | None = None
+    launch: Launch | None = None
+    launch_generation: int = 0
+    launch_oid: str = ""
+    crashes: int = 0
+    retry_at: float | None = None
+    used_at: float = field(default_factory=time.monotonic)
+    wakes: bool = False
+    realm: str = ""
+    disk_at: float = 0.0
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ends the app and a start that is under way."""
+        if self.launch is not None:
+            self.launch.stopped.set()
+            self.launch.join()
+            if self.launch.outcome is not None and self.launch.outcome.process is not None:
+                assert self.launch.outcome.log is not None
+                Running(self.launch.outcome.process, self.launch.outcome.log, 0, "").stop(at_once=at_once)
+            self.launch = None
+        if self.current is not None:
+            self.current.stop(at_once=at_once)
+            self.current = None
+
+    def in_background(self, *, seconds: float = 0.0) -> None:
+        """Ends the app that visitors reached until now, in a thread, after a time for its open connections."""
+        if self.current is None:
+            return
+        old, self.current = self.current, None
+        timer = threading.Timer(seconds, old.stop)
+        timer.daemon = True
+        timer.start()

@@ -1,0 +1,1 @@
+"""Fuzzing of the real service on loopback: `invoke fuzz`."""
