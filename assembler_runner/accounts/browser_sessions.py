@@ -17,13 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.accounts import tokens
 from assembler_runner.accounts.models import BrowserSession, LoginSession, User
+from assembler_runner.core.cookies import SECURE_SESSION, SESSION
 from assembler_runner.core.database import db, utcnow, write_transaction
 from assembler_runner.core.errors import Forbidden
 from assembler_runner.core.settings import current_settings
-
-COOKIE = "assembler_session"
-SECURE_COOKIE = f"__Host-{COOKIE}"
-"""The name on https: browsers accept it only from this host, for all paths, over TLS."""
 
 PAGES = ("/ui/", "/local/")
 """Paths of pages: a browser may open them by an address that was typed or bookmarked."""
@@ -99,18 +96,18 @@ def end_all(user_id: str) -> int:
 
 def cookie_of(request: Request) -> str | None:
     """Returns the value of the cookie that a call carries."""
-    return request.cookies.get(SECURE_COOKIE if request.is_secure else COOKIE)
+    return request.cookies.get(SECURE_SESSION if request.is_secure else SESSION)
 
 
 def set_cookie(request: Request, response: Response, value: str) -> None:
     """Gives the cookie to the browser; scripts of pages cannot read it."""
-    name = SECURE_COOKIE if request.is_secure else COOKIE
+    name = SECURE_SESSION if request.is_secure else SESSION
     response.set_cookie(name, value, path="/", secure=request.is_secure, httponly=True, samesite="Strict")
 
 
 def remove_cookie(request: Request, response: Response) -> None:
     """Makes the browser forget the cookie."""
-    name = SECURE_COOKIE if request.is_secure else COOKIE
+    name = SECURE_SESSION if request.is_secure else SESSION
     response.delete_cookie(name, path="/", secure=request.is_secure, httponly=True, samesite="Strict")
 
 

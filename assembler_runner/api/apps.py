@@ -17,6 +17,7 @@ from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import Conflict
 from assembler_runner.requests import queries
 from assembler_runner.services import current_services
+from assembler_runner.spaces.models import Space
 
 blueprint = Blueprint("apps", __name__, description="Apps that this service runs.")
 
@@ -38,7 +39,17 @@ def open_app(space_id: str) -> dict[str, Any]:
     Returns the URL of the app. If the Space is private, the URL contains a ticket of 60 seconds that works once; it is
     exchanged for a cookie of the app's host.
     """
-    space = queries.find_space(current_account(), space_id)
+    return opened(queries.find_space(current_account(), space_id))
+
+
+def opened(space: Space) -> dict[str, Any]:
+    """Returns the URL of an app as `url`, and as `expires_at` the end of the ticket in it.
+
+    Args:
+        space: a Space that the caller may see.
+    Raises:
+        Conflict: this service does not run the app.
+    """
     address, services = app_url(space), current_services()
     if address is None:
         raise Conflict("This service does not run the app of this Space.", hint="Open the url of the Space.")
@@ -48,5 +59,5 @@ def open_app(space_id: str) -> dict[str, Any]:
         return {"url": address, "expires_at": None}
     key = tickets.key_of(services.settings.SECRET_KEY)
     ticket = tickets.sign(key, tickets.TICKET, row.host, row.id, tickets.TICKET_SECONDS)
-    opened = f"{address.rstrip('/')}{tickets.PATH}?{tickets.PARAMETER}={ticket}"
-    return {"url": opened, "expires_at": utcnow() + timedelta(seconds=tickets.TICKET_SECONDS)}
+    ticketed = f"{address.rstrip('/')}{tickets.PATH}?{tickets.PARAMETER}={ticket}"
+    return {"url": ticketed, "expires_at": utcnow() + timedelta(seconds=tickets.TICKET_SECONDS)}

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from flask import Response, jsonify, render_template, request
 
 from assembler_runner.accounts.auth import current_account
+from assembler_runner.api.http.accepts import wants_page
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.error_handlers import answer_error, error_body
 from assembler_runner.api.http.json_body import NoBody
 from assembler_runner.api.http.json_stream import read_light
+from assembler_runner.api.http.markdown import as_html
 from assembler_runner.api.schemas.base import CreateSpaceErrorSchema
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import CreateSpaceSchema, SpaceSchema
@@ -66,7 +68,7 @@ def create_space() -> Response:
 def docs() -> Response:
     """Read how to use the API
 
-    Markdown, generated from the running service.
+    Markdown, generated from the running service; a browser gets a page.
     """
     types = sorted(
         (describe(plugin) for plugin in current_services().registry.types()), key=lambda shown: _order(shown["name"])
@@ -81,6 +83,10 @@ def docs() -> Response:
         note=NOTE,
         dumps=json.dumps,
     )
+    if wants_page():
+        page = Response(render_template("docs.html", text=as_html(text)))
+        page.vary.add("Accept")
+        return page
     markdown = "text/markdown" in request.accept_mimetypes.values()
     return Response(text, mimetype="text/markdown" if markdown else "text/plain")
 

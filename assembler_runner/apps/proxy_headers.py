@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
+
+from assembler_runner.core.cookies import OWN
 
 HOP = frozenset(
     (
@@ -30,7 +32,7 @@ def for_app(request: web.Request, cookie: str, prefix: str, *, trusted: bool, se
 
     Args:
         request: the visitor's request.
-        cookie: name of the cookie that the app must not see.
+        cookie: name of the cookie that the app must not see, besides those of the web pages.
         prefix: path that the app is served below.
         trusted: whether a proxy in front has set the X-Forwarded headers.
         secure: whether visitors use https.
@@ -41,7 +43,7 @@ def for_app(request: web.Request, cookie: str, prefix: str, *, trusted: bool, se
         lower = name.lower()
         if lower in HOP or lower in named or (lower in _FORWARDED and not trusted):
             continue
-        kept = without_cookie(value, cookie) if lower == "cookie" else value
+        kept = without_cookies(value, {cookie, *OWN}) if lower == "cookie" else value
         if kept or lower != "cookie":
             found.append((name, kept))
     own = {"X-Forwarded-For": request.remote or "", "X-Forwarded-Host": request.host}
@@ -57,14 +59,14 @@ def for_visitor(headers: CIMultiDictProxy[str] | Mapping[str, str], cookie: str)
 
     Args:
         headers: the headers of the response.
-        cookie: name of the cookie that the app must not set.
+        cookie: name of the cookie that the app must not set, besides those of the web pages.
     """
     for name, value in headers.items():
         lower = name.lower()
         if lower in HOP:
             continue
         if lower == "set-cookie":
-            if value.partition("=")[0].strip() == cookie:
+            if value.partition("=")[0].strip() in {cookie, *OWN}:
                 continue
             # A cookie for all hosts would reach the other apps.
             yield name, _DOMAIN.sub("", value)
@@ -72,12 +74,12 @@ def for_visitor(headers: CIMultiDictProxy[str] | Mapping[str, str], cookie: str)
             yield name, value
 
 
-def without_cookie(header: str, cookie: str) -> str:
-    """Returns the header Cookie without one cookie.
+def without_cookies(header: str, names: Collection[str]) -> str:
+    """Returns the header Cookie without some cookies.
 
     Args:
         header: value of the header.
-        cookie: name of the cookie.
+        names: names of the cookies.
     """
     pairs = [pair.strip() for pair in header.split(";")]
-    return "; ".join(pair for pair in pairs if pair and pair.partition("=")[0].strip() != cookie)
+    return "; ".join(pair for pair in pairs if pair and pair.partition("=")[0].strip() not in names)

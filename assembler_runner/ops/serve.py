@@ -55,14 +55,15 @@ def serve(host: str, port: int, instance: Path) -> None:
     settings, apps_port, about_apps = apps.choose(settings_of(instance))
     core_logging.configure(settings)
     app = _open(settings, instance)
+    streams = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
+    server = listen(app, host, port, streams=streams, behind_proxy=settings.TRUSTED_PROXIES > 0)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{server.effective_port}"
     with app.app_context():
-        make_admin()
+        make_admin(url)
         # The lock guarantees that no other worker of this instance is running.
         if left := claims.release_claims():
             log.info("resuming %d requests of the last run", left)
         watches.release_claims()
-    streams = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
-    server = listen(app, host, port, streams=streams, behind_proxy=settings.TRUSTED_PROXIES > 0)
     worker = EmbeddedWorker(app.extensions["celery"], settings.CONCURRENCY)
     worker.start()
     embed(worker)
@@ -75,11 +76,10 @@ def serve(host: str, port: int, instance: Path) -> None:
     supervisor = apps.start_supervisor(app, apps_port) if apps_port is not None else None
     app.extensions[EXTENSION].targets.learn_account()
     _stop_on_signals()
-    shown = f"[{host}]" if ":" in host else host
     # Objects created by the start are permanent: exclude them from garbage collection.
     gc.freeze()
     gc.enable()
-    print(f"Assembler is ready at http://{shown}:{server.effective_port}", flush=True)
+    print(f"Assembler is ready at {url}", flush=True)
     print(about_apps, flush=True)
     server.run()
     print("Stopping: waiting for running work; press Ctrl-C again to stop at once.", flush=True)

@@ -19,13 +19,13 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.api.http.error_handlers import show_errors_with
 from assembler_runner.api.http.i18n import set_content_language, translated
 from assembler_runner.core.addresses import absolute_url
+from assembler_runner.core.cookies import THEME
 from assembler_runner.core.database import db, read_transaction, utcnow
 from assembler_runner.core.errors import AssemblerError, Unauthorized
 from assembler_runner.core.listing import AFTER, Listing, Page, read_page
 from assembler_runner.spaces.events import settled_event_id
 from assembler_runner.ui.diff_rows import diff_rows
 
-THEME_COOKIE = "assembler_theme"
 THEMES = ("light", "dark")
 ROWS = 50
 """Rows of a page of a list: a browser draws a thousand in more than a second."""
@@ -58,7 +58,7 @@ def visitor() -> Account | None:
 def _values() -> dict[str, Any]:
     return {
         "account": visitor(),
-        "theme": theme if (theme := request.cookies.get(THEME_COOKIE)) in THEMES else None,
+        "theme": theme if (theme := request.cookies.get(THEME)) in THEMES else None,
         "newest_event": lambda: settled_event_id(db.session()),
         "version": __version__,
         "done": request.args.get("done"),

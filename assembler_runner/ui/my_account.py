@@ -13,14 +13,14 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import Users
 from assembler_runner.accounts.models import BrowserSession, LoginSession, Robot, User
 from assembler_runner.accounts.permissions import ANY_ACCOUNT, requires
-from assembler_runner.api.http.i18n import COOKIE as LANGUAGE_COOKIE
 from assembler_runner.api.http.i18n import LANGUAGES
 from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.accounts import SelfInput
 from assembler_runner.core.addresses import service_url
+from assembler_runner.core.cookies import LANGUAGE, THEME
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, InvalidRequest, NotFound
-from assembler_runner.ui.layout import THEME_COOKIE, THEMES, go, pages, show
+from assembler_runner.ui.layout import THEMES, go, pages, show
 
 _USERS = Users()
 _YEAR = 365 * 24 * 3600
@@ -68,7 +68,7 @@ def change_password() -> AnyResponse:
 def change_look() -> AnyResponse:
     """Keeps language and colours in this browser."""
     response = make_response(go("/ui/account", done="look"))
-    for name, field, known in ((LANGUAGE_COOKIE, "language", LANGUAGES), (THEME_COOKIE, "theme", THEMES)):
+    for name, field, known in ((LANGUAGE, "language", LANGUAGES), (THEME, "theme", THEMES)):
         if (value := request.form.get(field)) in known:
             secure = request.is_secure
             response.set_cookie(name, value, max_age=_YEAR, secure=secure, httponly=True, samesite="Strict")

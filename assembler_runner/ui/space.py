@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, request
+from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import requires
+from assembler_runner.api.apps import opened
 from assembler_runner.api.event_stream import EVENTS
 from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.change_input import SpaceCommandInput
@@ -59,7 +60,8 @@ def head_of(found: Space) -> dict[str, Any]:
     shown = _shown.dump(found)
     return {
         "space": found,
-        "app_address": shown.get("app_url") or shown["url"],
+        "app_address": shown["app_url"] or shown["url"],
+        "opens_here": shown["app_url"] is not None,
         "can_wake": found.state in (SLEEPING, PAUSED),
         "runs_app": found.latest_request.sdk != "static",
     }
@@ -124,6 +126,13 @@ def command_one(space_id: str) -> AnyResponse:
     else:
         space_of = commands.command(services, caller, found, name, data, _space_id)
     return go(f"/ui/spaces/{space_of}", done=name)
+
+
+@pages.get("/spaces/<space_id>/open")
+@requires("space_read")
+def open_space(space_id: str) -> AnyResponse:
+    """Leads to the app of a Space; for a private one with a ticket that works once."""
+    return redirect(opened(queries.find_space(current_account(), space_id))["url"], 303)
 
 
 @pages.get("/spaces/<space_id>/delete")

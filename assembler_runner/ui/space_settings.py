@@ -61,8 +61,7 @@ def _body(found: Space, form: Mapping[str, str]) -> dict[str, Any]:
         return {"variables": _variables(found)}
     if part == "secrets":
         given = pairs("secret")
-        removed = form.get("remove", "").strip()
-        return {"secrets": given | ({removed: None} if removed else {})}
+        return {"secrets": given | dict.fromkeys(request.form.getlist("remove"))}
     if part == "machine":
         sleep_time = form.get("sleep_time", "").strip()
         body: dict[str, Any] = {"hardware": form["hardware"]} if form.get("hardware") else {}

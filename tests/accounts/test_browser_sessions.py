@@ -10,8 +10,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from assembler_runner.accounts import browser_sessions, login_throttle
-from assembler_runner.accounts.browser_sessions import COOKIE, SECURE_COOKIE
 from assembler_runner.accounts.models import AuditEntry, BrowserSession, LoginSession, User
+from assembler_runner.core.cookies import SECURE_SESSION as SECURE_COOKIE
+from assembler_runner.core.cookies import SESSION as COOKIE
 from assembler_runner.core.database import db, utcnow
 from tests.conftest import PASSWORD, MakeService, Service
 

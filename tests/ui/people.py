@@ -55,6 +55,7 @@ class _Checker(HTMLParser):
         self.open: list[str] = []
         self.problems: list[str] = []
         self.ids: list[str] = []
+        self.labelled: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -63,7 +64,10 @@ class _Checker(HTMLParser):
             self.problems.append("inline script")
         if values.get("id"):
             self.ids.append(str(values["id"]))
-        named = "label" in self.open or "aria-label" in values or values.get("type") == "hidden" or "hidden" in values
+        if tag == "label" and values.get("for"):
+            self.labelled.add(str(values["for"]))
+        named = "label" in self.open or "aria-label" in values or str(values.get("id")) in self.labelled
+        named = named or values.get("type") == "hidden" or "hidden" in values
         if tag in ("input", "select", "textarea") and not named:
             self.problems.append(f"{tag} {values.get('name')} has no label")
         if tag not in self.void:

@@ -14,9 +14,9 @@ from typing import IO, Any
 from flask import Flask, Response, has_request_context, request
 from flask_babel import Babel, get_locale, gettext
 
+from assembler_runner.core.cookies import LANGUAGE
+
 LANGUAGES = ("en", "de")
-COOKIE = "assembler_language"
-"""The language that a person has chosen in the web pages."""
 
 _FIELDS = {"default_message", "default_hint"}
 
@@ -73,6 +73,6 @@ def extract(
 
 
 def _chosen() -> str | None:
-    if (chosen := request.cookies.get(COOKIE)) in LANGUAGES:
+    if (chosen := request.cookies.get(LANGUAGE)) in LANGUAGES:
         return chosen
     return request.accept_languages.best_match(LANGUAGES, LANGUAGES[0])

@@ -76,9 +76,17 @@ def install(dry_run: bool, skip_runner_requirements: bool) -> None:
         raise click.ClickException("pip could not install the requirements; see its message above.")
 
 
-def make_admin() -> None:
-    """Creates the user admin if there is no user yet, and prints a generated password."""
+def make_admin(page: str | None = None) -> None:
+    """Creates the user admin if there is no user yet, and prints a generated password.
+
+    Args:
+        page: address of the web pages; if given, it is printed first, with how to sign in.
+    """
     given = current_services().settings.ADMIN_PASSWORD
     password = given or secrets.token_urlsafe(12)
-    if ensure_admin(password) and not given:
+    made = ensure_admin(password)
+    if page:
+        new = "with the password from ADMIN_PASSWORD" if given else "with the password below"
+        click.echo(f"Web pages: {page} (sign in {f'as {ADMIN} {new}' if made else 'with your name and password'})")
+    if made and not given:
         click.echo(f"User {ADMIN} has the password {password} (shown only now).")

@@ -42,8 +42,9 @@ class FileDrop extends HTMLElement {
   async #dropped(transfer) {
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const found = [];
+    const plain = [...transfer.files].map((file) => ({ path: file.name, file }));
     for (const entry of entries) await walk(entry, found);
-    this.#send(found);
+    this.#send(entries.length ? found : plain);
   }
 
   #send(found) {

@@ -53,6 +53,7 @@ export class CodeEditor extends HTMLElement {
     this.append(this.#gutter, this.#source);
     this.#source.addEventListener("input", (event) => {
       event.stopPropagation();
+      this.#flatten();
       this.#later();
       this.dispatchEvent(new CustomEvent("edit", { bubbles: true }));
     });
@@ -95,6 +96,15 @@ export class CodeEditor extends HTMLElement {
       document.execCommand("insertText", false, "    ");
     }
     this.#leaving = event.key === "Escape";
+  }
+
+  // Some ways to insert several lines make an element of each; here a line is a line of text.
+  #flatten() {
+    if (!this.#source.firstElementChild) return;
+    const text = [...this.#source.childNodes].map((node) => node.nodeName === "BR" ? "\n" : (node.nodeName === "DIV" ? "\n" : "") + node.textContent).join("");
+    this.#source.textContent = text;
+    getSelection().selectAllChildren(this.#source);
+    getSelection().collapseToEnd();
   }
 
   #later() {

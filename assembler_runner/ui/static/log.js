@@ -1,6 +1,6 @@
 // <log-view>: a log that grows, with search, "only errors" and wrapped lines. What is read does not jump.
 
-const bad = /\b(error|exception|traceback|fatal|critical|failed|failure|panic|denied|cannot|not found)\b/i;
+const bad = /(error|exception)\b|\b(traceback|fatal|critical|failed|failure|panic|denied|cannot|not found)\b/i;
 const most = 5000;
 
 class LogView extends HTMLElement {
