@@ -81,6 +81,7 @@ wait_options = _options(
 @click.option("--namespace", help="User or organization that owns the Space.")
 @click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
+@click.option("--verify", is_flag=True, help="Publish only if the app answers when the service runs it first.")
 @input_options
 @publication_options
 @wait_options
