@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,9 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.files.tree import SpaceFile
 
 log = logging.getLogger(__name__)
+
+TURN_SECONDS = 60.0
+"""How long one start may keep others waiting."""
 
 STORED, BUILD_ERROR, RUNTIME_ERROR = "STORED", "BUILD_ERROR", "RUNTIME_ERROR"
 
@@ -118,7 +122,7 @@ class Launch(threading.Thread):
         """Starts the app; the outcome is set at the end."""
         outcome = Outcome(stage=RUNTIME_ERROR, message="The service could not start the app.")
         try:
-            with self._turns:
+            with _turn(self._turns):
                 if not self.stopped.is_set():
                     outcome = self._start()
         except AssemblerError as problem:
@@ -136,6 +140,8 @@ class Launch(threading.Thread):
         try:
             plan = make_plan(tree, self._settings.APPS_START_TIMEOUT)
         except NotRunnable as problem:
+            with closing(LogFile(order.build_log)) as told:
+                told.write(f"The app is not run: {problem.message} {problem.hint or ''}".rstrip())
             return Outcome(stage=STORED, message=problem.message)
         self._report("BUILDING")
         shutil.rmtree(order.folder, ignore_errors=True)
@@ -173,3 +179,24 @@ class Launch(threading.Thread):
             message = f"Launch timed out, workload was not healthy after {plan.start_seconds:.0f} s"
             return Outcome(stage=RUNTIME_ERROR, message=message)
         return Outcome(stage=RUNTIME_ERROR, exit_code=code)
+
+
+@contextmanager
+def _turn(turns: threading.Semaphore) -> Iterator[None]:
+    """Holds a turn, but not for ever: an app that does not answer must not delay the start of others."""
+    given_back = threading.Lock()
+
+    def give_back() -> None:
+        # Once, whoever comes first.
+        if given_back.acquire(blocking=False):
+            turns.release()
+
+    turns.acquire()
+    timer = threading.Timer(TURN_SECONDS, give_back)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        give_back()

@@ -25,7 +25,7 @@ _STAGE = "/mnt"
 _SYSTEM = ("/etc/ssl", "/etc/ca-certificates", "/etc/pki", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 _NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf")
 _FILES, _PROBE_SECONDS = 1024, 20
-_LEVEL = 10
+_LEVEL = 5
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from assembler_runner.assembly.preflight.quoting import quote
 from assembler_runner.core.errors import Finding
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?\s*---[ \t]*(\r\n|\n|\r)")
 _CLOSING = re.compile(rb"^---[ \t]*(?=\r|\n|\Z)", re.MULTILINE)
 _SDK_LINE = re.compile(rb"""^(["']?sdk["']?[ \t]*:[ \t]*)[^\r\n#]*[^\r\n# \t]""", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_SHOWN = 200
 _DECIDES_HOW_IT_RUNS = ("app_file", "app_port", "python_version", "sdk_version")
 
 
@@ -206,15 +208,16 @@ def complete_readme(
 def _contradictions(given: Mapping[str, Any], card: Mapping[str, Any], asked: Collection[str]) -> list[Finding]:
     findings = []
     if "sdk" in given and given["sdk"] != card["sdk"]:
-        message = f"README.md says sdk: {given['sdk']}, but this type is published with sdk: {card['sdk']}."
+        message = f"README.md says sdk: {quote(given['sdk'])}, but this type is published with sdk: {card['sdk']}."
         hint = f"Remove the line sdk from README.md, or write sdk: {card['sdk']}."
-        findings.append(Finding("sdk_mismatch", message, path=README, hint=hint))
+        values = {"sdk": str(given["sdk"])[:_SHOWN]}
+        findings.append(Finding("sdk_mismatch", message, path=README, hint=hint, values=values))
     for key in _DECIDES_HOW_IT_RUNS:
         if key in asked and key in given and key in card and str(given[key]) != str(card[key]):
-            message = f"README.md says {key}: {given[key]}, the request asks for {card[key]}."
-            findings.append(
-                Finding("card_mismatch", message, path=README, hint=f"Set {key} in one of the two places only.")
-            )
+            message = f"README.md says {key}: {quote(given[key])}, the request asks for {quote(card[key])}."
+            hint = f"Set {key} in one of the two places only."
+            values = {"given": str(given[key])[:_SHOWN], "asked": str(card[key])[:_SHOWN]}
+            findings.append(Finding("card_mismatch", message, path=README, hint=hint, values=values))
     return findings
 
 

@@ -67,14 +67,17 @@ class Call:
     Args:
         tool: name of the tool.
         arguments: its arguments.
+        repeat: whether the arguments of the answered call are to be sent, too.
     """
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    repeat: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Returns the form of an answer."""
-        return {"tool": self.tool, "arguments": dict(self.arguments)}
+        shown: dict[str, Any] = {"tool": self.tool, "arguments": dict(self.arguments)}
+        return {**shown, "repeat": True} if self.repeat else shown
 
 
 @dataclass

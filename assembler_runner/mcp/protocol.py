@@ -21,6 +21,7 @@ from assembler_runner.mcp.answers import INVALID, REFUSED, Answer, Call, as_text
 from assembler_runner.mcp.confirm import Confirmation
 from assembler_runner.mcp.context import Context, reply_of
 from assembler_runner.mcp.tools import BY_NAME, INSTRUCTIONS, TOOLS, check_arguments
+from assembler_runner.mcp.untrusted import Quotes, texts_of
 from assembler_runner.services import Services
 
 NEW = "2026-07-28"
@@ -215,9 +216,12 @@ def answer_call(
     except AssemblerError as problem:
         db.session.rollback()
         answer = Answer(INVALID if isinstance(problem, InvalidRequest) else REFUSED, is_error=True)
+        answer.quotes = Quotes(texts_of(arguments))
         answer.add_error(problem)
         if isinstance(problem, NotFound) and "space" in arguments:
             answer.next = Call("get_space")
+        elif name in ("publish_space", "check_files") and not arguments.get("fix"):
+            answer.next = publish.repair_of(problem.issues)
         return answer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from assembler_runner.api.http.json_body import load_partly
@@ -20,6 +20,7 @@ from assembler_runner.mcp.confirm import Confirmation
 from assembler_runner.mcp.context import Context
 from assembler_runner.mcp.space_answers import DELETING, about, find, page_of, previous_release, wait
 from assembler_runner.mcp.tools import DEFAULT_WAIT
+from assembler_runner.mcp.untrusted import Quotes, texts_of
 from assembler_runner.requests import commands, fix, prepare, submit, taken, update
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.idempotency import Idempotency, known_answer
@@ -180,9 +181,17 @@ def check_files(context: Context, arguments: Mapping[str, Any]) -> Answer:
     if prepared is None:
         raise InvalidRequest(issues=[Finding("nothing_to_check", "There is nothing to check.", path="files")])
     errors = prepared.assembly.errors
-    answer = Answer(INVALID if errors else OK, next=None if errors else Call("publish_space"))
+    answer = Answer(INVALID if errors else OK, quotes=Quotes(texts_of(arguments)))
+    answer.next = repair_of(errors) if errors else Call("publish_space", repeat=True)
     answer.add_findings(prepared.assembly.findings)
     made = [file.path for file in prepared.assembly.tree.values() if file.origin in ("default", "generated")]
     if made and not errors:
         answer.add("info", "generated", f"The service adds {', '.join(made[:8])}.")
     return answer
+
+
+def repair_of(issues: Iterable[Finding]) -> Call | None:
+    """Returns the call that applies safe fixes of findings and publishes; None if no error has one."""
+    if any(issue.severity == "error" and issue.fix is not None and issue.fix.safe for issue in issues):
+        return Call("publish_space", {"fix": True}, repeat=True)
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,11 @@ from assembler_runner.assembly.preflight.secrets import find_secrets
 TAIL = 4000
 """Most characters of a text of strangers in one answer; the end is kept."""
 
-PLAIN_LENGTH, PLAIN_WORDS = 40, 4
+PLAIN_LENGTH, PLAIN_WORDS = 48, 5
 """Longest captured name that may stand in a sentence, and most words in it."""
+
+CUT = 80
+"""Length at which the sentences of findings cut captured texts."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Controls except tab and newline; soft hyphens, direction and zero-width characters, fillers, tag characters and
@@ -29,6 +33,7 @@ _HIDDEN = re.compile(
 _QUOTED = re.compile(r'"([^"\n]*)"|(?<!\w)\'([^\'\n]*)\'(?!\w)|“([^”\n]*)”')
 _NAME = re.compile(r"[A-Za-z0-9_@.~/-]+(?:[=<>!~]=[0-9A-Za-z.*]+)?")
 _SECRET = re.compile(r"-----BEGIN.*?(?:-----END[^\n]*|\Z)|[^\s\"'`<>,;)]+", re.DOTALL)
+_LONGEST, _MOST_TEXTS = 1000, 500
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -51,8 +56,14 @@ def is_plain(text: str) -> bool:
 
 @dataclass
 class Quotes:
-    """Captured texts that were taken out of sentences; each is named there by its number in brackets."""
+    """Captured texts that were taken out of sentences; each is named there by its number in brackets.
 
+    Args:
+        known: texts of the caller, which are taken out wherever they stand.
+        texts: what was taken out.
+    """
+
+    known: tuple[str, ...] = ()
     texts: list[str] = field(default_factory=list)
 
     def sentence(self, text: str | None, values: Any = None) -> str | None:
@@ -64,9 +75,10 @@ class Quotes:
         """
         if text is None:
             return None
-        for value in _texts_in(values):
-            if not is_plain(value) and value in text:
-                text = text.replace(value, self._number(value))
+        for value in _texts_in([values, *self.known]):
+            for form in (value, f"{value[: CUT - 1]}…"):
+                if not is_plain(value) and form in text:
+                    text = text.replace(form, self._number(value))
         return _QUOTED.sub(self._unquoted, clean(text).replace("\n", " "))
 
     def name(self, text: str | None) -> str | None:
@@ -115,13 +127,25 @@ class Untrusted:
         return {**shown, "cut": True} if len(tail) < len(text) else shown
 
 
+def texts_of(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the texts in the arguments of a call that are no names; not the contents of files.
+
+    Args:
+        arguments: the arguments as sent.
+    """
+    files = arguments.get("files")
+    others: Any = [list(arguments), [value for name, value in arguments.items() if name != "files"]]
+    found = _texts_in([others, list(files) if isinstance(files, dict) else files])
+    return tuple(text for text in found if len(text) <= _LONGEST and not is_plain(text))[:_MOST_TEXTS]
+
+
 def _texts_in(values: Any) -> list[str]:
     """Returns the texts in captured values, longest first, so that no part is taken out before the whole."""
     found: list[str] = []
     if isinstance(values, str):
         found = [values]
     elif isinstance(values, dict):
-        found = [text for value in values.values() for text in _texts_in(value)]
+        found = [text for pair in values.items() for value in pair for text in _texts_in(value)]
     elif isinstance(values, list | tuple):
         found = [text for value in values for text in _texts_in(value)]
     return sorted({text for text in found if text.strip()}, key=len, reverse=True)

@@ -27,6 +27,8 @@ LONGEST_GAP, SETTLE = 30, 30
 """In units of FOLLOW_SECONDS: the longest time between two probes, and the time until a stage counts without proof."""
 
 AT_ONCE = 20
+LOCAL_SECONDS = 5.0
+"""Longest time between two probes of an app on this machine."""
 
 _TABLE: Any = AppWatch.__table__
 _ROW = _TABLE.c
@@ -59,7 +61,8 @@ def start(
     insert_rows(
         session, AppWatch, [{"space_id": space_id, "since": 0.0, "is_open": False, "has_moved": False, "errors": 0}]
     )
-    is_watched = target.name != LOCAL
+    # A static local Space is served as it is, and others are only stored where no apps run.
+    is_watched = target.name != LOCAL or state not in ("running", "stored")
     values: dict[str, Any] = {"since": database_now(), "commit_oid": commit_oid, "first_stage": None, "owner": None}
     values |= {"is_open": is_watched, "has_moved": False, "errors": 0}
     values |= {"due_at": database_now() + services.settings.FOLLOW_SECONDS if is_watched else None}
@@ -185,7 +188,8 @@ def seconds_until_next_probe(services: Services, account: str, is_open: bool, ag
     if is_open:
         wanted = min(LONGEST_GAP * shortest, max(shortest, age / 10))
     elif services.settings.WATCH_SECONDS > 0:
-        wanted = services.settings.WATCH_SECONDS
+        # To probe an app on this machine is to read a row.
+        wanted = services.settings.WATCH_SECONDS if account else min(services.settings.WATCH_SECONDS, LOCAL_SECONDS)
     else:
         return None
     many = sa.select(sa.func.count()).where(_ROW.account == account)

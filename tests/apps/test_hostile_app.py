@@ -71,6 +71,8 @@ def attack(path):
         "kill": outcome(lambda: os.kill(-1, 0)),
         "kill_service": outcome(lambda: os.kill(PARAMS["pid"], 0)),
         "setuid_programs": outcome(lambda: subprocess.check_output(["su", "-c", "id"], stdin=subprocess.DEVNULL)),
+        "descriptors": [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")
+                        if os.path.exists(f"/proc/self/fd/{name}")],
         "interfaces": [name for _, name in socket.if_nameindex()],
         "written": outcome(lambda: [pathlib.Path(name).write_text("x") for name in ("/app/x", "/data/x", "/tmp/x")]),
     }
@@ -166,6 +168,12 @@ def test_other_processes_are_not_seen(hostile: dict[str, Any]) -> None:
     assert len(hostile["processes"]) <= 3
     assert hostile["kill_service"][0] == "refused"
     assert "secret of the neighbour" not in json.dumps(hostile["environments"])
+
+
+def test_it_inherits_nothing_of_the_service(hostile: dict[str, Any]) -> None:
+    kinds = {name.partition(":")[0] for name in hostile["descriptors"] if not name.startswith(("/dev/null", "/proc"))}
+    # Its output, and its own sockets.
+    assert kinds <= {"pipe", "socket"} and len(hostile["descriptors"]) < 8
 
 
 def test_it_has_no_privileges(hostile: dict[str, Any]) -> None:

@@ -96,8 +96,9 @@ def test_an_app_that_fails_at_its_start_is_diagnosed(apps: AppService) -> None:
     space = apps.publish("print('so far', flush=True)\nimport cv2\n", name="broken")
     problem = apps.until(space["id"], "runtime_error")["problem"]
     assert problem["code"] == "missing_module" and problem["fix"]["edits"][0]["new"] == "opencv-python-headless"
-    answer = visit(apps.space(space["id"])["app_url"])
-    assert (answer.status_code, "failed" in answer.text) == (503, True)
+    address = apps.space(space["id"])["app_url"]
+    wait_until(lambda: "failed" in visit(address).text, "the proxy says so")
+    assert visit(address).status_code == 503
 
 
 def test_requirements_that_cannot_be_installed(apps: AppService) -> None:
@@ -111,6 +112,7 @@ def test_what_needs_a_container_is_only_stored(apps: AppService) -> None:
     space = apps.publish(name="container", files={"Dockerfile": dockerfile})
     stored = apps.until(space["id"], "stored")
     assert stored["app_url"] is None
+    assert "Line 1 of the Dockerfile needs a container" in apps.log(space["id"], "build")[0]
 
 
 def test_an_app_that_crashes_is_started_again(apps: AppService) -> None:

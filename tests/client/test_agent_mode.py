@@ -122,6 +122,7 @@ def test_the_skill_is_installed(run: Run, tmp_path: Path) -> None:
 def test_every_next_call_has_a_command(run: Run) -> None:
     calls = [("wait_for_space", {"space": "x"}), ("read_log", {"space": "x", "kind": "build"}), ("get_space", {})]
     calls += [("publish_space", {"space": "x", "fix": True}), ("publish_space", {}), ("list_space_types", {})]
+    assert "--fix" in str(command_of({"tool": "publish_space", "arguments": {"fix": True}, "repeat": True}))
     for tool, arguments in calls:
         command = command_of({"tool": tool, "arguments": arguments})
         assert command is not None

@@ -193,7 +193,7 @@ def test_a_fix_is_shown_and_applied(logged_in: Run, running: Running, site: Path
     done = logged_in("fix", name, code=2)
     assert "use --yes" in done.stderr
     done = logged_in("fix", name, "--yes")
-    for line in ("error[exception]: It says Hello.", "change index.html:1", "- Hello", "+ Fixed"):
+    for line in ("error[exception]: It says Hello.", "--- a/index.html", "-<h1>Hello</h1>", "+<h1>Fixed</h1>"):
         assert line in done.stderr
     assert "-<h1>Fixed</h1>" in logged_in("preview", "site", "--space", name).stdout
 

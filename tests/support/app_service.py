@@ -134,9 +134,9 @@ class AppService:
 
     def space(self, space_id: str) -> dict[str, Any]:
         """Returns a Space with the newest state of its app."""
-        return self.client.get(f"/spaces/{space_id}?refresh=true")
+        return self.client.get(f"/spaces/{space_id}")
 
-    def until(self, space_id: str, *states: str, timeout: float = 60.0) -> dict[str, Any]:
+    def until(self, space_id: str, *states: str, timeout: float = 180.0) -> dict[str, Any]:
         """Waits until a Space has one of these states; returns it."""
         last: dict[str, Any] = {}
 
@@ -179,7 +179,13 @@ def app_service(instance: Path, **settings: str) -> Iterator[AppService]:
     """Runs a service that runs apps."""
     needs_sandbox()
     kept = {name: value for name, value in os.environ.items() if name.startswith(TRUSTED)}
-    own = {"APPS": "process", "APPS_PORT": "0", "ADMIN_PASSWORD": PASSWORD, "FOLLOW_SECONDS": "0.2"}
+    own = {
+        "APPS": "process",
+        "APPS_PORT": "0",
+        "ADMIN_PASSWORD": PASSWORD,
+        "FOLLOW_SECONDS": "0.2",
+        "WATCH_SECONDS": "0.3",
+    }
     command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(instance))
     with Process(*command, **{**own, **kept, **settings}) as process:
         url = process.wait_for_line(r"ready at (\S+)")[1]

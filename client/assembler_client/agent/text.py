@@ -48,6 +48,8 @@ def command_of(call: Mapping[str, Any] | None) -> str | None:
         return None
     arguments = call.get("arguments", {})
     space = arguments.get("space", "")
+    if call.get("repeat"):
+        return "the same command with --fix" if arguments.get("fix") else "assembler create DIR"
     if call["tool"] == "publish_space":
         if arguments.get("fix"):
             return f"assembler fix {space} --yes"

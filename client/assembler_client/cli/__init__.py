@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("show:events", "Show the events of a Space."),
     "wait": ("show:wait", "Wait until the app of a Space runs or has failed."),
     "mcp": ("mcp:mcp", "Serve the tools for agents on stdin and stdout."),
+    "agent": ("agents:agent", "Create accounts for agents."),
     "skill": ("skill:skill", "Install the instructions for agents."),
     "completion": ("completion:completion", "Print the completion script of a shell."),
 }

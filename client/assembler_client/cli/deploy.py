@@ -306,6 +306,8 @@ def _show_result(shell: Shell, space: Space) -> None:
         shell.published(space)
         return
     shell.say(f"{space.name} is {space.state.replace('_', ' ')}.", "bold green" if space.state == "running" else "")
+    if space.app_url:
+        shell.say(f"App: {space.app_url}")
     shell.echo(space.url or str(space.id))
 
 

@@ -64,6 +64,7 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
         ("name", "/".join(part for part in (found.namespace, found.name) if part)),
         ("id", found.id),
         ("url", found.url),
+        ("app", found.app_url),
         ("type", found.space_type),
         ("target", found.target),
         ("visibility", found.visibility),

@@ -101,6 +101,7 @@ class Space(Thing):
     name: str
     namespace: str | None = None
     url: str | None = None
+    app_url: str | None = None
     target: str = ""
     space_type: str = ""
     visibility: str = ""
