@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -29,7 +30,7 @@ class Person:
         assert_well_formed(answer.text)
         return answer
 
-    def send(self, path: str, **form: Any) -> TestResponse:
+    def send(self, path: str, /, **form: Any) -> TestResponse:
         """Sends a form."""
         files = any(isinstance(value, tuple | list) for value in form.values())
         kind = "multipart/form-data" if files or path.endswith(("/new", "/files")) else None
@@ -38,7 +39,7 @@ class Person:
             assert_well_formed(answer.text)
         return answer
 
-    def change(self, path: str, **form: Any) -> str:
+    def change(self, path: str, /, **form: Any) -> str:
         """Sends a form that must be accepted; returns the address it leads to."""
         answer = self.send(path, **form)
         assert answer.status_code == 303, text_of(answer.text)
@@ -96,4 +97,4 @@ def assert_well_formed(html: str) -> None:
 def text_of(html: str) -> str:
     """Returns the text of the main part of a page."""
     body = re.sub(r"(?s).*<main[^>]*>(.*)</main>.*", r"\1", html)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)).strip()
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))).strip()

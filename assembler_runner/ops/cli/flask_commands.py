@@ -87,6 +87,6 @@ def make_admin(page: str | None = None) -> None:
     made = ensure_admin(password)
     if page:
         new = "with the password from ADMIN_PASSWORD" if given else "with the password below"
-        click.echo(f"Web pages: {page} (sign in {f'as {ADMIN} {new}' if made else 'with your name and password'})")
+        click.echo(f"Web pages: {page} (sign in {f'as {ADMIN} {new}' if made else 'with your account'})")
     if made and not given:
         click.echo(f"User {ADMIN} has the password {password} (shown only now).")
