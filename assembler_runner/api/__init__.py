@@ -70,10 +70,9 @@ def register(app: Flask) -> DocumentedApi:
 
 
 def _describe_space_input(app: Flask, spec: APISpec) -> None:
-    # Fields cannot express that one of several is required.
+    # Not as `anyOf`: generators of clients would lose all fields.
     body = spec.components.schemas["SpaceInput"]
-    body["anyOf"] = [{"required": [field]} for field in ("files", "template", "archive")]
-    body["description"] = _limits(app)
+    body["description"] = f"One of files, template and archive is required. {_limits(app)}"
 
 
 def _limits(app: Flask) -> str:

@@ -165,6 +165,7 @@ def _add_views(resource: Resource) -> None:
 
     @blueprint.needs(kind.may_read)
     @blueprint.doc(summary=f"List {title}s" if title != "audit entry" else "Read the audit log", parameters=QUERY)
+    @blueprint.lists(listing)
     @blueprint.doc(**fails(400))
     @blueprint.response(200, list_of(resource.shown))
     def list_all() -> Response:

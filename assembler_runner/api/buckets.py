@@ -48,6 +48,7 @@ _bucket = BucketSchema()
 @blueprint.get("/buckets")
 @blueprint.needs("bucket_read")
 @blueprint.doc(**fails(400))
+@blueprint.lists(_BUCKETS)
 @blueprint.response(200, list_of(BucketSchema))
 def list_buckets() -> dict[str, Any]:
     """List buckets"""
@@ -140,6 +141,7 @@ def stream_bucket(bucket_id: str) -> Response:
 @blueprint.get("/bucket-files")
 @blueprint.needs("bucket_read")
 @blueprint.doc(**fails(400))
+@blueprint.lists(_FILES)
 @blueprint.response(200, list_of(BucketFileSchema))
 def list_bucket_files() -> Response:
     """List files of buckets

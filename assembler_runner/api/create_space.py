@@ -35,13 +35,20 @@ blueprint = Blueprint("create-space", __name__, description="The simple API: one
 FIRST_TYPES = ("gradio", "static", "docker", "streamlit")
 NOTE = "It may take a few minutes to build and deploy."
 
+_LANGUAGE = {
+    "in": "header",
+    "name": "Accept-Language",
+    "schema": {"type": "string"},
+    "description": "Language of messages, such as de.",
+}
+
 _input = SpaceInput()
 _space = SpaceSchema()
 
 
 @blueprint.post("/create-space")
 @blueprint.needs("space_create")
-@blueprint.doc(**takes(SpaceInput, SPACE_FORM))
+@blueprint.doc(**takes(SpaceInput, SPACE_FORM), parameters=[_LANGUAGE])
 @blueprint.doc(**fails(400, 409, 413, 422, 429, 502, 503, schema=CreateSpaceErrorSchema))
 @blueprint.alt_response(202, schema=CreateSpaceSchema, description="Accepted, but not published yet")
 @blueprint.response(200, CreateSpaceSchema)

@@ -26,6 +26,7 @@ blueprint = Blueprint("requests", __name__, description="Space requests and thei
 @blueprint.get("/requests")
 @blueprint.needs("space_read")
 @blueprint.doc(**fails(400))
+@blueprint.lists(queries.REQUESTS)
 @blueprint.response(200, list_of(RequestSchema))
 def list_requests() -> dict[str, Any]:
     """List requests

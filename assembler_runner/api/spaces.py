@@ -111,6 +111,7 @@ def preview_space() -> dict[str, Any]:
     ],
     **fails(400),
 )
+@blueprint.lists(queries.SPACES)
 @blueprint.response(200, list_of(SpaceSchema))
 def list_spaces() -> Response:
     """List Spaces
@@ -190,6 +191,7 @@ def get_space(space_id: str) -> Response:
 @blueprint.get("/spaces/<space_id>/requests")
 @blueprint.needs("space_read")
 @blueprint.doc(**fails(400, 404))
+@blueprint.lists(queries.REQUESTS)
 @blueprint.response(200, list_of(RequestSchema))
 def list_space_requests(space_id: str) -> dict[str, Any]:
     """List the requests of a Space"""

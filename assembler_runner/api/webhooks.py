@@ -77,6 +77,7 @@ def create_webhook() -> Response:
 @blueprint.get("/webhooks")
 @blueprint.needs("space_read")
 @blueprint.doc(**fails(400))
+@blueprint.lists(WEBHOOKS)
 @blueprint.response(200, list_of(WebhookSchema))
 def list_webhooks() -> dict[str, Any]:
     """List webhooks"""
@@ -142,6 +143,7 @@ def command_webhook(webhook_id: str) -> dict[str, Any]:
 @blueprint.get("/webhooks/<webhook_id>/deliveries")
 @blueprint.needs("space_read")
 @blueprint.doc(**fails(400, 404))
+@blueprint.lists(DELIVERIES)
 @blueprint.response(200, list_of(DeliverySchema))
 def list_deliveries(webhook_id: str) -> dict[str, Any]:
     """List deliveries

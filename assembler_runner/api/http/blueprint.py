@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask_smorest
@@ -11,6 +11,7 @@ import marshmallow as ma
 from assembler_runner.accounts.auth import public
 from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.schemas.base import ErrorSchema
+from assembler_runner.core.listing import AFTER, DEFAULT_LIMIT, MAX_LIMIT, Listing
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -31,6 +32,21 @@ class Blueprint(flask_smorest.Blueprint):
 
         return add
 
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, *more: Any, **options: Any
+    ) -> None:
+        """Adds a view; its name is the operationId of the documentation, from which generators name their functions."""
+        view_func = self.doc(operationId=view_func.__name__)(view_func)
+        super().add_url_rule(rule, endpoint, view_func, *more, **options)
+
+    def lists(self, listing: Listing) -> Callable[[Any], Any]:
+        """Documents the query parameters of a list.
+
+        Args:
+            listing: the fields that it filters and sorts by.
+        """
+        return self.doc(parameters=list(_list_parameters(listing)))
+
     def needs(self, permission: str) -> Callable[[Any], Any]:
         """Declares the permission that a view needs.
 
@@ -48,7 +64,30 @@ class Blueprint(flask_smorest.Blueprint):
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     both = {key: _merged(old[key], new[key]) for key in new if isinstance(old.get(key), dict)}
-    return {**old, **new, **both}
+    lists = {key: [*old[key], *new[key]] for key in new if isinstance(old.get(key), list)}
+    return {**old, **new, **both, **lists}
+
+
+_OPERATORS = "A value, or an operator and a value: `!`, `~`, `!~`, `<`, `<=`, `>`, `>=`."
+
+
+def _list_parameters(listing: Listing) -> Iterator[dict[str, Any]]:
+    sorts = [sign + name for name in sorted(listing.fields) for sign in ("", "-")]
+    integer, text = {"type": "integer", "minimum": 0}, {"type": "string"}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+    yield _query("page[limit]", limit, "Maximum number of rows.")
+    yield _query("page[offset]", integer, "Number of rows to skip.")
+    yield _query(AFTER, text, "`meta.after` of the page before: continues at the same cost on every page.")
+    sort = {"type": "string", "enum": sorts, "default": listing.default_sort}
+    yield _query("sort", sort, "Field to sort by; a leading - sorts in descending order.")
+    for name in sorted({*listing.fields, *listing.contains}):
+        yield _query(
+            f"filter[{name}]", text, "A value, or an operator and a value: `!`, `~`, `!~`, `<`, `<=`, `>`, `>=`."
+        )
+
+
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"in": "query", "name": name, "schema": schema, "description": description}
 
 
 def takes(schema: type[ma.Schema], more: dict[str, Any] | None = None) -> dict[str, Any]:

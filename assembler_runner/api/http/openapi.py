@@ -5,13 +5,14 @@ Describing all endpoints takes 0.1 seconds of CPU time, and most processes never
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from apispec import APISpec
-from flask import Flask
+from flask import Flask, Response
 from flask_smorest import Api, Blueprint
 
 from assembler_runner.api.schemas.base import ErrorSchema
@@ -60,6 +61,12 @@ class DocumentedApi(Api):
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
         self._app.register_blueprint(blueprint)
         self.describe(partial(self._describe_endpoints, blueprint))
+
+    def _openapi_json(self) -> Response:
+        # UTF-8: parsers of YAML, which generators use for JSON, too, refuse escaped surrogates.
+        assert self.spec is not None
+        text = json.dumps(self.spec.to_dict(), indent=2, ensure_ascii=False)
+        return Response(text, mimetype="application/json")
 
     def _describe_endpoints(self, blueprint: Blueprint, spec: APISpec) -> None:
         blueprint.register_views_in_doc(self, self._app, spec, name=blueprint.name, parameters=None)
