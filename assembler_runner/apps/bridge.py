@@ -80,10 +80,11 @@ async def main(descriptor: int, port: int, outgoing: str, processes: int, comman
         await asyncio.sleep(END_SECONDS)
         child.kill()
 
-    watching = asyncio.ensure_future(end())
+    # Kept, since a task without a reference may be collected.
+    watching = {asyncio.ensure_future(end())}
     code = await child.wait()
+    watching.clear()
     # At once: open connections end with the process.
-    del watching
     os._exit(code if code >= 0 else 128 - code)
 
 

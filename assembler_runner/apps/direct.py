@@ -13,7 +13,7 @@ from pathlib import Path
 
 from assembler_runner.apps.environments import Environment
 from assembler_runner.apps.plan import LOOPBACK, Plan
-from assembler_runner.apps.process_tree import adopt_orphans, descendants, kill_all
+from assembler_runner.apps.process_tree import adopt_orphans, descendants, end_with_parent, kill_all
 from assembler_runner.apps.readiness import is_good, status_of
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
@@ -30,6 +30,7 @@ def start_command(command: Sequence[str], variables: Mapping[str, str], folder: 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - one call of the system
     )
 
 

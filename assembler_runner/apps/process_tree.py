@@ -10,14 +10,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_SUBREAPER = 36
-"""PR_SET_CHILD_SUBREAPER (Linux, prctl.h)."""
+_DEATH_SIGNAL, _SUBREAPER = 1, 36
+"""PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER (Linux, prctl.h)."""
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def adopt_orphans() -> None:
     """Makes this process the parent of all orphans below it, so that none escapes; only on Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
+    if _LIBC is not None:
+        _LIBC.prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Makes this process end with the thread that started it; only on Linux. To be called in the new process."""
+    if _LIBC is not None:
+        _LIBC.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def descendants(pid: int) -> list[int]:
