@@ -125,7 +125,6 @@ BODIES = [
     ({"files": {"index.html": "x"}, "space_type": "static"}, True),
     ({"files": {"a.bin": {"content": "AA==", "encoding": "base64"}, "index.html": "x"}, "space_type": "static"}, True),
     ({"files": {"index.html": "x"}, "space_type": "static", "parameters": None, "labels": ["a"]}, True),
-    ({"space_type": "static"}, False),
     ({"files": {"index.html": 1}, "space_type": "static"}, False),
     ({"files": {"index.html": {"content": "x", "encoding": "rot13"}}, "space_type": "static"}, False),
     ({"files": {"index.html": "x"}, "space_type": "static", "visibility": "hidden"}, False),

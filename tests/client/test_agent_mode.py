@@ -80,7 +80,6 @@ def test_all_problems_are_said_at_once(logged_in: Run, tmp_path: Path) -> None:
 
 def test_what_fails_has_an_exit_code_and_a_hint(logged_in: Run, run: Run) -> None:
     assert "fix:" in logged_in("--agent", "show", "nothing-such", code=4).stdout
-    assert "state: invalid" in logged_in("--agent", "create", "nowhere-here", code=2).stderr or True
     refused = run("--agent", "list", code=4, ASSEMBLER_URL="http://127.0.0.1:9", ASSEMBLER_PATIENCE="0.1")
     assert "state: refused" in refused.stdout
 
@@ -129,3 +128,13 @@ def test_every_next_call_has_a_command(run: Run) -> None:
         started = time.monotonic()
         run(*command.split()[1:2], "--help")
         assert time.monotonic() - started < 60
+
+
+def test_commands_without_a_tool_answer_in_the_same_form(logged_in: Run, site: Path) -> None:
+    first = fields(logged_in("--agent", "deploy", "site", "--name", f"deploy-{uuid4().hex[:8]}").stdout)
+    (site / "index.html").write_text("<h1>Changed</h1>\n")
+    second = fields(logged_in("--agent", "deploy", "site").stdout)
+    assert (second["state"], second["space"]) == ("running", first["space"])
+    refused = logged_in("--agent", "restart", first["space"], code=4)
+    assert "state: refused" in refused.stdout
+    assert "fix:" in refused.stdout

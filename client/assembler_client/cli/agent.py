@@ -6,8 +6,10 @@ The answers are those of the service's tools for agents, so that a command line 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +17,9 @@ import click
 from assembler_client import cli as codes
 from assembler_client.agent.door import SECRETS_META, Door, refused
 from assembler_client.agent.text import GOOD, SETTLING, lines
-from assembler_client.cli.environment import agent_name
+from assembler_client.cli.agent_environment import agent_name
 from assembler_client.cli.text import printable
-from assembler_client.errors import HubAPIError
+from assembler_client.errors import AppFailed, HubAPIError, RequestFailed
 from assembler_client.version import __version__
 from assembler_client.wait import WAIT_SECONDS
 
@@ -50,6 +52,49 @@ def run(command: str, shell: Shell, arguments: dict[str, Any]) -> None:
             answer, is_error = ACTS[command](shell, door, arguments)
     except HubAPIError as problem:
         answer, is_error = refused(problem), True
+    _end(answer, is_error, command)
+
+
+def run_other(work: Callable[..., Any], shell: Shell, arguments: dict[str, Any]) -> Any:
+    """Runs a command that has no tool of its own: as for a person, but without prompts, colours and progress.
+
+    Args:
+        work: the command.
+        shell: the shell of the command.
+        arguments: the arguments of the command.
+    """
+    os.environ["NO_COLOR"] = "1"
+    shell.for_agent = True
+    if work.__name__ != "login" and sys.stdin.isatty():
+        # A command asks only where there is a terminal.
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - until the process ends
+    try:
+        return work(shell, **arguments)
+    except (AppFailed, RequestFailed) as problem:
+        space_id = problem.space.id if isinstance(problem, AppFailed) else problem.request.space_id
+        answer, is_error = _about(shell, str(space_id))
+    except HubAPIError as problem:
+        answer, is_error = refused(problem), True
+    _end(answer, is_error, work.__name__)
+    return None
+
+
+def show_answer(shell: Shell, space_id: str) -> None:
+    """Writes the answer about a Space.
+
+    Args:
+        shell: the shell of the command.
+        space_id: the Space.
+    """
+    _end(*_about(shell, space_id), "show")
+
+
+def _about(shell: Shell, space_id: str) -> Result:
+    with shell.connect() as assembler:
+        return Door(assembler).call("get_space", {"space": space_id})
+
+
+def _end(answer: Mapping[str, Any], is_error: bool, command: str) -> None:
     for line in lines(answer):
         click.echo(printable(line))
     code = _exit_code(str(answer.get("state")), is_error, command)

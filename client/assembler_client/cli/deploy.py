@@ -306,6 +306,11 @@ def _json_file(path: Path) -> dict[str, Any]:
 
 def show_result(shell: Shell, space: Space) -> None:
     """Shows the state and the address of a Space."""
+    if shell.for_agent:
+        from assembler_client.cli.agent import show_answer
+
+        show_answer(shell, str(space.id))
+        return
     if shell.as_json:
         shell.published(space)
         return

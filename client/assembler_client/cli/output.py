@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from assembler_client import cli as codes
-from assembler_client.cli.environment import agent_name
+from assembler_client.cli.agent_environment import agent_name
 from assembler_client.cli.text import printable, printable_json
 from assembler_client.errors import (
     AppFailed,
@@ -48,6 +48,7 @@ class Shell:
 
     def __init__(self, as_json: bool, profile: str | None, url: str | None) -> None:
         self.as_json = as_json
+        self.for_agent = False
         self._profile = profile
         self._url = url
         self.files: Mapping[str, Any] = {}
@@ -95,7 +96,7 @@ class Shell:
 
     def say(self, text: str, style: str = "") -> None:
         """Writes a message to standard error; omitted with --json."""
-        if not self.as_json:
+        if not (self.as_json or self.for_agent):
             self.console.print(printable(text), style=style or None, markup=False)
 
     def echo(self, text: str) -> None:
@@ -161,7 +162,7 @@ class Shell:
 
     def accepted(self, space: Space) -> None:
         """Writes the findings of an accepted request; with --json they are in the result."""
-        if not self.as_json:
+        if not (self.as_json or self.for_agent):
             self.findings(space.findings)
 
     def _finding(self, finding: Finding) -> None:
@@ -245,6 +246,7 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
 
             if work.__name__ in agent.ACTS:
                 return agent.run(work.__name__, shell, arguments)
+            return agent.run_other(work, shell, arguments)
         try:
             return work(shell, **arguments)
         except HubAPIError as problem:
