@@ -371,3 +371,32 @@ def test_new_spaces_are_announced_and_states_change_in_place(visitor: NewVisitor
     working.type(page.get_by_label("Type announced to confirm"), "announced")
     working.press(button(page, "Delete for good"))
     expect(page.get_by_text("The Space is being deleted.")).to_be_visible()
+
+
+AXE = Path(os.environ.get("TEST_AXE_CORE", "node_modules/axe-core/axe.min.js"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_accessibility_faults(visitor: NewVisitor, url: str, scheme: str) -> None:
+    if not AXE.exists():
+        pytest.skip(f"no {AXE}: npm install --no-save axe-core, or name the file in TEST_AXE_CORE")
+    with Client(url) as client:
+        body = {"space_type": "static", "files": {"index.html": INDEX}, "labels": ["course"]}
+        space = f"/ui/spaces/{client.post('/spaces', body)['id']}"
+    person = visitor(color_scheme=scheme)
+    faults = {}
+    person.open("/")
+    script = AXE.read_text(encoding="utf-8")
+    screens = ["spaces", "new", "new?type=static&template=landing", "queue", "plugins", "accounts", "audit", "webhooks"]
+    paths = [f"/ui/{screen}" for screen in [*screens, "agents", "account"]]
+    paths += [
+        f"{space}?tab={tab}" for tab in ("overview", "files", "files&path=index.html", "logs", "history", "settings")
+    ]
+    person.sign_in("admin", PASSWORD)
+    for path in ["/docs", *paths]:
+        page = person.open(path)
+        page.evaluate(script)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        if found:
+            faults[path] = [(each["id"], each["nodes"][0]["html"][:160], len(each["nodes"])) for each in found]
+    assert faults == {}
