@@ -105,6 +105,7 @@ sections, `AuthClient`, `CoreClient` and `StorageClient` those of their own sect
 
 def client_sections() -> str:
     """Returns a section for each client: the high-level methods in full, the others as a table."""
+    from assembler_client.app_calls import AppCalls
     from assembler_client.assembler import AssemblerCalls
     from assembler_client.auth_client import AuthCalls
     from assembler_client.core_client import CoreCalls
@@ -114,8 +115,10 @@ def client_sections() -> str:
     for name, build in _methods(AssemblerCalls):
         text = re.sub(r"^", "    ", inspect.getdoc(build) or "", flags=re.MULTILINE).replace("    \n", "\n")
         parts.append(f"### {name}\n\n```text\n{name}{_arguments(build)}\n\n{text}\n```")
-    for title, calls in (("AuthClient", AuthCalls), ("CoreClient", CoreCalls), ("StorageClient", StorageCalls)):
-        rows = ((f"`{name}{_arguments(build)}`", _plain(build)) for name, build in _methods(calls))
+    groups = (("AuthClient", (AuthCalls,)), ("CoreClient", (CoreCalls, AppCalls)), ("StorageClient", (StorageCalls,)))
+    for title, classes in groups:
+        methods = [method for calls in classes for method in _methods(calls)]
+        rows = ((f"`{name}{_arguments(build)}`", _plain(build)) for name, build in methods)
         parts.append(f"## {title}\n\n{table(('Method', 'Does'), rows)}")
     return "\n\n".join(parts)
 

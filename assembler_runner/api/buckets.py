@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
 
-from flask import Response, current_app, jsonify, make_response, request
+from flask import Response, jsonify, make_response, request
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.download import attachment, in_context
 from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.buckets import BucketFileSchema, BucketInput, BucketSchema
 from assembler_runner.api.uploads import FILES_BODY, new_spool, read_parts
-from assembler_runner.core.database import db, read_transaction
+from assembler_runner.core.database import db
 from assembler_runner.core.listing import Listing, read_added, read_page
 from assembler_runner.files.content import pieces_of
 from assembler_runner.files.models import Bucket, BucketFile
@@ -135,7 +134,7 @@ def stream_bucket(bucket_id: str) -> Response:
     bucket = BUCKETS.find(current_account(), bucket_id)
     services, name, files = current_services(), bucket.name, buckets.files_of(bucket.id)
     db.session.rollback()
-    return _attachment(_in_context(buckets.tar(services, files)), f"{name}.tar", "application/x-tar")
+    return attachment(in_context(buckets.tar(services, files)), f"{name}.tar", "application/x-tar")
 
 
 @blueprint.get("/bucket-files")
@@ -186,28 +185,8 @@ def stream_bucket_file(file_id: str) -> Response:
     digest, name, size = row.hash, row.name, row.size
     db.session.rollback()
     file = current_services().files.open(digest)
-    response = _attachment(_in_context(pieces_of(file)), name, "application/octet-stream")
+    response = attachment(in_context(pieces_of(file)), name, "application/octet-stream")
     response.call_on_close(file.close)
     response.headers["Content-Length"] = str(size)
     response.headers["ETag"] = f'"{digest}"'
-    return response
-
-
-def _in_context(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # the stream outlives the request's context
-
-    def generate() -> Iterator[bytes]:
-        with app.app_context(), read_transaction():
-            yield from pieces
-
-    return generate()
-
-
-def _attachment(pieces: Iterator[bytes], name: str, mimetype: str) -> Response:
-    response = Response(pieces, mimetype=mimetype)
-    # RFC 6266: an ASCII name for old clients, and the exact name.
-    plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\' else "_" for char in name)
-    response.headers["Content-Disposition"] = (
-        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    )
     return response

@@ -13,15 +13,17 @@ from werkzeug.datastructures import MultiDict
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.event_stream import PARAMETERS, Scope, answer_events
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
+from assembler_runner.api.http.download import attachment, in_context
 from assembler_runner.api.schemas.base import list_of
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.schemas.spaces import EventSchema, PreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.uploads import SPACE_FORM, space_body
 from assembler_runner.core.database import db, write_transaction
-from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.core.errors import Finding, InvalidRequest, NotFound
 from assembler_runner.core.listing import InvalidQuery, read_page
+from assembler_runner.files.content import pieces_of
 from assembler_runner.files.tree import SpaceFile, Tree
-from assembler_runner.requests import prepare, queries, submit
+from assembler_runner.requests import prepare, queries, releases, submit
 from assembler_runner.requests.idempotency import Idempotency
 from assembler_runner.requests.queries import read_requests, read_spaces
 from assembler_runner.runtime import probe
@@ -130,6 +132,27 @@ def _is_short(view: str | None) -> bool:
         hint = "Use full or short."
         raise InvalidQuery(issues=[Finding("invalid_query", "There is no such view.", path="view", hint=hint)])
     return view == "short"
+
+
+@blueprint.get("/spaces/<space_id>/files/<path:path>")
+@blueprint.needs("space_read")
+@blueprint.doc(responses={"200": {"description": "The content", "content": {"application/octet-stream": {}}}})
+@blueprint.doc(**fails(404, 409))
+def stream_space_file(space_id: str, path: str) -> Response:
+    """Download a file of the newest published release"""
+    space = queries.find_space(current_account(), space_id)
+    release = releases.newest_release(space, published=True)
+    row = next((row for row in release.files if row.path == path), None)
+    if row is None:
+        raise NotFound("The newest release of this Space has no such file.", hint="GET /spaces/{id} lists its files.")
+    name, digest, size = path.rpartition("/")[2], row.sha256, row.size
+    db.session.rollback()
+    file = current_services().files.open(digest)
+    response = attachment(in_context(pieces_of(file)), name, "application/octet-stream")
+    response.call_on_close(file.close)
+    response.headers["Content-Length"] = str(size)
+    response.headers["ETag"] = f'"{digest}"'
+    return response
 
 
 @blueprint.get("/spaces/<space_id>")

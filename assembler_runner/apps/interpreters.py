@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,43 +38,32 @@ class Interpreter:
         return f"3.{self.minor}"
 
 
-def find_interpreter(
-    wanted: str, usable: Callable[[Interpreter], bool] = lambda found: True, extra: Path | None = None
-) -> Interpreter | None:
+def find_interpreter(wanted: str) -> Interpreter | None:
     """Finds the interpreter for an app: of the wanted version, else the oldest newer one, else the newest older one.
 
     Args:
         wanted: version, such as `3.12` or `3.12.4`; the last number is not compared.
-        usable: whether an interpreter may be taken.
-        extra: a further folder of installed versions.
     Returns:
-        The interpreter; None if the machine has no usable one.
+        The interpreter; None if the machine has none.
     """
     minor = int(wanted.split(".")[1]) if wanted.count(".") else NEWEST
     order = [minor, *range(minor + 1, NEWEST + 1), *range(minor - 1, OLDEST - 1, -1)]
     for number in order:
-        for path in _candidates(number, extra):
+        for path in _candidates(number):
             found = _inspect(str(path))
-            if found is not None and found.minor == number and usable(found):
+            if found is not None and found.minor == number:
                 return found
     return None
 
 
-def everyone_can_reach(path: Path) -> bool:
-    """Whether every account of the machine may run a file or enter a folder."""
-    real = path.resolve()
-    return all(part.stat().st_mode & 0o001 for part in (real, *real.parents))
-
-
-def _candidates(minor: int, extra: Path | None) -> Iterator[Path]:
+def _candidates(minor: int) -> Iterator[Path]:
     name = f"python3.{minor}"
     if sys.version_info[1] == minor:
         yield Path(sys.base_exec_prefix, "bin", name)
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if folder and "shims" not in Path(folder).parts and (found := shutil.which(name, path=folder)):
             yield Path(found)
-    homes = [Path.home() / ".pyenv" / "versions", Path.home() / ".local" / "share" / "uv" / "python"]
-    for home in [*homes, *([extra] if extra else [])]:
+    for home in (Path.home() / ".pyenv" / "versions", Path.home() / ".local" / "share" / "uv" / "python"):
         # The newest of several patch versions first.
         yield from sorted(home.glob(f"*/bin/{name}"), reverse=True)
 

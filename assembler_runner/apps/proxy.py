@@ -28,7 +28,10 @@ from assembler_runner.apps.routes import Route, Routes, RoutesReader
 HOLD_SECONDS = 25.0
 """How long a visit waits for an app that wakes."""
 
-_POLL_SECONDS, _SIGNAL_SECONDS, _CLOSE_SECONDS = 0.1, 5.0, 60.0
+OPEN_SECONDS = 3600.0
+"""How long one open request counts as use of its app."""
+
+_POLL_SECONDS, _SIGNAL_SECONDS, _CLOSE_SECONDS = 0.1, 0.5, 60.0
 _PASSING = ("SLEEPING", "BUILDING", "APP_STARTING", "RUNNING_BUILDING", "RUNNING_APP_STARTING")
 _WEBSOCKET_OWN = frozenset(
     ("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol", "host")
@@ -53,6 +56,7 @@ class Proxy:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._taken: dict[str, float] = {}
         self._signalled: dict[str, float] = {}
+        self._open: dict[int, tuple[Route, float]] = {}
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
 
@@ -81,9 +85,20 @@ class Proxy:
         try:
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._websocket(request, session, target, headers, route)
+            self._open[id(request)] = (route, time.monotonic())
             return await self._pass_on(request, session, target, headers)
         except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError):
             return proxy_pages.page(502, "The app does not answer.")
+        finally:
+            self._open.pop(id(request), None)
+
+    async def tell_of_open_requests(self) -> None:
+        """Tells the supervisor again and again which apps work on requests, so that none is sent to sleep meanwhile."""
+        while True:
+            await asyncio.sleep(_SIGNAL_SECONDS)
+            for route, since in list(self._open.values()):
+                if time.monotonic() - since < OPEN_SECONDS:
+                    self._signal("used", route)
 
     async def close(self, app: web.Application) -> None:
         """Closes all connections to apps."""
@@ -144,7 +159,7 @@ class Proxy:
         return route
 
     def _signal(self, kind: str, route: Route) -> None:
-        """Tells the supervisor that an app was used, every few seconds at most."""
+        """Tells the supervisor that an app was used; not more often than it needs to know."""
         now, known = time.monotonic(), f"{kind} {route.app_id}"
         if now - self._signalled.get(known, -_SIGNAL_SECONDS) < _SIGNAL_SECONDS:
             return
@@ -263,7 +278,9 @@ async def _serve(descriptor: int, told: Mapping[str, Any]) -> None:
 
     # The service holds the other end.
     loop.add_reader(0, heard)
+    telling = asyncio.ensure_future(proxy.tell_of_open_requests())
     await ended.wait()
+    telling.cancel()
     if outgoing is not None:
         outgoing.close()
     await runner.cleanup()

@@ -14,6 +14,9 @@ from assembler_runner.apps.process import AppProcess
 WAITS = (1.0, 5.0, 25.0)
 """Seconds before each restart of an app that ended by itself."""
 
+ROUTE_SECONDS = 1.0
+"""Time until the proxy surely knows that an app is not to be reached any more."""
+
 STEADY_SECONDS = 600.0
 """An app that ran for so long has earned all restarts again."""
 
@@ -83,7 +86,7 @@ class Slot:
             self.current.stop(at_once=at_once)
             self.current = None
 
-    def in_background(self, *, seconds: float = 0.0) -> None:
+    def in_background(self, *, seconds: float = ROUTE_SECONDS) -> None:
         """Ends the app that visitors reached until now, in a thread, after a time for its open connections."""
         if self.current is None:
             return

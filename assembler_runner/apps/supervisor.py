@@ -38,6 +38,7 @@ from assembler_runner.targets.local.target import LocalTarget
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 2.0
+SOON_SECONDS = 0.05
 DRAIN_SECONDS = 30.0
 """Time that open connections have to end after an update of their app."""
 
@@ -91,6 +92,7 @@ class Supervisor(Loop):
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._signals.bind(str(self._folder / _SIGNALS))
         self._heads_at = 0.0
+        self._changed = False
         self._written: Mapping[str, Route] | None = None
         self._clean()
         self._write_routes({})
@@ -106,10 +108,13 @@ class Supervisor(Loop):
             sender.sendto(_LOOK, str(self._folder / _SIGNALS))
 
     def rest(self, seconds: float) -> None:
-        """Waits for the next round or for the first signal, and takes all signals that are there."""
-        self._signals.settimeout(max(0.01, seconds))
+        """Waits for the next round, or for a message that makes it begin now; takes all messages that are there."""
+        deadline = time.monotonic() + seconds
         with suppress(OSError):
-            self._take(self._signals.recv(256))
+            while (left := deadline - time.monotonic()) > 0:
+                self._signals.settimeout(left)
+                if self._take(self._signals.recv(256)):
+                    break
             self._signals.setblocking(False)
             while True:
                 self._take(self._signals.recv(256))
@@ -131,7 +136,8 @@ class Supervisor(Loop):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def work(self) -> float:
-        """One round."""
+        """One round; after a change another one follows soon, since routes follow from the table."""
+        self._changed = False
         rows = {row.id: row for row in self._apps.all()}
         if rows:
             self._proxy.ensure()
@@ -144,7 +150,7 @@ class Supervisor(Loop):
             if row.commit_oid is not None:
                 self._reconcile(row, self._slots.setdefault(row.id, Slot(row.id)))
         self._write_routes(rows)
-        return self.pause
+        return SOON_SECONDS if self._changed else self.pause
 
     def _reconcile(self, row: Any, slot: Slot) -> None:
         launch = slot.launch
@@ -312,14 +318,17 @@ class Supervisor(Loop):
 
     def _report(self, row: Any, stage: str, generation: int, oid: str | None, **values: Any) -> None:
         values = {"message": None, "exit_code": None, **values}
+        self._changed = True
         self._apps.report(row.id, stage=stage, stage_generation=generation, stage_oid=oid, **values)
 
-    def _take(self, message: bytes) -> None:
+    def _take(self, message: bytes) -> bool:
+        """Takes a message; returns whether it makes the next round begin now."""
         kind, _, app_id = message.decode("ascii", "replace").partition(" ")
         slot = self._slots.get(app_id)
         if slot is not None:
             slot.used_at = time.monotonic()
             slot.wakes = slot.wakes or (kind == "wake" and slot.current is None)
+        return kind != "used"
 
     def _forget(self, app_id: str) -> None:
         slot = self._slots.pop(app_id)

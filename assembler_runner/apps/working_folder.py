@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from assembler_runner.files.content import pieces_of
@@ -28,13 +26,3 @@ def write_tree(tree: Mapping[str, SpaceFile], folder: Path) -> None:
         with file.open() as source, place.open("wb") as target:
             for piece in pieces_of(source):
                 target.write(piece)
-
-
-@contextmanager
-def thrown_away(folder: Path) -> Iterator[Path]:
-    """Creates a folder, and removes it at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

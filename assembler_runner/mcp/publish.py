@@ -12,16 +12,25 @@ from assembler_runner.api.schemas.change_input import UpdateInput
 from assembler_runner.api.schemas.space_input import SpaceInput
 from assembler_runner.api.uploads import new_spool
 from assembler_runner.core.database import db
-from assembler_runner.core.errors import Finding, InvalidRequest, NameTaken
+from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, NameTaken
 from assembler_runner.core.validation import Fields
 from assembler_runner.files.content import Spool
 from assembler_runner.mcp.answers import INVALID, OK, REFUSED, Answer, Call
 from assembler_runner.mcp.confirm import Confirmation
 from assembler_runner.mcp.context import Context
-from assembler_runner.mcp.space_answers import DELETING, about, find, page_of, previous_release, wait
+from assembler_runner.mcp.space_answers import (
+    DELETING,
+    about,
+    find,
+    page_of,
+    previous_release,
+    wait,
+    wait_for_event,
+)
 from assembler_runner.mcp.tools import DEFAULT_WAIT
 from assembler_runner.mcp.untrusted import Quotes, texts_of
 from assembler_runner.requests import commands, fix, prepare, submit, taken, update
+from assembler_runner.requests.cancel_retry import retry
 from assembler_runner.requests.commands import Caller
 from assembler_runner.requests.idempotency import Idempotency, known_answer
 from assembler_runner.requests.sources import gather
@@ -70,8 +79,10 @@ def _create(context: Context, arguments: Mapping[str, Any]) -> str:
         if known is None:
             break
         space = db.session.get(Space, known["id"])
-        if space is not None and space.state != DELETED and space.latest_request.status not in (FAILED, CANCELLED):
-            return space.id
+        if space is not None and space.state != DELETED:
+            if space.latest_request.status in (FAILED, CANCELLED):
+                _retry(context, space)
+            return str(known["id"])
     body = {name: given[name] for name in (*_TREE, *_SETTINGS) if name in given}
     body |= {"fixes": "safe"} if given.get("fix") else {}
     body |= {"secrets": dict(context.secrets)} if context.secrets else {}
@@ -80,6 +91,21 @@ def _create(context: Context, arguments: Mapping[str, Any]) -> str:
         prepared = prepare.prepare(services, account, fields)
         made = submit.submit(services, account, prepared, lambda space: {"id": space.id}, idempotency)
     return str(made["id"])
+
+
+def _retry(context: Context, space: Space) -> None:
+    """Tries the failed creation of a Space again, after the clean-up that follows a failure."""
+    space_id, request_id = space.id, space.latest_request.id
+    for _ in range(_TRIES):
+        try:
+            retry(context.account, request_id)
+        except Conflict as problem:
+            if problem.retry_after is None or not wait_for_event(
+                context.services, context.account, space_id, problem.retry_after
+            ):
+                raise
+        else:
+            return
 
 
 def _change(context: Context, arguments: Mapping[str, Any]) -> str:

@@ -77,6 +77,16 @@ def wait(services: Services, account: Account, space_id: str, seconds: float) ->
         return
 
 
+def wait_for_event(services: Services, account: Account, space_id: str, seconds: float) -> bool:
+    """Waits for the next event of a Space; returns whether one came in time."""
+    newest = db.session.scalar(sa.select(sa.func.max(Event.id)).where(Event.space_id == space_id)) or 0
+    db.session.rollback()
+    with services.feed.subscribe(space_id, account.id, account.realm_id) as subscription:
+        events = subscription.read(newest, seconds)
+    # None: events have come before the subscription began.
+    return events is None or bool(events)
+
+
 def is_settled(space_id: str) -> bool:
     """Returns whether nothing is going on in a Space; ends the transaction."""
     space = db.session.get(Space, space_id, populate_existing=True)

@@ -164,7 +164,7 @@ def add_command(services: Services, account: Account, space: Space, name: str, d
     if space.target == LOCAL and not services.targets.local.runs_apps:
         raise Conflict(
             f"The target local stores files and runs no apps, so {name} is not possible.",
-            hint="Publish the Space to a Hub, or clone it and run it yourself.",
+            hint="Publish it to a Hub, let the service run apps (APPS), or run it on your machine: assembler try.",
         )
     if base.sdk == "static":
         raise Conflict(

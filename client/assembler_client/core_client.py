@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Literal, Unpack
 from uuid import uuid4
 
+from assembler_client.app_calls import AppCalls
 from assembler_client.archive import with_contents
 from assembler_client.inputs import (
     CommandFields,
@@ -44,7 +45,7 @@ from assembler_client.types import Filter, Ref, id_of, query
 from assembler_client.wait import WAIT_SECONDS, Listener, deadline_in, waiting
 
 
-class CoreCalls:
+class CoreCalls(AppCalls):
     """Methods for everything except accounts and buckets, synchronous and asynchronous."""
 
     get_spaces = listing("/spaces", Space)

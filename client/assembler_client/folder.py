@@ -15,7 +15,9 @@ from assembler_client.secret_files import secret_reason
 FOR_GIT, FOR_SPACES = ".gitignore", ".assemblerignore"
 IGNORE_FILES = (FOR_GIT, FOR_SPACES)
 """Read in this order in every folder; later lines take precedence."""
-_NEVER = frozenset((".git", ".hg", ".svn", FOR_SPACES))
+REMEMBERED = ".assembler.json"
+"""The file in which `assembler deploy` remembers the Space of a folder."""
+_NEVER = frozenset((".git", ".hg", ".svn", FOR_SPACES, REMEMBERED))
 ALWAYS_IGNORED = (
     ".cache/",
     "__MACOSX/",

@@ -48,6 +48,7 @@ class SpaceFields(_Published, total=False):
     secrets: Mapping[str, str]
     variables: Mapping[str, str]
     template: str
+    verify: bool
 
 
 class SpaceChanges(_Published, total=False):

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack, cast
+from urllib.parse import quote
 
 from assembler_client.errors import InvalidAnswer, NotFound
 from assembler_client.inputs import BucketFields
-from assembler_client.models import Bucket, BucketFile
+from assembler_client.models import Bucket, BucketFile, File
 from assembler_client.sansio.calls import (
     create,
     delete,
@@ -124,6 +125,24 @@ class StorageCalls:
         """
         ask = Ask("GET", f"/storage/buckets/{id_of(bucket)}/stream")
         yield from _download(ask, Path(to), None, None, progress)
+        return Path(to)
+
+    @method
+    def download_space_file(
+        self, space: Ref, file: File, to: Path | str, *, progress: Progress | None = None
+    ) -> Flow[Path]:
+        """Downloads a file of the newest published release of a Space, and checks its size and SHA-256.
+
+        Args:
+            space: the Space.
+            file: the file, as its request lists it.
+            to: the file to write.
+            progress: called as bytes arrive.
+        Returns:
+            The path of the file.
+        """
+        ask = Ask("GET", f"/spaces/{id_of(space)}/files/{quote(file.path)}")
+        yield from _download(ask, Path(to), file.size, file.sha256, progress)
         return Path(to)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -96,9 +97,9 @@ def test_an_app_that_fails_at_its_start_is_diagnosed(apps: AppService) -> None:
     space = apps.publish("print('so far', flush=True)\nimport cv2\n", name="broken")
     problem = apps.until(space["id"], "runtime_error")["problem"]
     assert problem["code"] == "missing_module" and problem["fix"]["edits"][0]["new"] == "opencv-python-headless"
-    address = apps.space(space["id"])["app_url"]
-    wait_until(lambda: "failed" in visit(address).text, "the proxy says so")
-    assert visit(address).status_code == 503
+    url = apps.space(space["id"])["app_url"]
+    wait_until(lambda: "failed" in visit(url).text, "visitors are told")
+    assert visit(url).status_code == 503
 
 
 def test_requirements_that_cannot_be_installed(apps: AppService) -> None:
@@ -139,6 +140,21 @@ def test_a_visit_wakes_an_app(apps: AppService) -> None:
     apps.until(space["id"], "sleeping")
     # A slow machine shows the page of an app that is starting first.
     wait_until(lambda: visit(space["app_url"]).status_code == 200, "the app is awake")
+
+
+def test_an_app_does_not_sleep_while_it_works(apps: AppService) -> None:
+    space = apps.run(name="working", sleep_time=2)
+    parts = urlsplit(space["app_url"])
+    address, headers = f"http://127.0.0.1:{parts.port}", {"Host": parts.netloc}
+    idle = apps.run(name="idle", sleep_time=2)
+    with httpx.stream("GET", f"{address}/events", headers=headers, timeout=120) as events:
+        lines = events.iter_lines()
+        assert next(lines) == "data: first"
+        # The other app is as long without a visit.
+        apps.until(idle["id"], "sleeping")
+        visit(space["app_url"], "/release")
+        assert [line for line in lines if line] == ["data: last"]
+    apps.until(space["id"], "sleeping")
 
 
 def test_a_deleted_app_leaves_nothing(apps: AppService) -> None:

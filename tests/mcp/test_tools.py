@@ -153,8 +153,9 @@ def test_a_request_that_fails_says_why(running: Running, agent: Agent) -> None:
     failed = agent.call("publish_space", **SITE, name=name)
     assert (failed["state"], failed["notes"][0]["code"]) == ("failed", "target_forbidden")
     assert "HF_TOKEN" in failed["notes"][0]["message"]
-    # Sent again, it is a new attempt.
-    assert agent.call("publish_space", **SITE, name=name)["state"] == "running"
+    # Sent again, it is a new attempt for the same Space.
+    again = agent.call("publish_space", **SITE, name=name)
+    assert (again["state"], again["space"]) == ("running", failed["space"])
 
 
 def test_a_paused_app_needs_nothing(running: Running, agent: Agent) -> None:

@@ -19,14 +19,27 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "types": ("init:types", "List the space types, or show one."),
     "try": ("try_app:try_app", "Run an app on this machine, without a service."),
     "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
+    "deploy": ("folder:deploy", "Publish a folder: create its Space, or update it."),
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
     "update": ("deploy:update", "Change a Space."),
     "fix": ("fix:fix", "Fix the problem of a Space's app."),
     "adopt": ("adopt:adopt", "Manage a Space that exists on a target."),
+    "releases": ("manage:releases", "Show the releases of a Space."),
     "rollback": ("deploy:rollback", "Roll a Space back to an earlier release."),
+    "pull": ("folder:pull", "Write the files of a Space into a folder."),
+    "restart": ("manage:restart", "Restart the app of a Space."),
+    "pause": ("manage:pause", "Pause the app of a Space."),
+    "wake": ("manage:wake", "Wake a sleeping app."),
+    "duplicate": ("manage:duplicate", "Copy a Space."),
+    "move": ("manage:move", "Rename a Space, or move it to another owner."),
+    "secrets": ("app_environment:secrets", "List, set and remove secrets."),
+    "variables": ("app_environment:variables", "List, set and remove variables."),
+    "cancel": ("manage:cancel", "Cancel the newest request of a Space."),
+    "retry": ("manage:retry", "Queue the newest request of a Space again."),
     "delete": ("deploy:delete", "Delete Spaces."),
     "list": ("show:list_spaces", "List Spaces."),
     "show": ("show:show", "Show a Space: state, problem, files."),
+    "open": ("manage:open_space", "Open the app of a Space in a browser."),
     "logs": ("show:logs", "Show the log of a Space's app."),
     "events": ("show:events", "Show the events of a Space."),
     "wait": ("show:wait", "Wait until the app of a Space runs or has failed."),
@@ -51,14 +64,14 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of all commands."""
-        return [*COMMANDS, *_added()]
+        return [*COMMANDS, *(name for name in _added() if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports and returns a command."""
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
-            return found
+            return _joined(found, cmd_name) if isinstance(found, click.Group) else found
         added = _added().get(cmd_name)
         return added[1]() if added else None
 
@@ -80,7 +93,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
         if added := _added():
             with formatter.section("Server commands"):
-                formatter.write_dl([(name, text) for name, (text, _) in sorted(added.items())])
+                formatter.write_dl([(name, text) for name, (text, _) in sorted(added.items()) if name not in COMMANDS])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
         """Completes command names without importing the commands."""
@@ -91,6 +104,16 @@ class Commands(click.Group):
         }
         found = [CompletionItem(name, help=text) for name, text in texts.items() if name.startswith(incomplete)]
         return found or super(click.Group, self).shell_complete(ctx, incomplete)
+
+
+def _joined(group: click.Group, name: str) -> click.Group:
+    """Adds the commands that the service has under the same name, such as `secrets rotate`."""
+    added = _added().get(name)
+    others = added[1]() if added else None
+    if isinstance(others, click.Group):
+        for command in others.commands.values():
+            group.add_command(command)
+    return group
 
 
 def _added() -> dict[str, tuple[str, Loader]]:

@@ -15,6 +15,7 @@ import click
 from assembler_client import cli as codes
 from assembler_client.agent.door import SECRETS_META, Door, refused
 from assembler_client.agent.text import GOOD, SETTLING, lines
+from assembler_client.cli.environment import agent_name
 from assembler_client.cli.text import printable
 from assembler_client.errors import HubAPIError
 from assembler_client.version import __version__
@@ -26,29 +27,11 @@ if TYPE_CHECKING:
 ONE_ROUND = 45
 """Seconds that a command waits, unless --timeout says more: agents give up on commands that take long."""
 
-_SIGNS: Mapping[str, str] = {
-    "CLAUDECODE": "claude-code",
-    "CODEX_SANDBOX": "codex",
-    "CODEX_THREAD_ID": "codex",
-    "GEMINI_CLI": "gemini-cli",
-    "CURSOR_AGENT": "cursor",
-    "OPENCODE": "opencode",
-    "COPILOT_CLI": "copilot",
-    "AI_AGENT": "agent",
-}
 _ONLY_REST = ("sleep_time", "labels", "expires_at")
 _SETTINGS = ("name", "namespace", "target", "visibility", "hardware", "variables", "space_type", "template")
 _DIRECT = (*_SETTINGS, "parameters", "options", "allow")
 
 Result = tuple[dict[str, Any], bool]
-
-
-def agent_name() -> str | None:
-    """Returns the name of the agent whose environment this is; None for a person or a script."""
-    for variable, name in _SIGNS.items():
-        if os.environ.get(variable):
-            return os.environ[variable][:40] if variable == "AI_AGENT" else name
-    return None
 
 
 def run(command: str, shell: Shell, arguments: dict[str, Any]) -> None:

@@ -62,14 +62,14 @@ input_options = _options(
 )
 """Options of everything that decides how files are assembled and run."""
 
-_PUBLICATION = _options(
+publication_options = _options(
     click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the Space."),
     click.option("--hardware", help="Hardware flavor, such as cpu-basic."),
     click.option("--sleep-time", type=int, help="Seconds of inactivity until the app sleeps."),
     click.option("--label", "labels", multiple=True, help="A label to filter by."),
     click.option("--expires-at", type=click.DateTime(), help="When the Space is deleted automatically, in local time."),
 )
-_WAIT = _options(
+wait_options = _options(
     click.option("--no-wait", is_flag=True, help="Do not wait until the app runs."),
     click.option("--timeout", default=WAIT_SECONDS, show_default=True, help="Maximum wait in seconds."),
 )
@@ -81,9 +81,10 @@ _WAIT = _options(
 @click.option("--namespace", help="User or organization that owns the Space.")
 @click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
+@click.option("--verify", is_flag=True, help="Publish only if the app answers when the service runs it first.")
 @input_options
-@_PUBLICATION
-@_WAIT
+@publication_options
+@wait_options
 @common
 def create(
     shell: Shell, sources: tuple[Path, ...], no_wait: bool, timeout: float, idempotency_key: str | None, **given: Any
@@ -106,7 +107,7 @@ def create(
             idempotency_key=idempotency_key,
             **fields,
         )
-    _show_result(shell, space)
+    show_result(shell, space)
 
 
 @click.command()
@@ -116,8 +117,8 @@ def create(
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @input_options
-@_PUBLICATION
-@_WAIT
+@publication_options
+@wait_options
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
     """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings."""
@@ -137,7 +138,7 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
         )
     if changed.latest_request is not None and changed.latest_request.unchanged:
         shell.say("Nothing changed; no commit was made.")
-    _show_result(shell, changed)
+    show_result(shell, changed)
 
 
 @click.command()
@@ -147,7 +148,7 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--name", "-n", help="Name of the Space.")
 @input_options
-@_PUBLICATION
+@publication_options
 @common
 def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given: Any) -> None:
     """Show the tree that would be published, all findings and, with --space, the differences. Publishes nothing.
@@ -175,7 +176,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 @click.argument("space")
 @click.option("--to", help="Id of the request that published the release; defaults to the previous release.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
-@_WAIT
+@wait_options
 @common
 def rollback(shell: Shell, space: str, to: str | None, force: bool, no_wait: bool, timeout: float) -> None:
     """Roll the Space SPACE back to an earlier release: the same files, in one new commit."""
@@ -183,13 +184,13 @@ def rollback(shell: Shell, space: str, to: str | None, force: bool, no_wait: boo
         found = assembler.rollback(
             space, to, force=force, wait=not no_wait, timeout=timeout, on_event=progress.happened
         )
-    _show_result(shell, found)
+    show_result(shell, found)
 
 
 @click.command()
 @click.argument("spaces", nargs=-1, required=True)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
-@_WAIT
+@wait_options
 @common
 def delete(shell: Shell, spaces: tuple[str, ...], yes: bool, no_wait: bool, timeout: float) -> None:
     """Delete SPACES, including their repositories on the target."""
@@ -225,9 +226,9 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
     fix, verbose = given.pop("fix"), given.pop("verbose")
     for name in ("parameters", "options", "variables"):
         if pairs := given.pop(name):
-            fields[name] = _pairs(pairs, name, as_text=name == "variables")
+            fields[name] = pairs_of(pairs, name, as_text=name == "variables")
     if secrets := given.pop("secrets"):
-        fields["secrets"] = _secrets(secrets)
+        fields["secrets"] = secrets_of(secrets)
     if params_file is not None:
         fields["parameters"] = {**_json_file(params_file), **fields.get("parameters", {})}
     fields |= {name: value for name, value in given.items() if value not in (None, False, ())}
@@ -263,7 +264,8 @@ def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], rem
     return {**shell.files, **dict.fromkeys(remove)}
 
 
-def _pairs(pairs: Iterable[str], what: str, as_text: bool) -> dict[str, Any]:
+def pairs_of(pairs: Iterable[str], what: str, as_text: bool) -> dict[str, Any]:
+    """Returns pairs of the form NAME=VALUE as a mapping; values are JSON unless they are texts."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -281,7 +283,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _secrets(pairs: Iterable[str]) -> dict[str, str]:
+def secrets_of(pairs: Iterable[str]) -> dict[str, str]:
+    """Returns secrets by name; those without a value are read from the environment."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -301,7 +304,8 @@ def _json_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def _show_result(shell: Shell, space: Space) -> None:
+def show_result(shell: Shell, space: Space) -> None:
+    """Shows the state and the address of a Space."""
     if shell.as_json:
         shell.published(space)
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.environment import agent_name
 from assembler_client.cli.text import printable, printable_json
 from assembler_client.errors import (
     AppFailed,
@@ -255,11 +256,7 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
 def _for_agent() -> bool:
     """Returns whether the caller is an agent, by the option --agent or by the environment."""
     asked = click.get_current_context().find_root().params.get("agent")
-    if asked is None:
-        from assembler_client.cli.agent import agent_name
-
-        return agent_name() is not None
-    return bool(asked)
+    return agent_name() is not None if asked is None else bool(asked)
 
 
 def exit_code(problem: HubAPIError) -> int:

@@ -171,6 +171,13 @@ class FixPreview(Preview):
     options: dict[str, Any] = {}
 
 
+class Opened(Model):
+    """Where the app of a Space is opened; `expires_at` is the end of the ticket, None if it needs none."""
+
+    url: str
+    expires_at: datetime | None = None
+
+
 class Event(Model):
     """An event of a Space or of one of its requests."""
 
