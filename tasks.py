@@ -205,6 +205,13 @@ def doc(c: Context) -> None:
 
 
 @task
+def screenshots(c: Context) -> None:
+    """Take the pictures of the documentation anew, with Chromium; they are in docs/images."""
+    with c.cd(str(ROOT)):
+        c.run(f"{PYTHON} -m tests.ui.screenshots docs/images", pty=False)
+
+
+@task
 def browse_doc(c: Context) -> None:
     """Open the documentation in the default browser; `invoke doc` builds it."""
     if not (index := ROOT / PAGES / "index.html").exists():

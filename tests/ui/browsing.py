@@ -22,6 +22,9 @@ QUIET = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 320, "height": 640}
 MOST_TABS = 120
+INDEX = "<!doctype html>\n<title>Opening hours</title>\n<link rel=stylesheet href=style.css>\n<h1>Open today</h1>\n"
+LOG = ["Starting", "Traceback (most recent call last):", '  File "/app/app.py", line 1, in <module>', "    import cv2"]
+LOG += ["ModuleNotFoundError: No module named 'cv2'"]
 
 
 class Visitor:
@@ -96,3 +99,8 @@ class Visitor:
     def close(self) -> None:
         """Closes the browser's windows."""
         self.context.close()
+
+
+def button(page: Page, name: str) -> Locator:
+    """Returns the button with exactly this name."""
+    return page.get_by_role("button", name=name, exact=True)

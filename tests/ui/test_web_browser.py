@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.support.services import PASSWORD, Client, Process
+from tests.support.services import PASSWORD
 from tests.support.standin_hub import StandInHub
-from tests.ui.browsing import CHROMIUM, LIMIT, PHONE, QUIET, Visitor
+from tests.ui.browsing import INDEX, LOG, Visitor, button
+from tests.ui.conftest import NewVisitor
 
 pytestmark = pytest.mark.slow
 
-READY = r"Assembler is ready at (http://\S+)"
-INDEX = "<!doctype html>\n<title>Opening hours</title>\n<link rel=stylesheet href=style.css>\n<h1>Open today</h1>\n"
 APP = "import cv2\nimport gradio as gr\n\ngr.Interface(str, 'text', 'text').launch()\n"
-LOG = ["Starting", "Traceback (most recent call last):", '  File "/app/app.py", line 1, in <module>', "    import cv2"]
-LOG += ["ModuleNotFoundError: No module named 'cv2'"]
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"server not available: no {CHROMIUM}; install it with apt-get install chromium")
-    expect.set_options(timeout=LIMIT)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[StandInHub]:
-    with StandInHub() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, hub: StandInHub) -> Iterator[str]:
-    """Address of a service that publishes to this machine, or to the stand-in Hub."""
-    folder = tmp_path_factory.mktemp("instance")
-    command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", str(folder))
-    settings = {"ADMIN_PASSWORD": PASSWORD, "HF_TOKEN": "hf_alice", "HF_ENDPOINT": hub.url, "DEFAULT_TARGET": "local"}
-    with Process(*command, **settings, FOLLOW_SECONDS="0.05") as process:
-        yield process.wait_for_line(READY)[1]
-
-
-NewVisitor = Callable[..., Visitor]
-
-
-@pytest.fixture
-def visitor(browser: Browser, url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewVisitor]:
-    """Creates visitors; each must end without complaints. With SCREENSHOTS=folder, the last view is saved there."""
-    made: list[Visitor] = []
-
-    def make(**settings: Any) -> Visitor:
-        made.append(Visitor(browser, url, **settings))
-        return made[-1]
-
-    yield make
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    for number, done in enumerate(made):
-        done.page.screenshot(path=folder / f"{request.node.name}-{number}.png", full_page=True)
-        done.assert_fine()
-        done.close()
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A folder with a site."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    (folder / "index.html").write_text(INDEX)
-    (folder / "style.css").write_text("h1 { color: green }\n")
-    return folder
-
-
-def button(page: Page, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True)
 
 
 def tab(page: Page, name: str) -> Any:
@@ -143,7 +76,8 @@ def test_the_first_hour(visitor: NewVisitor, site: Path) -> None:
     person.press(tab(page, "History"))
     expect(page.locator("#releases tbody tr")).to_have_count(4)
 
-    # A colleague joins.
+    # A colleague joins. The shortcuts are there when the page is loaded.
+    page.wait_for_load_state("load")
     page.keyboard.press("g")
     page.keyboard.press("a")
     page.wait_for_url("**/ui/accounts")
@@ -161,8 +95,8 @@ def test_the_first_hour(visitor: NewVisitor, site: Path) -> None:
     expect(button(colleague.page, "Delete")).to_have_count(0)
 
 
-def test_a_broken_app_tells_its_cause_and_is_repaired_with_one_key(visitor: NewVisitor, hub: StandInHub) -> None:
-    hub.script("alice/vision", ["BUILDING"])
+def test_a_broken_app_tells_its_cause_and_is_repaired_with_one_key(visitor: NewVisitor, web_hub: StandInHub) -> None:
+    web_hub.script("alice/vision", ["BUILDING"])
     person = visitor()
     page = person.page
     person.sign_in("admin", PASSWORD)
@@ -178,16 +112,16 @@ def test_a_broken_app_tells_its_cause_and_is_repaired_with_one_key(visitor: NewV
     person.press(button(page, "Publish"))
     page.wait_for_url("**/ui/spaces/*")
     expect(page.locator("#story [data-state=succeeded]")).to_be_visible()
-    hub.set_logs("alice/vision", "run", LOG)
-    hub.set_stage("alice/vision", "RUNTIME_ERROR")
+    web_hub.set_logs("alice/vision", "run", LOG)
+    web_hub.set_stage("alice/vision", "RUNTIME_ERROR")
     expect(page.get_by_role("heading", name="Why it does not run")).to_be_visible()
     expect(page.locator("#story").get_by_text("cv2").first).to_be_visible()
     expect(page.locator(".diff .added", has_text="opencv-python-headless")).to_be_visible()
-    hub.script("alice/vision", ["RUNNING"])
+    web_hub.script("alice/vision", ["RUNNING"])
     person.press(button(page, "Apply fix"))
     page.wait_for_url("**/ui/spaces/*done=apply_fix")
     expect(page.locator("#head [data-state=running]")).to_be_visible()
-    assert b"opencv-python-headless" in hub.tree("alice/vision")["requirements.txt"]
+    assert b"opencv-python-headless" in web_hub.tree("alice/vision")["requirements.txt"]
 
 
 def test_a_draft_survives_a_reload_but_a_secret_does_not(visitor: NewVisitor) -> None:
@@ -222,133 +156,6 @@ def test_a_template_is_filled_in_and_published(visitor: NewVisitor) -> None:
     person.press(button(page, "Veröffentlichen"))
     page.wait_for_url("**/ui/spaces/*")
     expect(page.locator("#head [data-state=running]")).to_have_text("Läuft")
-
-
-@pytest.mark.parametrize(
-    "look", [{"viewport": PHONE}, {"viewport": PHONE, "color_scheme": "dark", "locale": "de-DE"}], ids=["phone", "dark"]
-)
-def test_every_screen_fits_a_phone(visitor: NewVisitor, url: str, look: dict[str, Any]) -> None:
-    name = "a-rather-long-name-of-a-space-that-does-not-fit-into-one-line-" + look.get("locale", "en")
-    with Client(url) as client:
-        body = {"space_type": "static", "name": name, "files": {"index.html": INDEX}, "labels": ["course-2026"]}
-        space = f"/ui/spaces/{client.post('/spaces', body)['id']}"
-    person = visitor(**look)
-    person.sign_in("admin", PASSWORD)
-    screens = ["spaces", "new", "new?type=static&template=landing", "queue", "plugins", "accounts", "audit"]
-    paths = [f"/ui/{screen}" for screen in [*screens, "webhooks", "agents", "account"]]
-    paths += [f"{space}?tab={tab}" for tab in ("overview", "files", "files&path=index.html", "logs", "events")]
-    for path in [*paths, f"{space}?tab=history", f"{space}?tab=settings", f"{space}/delete", "/ui/nothing"]:
-        person.open(path)
-        person.assert_fits()
-
-
-def test_everything_works_without_javascript(visitor: NewVisitor, site: Path) -> None:
-    person = visitor(java_script_enabled=False)
-    person.sign_in("admin", PASSWORD)
-    page = person.open("/ui/new")
-    page.get_by_label("Choose a folder").set_input_files(site)
-    page.get_by_label("Name", exact=True).fill("plain")
-    button(page, "Check").click()
-    expect(page.get_by_text("Can be published")).to_be_visible()
-    # The files that were chosen are kept in the form.
-    expect(page.locator("textarea[name='file.index.html']")).to_have_value(INDEX)
-    button(page, "Publish").click()
-    page.wait_for_url("**/ui/spaces/*")
-    expect(page.get_by_role("heading", name="plain")).to_be_visible()
-
-
-def test_hostile_names_and_log_lines_are_text(visitor: NewVisitor, hub: StandInHub) -> None:
-    person = visitor()
-    person.sign_in("admin", PASSWORD)
-    page = person.open("/ui/new")
-    person.press(button(page, "Add a file"))
-    page.keyboard.type("<img src=x onerror=alert(1)>.py")
-    page.keyboard.press("Enter")
-    page.keyboard.insert_text(HOSTILE)
-    expect(page.locator("#preview .finding").first).to_be_visible()
-    person.press(button(page, "Remove this file"))
-    person.press(button(page, "Add a file"))
-    page.keyboard.type("app.py")
-    page.keyboard.press("Enter")
-    page.keyboard.insert_text("import gradio as gr\ngr.Interface(str, 'text', 'text').launch()\n")
-    person.type(page.get_by_label("Name", exact=True), "hostile")
-    person.press(page.get_by_text("Place, machine and labels"))
-    person.reach(page.get_by_label("Published on"))
-    page.keyboard.type("hugg")
-    person.press(button(page, "Publish"))
-    page.wait_for_url("**/ui/spaces/*")
-    expect(page.locator("#story [data-state=succeeded]")).to_be_visible()
-    hub.set_logs("alice/hostile", "run", [HOSTILE, "an ERROR came", *LOG])
-    page.goto(page.url.split("?")[0] + "?tab=logs&kind=run#L2")
-    expect(page.locator("#L1")).to_contain_text("<script>alert(2)</script>")
-    expect(page.locator("#L2.here")).to_be_visible()
-    person.reach(page.get_by_label("Only errors"))
-    page.keyboard.press("Space")
-    expect(page.locator("#L3")).to_be_hidden()
-    expect(page.locator("#L4")).to_be_visible()
-    expect(page.locator("#L7")).to_be_visible()
-    assert page.locator("main img, main script").count() == 0
-
-
-def test_a_hostile_space_cannot_use_the_session(visitor: NewVisitor, site: Path) -> None:
-    attack = """<!doctype html><title>waiting</title><script>
-    (async () => {
-      const said = [];
-      const everywhere = "/ui/account/sign-out-everywhere";
-      const calls = [["GET", "/ui/spaces"], ["GET", "/spaces"], ["POST", everywhere], ["POST", "/spaces"]];
-      for (const [method, url] of calls) {
-        try { said.push((await fetch(url, {method, credentials: "include", mode: "no-cors"})).type); }
-        catch (problem) { said.push(problem.name); }
-      }
-      try { said.push(document.cookie || "no cookie"); } catch (problem) { said.push(problem.name); }
-      try { said.push(String(parent.document.title)); } catch (problem) { said.push(problem.name); }
-      document.title = said.join(" ");
-      document.forms[0].submit();
-    })()</script><form method=post action="/ui/account/sign-out-everywhere"></form>"""
-    (site / "index.html").write_text(attack)
-    person = visitor()
-    person.sign_in("admin", PASSWORD)
-    page = person.open("/ui/new")
-    page.get_by_label("Choose a folder").set_input_files(site)
-    person.type(page.get_by_label("Name", exact=True), "attack")
-    expect(page.locator("#preview").get_by_role("button", name="index.html")).to_be_visible()
-    person.press(button(page, "Publish"))
-    page.wait_for_url("**/ui/spaces/*")
-    expect(page.locator("#head [data-state=running]")).to_be_visible()
-    # In a window of its own: what a browser refuses is logged there.
-    window = person.context.new_page()
-    answers: list[tuple[str, int]] = []
-    window.on("response", lambda answer: answers.append((answer.request.method, answer.status)))
-    with window.expect_response("**/ui/account/sign-out-everywhere") as posted:
-        window.goto(person.url + "/local/admin/attack/live/")
-    assert posted.value.status == 403
-    window.wait_for_load_state("networkidle")
-    # Without the cookie the API answers 401, and a page refuses another origin.
-    assert {status for method, status in answers if method == "POST"} == {401, 403}
-    window.close()
-    person.open("/ui/spaces")
-    expect(page.get_by_role("heading", name="Spaces", exact=True)).to_be_visible()
-
-
-def test_a_folder_can_be_dropped(visitor: NewVisitor, site: Path) -> None:
-    (site / "sub").mkdir()
-    (site / "sub" / "page.html").write_text("<h1>Below</h1>")
-    (site / ".git").mkdir()
-    (site / ".git" / "config").write_text("not sent")
-    person = visitor()
-    person.sign_in("admin", PASSWORD)
-    page = person.open("/ui/new")
-    place = page.locator("file-drop").bounding_box()
-    assert place is not None
-    dragged: dict[str, Any] = {"items": [], "files": [str(site)], "dragOperationsMask": 1}
-    session = person.context.new_cdp_session(page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        where = {"x": place["x"] + 20, "y": place["y"] + 20}
-        session.send("Input.dispatchDragEvent", {"type": kind, "data": dragged, **where})
-    shown = page.locator("#preview .tree")
-    expect(shown.get_by_role("button", name="sub/page.html")).to_be_visible()
-    expect(shown.get_by_role("button", name="index.html")).to_be_visible()
-    expect(shown.get_by_text("config")).to_have_count(0)
 
 
 def test_new_spaces_are_announced_and_states_change_in_place(visitor: NewVisitor, site: Path) -> None:

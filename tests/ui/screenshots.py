@@ -1,0 +1,75 @@
+"""Takes the pictures of the documentation: `invoke screenshots`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.support.services import PASSWORD, Client, Process
+from tests.support.standin_hub import StandInHub
+from tests.ui.browsing import CHROMIUM, QUIET, Visitor
+
+VIEW = {"width": 920, "height": 560}
+READY = r"Assembler is ready at (http://\S+)"
+APP = "import cv2\nimport gradio as gr\n\ngr.Interface(str, 'text', 'text').launch()\n"
+LOG = ["Starting", "Traceback (most recent call last):", '  File "/app/app.py", line 1, in <module>', "    import cv2"]
+LOG += ["ModuleNotFoundError: No module named 'cv2'"]
+SITES = {"opening-hours": ["website"], "handbook": ["website"], "timetable": ["course-2026"], "menu": ["course-2026"]}
+
+
+def take(folder: Path) -> None:
+    """Takes all pictures.
+
+    Args:
+        folder: where they are written, as PNG.
+    """
+    with tempfile.TemporaryDirectory() as instance, StandInHub() as hub, sync_playwright() as playwright:
+        command = ("-m", "assembler_runner", "serve", "--port", "0", "--instance", instance)
+        settings = {"ADMIN_PASSWORD": PASSWORD, "HF_TOKEN": "hf_alice", "HF_ENDPOINT": hub.url}
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        with Process(*command, **settings, DEFAULT_TARGET="local", FOLLOW_SECONDS="0.05") as process:
+            url = process.wait_for_line(READY)[1]
+            with Client(url) as client:
+                spaces = _make_spaces(client, hub)
+            visitor = Visitor(browser, url, viewport=VIEW)
+            visitor.sign_in("admin", PASSWORD)
+            page = visitor.page
+            expect(page.locator("tbody [data-state=running]")).to_have_count(len(SITES))
+            _save(page, folder / "spaces.png")
+            visitor.open("/ui/new?type=static&template=landing")
+            page.locator("[data-open='index.html']").click()
+            expect(page.locator("#preview .state.good")).to_be_visible()
+            _save(page, folder / "new.png")
+            visitor.open(f"/ui/spaces/{spaces['vision']}")
+            expect(page.get_by_role("button", name="Apply fix")).to_be_visible()
+            _save(page, folder / "cause.png")
+            visitor.assert_fine()
+        browser.close()
+
+
+def _make_spaces(client: Client, hub: StandInHub) -> dict[str, str]:
+    made = {}
+    for name, labels in SITES.items():
+        body = {"space_type": "static", "name": name, "labels": labels, "files": {"index.html": f"<h1>{name}</h1>"}}
+        made[name] = str(client.post("/spaces", body)["id"])
+    hub.script("alice/vision", ["BUILDING"])
+    files = {"app.py": APP, "requirements.txt": "numpy\n"}
+    body = {"space_type": "gradio", "name": "vision", "target": "huggingface", "files": files}
+    space = client.post("/spaces", body)
+    client.wait(space["latest_request"]["id"])
+    hub.set_logs("alice/vision", "run", LOG)
+    hub.set_stage("alice/vision", "RUNTIME_ERROR")
+    return made | {"vision": str(space["id"])}
+
+
+def _save(page: Page, path: Path) -> None:
+    page.mouse.move(0, 0)
+    page.screenshot(path=path, animations="disabled", caret="hide")
+    print(f"{path}: {path.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]))
