@@ -216,11 +216,11 @@ class CoreCalls(AppCalls):
         return Call(Ask("POST", "/requests/failures/command", json=body, repeatable=False), parsed(Retried))
 
     @method
-    def get_events(self, of: Space | Request, *, after: int = 0, limit: int = 200) -> Call[list[Event]]:
-        """Gets events of a Space or a request, oldest first.
+    def get_events(self, of: Space | Request | None = None, *, after: int = 0, limit: int = 200) -> Call[list[Event]]:
+        """Gets events of a Space, of a request, or of all Spaces of the realm, oldest first.
 
         Args:
-            of: the Space or the request.
+            of: the Space or the request; None for all.
             after: id of the last known event.
             limit: maximum number of events, at most 200.
         """
@@ -229,14 +229,14 @@ class CoreCalls(AppCalls):
 
     @stream
     def follow_events(
-        self, of: Space | Request, *, after: int = 0, timeout: float | None = None
+        self, of: Space | Request | None = None, *, after: int = 0, timeout: float | None = None
     ) -> Generator[Step | Item[Event], Any, None]:
-        """Yields the events of a Space or a request as they happen, until the last one.
+        """Yields events as they happen; those of a Space or a request until the last one.
 
         Each event is delivered exactly once, across lost connections and restarts of the service.
 
         Args:
-            of: the Space or the request.
+            of: the Space or the request; None for all Spaces of the realm.
             after: id of the last known event.
             timeout: seconds until giving up; None for no limit.
         Raises:
@@ -374,7 +374,9 @@ class AsyncCoreClient(CoreCalls, AsyncClient):
     """The asyncio counterpart of :class:`CoreClient`."""
 
 
-def _path(of: Space | Request) -> str:
+def _path(of: Space | Request | None) -> str:
+    if of is None:
+        return ""
     return f"/{'spaces' if isinstance(of, Space) else 'requests'}/{of.id}"
 
 

@@ -129,20 +129,20 @@ class StorageCalls:
 
     @method
     def download_space_file(
-        self, space: Ref, file: File, to: Path | str, *, progress: Progress | None = None
+        self, space: Ref, published: File, to: Path | str, *, progress: Progress | None = None
     ) -> Flow[Path]:
         """Downloads a file of the newest published release of a Space, and checks its size and SHA-256.
 
         Args:
             space: the Space.
-            file: the file, as its request lists it.
+            published: the file, as its request lists it.
             to: the file to write.
             progress: called as bytes arrive.
         Returns:
             The path of the file.
         """
-        ask = Ask("GET", f"/spaces/{id_of(space)}/files/{quote(file.path)}")
-        yield from _download(ask, Path(to), file.size, file.sha256, progress)
+        ask = Ask("GET", f"/spaces/{id_of(space)}/files/{quote(published.path)}")
+        yield from _download(ask, Path(to), published.size, published.sha256, progress)
         return Path(to)
 
 
