@@ -32,6 +32,9 @@ class Realm(Quotas, Timestamps, Base):
     share_default_hub: Mapped[bool] = mapped_column(
         default=False, server_default="0", doc="Whether it may publish with the service's own Hub token."
     )
+    allow_agents: Mapped[bool] = mapped_column(
+        default=True, server_default="1", doc="Whether its accounts may use the tools for agents, /mcp."
+    )
 
 
 class FlameCompatibility:

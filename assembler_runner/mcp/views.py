@@ -7,9 +7,11 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, render_template, request
 
 from assembler_runner.accounts.auth import current_account, public
+from assembler_runner.accounts.models import Realm
 from assembler_runner.accounts.permissions import ANY_ACCOUNT, requires
 from assembler_runner.api.http.json_body import read_json
 from assembler_runner.core.addresses import service_url
+from assembler_runner.core.database import db
 from assembler_runner.core.errors import InvalidJson, TooLarge
 from assembler_runner.mcp.protocol import (
     INVALID_MESSAGE,
@@ -37,6 +39,8 @@ def post_message() -> Response:
     try:
         if not _is_allowed_origin():
             raise ProtocolError(INVALID_MESSAGE, "This origin is not allowed.", 403)
+        if not _allows_agents():
+            raise ProtocolError(INVALID_MESSAGE, "The realm of this account does not allow agents.", 403)
         body = _body()
         message_id = body.get("id") if isinstance(body, dict) else None
         message = read_message(body, request.headers)
@@ -67,6 +71,11 @@ def _is_allowed_origin() -> bool:
     """Whether a page may call: one of this service or of a configured origin; programs send no Origin."""
     origin = request.headers.get("Origin")
     return origin is None or origin in (service_url(), *current_services().settings.cors_origins)
+
+
+def _allows_agents() -> bool:
+    realm = db.session.get(Realm, current_account().realm_id)
+    return realm is not None and realm.allow_agents
 
 
 @blueprint.after_request

@@ -145,6 +145,7 @@ class RealmFields(_Limits, total=False):
 
     description: str | None
     share_default_hub: bool
+    allow_agents: bool
 
 
 class UserFields(_Limits, total=False):

@@ -87,3 +87,24 @@ def test_a_name_of_a_client_is_data(running: Running) -> None:
     agent = running.agent(name="a\x1b[31m\u202e" + "x" * 500)
     space = agent.call("publish_space", **SITE, name=f"audit-{uuid4().hex[:8]}")["space"]
     assert agent.call("get_space", space=space)["state"] == "running"
+
+
+def test_a_realm_can_switch_agents_off(running: Running) -> None:
+    headers = {"Authorization": f"Bearer {running.token}"}
+    realm = httpx.get(f"{running.url}/auth/users/@me", headers=headers).json()["realm_id"]
+    agent = running.agent()
+
+    def allow(value: bool) -> None:
+        changed = httpx.post(f"{running.url}/auth/realms/{realm}", headers=headers, json={"allow_agents": value})
+        assert (changed.status_code, changed.json()["allow_agents"]) == (202, value)
+
+    allow(False)
+    try:
+        refused = agent.send("tools/list")
+        assert refused.status_code == 403
+        assert refused.json()["error"]["message"] == "The realm of this account does not allow agents."
+        # People and programs go on by REST.
+        assert httpx.get(f"{running.url}/spaces", headers=headers).status_code == 200
+    finally:
+        allow(True)
+    assert agent.send("tools/list").status_code == 200

@@ -145,6 +145,11 @@ class RealmInput(_Described, _Quotas):
     share_default_hub = Flag(
         metadata={"description": "Whether the realm may publish with the service's own Hub token."}
     )
+    allow_agents = Flag(
+        metadata={
+            "description": "Whether accounts of the realm may use the tools for agents, /mcp; true for a new realm."
+        }
+    )
 
 
 class SelfInput(Input):
@@ -263,7 +268,11 @@ class RealmSchema(AutoSchema):
         """Fields from the model."""
 
         model = Realm
-        fields = ("id", "name", "display_name", "description", "built_in", "share_default_hub", *QUOTAS, *TIMESTAMPS)
+        fields = (
+            *("id", "name", "display_name", "description", "built_in", "share_default_hub", "allow_agents"),
+            *QUOTAS,
+            *TIMESTAMPS,
+        )
 
 
 class _InRealm(AutoSchema):

@@ -33,6 +33,7 @@ class Realm(_Limited):
     description: str | None = None
     built_in: bool = False
     share_default_hub: bool | None = None
+    allow_agents: bool | None = None
 
 
 class User(_Limited):
