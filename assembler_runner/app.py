@@ -49,6 +49,7 @@ from assembler_runner.targets.local.target import LocalTarget
 from assembler_runner.targets.realm_targets import LOCAL, RealmTargets
 from assembler_runner.ui import assets, debug, ui
 from assembler_runner.ui.local import local_pages
+from assembler_runner.ui.space_form import PLUGIN_PAGES
 from assembler_runner.ui.web import add_web_pages
 from assembler_runner.webhooks import outbox
 
@@ -273,6 +274,8 @@ def _mount_plugins(app: Flask, endpoints: DocumentedApi) -> None:
                 endpoints.register_blueprint(blueprint, **where)
             else:
                 app.register_blueprint(blueprint, **where)
+                pages = {"url_prefix": f"{PLUGIN_PAGES}{name}", "name": f"pages of {where['name']}"}
+                app.register_blueprint(blueprint, **pages)
             for endpoint in set(app.view_functions) - before:
                 view = app.view_functions[endpoint]
                 if not hasattr(view, "requires"):

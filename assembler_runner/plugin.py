@@ -276,7 +276,9 @@ class SpacePlugin:
         """Returns the plugin's own endpoints, or None.
 
         They are mounted under `/plugins/{space_type}@{version}/` and require a token like all others. A flask-smorest
-        blueprint is also included in the OpenAPI document.
+        blueprint is also included in the OpenAPI document. A plain Flask blueprint is served to signed-in people, too,
+        under `/ui/plugins/{space_type}@{version}/`; a template that extends `base.html` gets the frame of the pages,
+        and a page at `/` is linked from the list of types.
         """
         return None
 

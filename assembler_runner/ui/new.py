@@ -205,6 +205,7 @@ def _page(form: SpaceForm, status: int = 200, **values: Any) -> Response:
         status,
         form=form,
         types=space_form.types(),
+        own_pages=space_form.pages_of_types(),
         chosen=chosen,
         starter=space_form.template_of(chosen, form.body.get("template")),
         targets=current_services().targets,

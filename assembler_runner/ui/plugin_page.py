@@ -8,7 +8,7 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import requires
 from assembler_runner.services import current_services
 from assembler_runner.ui.layout import pages, show
-from assembler_runner.ui.space_form import types
+from assembler_runner.ui.space_form import pages_of_types, types
 
 
 @pages.get("/plugins")
@@ -17,4 +17,10 @@ def plugins() -> Response:
     """Shows every plugin that was found."""
     # Sources, errors and notes name addresses and folders.
     detailed = current_account().everywhere
-    return show("plugins.html", records=current_services().registry.records, types=types(), detailed=detailed)
+    return show(
+        "plugins.html",
+        records=current_services().registry.records,
+        types=types(),
+        own_pages=pages_of_types(),
+        detailed=detailed,
+    )

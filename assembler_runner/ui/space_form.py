@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask import current_app
+
 from assembler_runner.api.http.json_body import parse_json
 from assembler_runner.api.types import describe
 from assembler_runner.api.uploads import Parts
@@ -178,6 +180,20 @@ def _named(pairs: Iterable[tuple[str, str]], kind: str) -> dict[str, str]:
 def types() -> list[dict[str, Any]]:
     """Returns the types of Spaces with their options and starter apps."""
     return [describe(plugin) for plugin in current_services().registry.types()]
+
+
+PLUGIN_PAGES = "/ui/plugins/"
+"""Where the pages of plugins are: `/ui/plugins/{name}@{version}/`."""
+
+
+def pages_of_types() -> dict[str, str]:
+    """Returns the address of the first page of each type whose plugin has one."""
+    found = {str(rule) for rule in current_app.url_map.iter_rules() if str(rule).startswith(PLUGIN_PAGES)}
+    addresses = {
+        plugin.space_type: f"{PLUGIN_PAGES}{plugin.space_type}@{plugin.version}/"
+        for plugin in current_services().registry.types()
+    }
+    return {name: address for name, address in addresses.items() if address in found}
 
 
 def type_of(name: str) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ README = PAGES[0]
 
 KINDS = {
     "sh session", "python plugin", "python fields", "python finding", "json notice", "json", "text", "bash", "mermaid",
-    "python example",
+    "python example", "python page",
     "yaml", "{toctree}", "{raw} html", "{eval-rst}",
 }  # fmt: skip
 """All kinds of blocks, so that none is unchecked; only `bash` is not run here."""
