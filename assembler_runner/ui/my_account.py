@@ -12,7 +12,7 @@ from assembler_runner.accounts import browser_sessions, tokens
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import Users
 from assembler_runner.accounts.models import BrowserSession, LoginSession, Robot, User
-from assembler_runner.accounts.permissions import ANY_ACCOUNT, requires
+from assembler_runner.accounts.permissions import ANY_ACCOUNT, permissions_of, requires
 from assembler_runner.api.http.i18n import LANGUAGES
 from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.accounts import SelfInput
@@ -93,11 +93,32 @@ def end_session(session_id: str) -> AnyResponse:
 @requires(ANY_ACCOUNT)
 def agents() -> Response:
     """Shows how programs and agents connect, and which ones may act for the visitor."""
-    logins = (LoginSession.account_id == current_account().id, LoginSession.ended_at.is_(None))
+    robots = _robots()
+    names = {current_account().id: current_account().name} | {robot.id: robot.name for robot in robots}
+    logins = (LoginSession.account_id.in_(names), LoginSession.ended_at.is_(None))
     in_browsers = sa.select(BrowserSession.session_id)
     query = sa.select(LoginSession).where(*logins, LoginSession.id.not_in(in_browsers))
     current = [row for row in db.session.scalars(query.order_by(LoginSession.created_at.desc())) if _is_current(row)]
-    return show("agents.html", robots=_robots(), logins=current, url=service_url())
+    return show(
+        "agents.html",
+        robots=[(robot, sorted(permissions_of(robot))) for robot in robots],
+        logins=[(row, names[row.account_id]) for row in current],
+        url=service_url(),
+        clients=_clients(),
+    )
+
+
+def _clients() -> dict[str, str]:
+    """Returns the line that connects each common client to `assembler mcp`."""
+    server = "assembler mcp --profile helper --folder ."
+    return {
+        "Claude Code": f"claude mcp add assembler -- {server}",
+        "Codex": f"codex mcp add assembler -- {server}",
+        "Gemini CLI": f"gemini mcp add assembler {server}",
+        "VS Code": "code --add-mcp "
+        + '\'{"name": "assembler", "command": "assembler", "args": '
+        + '["mcp", "--profile", "helper", "--folder", "."]}\'',
+    }
 
 
 def _is_current(row: LoginSession) -> bool:
@@ -109,7 +130,7 @@ def _is_current(row: LoginSession) -> bool:
 def revoke_login(session_id: str) -> AnyResponse:
     """Ends the login of a program, with all its tokens."""
     found = db.session.get(LoginSession, session_id)
-    if found is None or found.account_id != current_account().id:
+    if found is None or found.account_id not in {current_account().id, *(robot.id for robot in _robots())}:
         raise NotFound("There is no login with this id.")
     tokens.end(session_id)
     db.session.commit()

@@ -102,6 +102,21 @@ def test_programs_are_shown_and_logged_out(service: Service, admin: Person) -> N
     assert service.get("/spaces").status_code == 401
 
 
+def test_robots_are_shown_with_their_rights_and_logged_out(service: Service, admin: Person) -> None:
+    me = service.get("/auth/users/@me").json["id"]
+    made = service.post("/auth/robots", {"name": "helper", "user_id": me, "roles": ["viewer"]}).json
+    body = {"grant_type": "robot_credentials", "id": made["id"], "secret": made["secret"]}
+    token = service.client.post("/auth/token", json=body).json["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert service.client.get("/spaces", headers=headers).status_code == 200
+    page = admin.open("/ui/agents").text
+    assert "claude mcp add assembler -- assembler mcp" in text_of(page)
+    assert "May do: " in text_of(page) and "space_read" in text_of(page)
+    for login in re.findall(r'action="/ui/agents/([0-9a-f-]+)"', page):
+        admin.change(f"/ui/agents/{login}")
+    assert service.client.get("/spaces", headers=headers).status_code == 401
+
+
 def test_a_request_is_cancelled_and_retried(service: Service, admin: Person) -> None:
     made = service.submit(name="slow")["latest_request"]["id"]
     assert "slow" in text_of(admin.open("/ui/queue").text)
