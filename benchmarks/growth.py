@@ -41,7 +41,7 @@ def run(quick: bool) -> Result:
     result = Result("growth", WHAT)
     for database in databases:
         with stage.database(database) as uri:
-            grown = _Grown(uri)
+            grown = Grown(uri)
             for size in sizes:
                 grown.grow_to(size)
                 result.rows += grown.measure(database, size, rounds)
@@ -55,7 +55,7 @@ def run(quick: bool) -> Result:
     return result
 
 
-class _Grown:
+class Grown:
     """An application on a database that is filled by bulk SQL."""
 
     def __init__(self, uri: str) -> None:

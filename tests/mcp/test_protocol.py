@@ -51,7 +51,11 @@ def test_the_official_client_publishes(running: Running, mode: Any) -> None:
             name = f"site-{uuid4().hex[:8]}"
             done = await client.call_tool("publish_space", {**SITE, "name": name})
             answer = shown(done)
-            assert (done.is_error, answer["state"]) == (False, "running")
+            assert not done.is_error
+            # A call waits for a limited time only; on a slow machine the next one continues.
+            while (next_call := answer.get("next")) and next_call["tool"] == "wait_for_space":
+                answer = shown(await client.call_tool("wait_for_space", next_call["arguments"]))
+            assert answer["state"] == "running"
             assert answer["url"].endswith(name)
             found = shown(await client.call_tool("get_space", {"space": name}))
             assert found["space"] == answer["space"]
