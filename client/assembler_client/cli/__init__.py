@@ -59,6 +59,23 @@ OK, USAGE, INVALID, FAILED, LIMITED, LATE, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
 Loader = Callable[[], click.Command]
 
 
+class JoinedGroup(click.Group):
+    """A group that also has the commands of the service's group of the same name, such as `secrets rotate`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of both."""
+        return [*super().list_commands(ctx), *self._others()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns a command of either; those of the service are imported when needed."""
+        return super().get_command(ctx, cmd_name) or self._others().get(cmd_name)
+
+    def _others(self) -> dict[str, click.Command]:
+        added = _added().get(self.name or "")
+        group = added[1]() if added else None
+        return dict(group.commands) if isinstance(group, click.Group) else {}
+
+
 class Commands(click.Group):
     """A command group that imports a command only when it is used."""
 
@@ -71,7 +88,7 @@ class Commands(click.Group):
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
-            return _joined(found, cmd_name) if isinstance(found, click.Group) else found
+            return found
         added = _added().get(cmd_name)
         return added[1]() if added else None
 
@@ -104,16 +121,6 @@ class Commands(click.Group):
         }
         found = [CompletionItem(name, help=text) for name, text in texts.items() if name.startswith(incomplete)]
         return found or super(click.Group, self).shell_complete(ctx, incomplete)
-
-
-def _joined(group: click.Group, name: str) -> click.Group:
-    """Adds the commands that the service has under the same name, such as `secrets rotate`."""
-    added = _added().get(name)
-    others = added[1]() if added else None
-    if isinstance(others, click.Group):
-        for command in others.commands.values():
-            group.add_command(command)
-    return group
 
 
 def _added() -> dict[str, tuple[str, Loader]]:

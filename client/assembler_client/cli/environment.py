@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import click
 
+from assembler_client.cli import JoinedGroup
 from assembler_client.cli.deploy import pairs_of, show_result, wait_options
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 
 
-@click.group()
+@click.group(cls=JoinedGroup)
 def secrets() -> None:
     """List, set and remove the secrets of a Space. Their values cannot be read."""
 
