@@ -267,8 +267,8 @@ def _licenses(c: Context, names: list[str]) -> list[dict[str, str]]:
 
 
 def _safe(url: str) -> str:
-    # An address without encryption is an old one, which nobody keeps any more.
-    return url if url.startswith("https://") else ""
+    # An address without encryption is an old one, which nobody keeps any more; a page of an index says nothing more.
+    return url if url.startswith("https://") and "/project/" not in url else ""
 
 
 def _locked(lock: str) -> list[str]:

@@ -38,7 +38,7 @@ Run = Callable[[Sequence[str], Mapping[str, str], Path], "subprocess.Popen[bytes
 
 
 class BuildFailed(AssemblerError):
-    """The requirements of an app could not be installed; the log tells why."""
+    """The requirements of an app could not be installed; the log says why."""
 
     code = "build_failed"
     default_message = "The requirements of the app could not be installed."

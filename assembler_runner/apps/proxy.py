@@ -167,7 +167,7 @@ class Proxy:
         try:
             self._sender.sendto(known.encode(), self._routes.read().signals)
         except OSError:
-            # The supervisor has ended or is busy; the next request tells it again.
+            # The supervisor has ended or is busy; the next request wakes it again.
             del self._signalled[known]
 
     def _session(self, route: Route, routes: Routes) -> aiohttp.ClientSession:

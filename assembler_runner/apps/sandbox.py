@@ -100,9 +100,9 @@ def problem() -> str | None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "setpriv (util-linux) is not installed, which gives up the rights of root"
     probe = Sandbox({}, {}, {}, "/")
-    with start(
-        probe, ["/bin/sh", "-c", "exec 2>&1; cat /proc/self/status && ! cat /proc/1/root/etc/shadow"]
-    ) as process:
+    # The files of the machine must not be reachable through another process either.
+    script = "exec 2>&1; cat /proc/self/status && cd /proc/1 && ! cat root/etc/shadow"
+    with start(probe, ["/bin/sh", "-c", script]) as process:
         try:
             output, _ = process.communicate(timeout=_PROBE_SECONDS)
         except subprocess.TimeoutExpired:

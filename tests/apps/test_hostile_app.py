@@ -137,7 +137,8 @@ def hostile(apps: AppService) -> Iterator[dict[str, Any]]:
     apps.run(ECHO, name="neighbour", secrets={"KEY": "secret of the neighbour"})
     other = socket.create_server(("127.0.0.1", 0))
     port = int(str(apps.client._http.base_url).rpartition(":")[2].rstrip("/"))
-    files = ["/root", "/home", "/etc/shadow", "/var", "/run", "/srv", "/mnt", "/proc/1/root/etc/shadow"]
+    home = str(Path("~root").expanduser())
+    files = [home, "/home", "/etc/shadow", "/var", "/run", "/srv", "/mnt", f"/proc/1{home}/etc/shadow"]
     files += [str(apps.instance), str(apps.instance / "secrets.json"), str(apps.instance / "assembler.db")]
     places = [["127.0.0.1", port], ["127.0.0.1", other.getsockname()[1]], ["127.0.0.1", 5432], ["169.254.169.254", 80]]
     places += [["192.0.2.1", 80], ["1.1.1.1", 443]]

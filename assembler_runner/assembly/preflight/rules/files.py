@@ -242,7 +242,7 @@ def duplicate_path(context: Context) -> Iterator[Found]:
     seen: dict[str, str] = {}
     for path in sorted(context.files):
         first = seen.setdefault(fold(path), path)
-        # A generated Dockerfile beside a given `dockerfile`: another finding tells what to do.
+        # A generated Dockerfile beside a given `dockerfile`: another finding says what to do.
         is_made = path.lower() == "dockerfile" and not (context.given(first) and context.given(path))
         if first != path and path.lower() != "readme.md" and not is_made:
             yield Found(
