@@ -190,7 +190,9 @@ def test_a_failed_app_is_reported_with_its_cause(stage: tuple[Running, StandInHu
 
 def test_a_failed_request_is_reported_with_its_cause(stage: tuple[Running, StandInHub]) -> None:
     with stage[0].assembler() as assembler, pytest.raises(RequestFailed) as failed:
-        assembler.deploy(APP, name="nowhere", namespace="no-such-account", timeout=120)
+        # What is known of the account would reject it at once.
+        allow = ["namespace_not_writable"]
+        assembler.deploy(APP, name="nowhere", namespace="no-such-account", allow=allow, timeout=120)
     assert failed.value.code and failed.value.hint
     assert failed.value.events[-1].type == "failed"
 
