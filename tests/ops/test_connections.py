@@ -69,9 +69,14 @@ def held(url: str, count: int, sent: bytes) -> Iterator[None]:
 
 
 def answers_in_time(url: str) -> None:
+    # Where connections block it, no call is fast; on a busy machine a single one may be slow.
+    assert min(seconds_of_a_call(url) for _ in range(3)) < ANSWER_SECONDS
+
+
+def seconds_of_a_call(url: str) -> float:
     begun = time.monotonic()
     assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
-    assert time.monotonic() - begun < ANSWER_SECONDS
+    return time.monotonic() - begun
 
 
 @pytest.mark.slow
@@ -80,8 +85,7 @@ def answers_in_time(url: str) -> None:
 def test_two_thousand_idle_connections_block_no_calls(files: int, sent: bytes, tmp_path: Path) -> None:
     with limited(tmp_path, files) as url:
         with held(url, 2000, sent):
-            for _ in range(3):
-                answers_in_time(url)
+            answers_in_time(url)
         answers_in_time(url)
 
 
