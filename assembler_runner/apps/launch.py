@@ -187,7 +187,7 @@ def _turn(turns: threading.Semaphore) -> Iterator[None]:
     given_back = threading.Lock()
 
     def give_back() -> None:
-        # Once, whoever comes first.
+        # Only once: by whichever caller comes first.
         if given_back.acquire(blocking=False):
             turns.release()
 

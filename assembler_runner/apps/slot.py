@@ -12,7 +12,7 @@ from assembler_runner.apps.log_file import LogFile
 from assembler_runner.apps.process import AppProcess
 
 WAITS = (1.0, 5.0, 25.0)
-"""Seconds before each restart of an app that ended by itself."""
+"""Waits before each restart of a crashed app, in seconds."""
 
 ROUTE_SECONDS = 1.0
 """Time until the proxy surely knows that an app is not to be reached any more."""

@@ -121,7 +121,7 @@ class Answer:
             self.notes.append(self._note(shown, shown.get("severity", "error")))
 
     def add_problem(self, problem: Mapping[str, Any]) -> None:
-        """Adds a note for the problem of an app, and the lines of the log that tell it."""
+        """Adds a note for the problem of an app, and the log lines that show it."""
         self.notes.append(self._note(problem, "error"))
         excerpt = problem.get("excerpt")
         if excerpt and excerpt.get("text"):
