@@ -168,16 +168,17 @@ class CoreCalls(AppCalls):
         return Call(Ask("POST", f"/spaces/{id_of(space)}/command", json=body, headers=headers), parsed(Request))
 
     @method
-    def command_spaces(self, command: str, filter: Filter, *, dry_run: bool = False) -> Call[Bulk]:
+    def command_spaces(self, command: str, filter: Filter, *, dry_run: bool = False, **changes: Any) -> Call[Bulk]:
         """Sends a command to all Spaces of the realm that match a filter.
 
         Args:
-            command: delete, restart, factory_rebuild, pause or wake.
+            command: delete, restart, factory_rebuild, pause, wake, rollback (to the release before) or update.
             filter: as for `find_spaces`; `label` matches Spaces with that label.
             dry_run: whether to only list the matching Spaces.
+            changes: of update: `add_labels`, `remove_labels` (lists of str), `expires_at` (datetime or None).
         """
         found = {name.removeprefix("filter[").removesuffix("]"): text for name, text in query(filter)}
-        body = {"command": command, "filter": found, "dry_run": dry_run}
+        body = {"command": command, "filter": found, "dry_run": dry_run, **plain(changes)}
         return Call(Ask("POST", "/spaces/command", json=body, repeatable=dry_run), parsed(Bulk))
 
     get_requests = listing("/requests", Request)
