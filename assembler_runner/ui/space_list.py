@@ -47,8 +47,16 @@ def spaces() -> Response:
         page, problem = Page([], 0, 0, 0), error
     names = names_of(space.owner_id for space in page.rows)
     commands = [name for name in BULK_COMMANDS if name != "delete" or may("space_delete")]
-    shown = {"page": page, "line": line, "problem": problem, "names": names, "views": VIEWS, "commands": commands}
-    return show("spaces.html", any_at_all=_any(), **shown)
+    return show(
+        "spaces.html",
+        page=page,
+        line=line,
+        problem=problem,
+        names=names,
+        views=VIEWS,
+        commands=commands,
+        any_at_all=_any(),
+    )
 
 
 @pages.post("/spaces/bulk")
