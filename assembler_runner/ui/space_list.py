@@ -24,6 +24,7 @@ from assembler_runner.spaces.app_state import ERRORS, PASSING
 from assembler_runner.spaces.models import Space
 from assembler_runner.ui.layout import go, may, pages, rows, show
 from assembler_runner.ui.people import names_of
+from assembler_runner.ui.saved_views import views_of
 
 VIEWS = (
     ("", "all"),
@@ -54,6 +55,7 @@ def spaces() -> Response:
         problem=problem,
         names=names,
         views=VIEWS,
+        saved=views_of(current_account().id),
         commands=commands,
         any_at_all=_any(),
     )
