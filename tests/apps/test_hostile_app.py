@@ -81,6 +81,8 @@ def attack(path):
 EXHAUST = """
 import os, subprocess, sys, threading, time
 
+pytestmark = pytest.mark.slow
+
 kept = []
 
 def attack(path):
