@@ -30,8 +30,9 @@ from assembler_runner.assembly.registry import Registry
 from assembler_runner.core import sqlite, tracing
 from assembler_runner.core.database import configure_engine, db, limit_idle_transactions, only_reads
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
+from assembler_runner.core.places import INSTANCE, bundled
 from assembler_runner.core.process_secrets import require_secrets
-from assembler_runner.core.settings import PROJECT, Settings, attach, load
+from assembler_runner.core.settings import Settings, attach, load
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.database_store import DatabaseFileStore
 from assembler_runner.files.folder_store import FolderFileStore
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = PROJECT / "migrations"
+MIGRATIONS = bundled("migrations")
 
 
 def create_app(settings: Settings | None = None, instance: Path | None = None, *, migrates: bool = True) -> Flask:
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
         SettingsError: a setting is missing, malformed or too weak.
     """
     settings = settings or settings_from_environment()
-    folder = (instance or Path(settings.INSTANCE_FOLDER or PROJECT / "instance")).resolve()
+    folder = (instance or Path(settings.INSTANCE_FOLDER or INSTANCE)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     app = Flask("assembler_runner", instance_path=str(folder), static_folder=None)
     app.config.update(SECRET_KEY=settings.SECRET_KEY, MAX_CONTENT_LENGTH=settings.MAX_REQUEST_BYTES)

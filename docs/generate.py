@@ -17,7 +17,8 @@ import assembler_runner.app
 import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
 from assembler_runner.assembly.preflight.catalogue import as_markdown
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.core.settings import PROJECT, SETTINGS, Settings
+from assembler_runner.core.places import PROJECT
+from assembler_runner.core.settings import SETTINGS, Settings
 from assembler_runner.runtime.causes.rule_files import rules
 
 DOCS = Path(__file__).resolve().parent

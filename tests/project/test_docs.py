@@ -24,7 +24,8 @@ from assembler_runner import plugin
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.core.settings import PROJECT, SETTINGS
+from assembler_runner.core.places import PROJECT
+from assembler_runner.core.settings import SETTINGS
 from assembler_runner.spaces.transitions import TRANSITIONS
 from tests.conftest import MakeService, Service
 from tests.support.services import PASSWORD, Process
@@ -186,7 +187,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
         re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)`", text)
     )
     # Variables of libraries, which are no settings of ours.
-    of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_APP", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     # What an app finds in its environment.
     of_apps = {"SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SPACE_REPO_NAME", "SPACE_TITLE", "CPU_CORES", "HF_HOME"}
     of_apps |= {"HTTP_PROXY", "HTTPS_PROXY"}
