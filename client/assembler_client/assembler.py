@@ -14,6 +14,7 @@ from assembler_client.core_client import CoreCalls
 from assembler_client.errors import NotFound, invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
 from assembler_client.models import ErrorResponse, Event, Finding, Log, Preview, Request, Space, Thing
+from assembler_client.remembered import completed
 from assembler_client.sansio.calls import PAGE_SIZE
 from assembler_client.sansio.steps import Flow, Item, Notify, Step, method, stream
 from assembler_client.storage_client import StorageCalls
@@ -82,7 +83,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             WaitTimeout: the timeout has expired.
         """
         sent = yield from upload(self, gather(source), on_upload)
-        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **{**fields, **sent})
+        body: Any = {**completed(source, fields), **sent}
+        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **body)
         if on_accepted is not None:
             yield Notify(on_accepted, space)
         return (yield from waiting_for(space, wait, timeout, on_event))
@@ -129,9 +131,9 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         """
         if space is None:
             sent: Any = yield from upload(self, gather(source), on_upload)
-            return (yield from CoreCalls.preview_space(self, content=content, **{**fields, **sent}))
+            return (yield from CoreCalls.preview_space(self, content=content, **{**completed(source, fields), **sent}))
         found = yield from _find(self, space)
-        changes = {**fields, **(yield from upload(self, gather(source), on_upload))}
+        changes = {**completed(source, fields), **(yield from upload(self, gather(source), on_upload))}
         return (yield from CoreCalls.preview_update(self, found, content=content, **changes))
 
     @method
@@ -171,7 +173,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         """
         found = yield from _find(self, space)
         sent = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
-        changes = {**fields, **sent}
+        changes = {**completed(source, fields), **sent}
         asked = yield from CoreCalls.update_space(
             self, found, if_match=if_match, idempotency_key=idempotency_key, **changes
         )

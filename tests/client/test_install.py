@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -78,10 +79,18 @@ def test_the_server_without_the_client_has_its_commands(environment: Path) -> No
 @pytest.fixture
 def wheels(tmp_path: Path) -> list[Path]:
     """Both wheels, built from this clone."""
-    folder = tmp_path / "dist"
+    folder, source = tmp_path / "dist", tmp_path / "source"
+    for name in ("assembler_runner", "client", "plugins", "migrations"):
+        shutil.copytree(
+            PROJECT / name, source / name, ignore=shutil.ignore_patterns("build", "__pycache__", "*.egg-info")
+        )
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, source)
+    for path in PROJECT.glob("requirements*.in"):
+        shutil.copy(path, source)
     options = ("--quiet", "--disable-pip-version-check", "--no-build-isolation", "--no-deps", "--no-index")
-    command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(folder), str(PROJECT / "client")]
-    subprocess.run([*command, str(PROJECT)], check=True, timeout=300)
+    command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(folder), str(source / "client")]
+    subprocess.run([*command, str(source)], check=True, timeout=300)
     return sorted(folder.glob("*.whl"))
 
 

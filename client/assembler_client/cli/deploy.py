@@ -18,6 +18,7 @@ from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.folder import Collected
 from assembler_client.models import Preview, Space
+from assembler_client.remembered import completed
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
 
@@ -243,6 +244,8 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
         fields["mode"] = "merge"
     elif remove:
         raise click.UsageError("--remove requires --merge.")
+    if params_file is None:
+        fields = completed(sources, fields)
     source = _source(shell, sources, fields, remove, new)
     shell.say_left_out(verbose)
     return fields, source

@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from assembler_client import remembered
 from assembler_client.cli.output import Shell, common
 from assembler_client.errors import NotFound, invalid_input
-from assembler_client.models import Finding, PreviewFile, SpaceType
+from assembler_client.folder import REMEMBERED
+from assembler_client.models import Finding, SpaceType, TemplateFile
 from assembler_client.suggest import did_you_mean
 
 
@@ -57,7 +59,16 @@ def _describe(shell: Shell, kind: SpaceType) -> None:
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @common
 def init(shell: Shell, space_type: str, folder: Path, template: str | None, force: bool) -> None:
-    """Write a starter app of SPACE_TYPE into FOLDER."""
+    """Write a starter app of SPACE_TYPE into FOLDER.
+
+    The values of its parameters are kept in .assembler.json of the folder, which is never sent; -p of deploy, create,
+    preview and try overrides single ones.
+
+    \b
+    Examples:
+      assembler init gradio my-app
+      assembler init docker my-api --template fastapi
+    """
     with shell.connect() as assembler:
         kind = assembler.get_space_type(space_type)
         if kind is None:
@@ -70,12 +81,10 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
             hint = did_you_mean(chosen, names) or f"Templates of {space_type}: {', '.join(names) or 'none'}."
             message = f"The space type {space_type} has no template {chosen[:80]!r}."
             raise invalid_input([Finding(code="unknown_template", path="template", message=message, hint=hint)])
-        shown = assembler.preview_space(space_type=space_type, template=chosen, content=True)
-        listed = next(found.files for found in kind.templates if found.name == chosen)
-    # The app reads its parameters from these files.
-    wanted = {*listed, "params.js", "params.json"}
-    files = [file for file in shown.files if file.path in wanted]
-    targets = {folder.joinpath(*_parts(file.path)): file for file in files}
+        starter = assembler.get_template(space_type, chosen)
+        if starter is None:
+            raise NotFound(f"The space type {space_type} has no template {chosen} any more.")
+    targets = {folder.joinpath(*_parts(file.path)): file for file in starter.files}
     if existing := [path for path in targets if path.exists() and not force]:
         hint = "Choose another folder, or pass --force."
         raise invalid_input(
@@ -87,12 +96,25 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
     for path, file in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_content(file))
+    # Parameters stay out of the files, so that they can be chosen when the app is published or tried.
+    remembered.write(folder, space_type=space_type, parameters=starter.defaults)
     if shell.as_json:
-        shell.result({"space_type": space_type, "template": chosen, "files": [str(path) for path in targets]})
+        shell.result(
+            {
+                "space_type": space_type,
+                "template": chosen,
+                "parameters": starter.defaults,
+                "files": [str(path) for path in targets],
+            }
+        )
         return
     for path in targets:
         shell.echo(str(path))
-    shell.say(f"Publish it: assembler create {folder} --type {space_type}")
+    if starter.defaults:
+        shell.say(
+            f"Parameters, for -p NAME=VALUE: {', '.join(starter.defaults)}. Their values are in {folder / REMEMBERED}."
+        )
+    shell.say(f"Run it here: assembler try {folder}\nPublish it: assembler deploy {folder}")
 
 
 def _parts(path: str) -> tuple[str, ...]:
@@ -103,7 +125,5 @@ def _parts(path: str) -> tuple[str, ...]:
     return parts
 
 
-def _content(file: PreviewFile) -> bytes:
-    if file.content is None:
-        raise click.ClickException(f"The service did not return the content of {file.path!r}.")
+def _content(file: TemplateFile) -> bytes:
     return base64.b64decode(file.content) if file.encoding == "base64" else file.content.encode()
