@@ -8,9 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pygments.lexers.special import TextLexer
-from sphinx.application import Sphinx
-
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
@@ -65,12 +62,6 @@ def write_rest_api(folder: Path) -> None:
     (folder / "api-spec.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     (folder / "redoc.standalone.js").write_bytes(content("redoc/redoc.standalone.js"))
     (folder / "index.html").write_text(_PAGE.format(spec=json.dumps(document).replace("</", "<\\/")), encoding="utf-8")
-
-
-def setup(app: Sphinx) -> None:
-    """Registers a lexer for diagrams."""
-    # Rendered by repository browsers; here the source is shown, and the table below it has the same content.
-    app.add_lexer("mermaid", TextLexer)
 
 
 write_rest_api(DOCS / "_build" / "extra" / "openapi")

@@ -111,9 +111,7 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
     for path in targets:
         shell.echo(str(path))
     if starter.defaults:
-        shell.say(
-            f"Parameters, for -p NAME=VALUE: {', '.join(starter.defaults)}. Their values are in {folder / REMEMBERED}."
-        )
+        shell.say(f"Parameters, for -p NAME=VALUE: {', '.join(starter.defaults)} (values in {folder / REMEMBERED})")
     shell.say(f"Run it here: assembler try {folder}\nPublish it: assembler deploy {folder}")
 
 
