@@ -377,7 +377,7 @@ def _not_found(client: Any, name: str) -> Flow[NotFound]:
         )
         known = {f"{row.namespace}/{row.name}" if "/" in name else row.name for row in rows}
         suggestion = did_you_mean(name, sorted(known))
-    hint = suggestion or "List all Spaces to find its name or id."
+    hint = suggestion or "List all: assembler list (find_spaces)."
     return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
 
 

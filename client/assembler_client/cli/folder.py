@@ -9,6 +9,7 @@ import click
 
 from assembler_client import remembered
 from assembler_client.assembler import Assembler
+from assembler_client.cli.complete import space_argument
 from assembler_client.cli.deploy import fields_and_source, input_options, publication_options, show_result, wait_options
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
@@ -41,11 +42,6 @@ def deploy(
 
     The Space is remembered in the file .assembler.json of the folder, beside type and parameters of an app written by
     `assembler init`. The file is never sent.
-
-    \b
-    Examples:
-      assembler deploy
-      assembler deploy my-app --target local -p title=Hello
     """
     fields, source = fields_and_source(shell, (folder,), given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
@@ -76,7 +72,7 @@ def deploy(
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist in the folder.")
 @common

@@ -8,15 +8,17 @@ from pathlib import Path, PurePosixPath
 import click
 
 from assembler_client import remembered
+from assembler_client.assembler import Assembler
+from assembler_client.cli import complete
 from assembler_client.cli.output import Shell, common
 from assembler_client.errors import NotFound, invalid_input
 from assembler_client.folder import REMEMBERED
-from assembler_client.models import Finding, SpaceType, TemplateFile
+from assembler_client.models import ErrorResponse, Finding, SpaceType, TemplateFile
 from assembler_client.suggest import did_you_mean
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.types)
 @common
 def types(shell: Shell, name: str | None) -> None:
     """List the space types, or show the type NAME with its options and templates."""
@@ -31,8 +33,8 @@ def types(shell: Shell, name: str | None) -> None:
             )
             return
         kind = assembler.get_space_type(name)
-    if kind is None:
-        raise NotFound(f"Space type {name} does not exist. List all: assembler types")
+        if kind is None:
+            raise _unknown(assembler, name)
     if shell.as_json:
         shell.result(kind)
         return
@@ -53,9 +55,13 @@ def _describe(shell: Shell, kind: SpaceType) -> None:
 
 
 @click.command()
-@click.argument("space_type")
+@click.argument("space_type", shell_complete=complete.types)
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--template", help="Starter app, see assembler types TYPE; defaults to the first one.")
+@click.option(
+    "--template",
+    shell_complete=complete.templates,
+    help="Starter app, see assembler types TYPE; defaults to the first one.",
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @common
 def init(shell: Shell, space_type: str, folder: Path, template: str | None, force: bool) -> None:
@@ -63,16 +69,11 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
 
     The values of its parameters are kept in .assembler.json of the folder, which is never sent; -p of deploy, create,
     preview and try overrides single ones.
-
-    \b
-    Examples:
-      assembler init gradio my-app
-      assembler init docker my-api --template fastapi
     """
     with shell.connect() as assembler:
         kind = assembler.get_space_type(space_type)
         if kind is None:
-            raise NotFound(f"Space type {space_type} does not exist. List all: assembler types")
+            raise _unknown(assembler, space_type)
         chosen = template or (kind.templates[0].name if kind.templates else None)
         if chosen is None:
             raise NotFound(f"The space type {space_type} has no templates.")
@@ -113,6 +114,13 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
     if starter.defaults:
         shell.say(f"Parameters, for -p NAME=VALUE: {', '.join(starter.defaults)} (values in {folder / REMEMBERED})")
     shell.say(f"Run it here: assembler try {folder}\nPublish it: assembler deploy {folder}")
+
+
+def _unknown(assembler: Assembler, name: str) -> NotFound:
+    message = f"The space type {name[:80]!r} does not exist."
+    suggestion = did_you_mean(name, [kind.name for kind in assembler.get_space_types()])
+    hint = suggestion or "List all: assembler types"
+    return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -380,6 +380,7 @@ class Health(Model):
     """Readiness of the service; each component is ok or unavailable."""
 
     status: str = ""
+    version: str | None = None
     database: str | None = None
     broker: str | None = None
     workers: str | None = None
