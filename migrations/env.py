@@ -18,7 +18,9 @@ def foreign_keys_unchecked(connection: sa.Connection) -> Iterator[None]:
     it (https://www.sqlite.org/lang_altertable.html, section 7).
 
     Args:
-        connection: a connection that has no transaction yet.
+        connection: a connection that has no transaction yet; it is closed afterwards, not used again.
+    Raises:
+        RuntimeError: rows refer to rows that a migration has removed.
     """
     if connection.dialect.name != "sqlite":
         yield
@@ -27,26 +29,23 @@ def foreign_keys_unchecked(connection: sa.Connection) -> Iterator[None]:
     opened = connection.connection.driver_connection
     opened.execute("PRAGMA foreign_keys=OFF")
     try:
+        before = set(opened.execute("PRAGMA foreign_key_check").fetchall())
         yield
+        broken = set(opened.execute("PRAGMA foreign_key_check").fetchall()) - before
     finally:
-        opened.execute("PRAGMA foreign_keys=ON")
+        # The setting stays with the connection, so that it must not return to the pool.
+        connection.invalidate()
+    if broken:
+        raise RuntimeError(f"Migration leaves rows without the row they refer to: {sorted(broken)[:5]}")
 
 
 def run_migrations() -> None:
-    """Runs them in one transaction, where the database has transactions for such changes.
-
-    Raises:
-        RuntimeError: rows refer to rows that a migration has removed; nothing is changed.
-    """
+    """Runs them in one transaction, where the database has transactions for such changes."""
     arguments = current_app.extensions["migrate"].configure_args
-    with db.engine.connect() as connection, foreign_keys_unchecked(connection):
+    with db.engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, **arguments)
-        with context.begin_transaction():
+        with foreign_keys_unchecked(connection), context.begin_transaction():
             context.run_migrations()
-            if connection.dialect.name == "sqlite":
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-                if broken:
-                    raise RuntimeError(f"Migration leaves rows without the row they refer to: {broken[:5]}")
 
 
 if context.is_offline_mode():
