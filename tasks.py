@@ -43,7 +43,9 @@ def check(c: Context) -> None:
     c.run(f"{PYTHON} -m ruff check")
     c.run(f"{PYTHON} -m ruff format --check")
     c.run(f"{PYTHON} -m mypy")
-    c.run(f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py")
+    c.run(
+        f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py tests/project/test_workflow.py"
+    )
 
 
 @task(

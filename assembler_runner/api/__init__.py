@@ -28,6 +28,7 @@ from assembler_runner.api import (
     webhooks,
 )
 from assembler_runner.api.http.error_handlers import register_error_handlers
+from assembler_runner.api.http.examples import add_examples
 from assembler_runner.api.http.openapi import DocumentedApi
 from assembler_runner.services import EXTENSION
 
@@ -65,6 +66,7 @@ def register(app: Flask) -> DocumentedApi:
     ):
         api.mount(module.blueprint)
     api.describe(partial(_describe_space_input, app))
+    api.describe(add_examples)
     register_error_handlers(app)
     return api
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assembler_runner.core.apps_settings import AppsSettings, bad_apps_settings
 from assembler_runner.core.errors import Finding, SettingsError
+from assembler_runner.core.places import bundled
 from assembler_runner.core.setting import setting
 
 if TYPE_CHECKING:
     from flask import Flask
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 SECRET_BYTES = 32
 _EXTENSION = "assembler-settings"
 _FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?")
@@ -48,14 +48,14 @@ class Settings(AppsSettings):
     )
     INSTANCE_FOLDER: str = setting(
         "",
-        "Folder with the data of this installation, such as local Spaces; empty: `instance` next to the package. "
-        "`assembler serve` uses `--instance`.",
+        "Folder with the data of this installation, such as local Spaces; empty: `instance` in the clone, or, if "
+        "installed from a wheel, in the current folder. `assembler serve` uses `--instance`.",
     )
     SERVER_NAME: str = setting(
         "", "Host name (and port) of this service in all URLs that it returns; empty: the Host of the request."
     )
     PLUGIN_FOLDERS: str = setting("", "Folders with further plugins, separated by `:`.")
-    BUNDLED_PLUGINS: str = setting(str(PROJECT / "plugins"), "Folder with the bundled plugins; empty: without them.")
+    BUNDLED_PLUGINS: str = setting(str(bundled("plugins")), "Folder with the bundled plugins; empty: without them.")
     GIT_PLUGINS: str = setting(
         "", "Git repositories with plugins, one per line: `git+https://…[@ref][#subdirectory=folder]`."
     )

@@ -23,16 +23,13 @@ from assembler_client.models import (
     Bulk,
     Delivery,
     Event,
-    FindingRule,
     FixPreview,
     Health,
     Log,
-    Plugin,
     Preview,
     Problem,
     Request,
     Space,
-    SpaceType,
     Webhook,
     WebhookCommandAnswer,
 )
@@ -41,11 +38,12 @@ from assembler_client.sansio.calls import create, finding, finding_one, getting,
 from assembler_client.sansio.steps import Ask, Call, Flow, Item, Send, Step, method, stream
 from assembler_client.streams import Follower, log_lines
 from assembler_client.transport import AsyncClient, SyncClient
+from assembler_client.type_calls import TypeCalls
 from assembler_client.types import Filter, Ref, id_of, query
 from assembler_client.wait import WAIT_SECONDS, Listener, deadline_in, waiting
 
 
-class CoreCalls(AppCalls, RequestCalls):
+class CoreCalls(AppCalls, RequestCalls, TypeCalls):
     """Methods for everything except accounts and buckets, synchronous and asynchronous."""
 
     get_spaces = listing("/spaces", Space)
@@ -262,22 +260,6 @@ class CoreCalls(AppCalls, RequestCalls):
             WaitTimeout: the timeout has expired.
         """
         return (yield from waiting(request, app, deadline_in(timeout), on_event))
-
-    get_space_types = listing("/space-types", SpaceType)
-
-    @method
-    def get_space_type(self, name: str) -> Call[SpaceType | None]:
-        """Gets one space type by name or name@version, or None if it does not exist."""
-        from urllib.parse import quote
-
-        return Call(Ask("GET", f"/space-types/{quote(name, safe='@')}"), parsed(SpaceType), (None,))
-
-    get_plugins = listing("/plugins", Plugin)
-
-    @method
-    def get_findings(self) -> Call[list[FindingRule]]:
-        """Gets all codes of findings: severity, explanation, example, whether there is a fix."""
-        return Call(Ask("GET", "/findings"), parsed(FindingRule).many)
 
     @method
     def diagnose(self, **fields: Unpack[DiagnosisFields]) -> Call[Problem]:

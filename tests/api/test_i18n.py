@@ -12,7 +12,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
-from assembler_runner.core.settings import PROJECT
+from assembler_runner.core.places import PROJECT
 from tests.conftest import Service
 
 FOLDER = PROJECT / "assembler_runner" / "api" / "translations" / "de" / "LC_MESSAGES"

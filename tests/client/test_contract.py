@@ -85,6 +85,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "filter": {"name": "x"},
     "sort": "created_at",
     "name": "static",
+    "template": "landing",
     "token": "a.b.c",
     "id": 1,
     "files": {"a": b"1"},

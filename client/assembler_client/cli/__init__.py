@@ -88,7 +88,7 @@ class Commands(click.Group):
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
-            return found
+            return _with_examples(found, cmd_name)
         added = _added().get(cmd_name)
         return added[1]() if added else None
 
@@ -123,6 +123,25 @@ class Commands(click.Group):
         return found or super(click.Group, self).shell_complete(ctx, incomplete)
 
 
+def _with_examples(command: click.Command, name: str) -> click.Command:
+    from assembler_client.cli.examples import add_examples
+
+    return add_examples(command, name)
+
+
+def _show_versions(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    click.echo(f"assembler, version {__version__}")
+    try:
+        click.echo(f"service (assembler-runner), version {version('assembler-runner')}")
+    except PackageNotFoundError:
+        click.echo("service (assembler-runner): not installed here; assembler whoami names that of your service")
+    ctx.exit()
+
+
 def _added() -> dict[str, tuple[str, Loader]]:
     from importlib.metadata import entry_points
 
@@ -133,7 +152,14 @@ def _added() -> dict[str, tuple[str, Loader]]:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="assembler")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_versions,
+    help="Show the versions of client and service.",
+)
 @click.option(
     "--agent/--no-agent",
     default=None,

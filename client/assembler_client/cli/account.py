@@ -14,7 +14,7 @@ from assembler_client.assembler import Assembler
 from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
 from assembler_client.cli.output import Shell, common
 from assembler_client.cli.profiles import DEFAULT, checked_address, patience, read_profiles, write_profile
-from assembler_client.errors import HubAPIError, TransportError
+from assembler_client.errors import Forbidden, HubAPIError, TransportError
 from assembler_client.models.accounts import Token
 from assembler_client.sansio.steps import Ask, Call
 from assembler_client.transport import PATIENCE
@@ -103,6 +103,8 @@ def whoami(shell: Shell) -> None:
     """Show the account, its realm and its permissions."""
     with shell.connect() as assembler:
         me = assembler.get_me()
+        realm = me.realm or _realm(assembler, me.realm_id)
+        running = assembler.get_health().version
         if shell.as_json:
             shell.result(me)
             return
@@ -111,11 +113,19 @@ def whoami(shell: Shell) -> None:
             [
                 ("account", me.name),
                 ("id", me.id),
-                ("realm", me.realm.name if me.realm else me.realm_id),
+                ("realm", realm.name if realm else me.realm_id),
                 ("service", assembler.base_url),
+                ("version", running),
                 ("permissions", ", ".join(me.permissions)),
             ],
         )
+
+
+def _realm(assembler: Assembler, realm_id: Any) -> Any:
+    try:
+        return assembler.get_realm(realm_id)
+    except Forbidden:
+        return None
 
 
 def _reach(url: str) -> None:

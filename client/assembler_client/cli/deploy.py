@@ -13,11 +13,14 @@ from typing import Any
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.complete import names_of_environment, space_argument, spaces, templates, types
 from assembler_client.cli.diff import show_diff
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
+from assembler_client.errors import NotFound
 from assembler_client.folder import Collected
-from assembler_client.models import Preview, Space
+from assembler_client.models import ErrorResponse, Preview, Space
+from assembler_client.remembered import completed
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
 
@@ -35,7 +38,11 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 input_options = _options(
     click.option(
-        "--type", "-t", "space_type", help="Space type, or TYPE@VERSION; recognized from the files if omitted."
+        "--type",
+        "-t",
+        "space_type",
+        shell_complete=types,
+        help="Space type, or TYPE@VERSION; recognized from the files if omitted.",
     ),
     click.option("--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; JSON or text."),
     click.option(
@@ -44,13 +51,14 @@ input_options = _options(
         help="A JSON file with all parameters.",
     ),
     click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="An option of the space type."),
-    click.option("--template", help="Starter app of the space type."),
+    click.option("--template", shell_complete=templates, help="Starter app of the space type."),
     click.option(
         "--secret",
         "-s",
         "secrets",
         multiple=True,
         metavar="NAME[=VALUE]",
+        shell_complete=names_of_environment,
         help="A secret; without a value it is read from the environment.",
     ),
     click.option("--variable", "-v", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable."),
@@ -111,7 +119,7 @@ def create(
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @_SOURCES
 @click.option("--merge", is_flag=True, help="Change only these files; otherwise they replace all files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
@@ -143,7 +151,7 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 
 @click.command()
 @_SOURCES
-@click.option("--space", help="An existing Space to compare with.")
+@click.option("--space", shell_complete=spaces, help="An existing Space to compare with.")
 @click.option("--merge", is_flag=True, help="Change only these files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--name", "-n", help="Name of the Space.")
@@ -173,7 +181,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--to", help="Id of the request that published the release; defaults to the previous release.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @wait_options
@@ -181,14 +189,20 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 def rollback(shell: Shell, space: str, to: str | None, force: bool, no_wait: bool, timeout: float) -> None:
     """Roll the Space SPACE back to an earlier release: the same files, in one new commit."""
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
-        found = assembler.rollback(
-            space, to, force=force, wait=not no_wait, timeout=timeout, on_event=progress.happened
-        )
+        options: Any = {"force": force, "wait": not no_wait, "timeout": timeout, "on_event": progress.happened}
+        try:
+            found = assembler.rollback(assembler.find(space), to, **options)
+        except NotFound:
+            if to is None:
+                raise
+            message, hint = f"{space} has no release {to[:80]!r}.", f"List its releases: assembler releases {space}"
+            body = ErrorResponse(status_code=404, code="no_release", message=message, hint=hint)
+            raise NotFound(message, body) from None
     show_result(shell, found)
 
 
 @click.command()
-@click.argument("spaces", nargs=-1, required=True)
+@space_argument("spaces", nargs=-1, required=True)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @wait_options
 @common
@@ -243,6 +257,8 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
         fields["mode"] = "merge"
     elif remove:
         raise click.UsageError("--remove requires --merge.")
+    if params_file is None:
+        fields = completed(sources, fields)
     source = _source(shell, sources, fields, remove, new)
     shell.say_left_out(verbose)
     return fields, source

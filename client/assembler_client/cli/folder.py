@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from assembler_client import remembered
 from assembler_client.assembler import Assembler
+from assembler_client.cli.complete import space_argument
 from assembler_client.cli.deploy import fields_and_source, input_options, publication_options, show_result, wait_options
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.errors import Conflict
-from assembler_client.folder import REMEMBERED
 from assembler_client.models import ErrorResponse, File, Space
 
 
@@ -40,12 +40,8 @@ def deploy(
 ) -> None:
     """Publish FOLDER: create a Space the first time, and update it from then on.
 
-    The Space is remembered in the file .assembler.json of the folder, which is never sent.
-
-    \b
-    Examples:
-      assembler deploy
-      assembler deploy my-app --target local -p title=Hello
+    The Space is remembered in the file .assembler.json of the folder, beside type and parameters of an app written by
+    `assembler init`. The file is never sent.
     """
     fields, source = fields_and_source(shell, (folder,), given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
@@ -76,7 +72,7 @@ def deploy(
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist in the folder.")
 @common
@@ -122,23 +118,16 @@ def _name_of(folder: Path) -> str:
 
 
 def _remembered(assembler: Assembler, folder: Path) -> Space | None:
-    try:
-        kept = json.loads((folder / REMEMBERED).read_text(encoding="utf-8"))
-        space_id = kept["spaces"][_service(assembler)]
-    except (OSError, ValueError, KeyError, TypeError):
+    space_id = remembered.read(folder).get("spaces", {}).get(_service(assembler))
+    if space_id is None:
         return None
     space = assembler.get_space(str(space_id))
     return None if space is None or space.state in ("deleted", "deleting") else space
 
 
 def _remember(assembler: Assembler, folder: Path, space: Space) -> None:
-    place = folder / REMEMBERED
-    try:
-        kept = json.loads(place.read_text(encoding="utf-8"))["spaces"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kept = {}
-    spaces = {**(kept if isinstance(kept, dict) else {}), _service(assembler): str(space.id)}
-    place.write_text(json.dumps({"spaces": spaces}, indent=1) + "\n", encoding="utf-8")
+    spaces = {**remembered.read(folder).get("spaces", {}), _service(assembler): str(space.id)}
+    remembered.write(folder, spaces=spaces)
 
 
 def _service(assembler: Assembler) -> str:

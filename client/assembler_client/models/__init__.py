@@ -228,6 +228,23 @@ class Template(Model):
     parameters: dict[str, Any] = {}
 
 
+class TemplateFile(Model):
+    """A file of a starter app, before parameters are written into it."""
+
+    path: str
+    content: str = ""
+    encoding: str = "utf-8"
+
+
+class Starter(Model):
+    """A starter app with its files."""
+
+    name: str
+    description: str = ""
+    files: list[TemplateFile] = []
+    defaults: dict[str, Any] = {}
+
+
 class SpaceType(Model):
     """A space type; `options` is the JSON Schema of its options."""
 
@@ -363,6 +380,7 @@ class Health(Model):
     """Readiness of the service; each component is ok or unavailable."""
 
     status: str = ""
+    version: str | None = None
     database: str | None = None
     broker: str | None = None
     workers: str | None = None
