@@ -64,6 +64,7 @@ class AppProcess:
         self, settings: Settings, plan: Plan, environment: Environment, frame: Frame, log: LogFile, spawn: Spawn
     ) -> None:
         self.plan, self.environment, self.frame = plan, environment, frame
+        self._memory = settings.APPS_MEMORY
         frame.data.mkdir(parents=True, exist_ok=True)
         sandbox.own_by_host_user(frame.files, frame.data)
         listener = _listen(frame.socket)
@@ -109,7 +110,7 @@ class AppProcess:
     def used(self) -> tuple[int, int]:
         """Returns the memory in bytes and the number of processes that the app uses."""
         pids = process_tree.inside_sandbox(process_tree.descendants(self._process.pid))
-        return process_tree.resident_bytes(pids), len(pids)
+        return process_tree.used_memory(pids, self._memory), len(pids)
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ends the app: asks first, unless `at_once`, then kills everything in the sandbox."""
