@@ -1,6 +1,7 @@
 """Runs inside a sandbox: starts the app, and connects a Unix socket with the app's port in the sandbox's own network.
 
 bridge.py SOCKET-DESCRIPTOR PORT OUTGOING-SOCKET PROCESSES COMMAND...
+bridge.py SOCKET PORT OUTGOING-SOCKET 0    beside the container of an app, which it does not start
 
 Standard library only, and every Python from 3.9: it runs with the interpreter of the app.
 """
@@ -41,7 +42,7 @@ async def join(left: tuple[StreamReader, StreamWriter], right: tuple[StreamReade
     right[1].close()
 
 
-async def main(descriptor: int, port: int, outgoing: str, processes: int, command: list[str]) -> None:
+async def main(place: str, port: int, outgoing: str, processes: int, command: list[str]) -> None:
     """Serves until the app ends, and ends with its exit code."""
 
     async def enter(reader: StreamReader, writer: StreamWriter) -> None:
@@ -60,9 +61,16 @@ async def main(descriptor: int, port: int, outgoing: str, processes: int, comman
             return
         await join((reader, writer), outer)
 
-    await asyncio.start_unix_server(enter, sock=socket.socket(fileno=descriptor), backlog=512)
+    if place.isdecimal():
+        await asyncio.start_unix_server(enter, sock=socket.socket(fileno=int(place)), backlog=512)
+    else:
+        await asyncio.start_unix_server(enter, place, backlog=512)
+        # The proxy has another account; the folder of the socket is closed to everyone else.
+        os.chmod(place, 0o666)  # noqa: PTH101, S103 - see above; the standard library alone
     if outgoing != "-":
         await asyncio.start_server(leave, "127.0.0.1", OUTGOING_PORT)
+    if not command:
+        await asyncio.Event().wait()
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -90,4 +98,4 @@ async def main(descriptor: int, port: int, outgoing: str, processes: int, comman
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5:]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5:]))

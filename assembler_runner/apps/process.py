@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from assembler_runner.apps import bridge, process_tree, sandbox
+from assembler_runner.apps import bridge, limits, process_tree, sandbox
 from assembler_runner.apps.environments import Environment
 from assembler_runner.apps.log_file import LogFile
 from assembler_runner.apps.plan import Plan
@@ -63,8 +64,7 @@ class AppProcess:
     def __init__(
         self, settings: Settings, plan: Plan, environment: Environment, frame: Frame, log: LogFile, spawn: Spawn
     ) -> None:
-        self.plan, self.environment, self.frame = plan, environment, frame
-        self._memory = settings.APPS_MEMORY
+        self._settings, self._plan, self._environment, self._frame = settings, plan, environment, frame
         frame.data.mkdir(parents=True, exist_ok=True)
         sandbox.own_by_host_user(frame.files, frame.data)
         listener = _listen(frame.socket)
@@ -84,23 +84,36 @@ class AppProcess:
         self._reader.start()
 
     @property
+    def socket(self) -> Path:
+        """See :attr:`App.socket`."""
+        return self._frame.socket
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """See :attr:`App.keeps_prefix`."""
+        return keeps_prefix(self._plan.command)
+
+    @property
+    def artefact(self) -> str:
+        """See :attr:`App.artefact`: the folder of its environment."""
+        return str(self._environment.folder)
+
+    @property
     def exit_code(self) -> int | None:
-        """The exit code; None while it runs."""
+        """See :attr:`App.exit_code`."""
         return self._process.poll()
 
-    def wait_until_ready(self, seconds: float, stopped: threading.Event) -> bool:
-        """Waits until the app answers.
+    @property
+    def ended_by(self) -> str | None:
+        """See :attr:`App.ended_by`: here limits are watched, see :meth:`excess`."""
+        return None
 
-        Args:
-            seconds: maximum seconds.
-            stopped: ends the waiting.
-        Returns:
-            Whether it answers; False if it ended, or has not answered in time.
-        """
-        path = f"{self.frame.prefix if keeps_prefix(self.plan) else ''}/"
+    def wait_until_ready(self, seconds: float, stopped: threading.Event) -> bool:
+        """See :meth:`App.wait_until_ready`."""
+        path = f"{self._frame.prefix if self.keeps_prefix else ''}/"
         left = seconds
         while self.exit_code is None and left > 0 and not stopped.is_set():
-            if is_good(status_of(self.frame.socket, path)):
+            if is_good(status_of(self._frame.socket, path)):
                 return self.exit_code is None
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_CHECK_SECONDS)
@@ -108,12 +121,18 @@ class AppProcess:
         return False
 
     def used(self) -> tuple[int, int]:
-        """Returns the memory in bytes and the number of processes that the app uses."""
+        """See :meth:`App.used`."""
         pids = process_tree.inside_sandbox(process_tree.descendants(self._process.pid))
-        return process_tree.used_memory(pids, self._memory), len(pids)
+        return process_tree.used_memory(pids, self._settings.APPS_MEMORY), len(pids)
+
+    def excess(self, *, disk: bool) -> str | None:
+        """See :meth:`App.excess`."""
+        if self._settings.APPS_MEMORY and self.used()[0] > self._settings.APPS_MEMORY:
+            return limits.memory_excess(self._settings)
+        return limits.disk_excess(self._settings, [self._frame.data, self._frame.files]) if disk else None
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Ends the app: asks first, unless `at_once`, then kills everything in the sandbox."""
+        """See :meth:`App.stop`: kills everything in the sandbox."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -128,30 +147,32 @@ class AppProcess:
             self._process.kill()
             self._process.wait()
         self._reader.join(_END_SECONDS)
-        self.frame.socket.unlink(missing_ok=True)
+        self._frame.socket.unlink(missing_ok=True)
+        shutil.rmtree(self._frame.files, ignore_errors=True)
 
 
-def keeps_prefix(plan: Plan) -> bool:
-    """Whether an app that is served below a path expects that path in its requests."""
-    return plan.command[:1] == ("streamlit",)
+def keeps_prefix(command: Sequence[str]) -> bool:
+    """Whether an app that is served below a path expects that path in its requests.
+
+    Args:
+        command: what starts it.
+    """
+    return any(word.split()[:1] == ["streamlit"] for word in command)
 
 
-def app_variables(plan: Plan, settings: Settings, prefix: str) -> dict[str, str]:
+def app_variables(settings: Settings, port: int, prefix: str) -> dict[str, str]:
     """Returns the environment variables that every app gets.
 
     Args:
-        plan: how it is run.
         settings: the limits.
+        port: the port it listens on.
         prefix: path that it is served below; empty for none.
     """
     cpus = settings.APPS_CPUS or len(os.sched_getaffinity(0))
     found = {
-        "PATH": f"{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
-        "VIRTUAL_ENV": ENVIRONMENT,
-        "HOME": sandbox.HOME,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PORT": str(plan.port),
+        "PORT": str(port),
         "ACCELERATOR": "none",
         "CPU_CORES": str(cpus),
         "OMP_NUM_THREADS": str(cpus),
@@ -169,7 +190,16 @@ def app_variables(plan: Plan, settings: Settings, prefix: str) -> dict[str, str]
         found |= {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
     if prefix:
         found |= {"GRADIO_ROOT_PATH": prefix, "STREAMLIT_SERVER_BASE_URL_PATH": prefix.strip("/")}
-    return {**found, **plan.variables}
+    return found
+
+
+def _own_variables(plan: Plan) -> dict[str, str]:
+    place = {
+        "PATH": f"{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
+        "VIRTUAL_ENV": ENVIRONMENT,
+        "HOME": sandbox.HOME,
+    }
+    return {**place, **plan.variables}
 
 
 def _system_files(folder: Path) -> dict[str, Path]:
@@ -207,7 +237,7 @@ def _sandbox(
     return sandbox.Sandbox(
         read,
         {plan.folder: frame.files, DATA: frame.data},
-        {**app_variables(plan, settings, frame.prefix), **frame.variables},
+        {**app_variables(settings, plan.port, frame.prefix), **_own_variables(plan), **frame.variables},
         plan.folder,
         frame.name,
         file_bytes=settings.APPS_DISK,

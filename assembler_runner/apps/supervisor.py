@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import Any
 
 from assembler_runner.apps import limits
 from assembler_runner.apps.addresses import Addresses
-from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Order, Outcome
-from assembler_runner.apps.process import keeps_prefix
+from assembler_runner.apps.base import Driver, Order
+from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Outcome
 from assembler_runner.apps.proxy_process import ProxyProcess
 from assembler_runner.apps.routes import PUBLIC, Route, Routes, RoutesReader
 from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot
@@ -60,6 +59,7 @@ class Supervisor(Loop):
 
     Args:
         settings: the limits.
+        driver: how apps are run.
         apps: the table.
         target: the local target, which has the files.
         files: where the files of apps are.
@@ -72,6 +72,7 @@ class Supervisor(Loop):
     def __init__(
         self,
         settings: Settings,
+        driver: Driver,
         apps: LocalApps,
         target: LocalTarget,
         files: AppFiles,
@@ -81,14 +82,14 @@ class Supervisor(Loop):
         folder: Path,
     ) -> None:
         super().__init__("apps", ROUND_SECONDS)
-        self._settings, self._apps, self._target, self._files = settings, apps, target, files
+        self._settings, self._driver, self._apps, self._target, self._files = settings, driver, apps, target, files
         self._realms, self._allowed, self._proxy = realms, allowed, proxy
         self._addresses = Addresses(settings)
         self._slots: dict[str, Slot] = {}
         self._turns = threading.Semaphore(len(os.sched_getaffinity(0)))
-        # A sandbox ends with the thread that made it; this one lives as long as the process.
-        self._spawner = ThreadPoolExecutor(1, "app spawner")
         self._folder = folder
+        self._sockets = driver.sockets(folder)
+        self._took_over = False
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._signals.bind(str(self._folder / _SIGNALS))
         self._heads_at = 0.0
@@ -132,13 +133,15 @@ class Supervisor(Loop):
             thread.join()
         self._proxy.stop()
         self._signals.close()
-        self._spawner.shutdown(wait=False)
+        self._driver.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def work(self) -> float:
         """One round; after a change another one follows soon, since routes follow from the table."""
         self._changed = False
         rows = {row.id: row for row in self._apps.all()}
+        if not self._took_over:
+            self._take_over(rows)
         if rows:
             self._proxy.ensure()
         for app_id in [app_id for app_id in self._slots if app_id not in rows]:
@@ -156,6 +159,9 @@ class Supervisor(Loop):
         launch = slot.launch
         if launch is not None and launch.outcome is not None:
             self._finish(row, slot, launch.outcome)
+            # The row was read before the outcome was written: what follows from it is decided in the next round.
+            self._changed = True
+            return
         if row.desired == PAUSE:
             self._pause(row, slot)
             return
@@ -198,7 +204,7 @@ class Supervisor(Loop):
         current = slot.current
         if current is None:
             return
-        excess = limits.excess(self._settings, current.process, disk=time.monotonic() >= slot.disk_at)
+        excess = current.process.excess(disk=time.monotonic() >= slot.disk_at)
         if time.monotonic() >= slot.disk_at:
             slot.disk_at = time.monotonic() + limits.DISK_SECONDS
         if excess is not None:
@@ -211,7 +217,7 @@ class Supervisor(Loop):
             slot.crashes = 0
         current.stop()
         slot.current = None
-        self._plan_retry(row, slot, excess, code, current.oid)
+        self._plan_retry(row, slot, excess or current.process.ended_by, code, current.oid)
 
     def _plan_retry(self, row: Any, slot: Slot, message: str | None, code: int | None, oid: str) -> None:
         slot.crashes += 1
@@ -236,19 +242,15 @@ class Supervisor(Loop):
         slot.launch_generation, slot.launch_oid = row.generation, row.commit_oid
         before = "RUNNING_" if slot.current is not None else ""
         order = self._order(row, realm, slot)
-        in_use = frozenset(one.current.process.environment.folder for one in self._slots.values() if one.current)
         report = lambda stage: self._report(row, before + stage, row.generation, row.commit_oid)  # noqa: E731 - short
-        slot.launch = Launch(self._settings, order, self._spawn, self._turns, report, self.wake, in_use)
+        slot.launch = Launch(self._settings, self._driver, order, self._turns, report, self.wake)
         slot.realm = realm
         slot.launch.start()
-
-    def _spawn(self, start: Callable[[], Any]) -> Any:
-        return self._spawner.submit(start).result()
 
     def _order(self, row: Any, realm: str, slot: Slot) -> Order:
         # Two starts of one app may overlap: the running one keeps its files and its socket.
         number = f"{row.id}-{row.generation}-{slot.crashes}-{time.monotonic_ns() % 10**6}"
-        socket_folder = self._folder / number
+        socket_folder = self._sockets / number
         socket_folder.mkdir()
         own = {
             "SPACE_ID": f"{row.namespace}/{row.name}",
@@ -258,10 +260,10 @@ class Supervisor(Loop):
             "SPACE_HOST": self._addresses.host(row.host),
         }
         place = PublishedSpace(row.namespace, row.name, "")
-        variables = {**self._target.variables(place), **self._apps.secrets(row.id)}
         return Order(
             partial(tree_at, self._target, row.namespace, row.name, row.commit_oid),
-            {**own, **variables},
+            {**own, **self._target.variables(place)},
+            self._apps.secrets(row.id),
             self._files.root / "run" / number,
             self._files.data(row.id),
             self._files.cache / realm,
@@ -273,6 +275,10 @@ class Supervisor(Loop):
             self._addresses.prefix(row.host),
             row.fresh,
             slot.crashes > 0,
+            row.id,
+            row.generation,
+            row.commit_oid,
+            frozenset(one.current.process.artefact for one in self._slots.values() if one.current),
         )
 
     def _finish(self, row: Any, slot: Slot, outcome: Outcome) -> None:
@@ -335,9 +341,21 @@ class Supervisor(Loop):
 
         def end() -> None:
             slot.stop()
+            self._driver.forget(app_id)
             shutil.rmtree(self._files.of(app_id), ignore_errors=True)
 
         threading.Thread(target=end, name="app end", daemon=True).start()
+
+    def _take_over(self, rows: Mapping[str, Any]) -> None:
+        """Continues with the apps that an earlier process of the service left running."""
+        for left in self._driver.take_over(self._sockets):
+            running = Running(left.app, left.log, left.generation, left.oid)
+            row = rows.get(left.app_id)
+            if row is None or row.desired == PAUSE or left.app_id in self._slots:
+                running.stop(at_once=True)
+            else:
+                self._slots[left.app_id] = Slot(left.app_id, current=running)
+        self._took_over = True
 
     def _compare_heads(self, rows: Any) -> None:
         """Finds commits whose note in the table was lost with a crash between the two."""
@@ -352,8 +370,8 @@ class Supervisor(Loop):
             row = rows[app_id]
             stage = row.stage if row.stage_generation == row.generation else _STARTING
             running = slot.current
-            address = str(running.process.frame.socket) if running is not None else ""
-            keeps = running is not None and keeps_prefix(running.process.plan)
+            address = str(running.process.socket) if running is not None else ""
+            keeps = running is not None and running.process.keeps_prefix
             found[row.host] = Route(app_id, row.visibility in PUBLIC, _RUNNING if running else stage, address, keeps)
         if found != self._written:
             Routes(found, str(self._folder / _SIGNALS)).write(self._files.routes)

@@ -107,7 +107,7 @@ def _apps(services: Services) -> Iterator[Check]:
     if settings.APPS == "off":
         yield Check("apps", "ok", "they are not run (APPS=off)")
         return
-    reason = why_not()
+    reason = why_not(settings)
     if reason is not None:
         hint = "Correct this, or set APPS=off; apps of the target local are then only stored."
         yield Check("apps", "error" if settings.runs_apps else "warning", f"they cannot be run: {reason}", hint)
