@@ -5,6 +5,7 @@ from __future__ import annotations
 from assembler_runner.apps.base import Driver
 from assembler_runner.apps.container_driver import ContainerDriver
 from assembler_runner.apps.engine import Engine, EngineError, find_socket
+from assembler_runner.apps.process import with_what_holds
 from assembler_runner.apps.process_driver import ProcessDriver
 from assembler_runner.core.settings import Settings
 from assembler_runner.targets.local.app_files import AppFiles
@@ -21,7 +22,7 @@ def make_driver(settings: Settings, files: AppFiles, *, in_this_thread: bool = F
         EngineError: there is no container engine.
     """
     if settings.APPS != "containers":
-        return ProcessDriver(settings, in_this_thread=in_this_thread)
+        return ProcessDriver(with_what_holds(settings), in_this_thread=in_this_thread)
     path = find_socket(settings.APPS_ENGINE)
     if path is None:
         raise EngineError("there is no socket that this account may use")

@@ -9,13 +9,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assembler_runner.apps import bridge, limits, process_tree, sandbox
 from assembler_runner.apps.environments import Environment
 from assembler_runner.apps.log_file import LogFile
-from assembler_runner.apps.plan import Plan
+from assembler_runner.apps.plain import start_plain
+from assembler_runner.apps.plan import LOOPBACK, Plan, on_loopback
 from assembler_runner.apps.readiness import is_good, status_of
 from assembler_runner.core.settings import Settings
 
@@ -64,19 +65,20 @@ class AppProcess:
     def __init__(
         self, settings: Settings, plan: Plan, environment: Environment, frame: Frame, log: LogFile, spawn: Spawn
     ) -> None:
+        self._boxed = uses_sandbox(settings)
+        if not self._boxed or settings.APPS_NETWORK == "host":
+            # The ports of this machine are for all apps together.
+            port = _free_port()
+            plan = replace(on_loopback(plan, port), port=port)
         self._settings, self._plan, self._environment, self._frame = settings, plan, environment, frame
         frame.data.mkdir(parents=True, exist_ok=True)
-        sandbox.own_by_host_user(frame.files, frame.data)
         listener = _listen(frame.socket)
         try:
-            box = _sandbox(settings, plan, environment, frame, listener.fileno())
-            command = [f"{ENVIRONMENT}/bin/python", "-I", "-S", BRIDGE, str(listener.fileno()), str(plan.port)]
-            command += [
-                OUTGOING if frame.outgoing else "-",
-                str(settings.APPS_PIDS),
-                *_found(environment, plan.command),
-            ]
-            self._process = spawn(lambda: sandbox.start(box, command, ends_with_input=True))
+            if self._boxed:
+                self._process = _start_in_sandbox(settings, plan, environment, frame, listener.fileno(), spawn)
+            else:
+                box = _sandbox(settings, plan, environment, frame, listener.fileno(), _plain_variables(plan, frame))
+                self._process = spawn(lambda: start_plain(box, plan, environment, frame.files, listener.fileno()))
         finally:
             listener.close()
         assert self._process.stdout is not None
@@ -122,13 +124,15 @@ class AppProcess:
 
     def used(self) -> tuple[int, int]:
         """See :meth:`App.used`."""
-        pids = process_tree.inside_sandbox(process_tree.descendants(self._process.pid))
+        pids = self._pids()
         return process_tree.used_memory(pids, self._settings.APPS_MEMORY), len(pids)
 
     def excess(self, *, disk: bool) -> str | None:
         """See :meth:`App.excess`."""
         if self._settings.APPS_MEMORY and self.used()[0] > self._settings.APPS_MEMORY:
             return limits.memory_excess(self._settings)
+        if not self._boxed and len(self._pids()) > self._settings.APPS_PIDS:
+            return f"Process limit exceeded ({self._settings.APPS_PIDS})"
         return limits.disk_excess(self._settings, [self._frame.data, self._frame.files]) if disk else None
 
     def stop(self, *, at_once: bool = False) -> None:
@@ -140,7 +144,7 @@ class AppProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_SECONDS)
         # Its monitors end by themselves when all inside has ended.
-        process_tree.kill_all(process_tree.inside_sandbox(process_tree.descendants(self._process.pid)))
+        process_tree.kill_all(self._pids())
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -149,6 +153,30 @@ class AppProcess:
         self._reader.join(_END_SECONDS)
         self._frame.socket.unlink(missing_ok=True)
         shutil.rmtree(self._frame.files, ignore_errors=True)
+
+    def _pids(self) -> list[int]:
+        found = process_tree.descendants(self._process.pid)
+        return process_tree.inside_sandbox(found) if self._boxed else found
+
+
+def uses_sandbox(settings: Settings) -> bool:
+    """Whether apps run in a sandbox: always, or where one works, or never.
+
+    Args:
+        settings: APPS_SANDBOX.
+    """
+    return settings.APPS_SANDBOX == "required" or (settings.APPS_SANDBOX == "preferred" and sandbox.problem() is None)
+
+
+def with_what_holds(settings: Settings) -> Settings:
+    """Returns the settings with the network that apps really have: without a sandbox that of this machine.
+
+    Args:
+        settings: the settings as given.
+    """
+    if settings.APPS == "containers" or uses_sandbox(settings):
+        return settings
+    return replace(settings, APPS_NETWORK="host")
 
 
 def keeps_prefix(command: Sequence[str]) -> bool:
@@ -193,6 +221,26 @@ def app_variables(settings: Settings, port: int, prefix: str) -> dict[str, str]:
     return found
 
 
+def _start_in_sandbox(
+    settings: Settings, plan: Plan, environment: Environment, frame: Frame, descriptor: int, spawn: Spawn
+) -> subprocess.Popen[bytes]:
+    sandbox.own_by_host_user(frame.files, frame.data)
+    box = _sandbox(settings, plan, environment, frame, descriptor, _own_variables(plan))
+    command = [f"{ENVIRONMENT}/bin/python", "-I", "-S", BRIDGE, str(descriptor), str(plan.port)]
+    command += [OUTGOING if frame.outgoing else "-", str(settings.APPS_PIDS), *_found(environment, plan.command)]
+    return spawn(lambda: sandbox.start(box, command, ends_with_input=True))
+
+
+def _plain_variables(plan: Plan, frame: Frame) -> dict[str, str]:
+    kept = str(frame.data)
+    return {"HOME": kept, "HF_HOME": f"{kept}/.huggingface", **plan.variables}
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as found:
+        return int(found.getsockname()[1])
+
+
 def _own_variables(plan: Plan) -> dict[str, str]:
     place = {
         "PATH": f"{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
@@ -225,7 +273,12 @@ def _system_files(folder: Path) -> dict[str, Path]:
 
 
 def _sandbox(
-    settings: Settings, plan: Plan, environment: Environment, frame: Frame, descriptor: int
+    settings: Settings,
+    plan: Plan,
+    environment: Environment,
+    frame: Frame,
+    descriptor: int,
+    own: Mapping[str, str],
 ) -> sandbox.Sandbox:
     prefix = environment.interpreter.prefix
     read = {ENVIRONMENT: environment.folder, BRIDGE: Path(bridge.__file__)}
@@ -237,9 +290,10 @@ def _sandbox(
     return sandbox.Sandbox(
         read,
         {plan.folder: frame.files, DATA: frame.data},
-        {**app_variables(settings, plan.port, frame.prefix), **_own_variables(plan), **frame.variables},
+        {**app_variables(settings, plan.port, frame.prefix), **own, **frame.variables},
         plan.folder,
         frame.name,
+        network=settings.APPS_NETWORK == "host",
         file_bytes=settings.APPS_DISK,
         memory_bytes=settings.APPS_MEMORY,
         cpus=settings.APPS_CPUS,

@@ -40,12 +40,17 @@ class AppsSettings:
         "where apps can read each other's data in a browser.",
         choices=("host", "path"),
     )
-    APPS_SANDBOX: str = setting("required", "`required`: apps run only in a sandbox.", choices=("required",))
+    APPS_SANDBOX: str = setting(
+        "required",
+        "With `APPS=process`: `required`: apps run only in a sandbox; `preferred`: without one where none works; "
+        "`none`: without one. An app without a sandbox has the rights and the network of the service's account.",
+        choices=("required", "preferred", "none"),
+    )
     APPS_NETWORK: str = setting(
         "none",
-        "Network of the apps: `none`, or `outgoing`: HTTP and HTTPS to public addresses, by a proxy that is in the "
-        "variables HTTP_PROXY and HTTPS_PROXY.",
-        choices=("none", "outgoing"),
+        "Network of the apps: `none`; `outgoing`: HTTP and HTTPS to public addresses, by a proxy that is in the "
+        "variables HTTP_PROXY and HTTPS_PROXY; `host`: all that this machine reaches, itself included.",
+        choices=("none", "outgoing", "host"),
     )
     APPS_MEMORY: int = setting(2 * 2**30, "Maximum memory of one app in bytes; 0: no limit.", at_least=0)
     APPS_CPUS: int = setting(0, "Number of processors one app may use; 0: all.", at_least=0)

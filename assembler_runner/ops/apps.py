@@ -19,6 +19,7 @@ from assembler_runner.apps.container_driver import OUTGOING_FOLDER
 from assembler_runner.apps.drivers import make_driver
 from assembler_runner.apps.engine import engine_problem, find_socket
 from assembler_runner.apps.environments import uv_path
+from assembler_runner.apps.process import uses_sandbox, with_what_holds
 from assembler_runner.apps.proxy_process import ProxyProcess, open_port
 from assembler_runner.apps.realms import ids_of_realms, realms_of_spaces
 from assembler_runner.apps.supervisor import FOLDER_PREFIX, Supervisor
@@ -36,7 +37,8 @@ def why_not(settings: Settings) -> str | None:
     """
     if settings.APPS == "containers":
         return engine_problem(settings.APPS_ENGINE)
-    return sandbox.problem() or (None if uv_path() else "uv is not installed")
+    missing = sandbox.problem() if settings.APPS_SANDBOX == "required" else None
+    return missing or (None if uv_path() else "uv is not installed")
 
 
 def where(settings: Settings) -> str:
@@ -47,7 +49,10 @@ def where(settings: Settings) -> str:
     """
     if settings.APPS == "containers":
         return f"in containers of the engine at {find_socket(settings.APPS_ENGINE)}"
-    return "in a sandbox of bubblewrap"
+    if uses_sandbox(settings):
+        return "in a sandbox of bubblewrap"
+    reason = "APPS_SANDBOX=none" if settings.APPS_SANDBOX == "none" else sandbox.problem()
+    return f"WITHOUT a sandbox ({reason}), with the rights and the network of this account"
 
 
 def choose(settings: Settings) -> tuple[Settings, socket.socket | None, str]:
@@ -69,10 +74,12 @@ def choose(settings: Settings) -> tuple[Settings, socket.socket | None, str]:
                 f"APPS={settings.APPS} is not possible: {reason}.", hint="Correct this, or set APPS=off."
             )
         return replace(settings, APPS="off"), None, f"Apps of the target local are not run: {reason}."
+    settings = with_what_holds(settings)
     listener = _open(settings)
     port = listener.getsockname()[1]
     other = "" if settings.APPS_PORT in (0, port) else f" (port {settings.APPS_PORT} is in use)"
-    line = f"Apps of the target local run {where(settings)}; their proxy listens on port {port}{other}."
+    line = f"Apps of the target local run {where(settings)}; network: {settings.APPS_NETWORK}; "
+    line += f"their proxy listens on port {port}{other}."
     return replace(settings, APPS=settings.APPS or "process", APPS_PORT=port), listener, line
 
 

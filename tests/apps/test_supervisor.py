@@ -214,3 +214,11 @@ def test_limits_of_the_machine_and_of_a_realm(tmp_path: Path) -> None:
     with app_service(tmp_path / "other", APPS_ALLOWED_REALMS="another") as apps:
         space = apps.publish(name="one")
         assert apps.until(space["id"], "stored")["app_url"] is None
+
+
+def test_an_app_that_fails_at_its_start_is_started_once(apps: AppService) -> None:
+    app = "import pathlib\nwith open('/data/starts', 'a') as file:\n    file.write('x')\nimport nothing_like_this\n"
+    space = apps.publish(app, name="failing")
+    apps.until(space["id"], "runtime_error")
+    starts = next(path for path in (apps.instance / "apps" / "apps").glob("*/data/starts"))
+    assert starts.read_text() == "x"
