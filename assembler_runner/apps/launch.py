@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from assembler_runner.apps.app_page import app_page
 from assembler_runner.apps.base import App, Driver, Order, Work
 from assembler_runner.apps.environments import BuildFailed
 from assembler_runner.apps.log_file import LogFile
@@ -37,6 +39,7 @@ class Outcome:
         message: why.
         exit_code: the exit code of an app that ended.
         resolved: the installed packages.
+        page: what README.md says of its pages.
     """
 
     process: App | None = None
@@ -45,6 +48,7 @@ class Outcome:
     message: str | None = None
     exit_code: int | None = None
     resolved: list[str] | None = None
+    page: Mapping[str, Any] | None = None
 
 
 class Launch(threading.Thread):
@@ -93,7 +97,8 @@ class Launch(threading.Thread):
     def _start(self) -> Outcome:
         order = self.order
         try:
-            work = self._driver.prepare(order, order.read_tree())
+            tree = order.read_tree()
+            work = self._driver.prepare(order, tree)
         except NotRunnable as problem:
             with closing(LogFile(order.build_log)) as told:
                 told.write(f"The app is not run: {problem.message} {problem.hint or ''}".rstrip())
@@ -114,7 +119,7 @@ class Launch(threading.Thread):
             timer.cancel()
             build_log.close()
         self._report("APP_STARTING")
-        return self._run(work)
+        return replace(self._run(work), page=app_page(tree))
 
     def _run(self, work: Work) -> Outcome:
         run_log = LogFile(self.order.run_log, keeps=self.order.keeps_log)

@@ -298,7 +298,7 @@ class Supervisor(Loop):
         slot.in_background(seconds=DRAIN_SECONDS)
         slot.current = Running(outcome.process, outcome.log, generation, oid)
         slot.used_at = time.monotonic()
-        self._report(row, _RUNNING, generation, oid, resolved=outcome.resolved, fresh=False)
+        self._report(row, _RUNNING, generation, oid, resolved=outcome.resolved, page=outcome.page, fresh=False)
 
     def _is_idle(self, row: Any, slot: Slot) -> bool:
         seconds = row.sleep_time or self._settings.APPS_SLEEP
@@ -372,7 +372,8 @@ class Supervisor(Loop):
             running = slot.current
             address = str(running.process.socket) if running is not None else ""
             keeps = running is not None and running.process.keeps_prefix
-            found[row.host] = Route(app_id, row.visibility in PUBLIC, _RUNNING if running else stage, address, keeps)
+            shown, page = _RUNNING if running else stage, row.page or {}
+            found[row.host] = Route(app_id, row.visibility in PUBLIC, shown, address, keeps, **page)
         if found != self._written:
             Routes(found, str(self._folder / _SIGNALS)).write(self._files.routes)
             self._written = found
