@@ -112,7 +112,9 @@ def build_image(
                 (aside / str(number)).write_text(value)
                 words += ["--secret", f"id={name},src={aside / str(number)}"]
         try:
-            _run([*words, str(folder)], {**_environment(), **more}, log, stopped)
+            # The home folder may be closed for writing.
+            aside_only = {"BUILDX_CONFIG": str(aside / "buildx")}
+            _run([*words, str(folder)], {**_environment(), **aside_only, **more}, log, stopped)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
