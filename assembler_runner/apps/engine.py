@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from assembler_runner.core.errors import AssemblerError
 
 _SECONDS, _PULL_SECONDS = 60.0, 900.0
 _HEAD_BYTES, _MOST_TEXT = 8, 200
+_CONTAINER_FOLDER = re.compile(r"/(?:overlay-)?containers/([0-9a-f]{64})/")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -98,8 +100,13 @@ class Engine:
         """The container of this engine that this process runs in; None if it runs in none."""
         if not any(Path(mark).exists() for mark in _CONTAINER_MARKS):
             return None
-        found = self.call("GET", f"/containers/{socket.gethostname()}/json", missing=True)
-        return found if isinstance(found, dict) else None
+        # The engine mounts files of its folder of the container; the host name may be that of the machine.
+        ids = _CONTAINER_FOLDER.findall(Path("/proc/self/mountinfo").read_text())
+        for name in dict.fromkeys([*ids, socket.gethostname()]):
+            found = self.call("GET", f"/containers/{name}/json", missing=True)
+            if isinstance(found, dict):
+                return found
+        return None
 
     def outside(self, path: Path) -> str:
         """Returns a path of this process as the engine sees it, which does not share the file system of a container."""
