@@ -26,7 +26,17 @@ _USER, _ANYBODY = "1000:1000", "65534:65534"
 _SOCKETS, _OUTGOING = "/assembler/sockets", "/assembler/outgoing"
 _CHECK_SECONDS, _END_SECONDS, _AGAIN_SECONDS = 0.2, 10, 1.0
 _BRIDGE_BYTES, _BRIDGE_PROCESSES = 128 * 2**20, 32
-_SHARED_BYTES, _LOG_BYTES = 256 * 2**20, "2m"
+_SHARED_BYTES, _LOG_BYTES, _FILES = 256 * 2**20, "2m", 1024
+_ALL_PROCESSES = 30000
+
+
+def _limit(name: str, number: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": number, "Hard": number}
+
+
+# All containers of an account share the number of its processes, so PidsLimit is what limits an app; Podman would ask for
+# more than some machines allow.
+_LIMITS = [_limit("core", 0), _limit("nofile", _FILES), _limit("nproc", _ALL_PROCESSES)]
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def _app_body(engine: Engine, settings: Settings, box: Box) -> dict[str, Any]:
         "PidsLimit": settings.APPS_PIDS,
         "ShmSize": _SHARED_BYTES,
         "Mounts": [_mount(engine, box.data, "/data")],
-        "Ulimits": [_limit("core", 0), *([_limit("fsize", settings.APPS_DISK)] if settings.APPS_DISK else [])],
+        "Ulimits": [*_LIMITS, *([_limit("fsize", settings.APPS_DISK)] if settings.APPS_DISK else [])],
     }
     if not engine.is_podman:
         host["LogConfig"] = {"Type": "json-file", "Config": {"max-size": _LOG_BYTES, "max-file": "2"}}
@@ -112,8 +122,7 @@ def _app_body(engine: Engine, settings: Settings, box: Box) -> dict[str, Any]:
         "Hostname": box.host[:63],
         "Env": [f"{name}={value}" for name, value in box.variables.items()],
         "Labels": {**box.marks, ROLE: APP},
-        # Its health is what its first answer says.
-        "Healthcheck": {"Test": ["NONE"]},
+        **_no_health_check(engine),
         "HostConfig": host,
     }
 
@@ -135,7 +144,7 @@ def _bridge_body(engine: Engine, box: Box, app: str) -> dict[str, Any]:
         "Cmd": words,
         "Env": [],
         "Labels": {**box.marks, ROLE: BRIDGE},
-        "Healthcheck": {"Test": ["NONE"]},
+        **_no_health_check(engine),
         "HostConfig": {
             **_confined(f"container:{app}"),
             "ReadonlyRootfs": True,
@@ -153,15 +162,17 @@ def _confined(network: str) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "RestartPolicy": {"Name": "no"},
+        "Ulimits": _LIMITS,
     }
+
+
+def _no_health_check(engine: Engine) -> dict[str, Any]:
+    # Its health is what its first answer says. Podman makes a timer of systemd of it, whatever it is.
+    return {} if engine.is_podman else {"Healthcheck": {"Test": ["NONE"]}}
 
 
 def _mount(engine: Engine, path: Path, place: str) -> dict[str, Any]:
     return {"Type": "bind", "Source": engine.outside(path), "Target": place}
-
-
-def _limit(name: str, number: int) -> dict[str, Any]:
-    return {"Name": name, "Soft": number, "Hard": number}
 
 
 class ContainerApp:

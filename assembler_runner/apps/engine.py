@@ -17,7 +17,7 @@ import httpx
 from assembler_runner.core.errors import AssemblerError
 
 _SECONDS, _PULL_SECONDS = 60.0, 900.0
-_HEAD_BYTES, _MOST_TEXT = 8, 200
+_HEAD_BYTES, _MOST_TEXT = 8, 500
 _CONTAINER_FOLDER = re.compile(r"/(?:overlay-)?containers/([0-9a-f]{64})/")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
