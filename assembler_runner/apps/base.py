@@ -38,6 +38,7 @@ class Order:
         generation: the wanted generation that it is started for.
         oid: its commit.
         in_use: what running apps use, which is not removed to make room.
+        realm: id of the realm of the app.
     """
 
     read_tree: Callable[[], Mapping[str, SpaceFile]]
@@ -58,6 +59,7 @@ class Order:
     generation: int = 0
     oid: str = ""
     in_use: frozenset[str] = frozenset()
+    realm: str = ""
 
 
 class App(Protocol):
@@ -181,6 +183,9 @@ class Driver(Protocol):
         Args:
             sockets: the folder for the sockets.
         """
+
+    def cache_bytes(self) -> dict[str, int]:
+        """Returns the size of what apps run with, by the id of their realm."""
 
     def forget(self, app_id: str) -> None:
         """Removes all that is left of an app that was deleted."""

@@ -34,8 +34,8 @@ def _limit(name: str, number: int) -> dict[str, Any]:
     return {"Name": name, "Soft": number, "Hard": number}
 
 
-# All containers of an account share the number of its processes, so PidsLimit is what limits an app; Podman would ask for
-# more than some machines allow.
+# All containers of an account share the number of its processes, so PidsLimit is what limits an app; Podman would ask
+# for more than some machines allow.
 _LIMITS = [_limit("core", 0), _limit("nofile", _FILES), _limit("nproc", _ALL_PROCESSES)]
 
 

@@ -25,8 +25,8 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.targets.local.app_files import AppFiles
 
-INSTANCE, ID, GENERATION, COMMIT, PLACE = (
-    f"assembler.{name}" for name in ("instance", "app", "generation", "commit", "place")
+INSTANCE, ID, REALM, GENERATION, COMMIT, PLACE = (
+    f"assembler.{name}" for name in ("instance", "app", "realm", "generation", "commit", "place")
 )
 _PORT, _PREFIX, _KEEPS_PREFIX = (f"assembler.{name}" for name in ("port", "prefix", "keeps-prefix"))
 BRIDGE_IMAGE = PYTHON_IMAGE.format(version="3.12")
@@ -115,6 +115,14 @@ class ContainerDriver:
         app.stop(at_once=True)
         log.close()
         return None
+
+    def cache_bytes(self) -> dict[str, int]:
+        """See :meth:`Driver.cache_bytes`."""
+        found: dict[str, int] = {}
+        for row in self.engine.images(f"{INSTANCE}={self.instance}"):
+            realm = str(row["Labels"].get(REALM, ""))
+            found[realm] = found.get(realm, 0) + _own_bytes(row)
+        return found
 
     def forget(self, app_id: str) -> None:
         """See :meth:`Driver.forget`."""
@@ -229,7 +237,7 @@ class ContainerWork:
                 self._tree,
                 order.folder,
                 tag=image,
-                marks={INSTANCE: driver.instance, ID: order.app_id},
+                marks={INSTANCE: driver.instance, ID: order.app_id, REALM: order.realm},
                 arguments=arguments,
                 secrets=secrets,
                 fresh=order.fresh,

@@ -22,7 +22,7 @@ def make_driver(settings: Settings, files: AppFiles, *, in_this_thread: bool = F
         EngineError: there is no container engine.
     """
     if settings.APPS != "containers":
-        return ProcessDriver(with_what_holds(settings), in_this_thread=in_this_thread)
+        return ProcessDriver(with_what_holds(settings), files, in_this_thread=in_this_thread)
     path = find_socket(settings.APPS_ENGINE)
     if path is None:
         raise EngineError("there is no socket that this account may use")

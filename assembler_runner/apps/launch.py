@@ -15,6 +15,7 @@ from assembler_runner.apps.base import App, Driver, Order, Work
 from assembler_runner.apps.environments import BuildFailed
 from assembler_runner.apps.log_file import LogFile
 from assembler_runner.apps.recipe import NotRunnable
+from assembler_runner.apps.turns import Turns
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.settings import Settings
 
@@ -68,7 +69,7 @@ class Launch(threading.Thread):
         settings: Settings,
         driver: Driver,
         order: Order,
-        turns: threading.Semaphore,
+        turns: Turns,
         report: Report,
         done: Callable[[], None],
     ) -> None:
@@ -82,7 +83,7 @@ class Launch(threading.Thread):
         """Starts the app; the outcome is set at the end."""
         outcome = Outcome(stage=RUNTIME_ERROR, message="The service could not start the app.")
         try:
-            with _turn(self._turns):
+            with _turn(self._turns, self.order.realm):
                 if not self.stopped.is_set():
                     outcome = self._start()
         except AssemblerError as problem:
@@ -140,16 +141,16 @@ class Launch(threading.Thread):
 
 
 @contextmanager
-def _turn(turns: threading.Semaphore) -> Iterator[None]:
+def _turn(turns: Turns, realm: str) -> Iterator[None]:
     """Holds a turn, but not for ever: an app that does not answer must not delay the start of others."""
     given_back = threading.Lock()
 
     def give_back() -> None:
         # Only once: by whichever caller comes first.
         if given_back.acquire(blocking=False):
-            turns.release()
+            turns.give_back(realm)
 
-    turns.acquire()
+    turns.take(realm)
     timer = threading.Timer(TURN_SECONDS, give_back)
     timer.daemon = True
     timer.start()

@@ -30,12 +30,13 @@ def disk_excess(settings: Settings, folders: Sequence[Path], more_bytes: int = 0
         folders: folders with its files.
         more_bytes: size of further files.
     """
-    if settings.APPS_DISK and more_bytes + sum(map(_size, folders)) > settings.APPS_DISK:
+    if settings.APPS_DISK and more_bytes + sum(map(size_of, folders)) > settings.APPS_DISK:
         return f"Storage limit exceeded ({settings.APPS_DISK // 2**20} MiB)"
     return None
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Returns the bytes that the files of a folder occupy on disk."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from assembler_runner.apps import limits
 from assembler_runner.apps.base import App, Left, Order
 from assembler_runner.apps.builder import build
 from assembler_runner.apps.environments import Environment
@@ -17,6 +18,7 @@ from assembler_runner.apps.process import AppProcess, Frame, Spawn
 from assembler_runner.apps.working_folder import write_tree
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.tree import SpaceFile
+from assembler_runner.targets.local.app_files import AppFiles
 
 
 class ProcessDriver:
@@ -24,11 +26,12 @@ class ProcessDriver:
 
     Args:
         settings: the limits.
+        files: where the files of apps are.
         in_this_thread: whether sandboxes are started by the calling thread, which they end with.
     """
 
-    def __init__(self, settings: Settings, *, in_this_thread: bool = False) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, files: AppFiles, *, in_this_thread: bool = False) -> None:
+        self._settings, self._files = settings, files
         # A sandbox ends with the thread that made it; this one lives as long as the process.
         self._spawner = None if in_this_thread else ThreadPoolExecutor(1, "app spawner")
 
@@ -44,6 +47,11 @@ class ProcessDriver:
     def take_over(self, sockets: Path) -> list[Left]:
         """See :meth:`Driver.take_over`: sandboxes end with the process that made them."""
         return []
+
+    def cache_bytes(self) -> dict[str, int]:
+        """See :meth:`Driver.cache_bytes`."""
+        cache = self._files.cache
+        return {path.name: limits.size_of(path) for path in cache.iterdir()} if cache.exists() else {}
 
     def forget(self, app_id: str) -> None:
         """See :meth:`Driver.forget`: environments are shared, and removed when there is no room."""

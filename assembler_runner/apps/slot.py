@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -104,3 +105,12 @@ class Slot:
         with suppress(ValueError):
             self.leaving.remove(old)
             old.stop()
+
+
+def end_all(slots: Iterable[Slot]) -> None:
+    """Ends all apps at the same time, and waits until they have ended."""
+    stopping = [threading.Thread(target=slot.stop, daemon=True) for slot in slots]
+    for thread in stopping:
+        thread.start()
+    for thread in stopping:
+        thread.join()

@@ -13,6 +13,7 @@ import shutil
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -23,9 +24,11 @@ from assembler_runner.apps import limits
 from assembler_runner.apps.addresses import Addresses
 from assembler_runner.apps.base import Driver, Order
 from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Outcome
+from assembler_runner.apps.numbers import UsageLoop
 from assembler_runner.apps.proxy_process import ProxyProcess
 from assembler_runner.apps.routes import PUBLIC, Route, Routes, RoutesReader
-from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot
+from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot, end_all
+from assembler_runner.apps.turns import Turns
 from assembler_runner.core.loops import Loop
 from assembler_runner.core.settings import Settings
 from assembler_runner.targets.base import PublishedSpace
@@ -86,10 +89,11 @@ class Supervisor(Loop):
         self._realms, self._allowed, self._proxy = realms, allowed, proxy
         self._addresses = Addresses(settings)
         self._slots: dict[str, Slot] = {}
-        self._turns = threading.Semaphore(len(os.sched_getaffinity(0)))
+        self._turns = Turns(len(os.sched_getaffinity(0)))
         self._folder = folder
         self._sockets = driver.sockets(folder)
         self._took_over = False
+        self._usage = UsageLoop(driver, files)
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._signals.bind(str(self._folder / _SIGNALS))
         self._heads_at = 0.0
@@ -123,14 +127,11 @@ class Supervisor(Loop):
     def stop(self) -> None:
         """Ends the rounds, then all apps and the proxy."""
         super().stop()
+        self._usage.stop()
         self.wake()
         if self.is_alive():
             self.join()
-        stopping = [threading.Thread(target=slot.stop, daemon=True) for slot in self._slots.values()]
-        for thread in stopping:
-            thread.start()
-        for thread in stopping:
-            thread.join()
+        end_all(self._slots.values())
         self._proxy.stop()
         self._signals.close()
         self._driver.close()
@@ -142,6 +143,7 @@ class Supervisor(Loop):
         rows = {row.id: row for row in self._apps.all()}
         if not self._took_over:
             self._take_over(rows)
+            self._usage.start()
         if rows:
             self._proxy.ensure()
         for app_id in [app_id for app_id in self._slots if app_id not in rows]:
@@ -149,7 +151,10 @@ class Supervisor(Loop):
         if time.monotonic() >= self._heads_at:
             self._compare_heads(rows.values())
             self._heads_at = time.monotonic() + HEADS_SECONDS
-        for row in rows.values():
+        # Where there is room for few, the realms with the fewest apps come first.
+        realms = self._realms()
+        active = Counter(slot.realm for slot in self._slots.values() if slot.current or slot.launch)
+        for row in sorted(rows.values(), key=lambda row: active[realms.get(row.place, "")]):
             if row.commit_oid is not None:
                 self._reconcile(row, self._slots.setdefault(row.id, Slot(row.id)))
         self._write_routes(rows)
@@ -170,7 +175,8 @@ class Supervisor(Loop):
                 # Ends soon with an outcome that is dropped, then the wanted one is started.
                 slot.launch.stopped.set()
             return
-        self._check_current(row, slot)
+        if self._has_ended(row, slot):
+            return
         if self._needs_start(row, slot):
             self._start(row, slot)
         elif slot.current is not None and self._is_idle(row, slot):
@@ -200,10 +206,11 @@ class Supervisor(Loop):
         # Of an earlier process of the service, which ended while the app ran or was started.
         return bool(row.stage.endswith(("RUNNING", "STARTING", "BUILDING")))
 
-    def _check_current(self, row: Any, slot: Slot) -> None:
+    def _has_ended(self, row: Any, slot: Slot) -> bool:
+        """Whether the app has just ended; then it is decided what follows."""
         current = slot.current
         if current is None:
-            return
+            return False
         excess = current.process.excess(disk=time.monotonic() >= slot.disk_at)
         if time.monotonic() >= slot.disk_at:
             slot.disk_at = time.monotonic() + limits.DISK_SECONDS
@@ -212,12 +219,13 @@ class Supervisor(Loop):
             current.stop(at_once=True)
         code = current.process.exit_code
         if code is None:
-            return
+            return False
         if time.monotonic() - current.since > STEADY_SECONDS:
             slot.crashes = 0
         current.stop()
         slot.current = None
         self._plan_retry(row, slot, excess or current.process.ended_by, code, current.oid)
+        return True
 
     def _plan_retry(self, row: Any, slot: Slot, message: str | None, code: int | None, oid: str) -> None:
         slot.crashes += 1
@@ -279,6 +287,7 @@ class Supervisor(Loop):
             row.generation,
             row.commit_oid,
             frozenset(one.current.process.artefact for one in self._slots.values() if one.current),
+            realm,
         )
 
     def _finish(self, row: Any, slot: Slot, outcome: Outcome) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +12,13 @@ from pathlib import Path
 
 from assembler_runner.apps.base import TRIAL_PREFIX, Driver, Order
 from assembler_runner.apps.launch import Launch
+from assembler_runner.apps.turns import Turns
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.targets.local.app_files import AppFiles
 from assembler_runner.targets.local.running import FileLog
 
-_TURNS = threading.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+_TURNS = Turns(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 _LINES = 500
 
 
@@ -75,6 +75,7 @@ def try_tree(
             folder / "run.log",
             "space",
             app_id=folder.name,
+            realm=realm,
         )
         launch = Launch(settings, driver, order, _TURNS, lambda stage: None, lambda: None)
         try:

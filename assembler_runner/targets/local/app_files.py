@@ -47,6 +47,11 @@ class AppFiles:
         return self.root / "sockets"
 
     @property
+    def usage(self) -> Path:
+        """The file that tells how much room there is taken."""
+        return self.root / "usage.json"
+
+    @property
     def routes(self) -> Path:
         """The file that tells the proxy which app is where."""
         return self.root / "routes.json"
