@@ -77,13 +77,15 @@ class ContainerDriver:
             if left is not None:
                 found[marks[ID]] = left
                 kept.add(place)
-        for row in all_of_them:
+        # Podman removes no container whose network another one still uses.
+        for row in sorted(all_of_them, key=lambda row: bool(row["Labels"].get(ROLE) == APP)):
             marks = row["Labels"]
             recent = _is_trial(marks[ID]) and time.time() - float(row["Created"]) < _TRIAL_SECONDS
             if recent:
                 kept.add(marks[PLACE])
             elif marks[PLACE] not in kept:
-                self.engine.remove(row["Id"])
+                with suppress(EngineError):
+                    self.engine.remove(row["Id"])
         for left_folder in self.files.sockets.iterdir():
             if left_folder.name not in kept | {OUTGOING_FOLDER}:
                 shutil.rmtree(left_folder, ignore_errors=True)
@@ -129,7 +131,8 @@ class ContainerDriver:
         marks = labels({INSTANCE: self.instance, ID: app_id})
         with suppress(EngineError):
             for row in self.engine.containers(*marks):
-                self.engine.remove(row["Id"])
+                with suppress(EngineError):
+                    self.engine.remove(row["Id"])
             for row in self.engine.images(*marks):
                 self.remove_image(row["Id"])
             self._empty(self.files.data(app_id))

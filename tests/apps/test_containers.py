@@ -54,11 +54,26 @@ def containers(instance: Path, **settings: str) -> Iterator[tuple[AppService, En
                 assert running.process.stop() == 0, running.process.log
                 assert not of_instance(engine, instance), "a service that ends leaves no container"
     finally:
-        for row in of_instance(engine, instance):
-            engine.remove(row["Id"])
-        for row in engine.images(f"{INSTANCE}={(instance / 'apps' / 'instance-id').read_text()}"):
-            engine.call("DELETE", f"/images/{row['Id']}", {"force": "true"}, missing=True)
+        clean(engine, instance)
         engine.close()
+
+
+def clean(engine: Engine, instance: Path) -> None:
+    left = of_instance(engine, instance)
+    # Podman removes no container whose network another one still uses.
+    for row in sorted(left, key=lambda row: bool(row["Labels"]["assembler.role"] == "app")):
+        engine.remove(row["Id"])
+    for row in engine.images(f"{INSTANCE}={(instance / 'apps' / 'instance-id').read_text()}"):
+        engine.call("DELETE", f"/images/{row['Id']}", {"force": "true"}, missing=True)
+
+
+def container_of(engine: Engine, instance: Path, host: str) -> dict[str, Any]:
+    """Returns the container of an app by its host name."""
+    for row in of_instance(engine, instance):
+        found = engine.call("GET", f"/containers/{row['Id']}/json", missing=True)
+        if found is not None and found["Config"].get("Hostname") == host and row["Labels"]["assembler.role"] == "app":
+            return row
+    raise AssertionError(f"there is no container {host}")
 
 
 def of_instance(engine: Engine, instance: Path) -> list[dict[str, Any]]:
@@ -194,12 +209,7 @@ def test_a_deleted_app_leaves_nothing(boxed: tuple[AppService, Engine]) -> None:
     apps, engine = boxed
     write = "import os\nos.makedirs('/data/closed/inner')\nos.chmod('/data/closed', 0o700)\n"
     space = apps.run(write + ECHO, name="deleted", variables={"MARK": "x"})
-    host = f"{space['namespace']}-{space['name']}"
-    name = next(
-        row["Labels"]["assembler.app"]
-        for row in engine.containers()
-        if host in str(engine.call("GET", f"/containers/{row['Id']}/json")["Config"].get("Hostname"))
-    )
+    name = container_of(engine, apps.instance, "admin-deleted")["Labels"]["assembler.app"]
     answer = apps.client._http.delete(f"/spaces/{space['id']}")
     apps.client.wait(answer.json()["latest_request"]["id"])
     mark = f"assembler.app={name}"
@@ -228,12 +238,7 @@ def test_running_apps_are_taken_over_after_the_service_was_killed(tmp_path: Path
         first.process.send(signal.SIGKILL)
         first.process.wait()
         before = {row["Id"] for row in of_instance(engine, instance)}
-        orphan = next(
-            row
-            for row in engine.containers()
-            if row["Id"] in before
-            and "gone" in str(engine.call("GET", f"/containers/{row['Id']}/json")["Config"].get("Hostname"))
-        )
+        orphan = container_of(engine, instance, "admin-gone")
         engine.stop(orphan["Id"], 0)
         path = needs_engine()
         with app_service(instance, sandbox=False, APPS="containers", APPS_ENGINE=str(path)) as second:

@@ -28,10 +28,15 @@ _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LEFT_OUT = re.compile(r"/(?:test|tests|site-packages|__pycache__|idlelib|config-3[^/]*|share)(?:/|$)|\.a$")
 
 
+def socket_of_tests() -> str:
+    """Returns the engine that tests may use, as the setting APPS_ENGINE names it."""
+    return os.environ.get(VARIABLE, "")
+
+
 @cache
-def needs_engine(named: str = "") -> Path:
+def needs_engine() -> Path:
     """Returns the socket of an engine that has the image of apps; skips the test where there is none."""
-    named = named or os.environ.get(VARIABLE, "")
+    named = socket_of_tests()
     reason = engine_problem(named)
     if reason is not None:
         pytest.skip(f"no container engine works here ({VARIABLE} names one): {reason}")

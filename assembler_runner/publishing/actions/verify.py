@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assembler_runner.apps.drivers import make_driver
+from assembler_runner.apps.engine import EngineError
 from assembler_runner.apps.trial import TrialResult, try_tree
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.redaction import Redactor
@@ -64,7 +65,11 @@ def _run(job: Job, tree: Tree) -> None:
     secrets = {key: value for key, value in job.secrets().items() if value is not None}
     settings, files = services.settings, services.targets.local.app_files
     # Sandboxes end with the thread that made them, so with this one.
-    driver = make_driver(settings, files, in_this_thread=True)
+    try:
+        driver = make_driver(settings, files, in_this_thread=True)
+    except EngineError as problem:
+        message = f"The app cannot be run before it is published: {problem.message}."
+        raise VerifyFailed(Problem("needs_container", message, "Send the request without verify.")) from None
     try:
         result = try_tree(settings, driver, files, job.realm_id, tree, job.spec.variables, secrets)
     finally:
