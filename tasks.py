@@ -62,7 +62,7 @@ def causes(c: Context, folder: str = "") -> None:
     positional=["name"],
     optional=["name"],
     help={
-        "name": "Which: publish, accept, drain, overhead, assemble, start, growth, pages, apps or capacity; all if left out.",
+        "name": "publish, accept, drain, overhead, assemble, start, growth, pages, apps or capacity; all if left out.",
         "quick": "The smallest form: shows that it runs, measures nothing.",
     },
 )
