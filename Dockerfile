@@ -12,7 +12,7 @@ COPY assembler_runner assembler_runner
 RUN /opt/venv/bin/python -m pip install --no-build-isolation --no-deps --editable client --editable . \
     && /opt/venv/bin/python -m pip check
 
-FROM python:3.12-slim
+FROM python:3.12-slim AS service
 
 # Plugins may be fetched from git repositories.
 # hadolint ignore=DL3008
@@ -51,3 +51,15 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-m", "assembler_runner.ops.healthcheck"]
 CMD ["python", "-m", "assembler_runner.ops.container"]
+
+# For the supervisor of apps alone: the commands that build images. It needs the socket of the engine, see docs/apps.md.
+FROM service AS apps
+USER 0
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends docker-cli docker-buildx \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
+ENV CONTAINER_MODE=apps
+
+FROM service

@@ -4,7 +4,7 @@ VENV := .venv
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test run check setup
+.PHONY: demo test test-all run check setup
 
 setup: $(STAMP)
 
@@ -30,6 +30,9 @@ run: $(RUNS)
 
 test: $(STAMP)
 	@$(VENV)/bin/python -m invoke test
+
+test-all: test
+	@$(VENV)/bin/python -m invoke test --slow
 
 check: $(STAMP)
 	@$(VENV)/bin/python -m invoke check

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import measuring, report
 from tests.support.standin_hub import client_env
 
-NAMES = ("publish", "accept", "drain", "overhead", "assemble", "start", "growth", "pages", "capacity")
+NAMES = ("publish", "accept", "drain", "overhead", "assemble", "start", "growth", "pages", "apps", "capacity")
 
 
 def main() -> None:

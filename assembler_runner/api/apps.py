@@ -56,7 +56,8 @@ def opened(space: Space) -> dict[str, Any]:
     apps = services.targets.local.apps
     row = apps.find(str(space.namespace), space.name) if apps is not None else None
     if row is None or row.visibility in PUBLIC:
-        return {"url": address, "expires_at": None}
+        page = (row.page or {}).get("base_path") if row is not None else None
+        return {"url": f"{address.rstrip('/')}{page}" if page else address, "expires_at": None}
     key = tickets.key_of(services.settings.SECRET_KEY)
     ticket = tickets.sign(key, tickets.TICKET, row.host, row.id, tickets.TICKET_SECONDS)
     ticketed = f"{address.rstrip('/')}{tickets.PATH}?{tickets.PARAMETER}={ticket}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from flask import Response
 
 from assembler_runner.api.http.blueprint import Blueprint
+from assembler_runner.apps.numbers import AppMetrics
 from assembler_runner.core.database import db
 from assembler_runner.publishing import metrics_page
+from assembler_runner.services import current_services
 
 blueprint = Blueprint("metrics", __name__, description="Metrics for Prometheus.")
 
@@ -19,4 +21,8 @@ def show() -> Response:
 
     In the text format of Prometheus. Requires the token of an account of `master`, or METRICS_TOKEN.
     """
-    return Response(metrics_page.render(db.engine), content_type=metrics_page.CONTENT_TYPE)
+    services = current_services()
+    more = []
+    if services.settings.runs_apps:
+        more.append(AppMetrics(db.engine, services.settings, services.targets.local.app_files))
+    return Response(metrics_page.render(db.engine, *more), content_type=metrics_page.CONTENT_TYPE)

@@ -1,6 +1,7 @@
 """Runs inside a sandbox: starts the app, and connects a Unix socket with the app's port in the sandbox's own network.
 
-bridge.py SOCKET-DESCRIPTOR PORT OUTGOING-SOCKET PROCESSES COMMAND...
+bridge.py SOCKET-DESCRIPTOR PORT OUTGOING-SOCKET PROCESSES COMMAND...    with 0 processes: without a sandbox
+bridge.py SOCKET PORT OUTGOING-SOCKET 0    beside the container of an app, which it does not start
 
 Standard library only, and every Python from 3.9: it runs with the interpreter of the app.
 """
@@ -8,15 +9,18 @@ Standard library only, and every Python from 3.9: it runs with the interpreter o
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import resource
 import signal
 import socket
 import sys
 from asyncio import StreamReader, StreamWriter
+from pathlib import Path
 
 OUTGOING_PORT = 3128
 END_SECONDS = 10
+SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER (Linux, prctl.h)
 
 
 async def pump(reader: StreamReader, writer: StreamWriter) -> None:
@@ -41,7 +45,32 @@ async def join(left: tuple[StreamReader, StreamWriter], right: tuple[StreamReade
     right[1].close()
 
 
-async def main(descriptor: int, port: int, outgoing: str, processes: int, command: list[str]) -> None:
+def kill_all_below() -> None:
+    """Kills the processes that the app started; without a sandbox, nothing else ends them."""
+    while True:
+        parents = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                except OSError:
+                    continue
+                if state != "Z":
+                    parents[int(entry.name)] = int(parent)
+        # Orphans have become children of this process.
+        found = {os.getpid()}
+        while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+            found |= more
+        if len(found) == 1:
+            return
+        for pid in found - {os.getpid()}:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+async def main(place: str, port: int, outgoing: str, processes: int, command: list[str]) -> None:
     """Serves until the app ends, and ends with its exit code."""
 
     async def enter(reader: StreamReader, writer: StreamWriter) -> None:
@@ -60,14 +89,23 @@ async def main(descriptor: int, port: int, outgoing: str, processes: int, comman
             return
         await join((reader, writer), outer)
 
-    await asyncio.start_unix_server(enter, sock=socket.socket(fileno=descriptor), backlog=512)
+    if place.isdecimal():
+        await asyncio.start_unix_server(enter, sock=socket.socket(fileno=int(place)), backlog=512)
+    else:
+        await asyncio.start_unix_server(enter, place, backlog=512)
+        # The proxy has another account; the folder of the socket is closed to everyone else.
+        Path(place).chmod(0o666)
     if outgoing != "-":
         await asyncio.start_server(leave, "127.0.0.1", OUTGOING_PORT)
+    if not command:
+        await asyncio.Event().wait()
+    if not processes:
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
-        # Here the limit counts the processes of this sandbox alone.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes)),
+        # In a sandbox the limit counts its processes alone.
+        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))) if processes else None,
     )
 
     async def end() -> None:
@@ -84,10 +122,12 @@ async def main(descriptor: int, port: int, outgoing: str, processes: int, comman
     watching = {asyncio.ensure_future(end())}
     code = await child.wait()
     watching.clear()
+    if not processes:
+        kill_all_below()
     # At once: open connections end with the process.
     os._exit(code if code >= 0 else 128 - code)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5:]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5:]))

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from assembler_runner.apps import sandbox
+from assembler_runner.apps.direct import start_command
 from assembler_runner.apps.environments import BuildFailed, Environment, EnvironmentCache, uv_path
 from assembler_runner.apps.index_settings import index_variables, local_folders
 from assembler_runner.apps.interpreters import find_interpreter
 from assembler_runner.apps.plan import Plan
-from assembler_runner.apps.process import Spawn
+from assembler_runner.apps.process import Spawn, uses_sandbox
 from assembler_runner.core.settings import Settings
 
 _SCRATCH_BYTES = 2 * 2**30
@@ -54,7 +55,11 @@ def build(
     read = {str(path): path for path in (uv, interpreter.prefix) if not path.is_relative_to("/usr")}
     read |= {str(path): path for path in local_folders(index_variables())}
 
+    boxed = uses_sandbox(settings)
+
     def run(command: Sequence[str], variables: Mapping[str, str], _: Path) -> subprocess.Popen[bytes]:
+        if not boxed:
+            return spawn(lambda: start_command([str(uv), *command[1:]], variables, files))
         box = sandbox.Sandbox(
             read,
             {str(folder): folder, plan.folder: files},
@@ -67,10 +72,13 @@ def build(
         return spawn(lambda: sandbox.start(box, [str(uv), *command[1:]]))
 
     cache = EnvironmentCache(folder, settings.APPS_CACHE_MAX, run)
-    sandbox.own_by_host_user(files)
+    if boxed:
+        sandbox.own_by_host_user(files)
     for path in cache.writable:
         path.mkdir(parents=True, exist_ok=True)
-        sandbox.own_by_host_user(path, recursive=False)
-    environment = cache.make(plan, interpreter, files, log, place=plan.folder, fresh=fresh, stopped=stopped)
+        if boxed:
+            sandbox.own_by_host_user(path, recursive=False)
+    place = plan.folder if boxed else None
+    environment = cache.make(plan, interpreter, files, log, place=place, fresh=fresh, stopped=stopped)
     cache.prune(in_use | {environment.folder})
     return environment

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from assembler_runner.apps.process import AppProcess
 from assembler_runner.core.settings import Settings
 
 BUSY_SECONDS = 60.0
@@ -17,24 +17,26 @@ DISK_SECONDS = 15.0
 """How often the files of an app are measured."""
 
 
-def excess(settings: Settings, process: AppProcess, *, disk: bool) -> str | None:
-    """Returns the limit that an app exceeds, in the Hub's words; None for none.
+def memory_excess(settings: Settings) -> str:
+    """Returns what is said of an app that exceeds its memory, in the Hub's words."""
+    return f"Memory limit exceeded ({settings.APPS_MEMORY // 2**20} MiB)"
+
+
+def disk_excess(settings: Settings, folders: Sequence[Path], more_bytes: int = 0) -> str | None:
+    """Returns what is said of an app whose files exceed the limit; None if they do not.
 
     Args:
         settings: the limits.
-        process: the app.
-        disk: whether to measure its files, too.
+        folders: folders with its files.
+        more_bytes: size of further files.
     """
-    memory, _ = process.used()
-    if settings.APPS_MEMORY and memory > settings.APPS_MEMORY:
-        return f"Memory limit exceeded ({settings.APPS_MEMORY // 2**20} MiB)"
-    frame = process.frame
-    if disk and settings.APPS_DISK and _size(frame.data) + _size(frame.files) > settings.APPS_DISK:
+    if settings.APPS_DISK and more_bytes + sum(map(size_of, folders)) > settings.APPS_DISK:
         return f"Storage limit exceeded ({settings.APPS_DISK // 2**20} MiB)"
     return None
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Returns the bytes that the files of a folder occupy on disk."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:

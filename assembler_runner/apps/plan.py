@@ -63,7 +63,7 @@ def make_plan(tree: Mapping[str, SpaceFile], start_seconds: float = START_SECOND
     """
     card = read_card(tree[README].content).values if README in tree else {}
     sdk = str(card.get("sdk") or "")
-    seconds = _seconds(card.get("startup_duration_timeout")) or start_seconds
+    seconds = start_seconds_of(card, start_seconds)
     if sdk == "static":
         return Plan("static", start_file=str(card.get("app_file") or "index.html"), start_seconds=seconds)
     if sdk == "gradio":
@@ -78,6 +78,26 @@ def make_plan(tree: Mapping[str, SpaceFile], start_seconds: float = START_SECOND
     local = any(line.kind in ("include", "constraint", "editable", "path") for line in lines)
     packages = bool(tree["packages.txt"].text().strip()) if "packages.txt" in tree else False
     return replace(plan, start_seconds=seconds, local_requirements=local, packages_txt=packages)
+
+
+def port_of(card: Mapping[str, Any]) -> int:
+    """Returns the port that an app in a container listens on.
+
+    Args:
+        card: the front matter of README.md.
+    """
+    named = str(card.get("app_port") or "")
+    return int(named) if named.isdecimal() and 0 < int(named) < 65536 else DEFAULT_PORT
+
+
+def start_seconds_of(card: Mapping[str, Any], default: float) -> float:
+    """Returns the maximum seconds until an app answers.
+
+    Args:
+        card: the front matter of README.md.
+        default: the seconds if it names none.
+    """
+    return _seconds(card.get("startup_duration_timeout")) or default
 
 
 def _gradio(tree: Mapping[str, SpaceFile], card: Mapping[str, Any]) -> Plan:
@@ -97,10 +117,14 @@ def _docker(tree: Mapping[str, SpaceFile], card: Mapping[str, Any]) -> Plan:
     if "Dockerfile" not in tree:
         raise NotRunnable("There is no Dockerfile.", path="Dockerfile", hint="Add a Dockerfile.")
     recipe = read_recipe(tree["Dockerfile"].text(), frozenset(tree))
-    named = str(card.get("app_port") or "")
-    port = int(named) if named.isdecimal() and 0 < int(named) < 65536 else DEFAULT_PORT
     return Plan(
-        "python", recipe.python, recipe.steps, recipe.command, port, dict(recipe.variables), folder=recipe.folder
+        "python",
+        recipe.python,
+        recipe.steps,
+        recipe.command,
+        port_of(card),
+        dict(recipe.variables),
+        folder=recipe.folder,
     )
 
 

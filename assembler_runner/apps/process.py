@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assembler_runner.apps import bridge, process_tree, sandbox
+from assembler_runner.apps import bridge, limits, process_tree, sandbox
 from assembler_runner.apps.environments import Environment
 from assembler_runner.apps.log_file import LogFile
-from assembler_runner.apps.plan import Plan
+from assembler_runner.apps.plain import start_plain
+from assembler_runner.apps.plan import LOOPBACK, Plan, on_loopback
 from assembler_runner.apps.readiness import is_good, status_of
 from assembler_runner.core.settings import Settings
 
@@ -63,19 +65,20 @@ class AppProcess:
     def __init__(
         self, settings: Settings, plan: Plan, environment: Environment, frame: Frame, log: LogFile, spawn: Spawn
     ) -> None:
-        self.plan, self.environment, self.frame = plan, environment, frame
+        self._boxed = uses_sandbox(settings)
+        if not self._boxed or settings.APPS_NETWORK == "host":
+            # The ports of this machine are for all apps together.
+            port = _free_port()
+            plan = replace(on_loopback(plan, port), port=port)
+        self._settings, self._plan, self._environment, self._frame = settings, plan, environment, frame
         frame.data.mkdir(parents=True, exist_ok=True)
-        sandbox.own_by_host_user(frame.files, frame.data)
         listener = _listen(frame.socket)
         try:
-            box = _sandbox(settings, plan, environment, frame, listener.fileno())
-            command = [f"{ENVIRONMENT}/bin/python", "-I", "-S", BRIDGE, str(listener.fileno()), str(plan.port)]
-            command += [
-                OUTGOING if frame.outgoing else "-",
-                str(settings.APPS_PIDS),
-                *_found(environment, plan.command),
-            ]
-            self._process = spawn(lambda: sandbox.start(box, command, ends_with_input=True))
+            if self._boxed:
+                self._process = _start_in_sandbox(settings, plan, environment, frame, listener.fileno(), spawn)
+            else:
+                box = _sandbox(settings, plan, environment, frame, listener.fileno(), _plain_variables(plan, frame))
+                self._process = spawn(lambda: start_plain(box, plan, environment, frame.files, listener.fileno()))
         finally:
             listener.close()
         assert self._process.stdout is not None
@@ -83,23 +86,36 @@ class AppProcess:
         self._reader.start()
 
     @property
+    def socket(self) -> Path:
+        """See :attr:`App.socket`."""
+        return self._frame.socket
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """See :attr:`App.keeps_prefix`."""
+        return keeps_prefix(self._plan.command)
+
+    @property
+    def artefact(self) -> str:
+        """See :attr:`App.artefact`: the folder of its environment."""
+        return str(self._environment.folder)
+
+    @property
     def exit_code(self) -> int | None:
-        """The exit code; None while it runs."""
+        """See :attr:`App.exit_code`."""
         return self._process.poll()
 
-    def wait_until_ready(self, seconds: float, stopped: threading.Event) -> bool:
-        """Waits until the app answers.
+    @property
+    def ended_by(self) -> str | None:
+        """See :attr:`App.ended_by`: here limits are watched, see :meth:`excess`."""
+        return None
 
-        Args:
-            seconds: maximum seconds.
-            stopped: ends the waiting.
-        Returns:
-            Whether it answers; False if it ended, or has not answered in time.
-        """
-        path = f"{self.frame.prefix if keeps_prefix(self.plan) else ''}/"
+    def wait_until_ready(self, seconds: float, stopped: threading.Event) -> bool:
+        """See :meth:`App.wait_until_ready`."""
+        path = f"{self._frame.prefix if self.keeps_prefix else ''}/"
         left = seconds
         while self.exit_code is None and left > 0 and not stopped.is_set():
-            if is_good(status_of(self.frame.socket, path)):
+            if is_good(status_of(self._frame.socket, path)):
                 return self.exit_code is None
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_CHECK_SECONDS)
@@ -107,12 +123,20 @@ class AppProcess:
         return False
 
     def used(self) -> tuple[int, int]:
-        """Returns the memory in bytes and the number of processes that the app uses."""
-        pids = process_tree.inside_sandbox(process_tree.descendants(self._process.pid))
-        return process_tree.resident_bytes(pids), len(pids)
+        """See :meth:`App.used`."""
+        pids = self._pids()
+        return process_tree.used_memory(pids, self._settings.APPS_MEMORY), len(pids)
+
+    def excess(self, *, disk: bool) -> str | None:
+        """See :meth:`App.excess`."""
+        if self._settings.APPS_MEMORY and self.used()[0] > self._settings.APPS_MEMORY:
+            return limits.memory_excess(self._settings)
+        if not self._boxed and len(self._pids()) > self._settings.APPS_PIDS:
+            return f"Process limit exceeded ({self._settings.APPS_PIDS})"
+        return limits.disk_excess(self._settings, [self._frame.data, self._frame.files]) if disk else None
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Ends the app: asks first, unless `at_once`, then kills everything in the sandbox."""
+        """See :meth:`App.stop`: kills everything in the sandbox."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -120,37 +144,63 @@ class AppProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_SECONDS)
         # Its monitors end by themselves when all inside has ended.
-        process_tree.kill_all(process_tree.inside_sandbox(process_tree.descendants(self._process.pid)))
+        process_tree.kill_all(self._pids())
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._reader.join(_END_SECONDS)
-        self.frame.socket.unlink(missing_ok=True)
+        self._frame.socket.unlink(missing_ok=True)
+        shutil.rmtree(self._frame.files, ignore_errors=True)
+
+    def _pids(self) -> list[int]:
+        found = process_tree.descendants(self._process.pid)
+        return process_tree.inside_sandbox(found) if self._boxed else found
 
 
-def keeps_prefix(plan: Plan) -> bool:
-    """Whether an app that is served below a path expects that path in its requests."""
-    return plan.command[:1] == ("streamlit",)
+def uses_sandbox(settings: Settings) -> bool:
+    """Whether apps run in a sandbox: always, or where one works, or never.
+
+    Args:
+        settings: APPS_SANDBOX.
+    """
+    return settings.APPS_SANDBOX == "required" or (settings.APPS_SANDBOX == "preferred" and sandbox.problem() is None)
 
 
-def app_variables(plan: Plan, settings: Settings, prefix: str) -> dict[str, str]:
+def with_what_holds(settings: Settings) -> Settings:
+    """Returns the settings with the network that apps really have: without a sandbox that of this machine.
+
+    Args:
+        settings: the settings as given.
+    """
+    if settings.APPS == "containers" or uses_sandbox(settings):
+        return settings
+    return replace(settings, APPS_NETWORK="host")
+
+
+def keeps_prefix(command: Sequence[str]) -> bool:
+    """Whether an app that is served below a path expects that path in its requests.
+
+    Args:
+        command: what starts it.
+    """
+    return any(word.split()[:1] == ["streamlit"] for word in command)
+
+
+def app_variables(settings: Settings, port: int, prefix: str) -> dict[str, str]:
     """Returns the environment variables that every app gets.
 
     Args:
-        plan: how it is run.
         settings: the limits.
+        port: the port it listens on.
         prefix: path that it is served below; empty for none.
     """
     cpus = settings.APPS_CPUS or len(os.sched_getaffinity(0))
     found = {
-        "PATH": f"{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
-        "VIRTUAL_ENV": ENVIRONMENT,
-        "HOME": sandbox.HOME,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PORT": str(plan.port),
+        "PORT": str(port),
         "ACCELERATOR": "none",
         "CPU_CORES": str(cpus),
         "OMP_NUM_THREADS": str(cpus),
@@ -168,7 +218,36 @@ def app_variables(plan: Plan, settings: Settings, prefix: str) -> dict[str, str]
         found |= {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
     if prefix:
         found |= {"GRADIO_ROOT_PATH": prefix, "STREAMLIT_SERVER_BASE_URL_PATH": prefix.strip("/")}
-    return {**found, **plan.variables}
+    return found
+
+
+def _start_in_sandbox(
+    settings: Settings, plan: Plan, environment: Environment, frame: Frame, descriptor: int, spawn: Spawn
+) -> subprocess.Popen[bytes]:
+    sandbox.own_by_host_user(frame.files, frame.data)
+    box = _sandbox(settings, plan, environment, frame, descriptor, _own_variables(plan))
+    command = [f"{ENVIRONMENT}/bin/python", "-I", "-S", BRIDGE, str(descriptor), str(plan.port)]
+    command += [OUTGOING if frame.outgoing else "-", str(settings.APPS_PIDS), *_found(environment, plan.command)]
+    return spawn(lambda: sandbox.start(box, command, ends_with_input=True))
+
+
+def _plain_variables(plan: Plan, frame: Frame) -> dict[str, str]:
+    kept = str(frame.data)
+    return {"HOME": kept, "HF_HOME": f"{kept}/.huggingface", **plan.variables}
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def _own_variables(plan: Plan) -> dict[str, str]:
+    place = {
+        "PATH": f"{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
+        "VIRTUAL_ENV": ENVIRONMENT,
+        "HOME": sandbox.HOME,
+    }
+    return {**place, **plan.variables}
 
 
 def _system_files(folder: Path) -> dict[str, Path]:
@@ -194,7 +273,12 @@ def _system_files(folder: Path) -> dict[str, Path]:
 
 
 def _sandbox(
-    settings: Settings, plan: Plan, environment: Environment, frame: Frame, descriptor: int
+    settings: Settings,
+    plan: Plan,
+    environment: Environment,
+    frame: Frame,
+    descriptor: int,
+    own: Mapping[str, str],
 ) -> sandbox.Sandbox:
     prefix = environment.interpreter.prefix
     read = {ENVIRONMENT: environment.folder, BRIDGE: Path(bridge.__file__)}
@@ -206,9 +290,10 @@ def _sandbox(
     return sandbox.Sandbox(
         read,
         {plan.folder: frame.files, DATA: frame.data},
-        {**app_variables(plan, settings, frame.prefix), **frame.variables},
+        {**app_variables(settings, plan.port, frame.prefix), **own, **frame.variables},
         plan.folder,
         frame.name,
+        network=settings.APPS_NETWORK == "host",
         file_bytes=settings.APPS_DISK,
         memory_bytes=settings.APPS_MEMORY,
         cpus=settings.APPS_CPUS,

@@ -60,15 +60,30 @@ def inside_sandbox(pids: list[int]) -> list[int]:
     return found
 
 
-def resident_bytes(pids: list[int]) -> int:
-    """Returns the memory of processes in bytes; pages that they share are counted once for each."""
-    page = os.sysconf("SC_PAGE_SIZE")
+def used_memory(pids: list[int], limit: int = 0) -> int:
+    """Returns the memory of processes in bytes, swapped pages and memory that they share among them.
+
+    Args:
+        pids: the processes.
+        limit: above this sum, pages that processes share are counted once, which takes longer.
+    """
+    # Without pages of files: libraries are shared by all apps.
+    total = _sum_of(pids, "status", ("RssAnon", "RssShmem", "VmSwap"))
+    if total <= limit:
+        return total
+    exact = _sum_of(pids, "smaps_rollup", ("Pss_Anon", "Pss_Shmem", "SwapPss"))
+    # Not every machine shows it.
+    return exact or total
+
+
+def _sum_of(pids: list[int], file: str, names: tuple[str, ...]) -> int:
     total = 0
     for pid in pids:
-        with suppress(OSError, ValueError, IndexError):
-            words = Path(f"/proc/{pid}/statm").read_text().split()
-            # Without files in memory: libraries are shared by all apps.
-            total += (int(words[1]) - int(words[2])) * page
+        with suppress(OSError, ValueError):
+            for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name in names:
+                    total += int(value.split()[0]) * 1024
     return total
 
 

@@ -86,7 +86,7 @@ class Proxy:
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._websocket(request, session, target, headers, route)
             self._open[id(request)] = (route, time.monotonic())
-            return await self._pass_on(request, session, target, headers)
+            return await self._pass_on(request, session, target, headers, route)
         except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError):
             return proxy_pages.page(502, "The app does not answer.")
         finally:
@@ -124,7 +124,7 @@ class Proxy:
         if not tickets.is_valid(self._key, cookie, tickets.COOKIE, label, route.app_id):
             return proxy_pages.page(401, "This app is private. Open it from the page of its Space.")
         origin = request.headers.get("Origin")
-        if origin is not None and yarl.URL(origin).authority != request.host:
+        if origin is not None and not _is_own(origin, f"{'https' if self._secure else 'http'}://{request.host}"):
             return proxy_pages.page(403, "This app takes no requests from other sites.")
         return None
 
@@ -137,7 +137,9 @@ class Proxy:
             return proxy_pages.page(401, "This ticket has expired or was used. Open the app from its Space again.")
         self._taken[ticket] = now + tickets.TICKET_SECONDS
         cookie = tickets.sign(self._key, tickets.COOKIE, label, route.app_id, tickets.COOKIE_SECONDS)
-        response = web.Response(status=303, headers={"Location": f"{prefix}/", "Referrer-Policy": "no-referrer"})
+        response = web.Response(
+            status=303, headers={"Location": f"{prefix}{route.base_path or '/'}", "Referrer-Policy": "no-referrer"}
+        )
         response.set_cookie(
             self._cookie,
             cookie,
@@ -188,7 +190,12 @@ class Proxy:
         return self._sessions[route.socket]
 
     async def _pass_on(
-        self, request: web.Request, session: aiohttp.ClientSession, target: yarl.URL, headers: list[tuple[str, str]]
+        self,
+        request: web.Request,
+        session: aiohttp.ClientSession,
+        target: yarl.URL,
+        headers: list[tuple[str, str]],
+        route: Route,
     ) -> web.StreamResponse:
         body = request.content if request.can_read_body else None
         sent = session.request(request.method, target, headers=headers, data=body, allow_redirects=False)
@@ -196,6 +203,7 @@ class Proxy:
             response = web.StreamResponse(status=answer.status, reason=answer.reason)
             for name, value in for_visitor(answer.headers, self._cookie):
                 response.headers.add(name, value)
+            response.headers.update(route.custom_headers)
             await response.prepare(request)
             async for piece in answer.content.iter_any():
                 await response.write(piece)
@@ -229,8 +237,12 @@ class Proxy:
         return outer
 
 
-def _close_later(session: aiohttp.ClientSession) -> None:
-    asyncio.ensure_future(session.close())  # noqa: RUF006 - nothing waits for it
+def _is_own(origin: str, own: str) -> bool:
+    """Whether a page of an origin belongs to the app; a port that the scheme implies may be named or not."""
+    try:
+        return yarl.URL(origin).origin() == yarl.URL(own).origin()
+    except ValueError:
+        return False
 
 
 async def _pump(source: Any, sink: Any, seen: Callable[[], None]) -> None:

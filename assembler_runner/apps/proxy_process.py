@@ -49,18 +49,13 @@ class ProxyProcess:
         settings: addresses and limits.
         listener: the open port.
         routes: file of the routes.
-        folder: folder for its socket.
+        outgoing: the socket of the proxy for the apps' own calls; None if they make none by it.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, routes: Path, folder: Path) -> None:
-        self._settings, self._listener, self._routes, self._folder = settings, listener, routes, folder
+    def __init__(self, settings: Settings, listener: socket.socket, routes: Path, outgoing: Path | None) -> None:
+        self._settings, self._listener, self._routes, self.outgoing = settings, listener, routes, outgoing
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-
-    @property
-    def outgoing(self) -> Path | None:
-        """The socket of the proxy for the apps' own calls; None if they have no network."""
-        return self._folder / "outgoing" if self._settings.APPS_NETWORK == "outgoing" else None
 
     def ensure(self) -> None:
         """Starts the process unless it runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PUBLIC = ("public", "protected")
@@ -21,6 +21,8 @@ class Route:
         stage: its stage, in the Hub's words.
         socket: path of its socket; empty while it does not run.
         keeps_prefix: whether it expects the path that it is served below.
+        base_path: path of the page that is shown first; empty for the root.
+        custom_headers: headers of all its responses.
     """
 
     app_id: str
@@ -28,6 +30,8 @@ class Route:
     stage: str
     socket: str = ""
     keeps_prefix: bool = False
+    base_path: str = ""
+    custom_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def start(sandbox: Sandbox, command: Sequence[str], *, ends_with_input: bool = F
             env={"PATH": os.defpath},
             cwd="/",
             pass_fds=[*descriptors, *sandbox.descriptors],
-            preexec_fn=lambda: _limit(sandbox),  # noqa: PLW1509 - only calls of the system
+            preexec_fn=lambda: limit(sandbox),  # noqa: PLW1509 - only calls of the system
             start_new_session=True,
         )
     finally:
@@ -154,7 +154,8 @@ def _handed_over(arguments: Sequence[str]) -> int:
     return descriptor
 
 
-def _limit(sandbox: Sandbox) -> None:
+def limit(sandbox: Sandbox) -> None:
+    """Sets the limits of a process, in the process itself."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
     if sandbox.file_bytes:

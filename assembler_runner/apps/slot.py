@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from assembler_runner.apps.base import App
 from assembler_runner.apps.launch import Launch
 from assembler_runner.apps.log_file import LogFile
-from assembler_runner.apps.process import AppProcess
 
 WAITS = (1.0, 5.0, 25.0)
 """Waits before each restart of a crashed app, in seconds."""
@@ -21,7 +22,7 @@ STEADY_SECONDS = 600.0
 """An app that ran for so long has earned all restarts again."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Running:
     """An app that answers.
 
@@ -32,7 +33,7 @@ class Running:
         oid: its commit.
     """
 
-    process: AppProcess
+    process: App
     log: LogFile
     generation: int
     oid: str
@@ -42,7 +43,6 @@ class Running:
         """Ends the app and removes its files."""
         self.process.stop(at_once=at_once)
         self.log.close()
-        shutil.rmtree(self.process.frame.files, ignore_errors=True)
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Slot:
         wakes: whether a visit asked for it while it was asleep.
         realm: its realm.
         disk_at: when its files are measured next.
+        leaving: apps that visitors reached before, with the last of their connections.
     """
 
     app_id: str
@@ -72,9 +73,10 @@ class Slot:
     wakes: bool = False
     realm: str = ""
     disk_at: float = 0.0
+    leaving: list[Running] = field(default_factory=list)
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Ends the app and a start that is under way."""
+        """Ends the app, those that are leaving, and a start that is under way."""
         if self.launch is not None:
             self.launch.stopped.set()
             self.launch.join()
@@ -85,12 +87,30 @@ class Slot:
         if self.current is not None:
             self.current.stop(at_once=at_once)
             self.current = None
+        for old in list(self.leaving):
+            self._end(old)
 
     def in_background(self, *, seconds: float = ROUTE_SECONDS) -> None:
         """Ends the app that visitors reached until now, in a thread, after a time for its open connections."""
         if self.current is None:
             return
         old, self.current = self.current, None
-        timer = threading.Timer(seconds, old.stop)
+        self.leaving.append(old)
+        timer = threading.Timer(seconds, self._end, [old])
         timer.daemon = True
         timer.start()
+
+    def _end(self, old: Running) -> None:
+        # The timer and the end of the service may come at the same time.
+        with suppress(ValueError):
+            self.leaving.remove(old)
+            old.stop()
+
+
+def end_all(slots: Iterable[Slot]) -> None:
+    """Ends all apps at the same time, and waits until they have ended."""
+    stopping = [threading.Thread(target=slot.stop, daemon=True) for slot in slots]
+    for thread in stopping:
+        thread.start()
+    for thread in stopping:
+        thread.join()

@@ -13,8 +13,8 @@ import shutil
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,13 @@ from typing import Any
 
 from assembler_runner.apps import limits
 from assembler_runner.apps.addresses import Addresses
-from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Order, Outcome
-from assembler_runner.apps.process import keeps_prefix
+from assembler_runner.apps.base import Driver, Order
+from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Outcome
+from assembler_runner.apps.numbers import UsageLoop
 from assembler_runner.apps.proxy_process import ProxyProcess
 from assembler_runner.apps.routes import PUBLIC, Route, Routes, RoutesReader
-from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot
+from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot, end_all
+from assembler_runner.apps.turns import Turns
 from assembler_runner.core.loops import Loop
 from assembler_runner.core.settings import Settings
 from assembler_runner.targets.base import PublishedSpace
@@ -60,6 +62,7 @@ class Supervisor(Loop):
 
     Args:
         settings: the limits.
+        driver: how apps are run.
         apps: the table.
         target: the local target, which has the files.
         files: where the files of apps are.
@@ -72,6 +75,7 @@ class Supervisor(Loop):
     def __init__(
         self,
         settings: Settings,
+        driver: Driver,
         apps: LocalApps,
         target: LocalTarget,
         files: AppFiles,
@@ -81,14 +85,15 @@ class Supervisor(Loop):
         folder: Path,
     ) -> None:
         super().__init__("apps", ROUND_SECONDS)
-        self._settings, self._apps, self._target, self._files = settings, apps, target, files
+        self._settings, self._driver, self._apps, self._target, self._files = settings, driver, apps, target, files
         self._realms, self._allowed, self._proxy = realms, allowed, proxy
         self._addresses = Addresses(settings)
         self._slots: dict[str, Slot] = {}
-        self._turns = threading.Semaphore(len(os.sched_getaffinity(0)))
-        # A sandbox ends with the thread that made it; this one lives as long as the process.
-        self._spawner = ThreadPoolExecutor(1, "app spawner")
+        self._turns = Turns(len(os.sched_getaffinity(0)))
         self._folder = folder
+        self._sockets = driver.sockets(folder)
+        self._took_over = False
+        self._usage = UsageLoop(driver, files)
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._signals.bind(str(self._folder / _SIGNALS))
         self._heads_at = 0.0
@@ -122,23 +127,23 @@ class Supervisor(Loop):
     def stop(self) -> None:
         """Ends the rounds, then all apps and the proxy."""
         super().stop()
+        self._usage.stop()
         self.wake()
         if self.is_alive():
             self.join()
-        stopping = [threading.Thread(target=slot.stop, daemon=True) for slot in self._slots.values()]
-        for thread in stopping:
-            thread.start()
-        for thread in stopping:
-            thread.join()
+        end_all(self._slots.values())
         self._proxy.stop()
         self._signals.close()
-        self._spawner.shutdown(wait=False)
+        self._driver.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def work(self) -> float:
         """One round; after a change another one follows soon, since routes follow from the table."""
         self._changed = False
         rows = {row.id: row for row in self._apps.all()}
+        if not self._took_over:
+            self._take_over(rows)
+            self._usage.start()
         if rows:
             self._proxy.ensure()
         for app_id in [app_id for app_id in self._slots if app_id not in rows]:
@@ -146,7 +151,10 @@ class Supervisor(Loop):
         if time.monotonic() >= self._heads_at:
             self._compare_heads(rows.values())
             self._heads_at = time.monotonic() + HEADS_SECONDS
-        for row in rows.values():
+        # Where there is room for few, the realms with the fewest apps come first.
+        realms = self._realms()
+        active = Counter(slot.realm for slot in self._slots.values() if slot.current or slot.launch)
+        for row in sorted(rows.values(), key=lambda row: active[realms.get(row.place, "")]):
             if row.commit_oid is not None:
                 self._reconcile(row, self._slots.setdefault(row.id, Slot(row.id)))
         self._write_routes(rows)
@@ -156,6 +164,9 @@ class Supervisor(Loop):
         launch = slot.launch
         if launch is not None and launch.outcome is not None:
             self._finish(row, slot, launch.outcome)
+            # The row was read before the outcome was written: what follows from it is decided in the next round.
+            self._changed = True
+            return
         if row.desired == PAUSE:
             self._pause(row, slot)
             return
@@ -164,7 +175,8 @@ class Supervisor(Loop):
                 # Ends soon with an outcome that is dropped, then the wanted one is started.
                 slot.launch.stopped.set()
             return
-        self._check_current(row, slot)
+        if self._has_ended(row, slot):
+            return
         if self._needs_start(row, slot):
             self._start(row, slot)
         elif slot.current is not None and self._is_idle(row, slot):
@@ -194,11 +206,12 @@ class Supervisor(Loop):
         # Of an earlier process of the service, which ended while the app ran or was started.
         return bool(row.stage.endswith(("RUNNING", "STARTING", "BUILDING")))
 
-    def _check_current(self, row: Any, slot: Slot) -> None:
+    def _has_ended(self, row: Any, slot: Slot) -> bool:
+        """Whether the app has just ended; then it is decided what follows."""
         current = slot.current
         if current is None:
-            return
-        excess = limits.excess(self._settings, current.process, disk=time.monotonic() >= slot.disk_at)
+            return False
+        excess = current.process.excess(disk=time.monotonic() >= slot.disk_at)
         if time.monotonic() >= slot.disk_at:
             slot.disk_at = time.monotonic() + limits.DISK_SECONDS
         if excess is not None:
@@ -206,12 +219,13 @@ class Supervisor(Loop):
             current.stop(at_once=True)
         code = current.process.exit_code
         if code is None:
-            return
+            return False
         if time.monotonic() - current.since > STEADY_SECONDS:
             slot.crashes = 0
         current.stop()
         slot.current = None
-        self._plan_retry(row, slot, excess, code, current.oid)
+        self._plan_retry(row, slot, excess or current.process.ended_by, code, current.oid)
+        return True
 
     def _plan_retry(self, row: Any, slot: Slot, message: str | None, code: int | None, oid: str) -> None:
         slot.crashes += 1
@@ -236,19 +250,15 @@ class Supervisor(Loop):
         slot.launch_generation, slot.launch_oid = row.generation, row.commit_oid
         before = "RUNNING_" if slot.current is not None else ""
         order = self._order(row, realm, slot)
-        in_use = frozenset(one.current.process.environment.folder for one in self._slots.values() if one.current)
         report = lambda stage: self._report(row, before + stage, row.generation, row.commit_oid)  # noqa: E731 - short
-        slot.launch = Launch(self._settings, order, self._spawn, self._turns, report, self.wake, in_use)
+        slot.launch = Launch(self._settings, self._driver, order, self._turns, report, self.wake)
         slot.realm = realm
         slot.launch.start()
-
-    def _spawn(self, start: Callable[[], Any]) -> Any:
-        return self._spawner.submit(start).result()
 
     def _order(self, row: Any, realm: str, slot: Slot) -> Order:
         # Two starts of one app may overlap: the running one keeps its files and its socket.
         number = f"{row.id}-{row.generation}-{slot.crashes}-{time.monotonic_ns() % 10**6}"
-        socket_folder = self._folder / number
+        socket_folder = self._sockets / number
         socket_folder.mkdir()
         own = {
             "SPACE_ID": f"{row.namespace}/{row.name}",
@@ -258,10 +268,10 @@ class Supervisor(Loop):
             "SPACE_HOST": self._addresses.host(row.host),
         }
         place = PublishedSpace(row.namespace, row.name, "")
-        variables = {**self._target.variables(place), **self._apps.secrets(row.id)}
         return Order(
             partial(tree_at, self._target, row.namespace, row.name, row.commit_oid),
-            {**own, **variables},
+            {**own, **self._target.variables(place)},
+            self._apps.secrets(row.id),
             self._files.root / "run" / number,
             self._files.data(row.id),
             self._files.cache / realm,
@@ -273,6 +283,11 @@ class Supervisor(Loop):
             self._addresses.prefix(row.host),
             row.fresh,
             slot.crashes > 0,
+            row.id,
+            row.generation,
+            row.commit_oid,
+            frozenset(one.current.process.artefact for one in self._slots.values() if one.current),
+            realm,
         )
 
     def _finish(self, row: Any, slot: Slot, outcome: Outcome) -> None:
@@ -292,7 +307,7 @@ class Supervisor(Loop):
         slot.in_background(seconds=DRAIN_SECONDS)
         slot.current = Running(outcome.process, outcome.log, generation, oid)
         slot.used_at = time.monotonic()
-        self._report(row, _RUNNING, generation, oid, resolved=outcome.resolved, fresh=False)
+        self._report(row, _RUNNING, generation, oid, resolved=outcome.resolved, page=outcome.page, fresh=False)
 
     def _is_idle(self, row: Any, slot: Slot) -> bool:
         seconds = row.sleep_time or self._settings.APPS_SLEEP
@@ -335,9 +350,21 @@ class Supervisor(Loop):
 
         def end() -> None:
             slot.stop()
+            self._driver.forget(app_id)
             shutil.rmtree(self._files.of(app_id), ignore_errors=True)
 
         threading.Thread(target=end, name="app end", daemon=True).start()
+
+    def _take_over(self, rows: Mapping[str, Any]) -> None:
+        """Continues with the apps that an earlier process of the service left running."""
+        for left in self._driver.take_over(self._sockets):
+            running = Running(left.app, left.log, left.generation, left.oid)
+            row = rows.get(left.app_id)
+            if row is None or row.desired == PAUSE or left.app_id in self._slots:
+                running.stop(at_once=True)
+            else:
+                self._slots[left.app_id] = Slot(left.app_id, current=running)
+        self._took_over = True
 
     def _compare_heads(self, rows: Any) -> None:
         """Finds commits whose note in the table was lost with a crash between the two."""
@@ -352,9 +379,10 @@ class Supervisor(Loop):
             row = rows[app_id]
             stage = row.stage if row.stage_generation == row.generation else _STARTING
             running = slot.current
-            address = str(running.process.frame.socket) if running is not None else ""
-            keeps = running is not None and keeps_prefix(running.process.plan)
-            found[row.host] = Route(app_id, row.visibility in PUBLIC, _RUNNING if running else stage, address, keeps)
+            address = str(running.process.socket) if running is not None else ""
+            keeps = running is not None and running.process.keeps_prefix
+            shown, page = _RUNNING if running else stage, row.page or {}
+            found[row.host] = Route(app_id, row.visibility in PUBLIC, shown, address, keeps, **page)
         if found != self._written:
             Routes(found, str(self._folder / _SIGNALS)).write(self._files.routes)
             self._written = found

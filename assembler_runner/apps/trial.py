@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from assembler_runner.apps.launch import Launch, Order
+from assembler_runner.apps.base import TRIAL_PREFIX, Driver, Order
+from assembler_runner.apps.launch import Launch
+from assembler_runner.apps.turns import Turns
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.targets.local.app_files import AppFiles
 from assembler_runner.targets.local.running import FileLog
 
-_TURNS = threading.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+_TURNS = Turns(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 _LINES = 500
 
 
@@ -37,33 +38,46 @@ class TrialResult:
 
 
 def try_tree(
-    settings: Settings, files: AppFiles, realm: str, tree: Mapping[str, SpaceFile], variables: Mapping[str, str]
+    settings: Settings,
+    driver: Driver,
+    files: AppFiles,
+    realm: str,
+    tree: Mapping[str, SpaceFile],
+    variables: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> TrialResult:
     """Runs an app until it answers or fails.
 
     Args:
         settings: the limits.
+        driver: how apps are run; sandboxes are started by the calling thread.
         files: where the files of apps are.
         realm: id of the realm.
         tree: the files.
-        variables: environment variables, secrets among them.
+        variables: environment variables.
+        secrets: further environment variables.
     """
     files.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="assembler-trial-", ignore_cleanup_errors=True) as named:
+    with tempfile.TemporaryDirectory(prefix=TRIAL_PREFIX, ignore_cleanup_errors=True) as named:
         folder = Path(named)
+        sockets = driver.sockets(folder) / folder.name
+        sockets.mkdir()
         order = Order(
             lambda: tree,
             variables,
+            secrets,
             files.root / "trials" / folder.name,
-            folder / "data",
+            files.root / "trials" / f"{folder.name}-data",
             files.cache / realm,
-            folder / "app.sock",
+            sockets / "app.sock",
             None,
             folder / "build.log",
             folder / "run.log",
             "space",
+            app_id=folder.name,
+            realm=realm,
         )
-        launch = Launch(settings, order, lambda start: start(), _TURNS, lambda stage: None, lambda: None)
+        launch = Launch(settings, driver, order, _TURNS, lambda stage: None, lambda: None)
         try:
             # In this thread, since a sandbox ends with the thread that made it.
             launch.run()
@@ -77,7 +91,9 @@ def try_tree(
             code = None if outcome.exit_code is None else f"Exit code: {outcome.exit_code}. Reason: the app ended"
             return TrialResult(outcome.stage, outcome.message or code, logs)
         finally:
-            shutil.rmtree(order.folder, ignore_errors=True)
+            for left in (order.folder, order.data, sockets):
+                shutil.rmtree(left, ignore_errors=True)
+            driver.forget(folder.name)
 
 
 def _lines(path: Path) -> list[str]:

@@ -17,9 +17,14 @@ class AppsSettings:
 
     APPS: str = setting(
         "",
-        "Whether apps of the target `local` run on this machine: `process` (in a sandbox) or `off`; empty: `process` "
-        "in `assembler serve` if a sandbox works here, else `off`.",
-        choices=("", "off", "process"),
+        "Whether apps of the target `local` run on this machine: `process` (in a sandbox), `containers` (of Docker or "
+        "Podman) or `off`; empty: `process` in `assembler serve` if a sandbox works here, else `off`.",
+        choices=("", "off", "process", "containers"),
+    )
+    APPS_ENGINE: str = setting(
+        "",
+        "With `APPS=containers`, the container engine: `docker`, `podman`, or the path of its socket; empty: the "
+        "first one that answers.",
     )
     APPS_ALLOWED_REALMS: str = setting("", "Realms whose apps may run, separated by commas; empty: all.")
     APPS_HOST: str = setting("127.0.0.1", "Address that the proxy of the apps listens on.")
@@ -35,12 +40,17 @@ class AppsSettings:
         "where apps can read each other's data in a browser.",
         choices=("host", "path"),
     )
-    APPS_SANDBOX: str = setting("required", "`required`: apps run only in a sandbox.", choices=("required",))
+    APPS_SANDBOX: str = setting(
+        "required",
+        "With `APPS=process`: `required`: apps run only in a sandbox; `preferred`: without one where none works; "
+        "`none`: without one. An app without a sandbox has the rights and the network of the service's account.",
+        choices=("required", "preferred", "none"),
+    )
     APPS_NETWORK: str = setting(
         "none",
-        "Network of the apps: `none`, or `outgoing`: HTTP and HTTPS to public addresses, by a proxy that is in the "
-        "variables HTTP_PROXY and HTTPS_PROXY.",
-        choices=("none", "outgoing"),
+        "Network of the apps: `none`; `outgoing`: HTTP and HTTPS to public addresses, by a proxy that is in the "
+        "variables HTTP_PROXY and HTTPS_PROXY; `host`: all that this machine reaches, itself included.",
+        choices=("none", "outgoing", "host"),
     )
     APPS_MEMORY: int = setting(2 * 2**30, "Maximum memory of one app in bytes; 0: no limit.", at_least=0)
     APPS_CPUS: int = setting(0, "Number of processors one app may use; 0: all.", at_least=0)
@@ -56,9 +66,11 @@ class AppsSettings:
     APPS_START_TIMEOUT: float = setting(
         300.0, "Seconds an app has to answer, unless its README.md names a time.", at_least=1
     )
-    APPS_BUILD_TIMEOUT: float = setting(900.0, "Seconds the installation of requirements may take.", at_least=1)
+    APPS_BUILD_TIMEOUT: float = setting(
+        900.0, "Seconds the installation of requirements, or the build of an image, may take.", at_least=1
+    )
     APPS_CACHE_MAX: int = setting(
-        20 * 2**30, "Maximum bytes of installed requirements that are kept; 0: no limit.", at_least=0
+        20 * 2**30, "Maximum bytes of installed requirements, or images, that are kept; 0: no limit.", at_least=0
     )
 
     @property
@@ -69,7 +81,7 @@ class AppsSettings:
     @property
     def runs_apps(self) -> bool:
         """Whether apps of the target `local` run on this machine."""
-        return self.APPS == "process"
+        return self.APPS in ("process", "containers")
 
 
 def bad_apps_settings(settings: AppsSettings) -> list[Finding]:

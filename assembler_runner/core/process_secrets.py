@@ -10,7 +10,7 @@ from assembler_runner.core.errors import Finding, SettingsError
 from assembler_runner.core.settings import Settings
 
 _SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
-_NEEDED = {"worker": ("SECRET_KEY",), "beat": (), "migrate": ()}
+_NEEDED = {"worker": ("SECRET_KEY",), "apps": ("SECRET_KEY",), "beat": (), "migrate": ()}
 """Secrets that the processes of containers need, where it is not all of them."""
 
 

@@ -65,8 +65,9 @@ class Settings(AppsSettings):
     GIT_PLUGIN_FOLDER: str = setting("", "Folder for plugins from git; empty: `git-plugins` in the instance folder.")
     CONTAINER_MODE: str = setting(
         "server",
-        "What a container runs: `server`, `worker`, `beat`, or `migrate`, which exits when the database is up to date.",
-        choices=("server", "worker", "beat", "migrate"),
+        "What a container runs: `server`, `worker`, `beat`, `apps` (the apps of the target local), or `migrate`, which "
+        "exits when the database is up to date.",
+        choices=("server", "worker", "beat", "migrate", "apps"),
     )
     CONCURRENCY: int = setting(8, "Requests that one worker process publishes at the same time.", at_least=1)
     CELERY_WORKER_POOL: str = setting(

@@ -15,7 +15,11 @@ from pathlib import Path
 from flask import Flask
 
 from assembler_runner.apps import sandbox
+from assembler_runner.apps.container_driver import OUTGOING_FOLDER
+from assembler_runner.apps.drivers import make_driver
+from assembler_runner.apps.engine import engine_problem, find_socket
 from assembler_runner.apps.environments import uv_path
+from assembler_runner.apps.process import uses_sandbox, with_what_holds
 from assembler_runner.apps.proxy_process import ProxyProcess, open_port
 from assembler_runner.apps.realms import ids_of_realms, realms_of_spaces
 from assembler_runner.apps.supervisor import FOLDER_PREFIX, Supervisor
@@ -25,9 +29,30 @@ from assembler_runner.core.settings import Settings
 from assembler_runner.services import EXTENSION, Services
 
 
-def why_not() -> str | None:
-    """Returns why apps cannot run on this machine; None if they can."""
-    return sandbox.problem() or (None if uv_path() else "uv is not installed")
+def why_not(settings: Settings) -> str | None:
+    """Returns why apps cannot run on this machine; None if they can.
+
+    Args:
+        settings: the settings as given.
+    """
+    if settings.APPS == "containers":
+        return engine_problem(settings.APPS_ENGINE)
+    missing = sandbox.problem() if settings.APPS_SANDBOX == "required" else None
+    return missing or (None if uv_path() else "uv is not installed")
+
+
+def where(settings: Settings) -> str:
+    """Returns what apps run in, in words.
+
+    Args:
+        settings: the settings as given.
+    """
+    if settings.APPS == "containers":
+        return f"in containers of the engine at {find_socket(settings.APPS_ENGINE)}"
+    if uses_sandbox(settings):
+        return "in a sandbox of bubblewrap"
+    reason = "APPS_SANDBOX=none" if settings.APPS_SANDBOX == "none" else sandbox.problem()
+    return f"WITHOUT a sandbox ({reason}), with the rights and the network of this account"
 
 
 def choose(settings: Settings) -> tuple[Settings, socket.socket | None, str]:
@@ -42,16 +67,20 @@ def choose(settings: Settings) -> tuple[Settings, socket.socket | None, str]:
     """
     if settings.APPS == "off":
         return settings, None, "Apps of the target local are not run (APPS=off)."
-    reason = why_not()
+    reason = why_not(settings)
     if reason is not None:
         if settings.APPS:
-            raise SettingsError(f"APPS=process is not possible: {reason}.", hint="Correct this, or set APPS=off.")
+            raise SettingsError(
+                f"APPS={settings.APPS} is not possible: {reason}.", hint="Correct this, or set APPS=off."
+            )
         return replace(settings, APPS="off"), None, f"Apps of the target local are not run: {reason}."
+    settings = with_what_holds(settings)
     listener = _open(settings)
     port = listener.getsockname()[1]
     other = "" if settings.APPS_PORT in (0, port) else f" (port {settings.APPS_PORT} is in use)"
-    line = f"Apps of the target local run in a sandbox of bubblewrap; their proxy listens on port {port}{other}."
-    return replace(settings, APPS="process", APPS_PORT=port), listener, line
+    line = f"Apps of the target local run {where(settings)}; network: {settings.APPS_NETWORK}; "
+    line += f"their proxy listens on port {port}{other}."
+    return replace(settings, APPS=settings.APPS or "process", APPS_PORT=port), listener, line
 
 
 def start_supervisor(app: Flask, listener: socket.socket) -> Supervisor:
@@ -67,14 +96,19 @@ def start_supervisor(app: Flask, listener: socket.socket) -> Supervisor:
     with app.app_context():
         engine = db.engine
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+    driver = make_driver(settings, target.app_files)
+    outgoing = driver.sockets(folder) / OUTGOING_FOLDER / "proxy" if settings.APPS_NETWORK == "outgoing" else None
+    if outgoing is not None:
+        outgoing.parent.mkdir(exist_ok=True)
     supervisor = Supervisor(
         settings,
+        driver,
         target.apps,
         target,
         target.app_files,
         partial(realms_of_spaces, lambda: engine),
         partial(ids_of_realms, lambda: engine, settings.apps_allowed_realms),
-        ProxyProcess(settings, listener, target.app_files.routes, folder),
+        ProxyProcess(settings, listener, target.app_files.routes, outgoing),
         folder,
     )
     supervisor.start()
@@ -90,7 +124,7 @@ def run(make: Callable[[Settings], Flask], settings: Settings) -> None:
     Raises:
         SettingsError: apps cannot run here, or another process runs the apps of this instance.
     """
-    chosen, listener, line = choose(replace(settings, APPS="process"))
+    chosen, listener, line = choose(settings if settings.runs_apps else replace(settings, APPS="process"))
     assert listener is not None
     app = make(chosen)
     root = app.extensions[EXTENSION].targets.local.app_files.root

@@ -20,12 +20,13 @@ from sqlalchemy.exc import DBAPIError
 from assembler_runner.app import MIGRATIONS, check_database, create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.places import INSTANCE
 from assembler_runner.core.process_secrets import require_secrets, with_unused_secrets
 from assembler_runner.core.settings import Settings, load
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.migration_lock import only_one_migrates
 
-MODES = ("server", "worker", "beat", "migrate")
+MODES = ("server", "worker", "beat", "migrate", "apps")
 POLL_SECONDS = 1.0
 
 
@@ -140,6 +141,15 @@ def _install_plugin_requirements() -> None:
 
 
 def _command(settings: Settings) -> list[str]:
+    if settings.CONTAINER_MODE == "apps":
+        return [
+            sys.executable,
+            "-m",
+            "assembler_runner",
+            "apps",
+            "--instance",
+            settings.INSTANCE_FOLDER or str(INSTANCE),
+        ]
     celery = [sys.executable, "-m", "celery", "--app=assembler_runner.ops.celery_worker:celery"]
     if settings.LOG_FORMAT == "json":
         celery.append("--quiet")

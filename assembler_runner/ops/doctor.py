@@ -12,11 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner.app import MIGRATIONS
-from assembler_runner.apps.limits import DISK_SECONDS
-from assembler_runner.apps.supervisor import ROUND_SECONDS
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.ops import doctor_security
-from assembler_runner.ops.apps import why_not
+from assembler_runner.ops import doctor_apps, doctor_security
 from assembler_runner.publishing.embedded_worker import broker_answers, workers_answer
 from assembler_runner.services import Services
 from assembler_runner.spaces.models import QUEUED, SpaceRequest
@@ -59,7 +56,8 @@ def examine(services: Services, engine: sa.Engine) -> Iterator[Check]:
     yield from _broker(services)
     yield from _plugins(services)
     yield _hub(services)
-    yield from _apps(services)
+    for part, outcome, message, hint in doctor_apps.checks(services.settings):
+        yield Check(part, outcome, message, hint)
     for part, message, hint in doctor_security.warnings(services.settings, engine):
         yield Check(part, "warning", message, hint)
 
@@ -100,25 +98,6 @@ def _queue(engine: sa.Engine) -> Check:
     except SQLAlchemyError:
         return Check("queue", "warning", "it cannot be read before the database is migrated")
     return Check("queue", "ok", f"{number} queued requests")
-
-
-def _apps(services: Services) -> Iterator[Check]:
-    settings = services.settings
-    if settings.APPS == "off":
-        yield Check("apps", "ok", "they are not run (APPS=off)")
-        return
-    reason = why_not()
-    if reason is not None:
-        hint = "Correct this, or set APPS=off; apps of the target local are then only stored."
-        yield Check("apps", "error" if settings.runs_apps else "warning", f"they cannot be run: {reason}", hint)
-        return
-    yield Check("apps", "ok", f"they run in a sandbox of bubblewrap; network: {settings.APPS_NETWORK}")
-    limits = (
-        f"limits of one app: {settings.APPS_PIDS} processes (by the kernel); {settings.APPS_MEMORY} bytes of memory "
-        f"(for one process by the kernel, for all together watched every {ROUND_SECONDS:g} s); {settings.APPS_DISK} "
-        f"bytes of files (for one file by the kernel, for all together watched every {DISK_SECONDS:g} s)"
-    )
-    yield Check("apps", "ok", limits)
 
 
 def _checked(part: str, check: Callable[[], None], shown: str) -> Check:

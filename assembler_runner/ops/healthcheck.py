@@ -6,6 +6,7 @@ It runs every few seconds on a machine that may be busy, so it imports little.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 import urllib.request
@@ -34,6 +35,13 @@ def healthy(settings: Settings) -> bool:
                 return int(answer.status) == 200
         except OSError:
             return False
+    if settings.CONTAINER_MODE == "apps":
+        try:
+            # The proxy itself is only started with the first app.
+            socket.create_connection(("127.0.0.1", settings.APPS_PORT), timeout=5).close()
+        except OSError:
+            return False
+        return True
     if settings.CONTAINER_MODE in ("worker", "beat") and settings.ALIVE_FILE:
         file = Path(settings.ALIVE_FILE)
         return file.exists() and time.time() - file.stat().st_mtime < ALIVE_SECONDS

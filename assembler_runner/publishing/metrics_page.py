@@ -136,15 +136,17 @@ class _QuietHandler(WSGIRequestHandler):
         """Logs nothing: scrapes are frequent and not interesting."""
 
 
-def render(engine: sa.Engine) -> bytes:
+def render(engine: sa.Engine, *more: Collector) -> bytes:
     """Returns all metrics in the text format of Prometheus.
 
     Args:
         engine: the engine of the database.
+        more: what else is collected.
     """
     shown = generate_latest(all_processes())
     own = CollectorRegistry()
     info = Gauge("assembler_build_info", "Version of the service.", ("version",), registry=own)
     info.labels(__version__).set(1)
-    own.register(DatabaseMetrics(engine))
+    for collector in (DatabaseMetrics(engine), *more):
+        own.register(collector)
     return shown + generate_latest(own)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.accounts.auth import current_account
-from assembler_runner.accounts.permissions import requires
+from assembler_runner.accounts.permissions import Account, requires
 from assembler_runner.api.health import working_parts
 from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.space_input import CommandInput
+from assembler_runner.apps.numbers import APP_STATES, apps_by_realm
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, load_positions, position
 from assembler_runner.requests import cancel_retry, queries
 from assembler_runner.services import current_services
-from assembler_runner.spaces.models import QUEUED, RUNNING, Event, SpaceRequest
+from assembler_runner.spaces.models import QUEUED, RUNNING, Event, Space, SpaceRequest
 from assembler_runner.ui.layout import go, pages, show
 from assembler_runner.ui.people import names_of
 
@@ -72,8 +75,27 @@ def queue() -> Response:
         oldest=oldest,
         failures=failures,
         parts=working_parts(),
+        running_apps=_apps(account),
         calls_left=current_services().targets.calls_left(account.realm_id),
     )
+
+
+def _apps(account: Account) -> dict[str, Any] | None:
+    """Returns the apps of the realms that an account sees, and the limits; None if this service runs none."""
+    services = current_services()
+    if not services.settings.runs_apps:
+        return None
+    rows = apps_by_realm(db.session.connection(), services.targets.local.app_files, account.visible(Space.realm_id))
+    limits = services.settings
+    states = {name: sum(row.by_state.get(name, 0) for row in rows) for name in APP_STATES}
+    return {
+        "rows": rows,
+        "states": states,
+        "most": limits.APPS_MAX,
+        "most_of_realm": limits.APPS_REALM_MAX or limits.APPS_MAX,
+        "cache_bytes": sum(row.cache_bytes or 0 for row in rows),
+        "most_cache_bytes": limits.APPS_CACHE_MAX,
+    }
 
 
 @pages.post("/queue/retry")

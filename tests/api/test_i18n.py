@@ -86,6 +86,7 @@ def test_every_text_is_translated_and_compiled(tmp_path: Path) -> None:
             assert word in german, text
 
 
+@pytest.mark.slow
 def test_a_new_language_can_be_begun(tmp_path: Path) -> None:
     template = tmp_path / "messages.pot"
     pybabel("extract", "-F", "babel.cfg", "-o", str(template), ".")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.app_service import ECHO, AppService, app_service, visit
@@ -79,7 +80,9 @@ def attack(path):
 """
 
 EXHAUST = """
-import os, subprocess, sys, threading, time
+import mmap, os, subprocess, sys, threading, time
+
+pytestmark = pytest.mark.slow
 
 kept = []
 
@@ -105,6 +108,13 @@ def attack(path):
             child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             child.stdout.readline()
             kept.append(child)
+        return "taken"
+    if path == "/shared":
+        # Neither a limit of data nor of files counts it.
+        shared = mmap.mmap(-1, 1200 * 2**20)
+        kept.append(shared)
+        for place in range(0, len(shared), 4096):
+            shared[place] = 1
         return "taken"
     if path == "/file":
         try:
@@ -185,50 +195,68 @@ def test_it_has_no_privileges(hostile: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AppService, dict[str, Any]]]:
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppService]:
     limits = {"APPS_PIDS": "40", "APPS_MEMORY": str(700 * 2**20), "APPS_DISK": str(100 * 2**20)}
     with app_service(tmp_path_factory.mktemp("limited") / "instance", **limits) as apps:
-        yield apps, apps.run(EXHAUST + SERVE, name="greedy")
+        yield apps
 
 
-def test_processes_are_limited(limited: tuple[AppService, dict[str, Any]]) -> None:
-    apps, space = limited
-    neighbour = apps.run(name="neighbour")
+def greedy(apps: AppService, name: str) -> dict[str, Any]:
+    """Runs an app of its own for each test: what one has used up is not missing in another, and none is ended twice."""
+    return apps.run(EXHAUST + SERVE, name=name)
+
+
+def test_processes_are_limited(limited: AppService) -> None:
+    space = greedy(limited, "forks")
+    neighbour = limited.run(name="neighbour")
     count, problem = visit(space["app_url"], "/fork").json()
     assert count < 40 and problem == "BlockingIOError"
     assert visit(neighbour["app_url"]).status_code == 200
-    apps.command(space["id"], "restart")
-    wait_until(lambda: visit(space["app_url"], "/").status_code == 200, "the app answers")
 
 
-def test_memory_of_one_process_is_limited(limited: tuple[AppService, dict[str, Any]]) -> None:
-    assert visit(limited[1]["app_url"], "/memory").json() == "refused"
+def test_memory_of_one_process_is_limited(limited: AppService) -> None:
+    assert visit(greedy(limited, "allocates")["app_url"], "/memory").json() == "refused"
 
 
-def test_files_are_limited(limited: tuple[AppService, dict[str, Any]]) -> None:
-    apps, space = limited
+def test_files_are_limited(limited: AppService) -> None:
+    space = greedy(limited, "writes")
     assert visit(space["app_url"], "/file").json() == "OSError"
-    largest = max(path.stat().st_size for path in (apps.instance / "apps").rglob("large"))
+    largest = max(path.stat().st_size for path in (limited.instance / "apps").rglob("large"))
     assert largest <= 100 * 2**20
-    assert visit(space["app_url"], "/scratch").json() == "OSError"
 
 
-def test_a_log_is_limited(limited: tuple[AppService, dict[str, Any]]) -> None:
-    apps, space = limited
-    assert visit(space["app_url"], "/log").json() == "logged"
-    logs = [path.stat().st_size for path in (apps.instance / "apps").rglob("run.log*")]
+@pytest.mark.slow
+def test_all_files_together_are_limited(limited: AppService) -> None:
+    space = greedy(limited, "stores")
+    assert visit(space["app_url"], "/file").json() == "OSError"
+    # This file and the app itself are more than the limit.
+    until_log(limited, space, "Storage limit exceeded", "/")
+
+
+def test_temporary_files_are_limited(limited: AppService) -> None:
+    assert visit(greedy(limited, "scratches")["app_url"], "/scratch").json() == "OSError"
+
+
+def test_a_log_is_limited(limited: AppService) -> None:
+    assert visit(greedy(limited, "prints")["app_url"], "/log").json() == "logged"
+    logs = [path.stat().st_size for path in (limited.instance / "apps").rglob("run.log*")]
     assert sum(logs) < 5 * 2**20
 
 
-def test_memory_of_all_processes_is_limited(limited: tuple[AppService, dict[str, Any]]) -> None:
-    apps, space = limited
+@pytest.mark.parametrize("kind", ["many", "shared"])
+def test_memory_of_all_processes_is_limited(limited: AppService, kind: str) -> None:
+    until_log(limited, greedy(limited, kind), "Memory limit exceeded", f"/{kind}")
 
-    def take() -> None:
-        visit(space["app_url"], "/many")
 
-    thread = threading.Thread(target=take, daemon=True)
-    thread.start()
-    wait_until(lambda: any("Memory limit exceeded" in line for line in apps.log(space["id"])), "the app was ended")
+def until_log(apps: AppService, space: dict[str, Any], text: str, path: str) -> None:
+    """Visits an app again and again until its log has a text: the visit may fail when the app is ended."""
+
+    def told() -> bool:
+        with suppress(httpx.HTTPError):
+            visit(space["app_url"], path)
+        return any(text in line for line in apps.log(space["id"]))
+
+    wait_until(told, f"the log says: {text}", timeout=120, every=0.3)
 
 
 def test_no_process_of_an_app_survives_the_service(tmp_path: Path) -> None:

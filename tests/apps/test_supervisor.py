@@ -14,6 +14,8 @@ import pytest
 from tests.support.app_service import ECHO, AppService, app_service, seen_by, visit
 from tests.support.services import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def processes_of(text: str) -> list[int]:
     """Returns the processes whose command line or environment contains a text, as root or their own account sees it."""
@@ -214,3 +216,24 @@ def test_limits_of_the_machine_and_of_a_realm(tmp_path: Path) -> None:
     with app_service(tmp_path / "other", APPS_ALLOWED_REALMS="another") as apps:
         space = apps.publish(name="one")
         assert apps.until(space["id"], "stored")["app_url"] is None
+
+
+def test_an_app_that_fails_at_its_start_is_started_once(apps: AppService) -> None:
+    app = "import pathlib\nwith open('/data/starts', 'a') as file:\n    file.write('x')\nimport nothing_like_this\n"
+    space = apps.publish(app, name="failing")
+    apps.until(space["id"], "runtime_error")
+    starts = next(path for path in (apps.instance / "apps" / "apps").glob("*/data/starts"))
+    assert starts.read_text() == "x"
+
+
+@pytest.mark.slow
+def test_an_app_that_crashes_again_and_again_is_given_up(apps: AppService) -> None:
+    ending = "threading.Timer(0.5, lambda: os._exit(9)).start()\nhttp.server.Threading"
+    app = "with open('/data/starts', 'a') as file:\n    file.write('x')\n" + ECHO.replace(
+        "http.server.Threading", ending
+    )
+    space = apps.publish(app, name="crashing-always", variables={"MARK": "given-up"})
+    apps.until(space["id"], "runtime_error")
+    starts = [path.read_text() for path in (apps.instance / "apps" / "apps").glob("*/data/starts")]
+    assert "xxxx" in starts, "the first start and three more"
+    assert not processes_of("given-up")

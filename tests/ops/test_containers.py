@@ -34,6 +34,8 @@ from tests.support.services import (
 )
 from tests.support.standin_hub import StandInHub
 
+pytestmark = pytest.mark.slow
+
 COMPOSE = ["docker-compose.yml", "docker-compose.mariadb.yml"]
 MANIFESTS = sorted((PROJECT / "deploy" / "kubernetes").glob("*.yaml"))
 NAMES = {row.name for row in SETTINGS}
@@ -84,7 +86,6 @@ def containers(tmp_path: Path, hub: StandInHub) -> Iterator[Containers]:
     forget_queue(broker, queue)
 
 
-@pytest.mark.slow
 def test_a_deployment_starts_publishes_and_stops(containers: Containers, hub: StandInHub) -> None:
     port = str(free_port())
     with containers.start("worker") as worker:
@@ -120,7 +121,6 @@ def test_a_deployment_starts_publishes_and_stops(containers: Containers, hub: St
         assert worker.stop() == 0, worker.log
 
 
-@pytest.mark.slow
 def test_a_deployment_can_be_monitored(containers: Containers, hub: StandInHub) -> None:
     port, worker_port = str(free_port()), str(free_port())
     token = "the metrics token of the tests 0123456789"
@@ -186,7 +186,7 @@ def value(text: str, series: str) -> float:
         ),
         ("worker", {"SQLALCHEMY_DATABASE_URI": "nonsense"}, "SQLALCHEMY_DATABASE_URI cannot be used: Could not parse"),
         ("worker", {"SQLALCHEMY_DATABASE_URI": "oracle://host/name"}, "No module named 'oracledb'"),
-        ("cook", {}, "CONTAINER_MODE must be one of server, worker, beat, migrate"),
+        ("cook", {}, "CONTAINER_MODE must be one of server, worker, beat, migrate, apps"),
     ],
 )
 def test_a_failed_step_ends_the_container_with_a_message(
@@ -256,20 +256,34 @@ def test_the_build_context_contains_all_copied_files() -> None:
 def test_compose_files_use_existing_settings(name: str) -> None:
     described = yaml.safe_load((PROJECT / name).read_text())
     services = described["services"]
-    assert {"migrate", "api", "worker", "beat", "database", "broker"} == set(services)
+    assert {"migrate", "api", "worker", "beat", "apps", "database", "broker"} == set(services)
     for service in services.values():
-        if service["image"] == "assembler":
+        if service["image"].startswith("assembler"):
             assert set(service["environment"]) <= NAMES
             assert service["depends_on"]
-    modes = {name: services[name]["environment"]["CONTAINER_MODE"] for name in ("migrate", "api", "worker", "beat")}
-    assert modes == {"migrate": "migrate", "api": "server", "worker": "worker", "beat": "beat"}
+    modes = {
+        name: services[name]["environment"]["CONTAINER_MODE"] for name in ("migrate", "api", "worker", "beat", "apps")
+    }
+    assert modes == {"migrate": "migrate", "api": "server", "worker": "worker", "beat": "beat", "apps": "apps"}
     for name, service in services.items():
         assert (
             service["healthcheck"]["disable"] if name == "migrate" else "disable" not in service.get("healthcheck", {})
         )
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert source.startswith("./") or source in described["volumes"]
+            has_engine = name == "apps" and source == "/var/run/docker.sock"
+            assert source.startswith("./") or source in described["volumes"] or has_engine
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_the_supervisor_of_apps_alone_has_the_engine(name: str) -> None:
+    services = yaml.safe_load((PROJECT / name).read_text())["services"]
+    assert [each for each, service in services.items() if "docker.sock" in json.dumps(service)] == ["apps"]
+    apps = services["apps"]
+    assert apps["profiles"] == ["apps"], "it does not start unless it is asked for"
+    assert apps["ports"] == ["127.0.0.1:${APPS_PORT:-5006}:${APPS_PORT:-5006}"]
+    assert {services[each]["environment"]["APPS"] for each in ("api", "worker")} == {"${APPS:-off}"}
+    assert f"AS {apps['build']['target']}\n" in (PROJECT / "Dockerfile").read_text()
 
 
 def manifests() -> list[dict[str, Any]]:
@@ -305,6 +319,7 @@ USED = {
     "api": {"SECRET_KEY", "JWT_SECRET_KEY", "HF_TOKEN"},
     "worker": {"SECRET_KEY", "HF_TOKEN"},
     "beat": set[str](),
+    "apps": {"SECRET_KEY"},
     "migrate": {"ADMIN_PASSWORD"},
 }
 
@@ -317,8 +332,10 @@ def test_compose_confines_every_service(name: str) -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], service_name
         assert service["read_only"] or service["image"].startswith("rabbitmq"), service_name
         assert not service.get("privileged")
-        if service["image"] == "assembler":
-            assert "cap_add" not in service
+        if service_name == "apps":
+            assert service["cap_add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+        if service["image"].startswith("assembler"):
+            assert "cap_add" not in service or service_name == "apps"
             assert SECRETS & set(service["environment"]) == USED[service_name]
     assert "PASSWORD" in services["api"]["environment"]["BROKER_URL"]
     words = services["broker"].get("command", [])
@@ -355,7 +372,6 @@ def test_the_service_does_not_own_its_environment() -> None:
     assert owned.split() == ["/app/instance", "/app/git-plugins", "/app/extra-plugins"]
 
 
-@pytest.mark.slow
 def test_beat_is_healthy_while_it_looks_for_what_is_due(containers: Containers) -> None:
     del containers.settings["SECRET_KEY"], containers.settings["JWT_SECRET_KEY"]
     with containers.start("migrate") as migrate:

@@ -146,6 +146,7 @@ def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInH
     assert [record.status for record in creations] == [200] * 6
 
 
+@pytest.mark.slow
 def test_each_wake_up_processes_one_request(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri)
@@ -179,6 +180,7 @@ def test_more_threads_than_connections_share_them(make_service: MakeService) -> 
     assert 20 < max(counts) <= 30
 
 
+@pytest.mark.slow
 def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri, MAX_QUEUE=10_000)

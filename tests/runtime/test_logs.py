@@ -168,6 +168,7 @@ def reading(client: Client, space_id: str) -> Iterator[Iterator[str]]:
         yield answer.iter_lines()
 
 
+@pytest.mark.slow
 def test_live_lines_reach_a_reader_and_its_leaving_frees_everything(tmp_path: Path, hub: StandInHub) -> None:
     hub.settings.logs_stay_open = 60
     with served(tmp_path / "instance", **hub_settings(hub)) as (process, client):

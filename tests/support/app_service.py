@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from assembler_runner.apps import sandbox
+from assembler_runner.apps import sandbox as bubblewrap
 from tests.support.services import PASSWORD, Client, Process, wait_until
 
 TRUSTED = ("PIP_", "UV_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
@@ -87,7 +87,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 7860), Handler).serve_forever()
 
 def needs_sandbox() -> None:
     """Skips a test where no sandbox works."""
-    reason = sandbox.problem()
+    reason = bubblewrap.problem()
     if reason is not None:
         pytest.skip(f"no sandbox works here: {reason}")
 
@@ -175,9 +175,10 @@ def seen_by(url: str, path: str = "/", **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def app_service(instance: Path, **settings: str) -> Iterator[AppService]:
-    """Runs a service that runs apps."""
-    needs_sandbox()
+def app_service(instance: Path, *, sandbox: bool = True, **settings: str) -> Iterator[AppService]:
+    """Runs a service that runs apps; skips the test if they need a sandbox, and none works."""
+    if sandbox:
+        needs_sandbox()
     kept = {name: value for name, value in os.environ.items() if name.startswith(TRUSTED)}
     own = {
         "APPS": "process",

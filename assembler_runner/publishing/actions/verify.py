@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from assembler_runner.apps.drivers import make_driver
+from assembler_runner.apps.engine import EngineError
 from assembler_runner.apps.trial import TrialResult, try_tree
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.redaction import Redactor
@@ -61,8 +63,17 @@ def verify(job: Job, tree: Tree) -> Job:
 def _run(job: Job, tree: Tree) -> None:
     services = job.services
     secrets = {key: value for key, value in job.secrets().items() if value is not None}
-    variables = {**job.spec.variables, **secrets}
-    result = try_tree(services.settings, services.targets.local.app_files, job.realm_id, tree, variables)
+    settings, files = services.settings, services.targets.local.app_files
+    # Sandboxes end with the thread that made them, so with this one.
+    try:
+        driver = make_driver(settings, files, in_this_thread=True)
+    except EngineError as problem:
+        message = f"The app cannot be run before it is published: {problem.message}."
+        raise VerifyFailed(Problem("needs_container", message, "Send the request without verify.")) from None
+    try:
+        result = try_tree(settings, driver, files, job.realm_id, tree, job.spec.variables, secrets)
+    finally:
+        driver.close()
     if result.stage == _STORED:
         raise VerifyFailed(Problem("needs_container", result.message or "", "Send the request without verify."))
     if result.stage != "RUNNING":

@@ -42,6 +42,16 @@ class AppFiles:
         return self.root / "cache"
 
     @property
+    def sockets(self) -> Path:
+        """The folder of the sockets of apps in containers, which outlive a process of the service."""
+        return self.root / "sockets"
+
+    @property
+    def usage(self) -> Path:
+        """The file that tells how much room there is taken."""
+        return self.root / "usage.json"
+
+    @property
     def routes(self) -> Path:
         """The file that tells the proxy which app is where."""
         return self.root / "routes.json"

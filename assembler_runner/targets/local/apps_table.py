@@ -51,6 +51,8 @@ class LocalApp(Base):
     exit_code: Mapped[int | None]
     # The installed packages with their versions.
     resolved: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    # `base_path` and `custom_headers` of its README.md.
+    page: Mapped[Any] = mapped_column(JsonText, nullable=True)
     used_at: Mapped[float | None] = mapped_column(sa.Double)
     changed_at: Mapped[float] = mapped_column(sa.Double)
 

@@ -21,7 +21,7 @@ MAX_OAUTH_MINUTES = 43_200
 _LISTS = ("models", "datasets", "tags", "hf_oauth_scopes", "preload_from_hub")
 
 
-_HEADERS = {
+CUSTOM_HEADERS = {
     "cross-origin-embedder-policy": ("unsafe-none", "require-corp", "credentialless"),
     "cross-origin-opener-policy": ("same-origin", "same-origin-allow-popups", "unsafe-none"),
     "cross-origin-resource-policy": ("same-site", "same-origin", "cross-origin"),
@@ -155,7 +155,9 @@ def card_custom_headers(context: Context) -> Iterator[Found]:
     wrong = (
         value
         if not isinstance(value, dict)
-        else {key: inner for key, inner in value.items() if key not in _HEADERS or inner not in _HEADERS[key]}
+        else {
+            key: inner for key, inner in value.items() if key not in CUSTOM_HEADERS or inner not in CUSTOM_HEADERS[key]
+        }
     )
     if wrong:
         shown = ", ".join(map(clean, wrong)) if isinstance(wrong, dict) else clean(wrong)
@@ -163,7 +165,7 @@ def card_custom_headers(context: Context) -> Iterator[Found]:
             context,
             "custom_headers",
             f"README.md has custom_headers that the Hub does not set: {quote(shown)}.",
-            f"Only these, in lower case: {', '.join(_HEADERS)}.",
+            f"Only these, in lower case: {', '.join(CUSTOM_HEADERS)}.",
         )
 
 
