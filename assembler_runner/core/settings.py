@@ -146,6 +146,11 @@ class Settings(AppsSettings):
         100, "Maximum ratio of an archive's unpacked to its packed size; checked from 10 MiB on.", at_least=1
     )
     MAX_ARCHIVE_SECONDS: float = setting(60.0, "Maximum seconds to unpack an archive.", at_least=0.1)
+    MAX_GIT_BYTES: int = setting(
+        512 * 2**20, "Maximum bytes that a git repository transfers as a source of files.", at_least=1
+    )
+    MAX_GIT_SECONDS: float = setting(60.0, "Maximum seconds to read a git repository.", at_least=1)
+    MAX_GIT_FETCHES: int = setting(16, "Maximum number of git repositories one process reads at a time.", at_least=1)
     HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for a response of the Hub.", at_least=0.1)
     LEASE_SECONDS: float = setting(
         60.0,
@@ -167,7 +172,9 @@ class Settings(AppsSettings):
         3600.0, "Maximum expected wait in seconds; requests that would wait longer are rejected with 503.", at_least=1
     )
     WEBHOOK_ALLOWED_NETWORKS: str = setting(
-        "", "Networks that webhooks may reach although they are not public, such as `10.0.0.0/8`, separated by commas."
+        "",
+        "Networks that webhooks and git sources may reach although they are not public, separated by commas, such as "
+        "`10.0.0.0/8`.",
     )
     WEBHOOK_RETRY_SECONDS: str = setting(
         "5,300,1800,7200,18000,36000,50400,72000,86400",

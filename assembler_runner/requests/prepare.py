@@ -132,7 +132,7 @@ def prepare_tree(
     assembly, given = _assembled(plugin, given, data, target, recognised)
     if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
-    found = [*_about_type(recognised, data), *assembly.findings]
+    found = [*data.get("remarks", ()), *_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
     found, passed = allowed([*found, *notes(plugin.sdk)], data.get("allow") or ())

@@ -1,8 +1,9 @@
-"""The sources of a request's files: its body, buckets, an archive."""
+"""The sources of a request's files: its body, buckets, an archive, a git repository."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.errors import Finding, NotFound
@@ -12,8 +13,11 @@ from assembler_runner.files.archive_budget import Budget
 from assembler_runner.files.archives import FIELD, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
+from assembler_runner.requests import git_sources
 from assembler_runner.requests.buckets import BUCKET_FILES
+from assembler_runner.requests.releases import recorded_git
 from assembler_runner.services import Services
+from assembler_runner.spaces.models import Space
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ Given = bytes | Content | BucketReference | None
 """The forms of a file in a request; in an update, None removes the file."""
 
 
-def gather(services: Services, account: Account, fields: Fields, spool: Spool) -> Fields:
-    """Resolves bucket references and unpacks the archive, so that each file is bytes or a stored content.
+def gather(services: Services, account: Account, fields: Fields, spool: Spool, space: Space | None = None) -> Fields:
+    """Resolves bucket references, unpacks the archive and reads the repository: each file is bytes or stored content.
 
     If all files of the archive are in one folder, that folder becomes the root of the Space, unless other files or a
     template are sent with it.
@@ -41,9 +45,11 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool) -
         services: the services of this process.
         account: the caller.
         fields: the validated fields of the request.
-        spool: temporary storage for the files of an archive.
+        spool: temporary storage for the files of an archive and of a repository.
+        space: the Space that the request changes, or None.
     Returns:
-        The fields with `files` as path → bytes or content, without `archive`, and with further findings.
+        The fields with `files` as path → bytes or content, without `archive`, with the commit that was read in `git`,
+        and with further findings; those that do not stop the request are in `remarks`.
     Raises:
         InvalidRequest: the archive is invalid.
         TooLarge: the archive exceeds its budget.
@@ -63,10 +69,38 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool) -
     elif isinstance(archive, Content):
         alone = not files and not findings and not data.get("template")
         files = {**unpacked(services.settings, archive, spool, alone=alone), **files}
-    if "files" in data or "archive" in data:
+    if "git" in gathered:
+        findings += _from_git(services, account, fields, gathered, files, spool, space)
+    if {"files", "archive", "git"} & set(data):
         gathered["files"] = files
     invalid = fields.invalid | {"files"} if findings else fields.invalid
     return Fields(gathered, [*fields.findings, *findings], invalid)
+
+
+def _from_git(
+    services: Services,
+    account: Account,
+    fields: Fields,
+    gathered: dict[str, Any],
+    files: dict[str, bytes | Content | None],
+    spool: Spool,
+    space: Space | None,
+) -> list[Finding]:
+    """Adds the files of a repository; those that were sent replace them."""
+    if "archive" in fields.data:
+        hint = "Send one of them."
+        return [Finding("git_and_archive", "An archive and a git repository were sent.", path="git", hint=hint)]
+    if fields.findings:
+        # The request is refused anyway.
+        return []
+    recorded = recorded_git(space) if space is not None else None
+    realm_id = space.realm_id if space is not None else account.realm_id
+    read = git_sources.read(services, account, realm_id, git_sources.complete(gathered["git"], recorded), spool)
+    sent = dict(files)
+    files.clear()
+    files |= {**read.files, **sent}
+    gathered["git"], gathered["remarks"] = read.source, read.remarks
+    return []
 
 
 def unpacked(settings: Settings, archive: Content, spool: Spool, *, alone: bool) -> dict[str, Content]:

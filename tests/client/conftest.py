@@ -40,7 +40,8 @@ class Running:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One service shared by all tests that only add Spaces with unique names."""
-    service = Running(tmp_path_factory.mktemp("service"))
+    # The repositories of the tests are on this machine.
+    service = Running(tmp_path_factory.mktemp("service"), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
     service.start()
     service.wait()
     yield service

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from flask import has_app_context
 
+from assembler_runner.api.schemas.git import NewGitInput
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.settings import current_settings
@@ -266,6 +267,10 @@ class SpaceInput(ma.Schema):
             "description": "A zip, tar, tar.gz or tar.zst file in a bucket; entries of files replace its files.",
         }
     )
+    git = ma.fields.Nested(
+        NewGitInput,
+        metadata={"description": "A git repository that files are read from; entries of files replace its files."},
+    )
     parameters = JsonObject(
         allow_none=True,
         metadata={"description": "Any JSON object; the value of the variable PARAMS.", "example": {"user": "x"}},
@@ -336,8 +341,9 @@ class SpaceInput(ma.Schema):
 
     @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
-        """Checks that the request has files, a template or an archive."""
-        if isinstance(original, dict) and not original.get("files", {}) and not {"template", "archive"} & set(original):
+        """Checks that the request has files, a template, a git repository or an archive."""
+        others = {"template", "archive", "git"}
+        if isinstance(original, dict) and not original.get("files", {}) and not others & set(original):
             raise ma.ValidationError({"files": [NO_FILES]})
 
 

@@ -8,6 +8,7 @@ import marshmallow as ma
 
 from assembler_runner.api.schemas.app_urls import app_url
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.api.schemas.git import GitSourceSchema
 from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
@@ -85,6 +86,7 @@ class RequestSchema(AutoSchema):
             "files",
             "tree_digest",
             "commit",
+            "git",
             "findings",
             "unchanged",
             "attempts",
@@ -105,6 +107,13 @@ class RequestSchema(AutoSchema):
     )
     files = ma.fields.List(ma.fields.Nested(FileSchema))
     commit = ma.fields.Nested(CommitSchema, allow_none=True)
+    git = ma.fields.Nested(
+        GitSourceSchema,
+        allow_none=True,
+        attribute="change.git",
+        dump_default=None,
+        metadata={"description": "The commit that files were read from, or null."},
+    )
     findings = ma.fields.List(
         ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes about the tree."}
     )
@@ -286,6 +295,9 @@ class PreviewSchema(ma.Schema):
     files = ma.fields.List(ma.fields.Nested(PreviewFileSchema))
     findings = ma.fields.List(ma.fields.Nested(FindingSchema))
     tree_digest = ma.fields.String()
+    git = ma.fields.Nested(
+        GitSourceSchema, allow_none=True, metadata={"description": "The commit that files were read from, or null."}
+    )
 
 
 class TemplateSchema(ma.Schema):

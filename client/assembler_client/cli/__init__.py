@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "move": ("manage:move", "Rename a Space, or move it to another owner."),
     "secrets": ("environment:secrets", "List, set and remove secrets."),
     "variables": ("environment:variables", "List, set and remove variables."),
+    "git-credential": ("git_credential:git_credential", "Manage the realm's git credentials."),
     "cancel": ("manage:cancel", "Cancel the newest request of a Space."),
     "retry": ("manage:retry", "Queue the newest request of a Space again."),
     "delete": ("deploy:delete", "Delete Spaces."),

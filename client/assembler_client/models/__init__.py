@@ -70,6 +70,20 @@ class Commit(Model):
     url: str | None = None
 
 
+class GitSource(Model):
+    """The commit that files were read from."""
+
+    url: str
+    ref: str = ""
+    subdirectory: str = ""
+    commit: str
+
+    def __str__(self) -> str:
+        """Returns address, ref, folder and commit in one line."""
+        ref, folder = f"@{self.ref}" if self.ref else "", f"#{self.subdirectory}" if self.subdirectory else ""
+        return f"{self.url}{ref}{folder}, commit {self.commit[:12]}"
+
+
 class Request(Thing):
     """A requested change of a Space; `status` is queued, running, succeeded, failed or cancelled."""
 
@@ -84,6 +98,7 @@ class Request(Thing):
     files: list[File] = []
     tree_digest: str | None = None
     commit: Commit | None = None
+    git: GitSource | None = None
     findings: list[Finding] = []
     unchanged: bool = False
     attempts: int = 0
@@ -158,6 +173,7 @@ class Preview(Model):
     files: list[PreviewFile] = []
     findings: list[Finding] = []
     tree_digest: str | None = None
+    git: GitSource | None = None
     base: Base | None = None
     diff: Diff | None = None
 

@@ -221,3 +221,14 @@ class HubCredential(Model):
     checked_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+class GitCredential(Model):
+    """Credentials of a realm for a git host; the password itself is never returned."""
+
+    realm_id: UUID
+    host: str
+    username: str = ""
+    key_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
