@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from assembler_client import Assembler
@@ -32,6 +33,11 @@ class Running:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
+
+    def token(self) -> str:
+        """Logs in as admin and returns the access token."""
+        grant = {"grant_type": "password", "username": "admin", "password": PASSWORD}
+        return str(httpx.post(f"{self.url}/auth/token", json=grant).raise_for_status().json()["access_token"])
 
     def assembler(self, **options: float) -> Assembler:
         return Assembler(self.url, ("admin", PASSWORD), **options)

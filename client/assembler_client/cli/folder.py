@@ -63,7 +63,7 @@ def deploy(
             shell.accepted(space)
 
         if known is None:
-            new = {"name": name or _name_of(folder), "namespace": namespace, "target": target}
+            new = {"name": name or name_of_folder(folder), "namespace": namespace, "target": target}
             options |= {key: value for key, value in new.items() if value}
             space = assembler.deploy(source, on_accepted=accepted, **options)
         else:
@@ -115,7 +115,7 @@ def _released(assembler: Assembler, space: Space) -> list[File]:
     raise Conflict(message, ErrorResponse(status_code=409, code="no_release", message=message, hint=hint))
 
 
-def _name_of(folder: Path) -> str:
+def name_of_folder(folder: Path) -> str:
     """A valid name of a Space, made of that of the folder; empty if nothing of it is valid."""
     name = folder.resolve().name
     return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in name).strip("-._")
