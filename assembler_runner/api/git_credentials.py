@@ -25,7 +25,7 @@ _PATH = "/realms/<realm_id>/git-credentials"
 @blueprint.doc(**fails(404))
 @blueprint.response(200, list_of(GitCredentialSchema))
 def list_git_credentials(realm_id: str) -> dict[str, Any]:
-    """List the hosts that the realm has git credentials for; passwords are never shown"""
+    """List the git credentials of the realm, without passwords"""
     rows = list(git_credentials.find(current_account(), realm_id))
     return {"data": rows, "meta": {"total": len(rows), "limit": len(rows), "offset": 0, "schema": {}}}
 

@@ -95,7 +95,7 @@ THINGS = {
     "flask": ("app.py", FLASK, "app.app", "/", "made by flask"),
     "streamlit": ("page.py", STREAMLIT, "page.main", "/_stcore/health", "ok"),
     "marimo": ("notes.py", MARIMO, "notes.app", "/health", "healthy"),
-    "agent": ("helper.py", AGENT, "helper.agent", "/config", "count_letters"),
+    "agent": ("helper.py", AGENT, "helper.agent", "/config", "chat_interface"),
     "tool": ("helper.py", AGENT, "helper.count_letters", "/config", "count_letters"),
 }
 

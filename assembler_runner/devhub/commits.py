@@ -8,9 +8,9 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .cards import problems
-from .repo import File, LargeFile, Tree, pointer
-from .wire import HubError, entry_not_found
+from assembler_runner.devhub.cards import problems
+from assembler_runner.devhub.repo import File, LargeFile, Tree, pointer
+from assembler_runner.devhub.wire import HubError, entry_not_found
 
 MAX_REGULAR_SIZE = 10 * 1024 * 1024
 STALE_PARENT = "The branch was updated since you opened this page. Please refresh and try again."

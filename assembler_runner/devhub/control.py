@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from .accounts import Account
-from .faults import Fault
-from .limits import Limit, Settings
-from .repo import Repo, timestamp
-from .runtime import Stage
-from .wire import Answer, HubError, Json, Request, json_answer
+from assembler_runner.devhub.accounts import Account
+from assembler_runner.devhub.faults import Fault
+from assembler_runner.devhub.limits import Limit, Settings
+from assembler_runner.devhub.repo import Repo, timestamp
+from assembler_runner.devhub.runtime import Stage
+from assembler_runner.devhub.wire import Answer, HubError, Json, Request, json_answer
 
 if TYPE_CHECKING:
-    from .hub import StandInHub
+    from assembler_runner.devhub.hub import StandInHub
 
 PREFIX = "/_standin/"
 _LIMITS = ("rate_limit", "create_quota", "commit_quota")

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .wire import Json
+from assembler_runner.devhub.wire import Json
 
 Role = Literal["admin", "write", "contributor", "read"]
 
@@ -20,21 +20,26 @@ class Account:
     can_pay: bool = True
     orgs: dict[str, Role] = field(default_factory=dict)
     type: Literal["user", "org"] = "user"
-    token_role: Literal["write", "read"] = "write"
+    token_role: Literal["write", "read"] = "write"  # noqa: S105 - a role
 
     def role_in(self, namespace: str) -> Role | None:
         """The role of this account in a namespace; its own namespace makes it admin."""
         return "admin" if namespace == self.name else self.orgs.get(namespace)
 
+    @property
+    def may_write_at_all(self) -> bool:
+        """Whether its token may change anything."""
+        return self.token_role != "read"  # noqa: S105 - a role
+
     def may_create_in(self, namespace: str) -> bool:
         """Whether it may create repositories there."""
-        return self.token_role == "write" and self.role_in(namespace) in ("admin", "write", "contributor")
+        return self.may_write_at_all and self.role_in(namespace) in ("admin", "write", "contributor")
 
     def may_write(self, namespace: str, creator: str) -> bool:
         """Whether it may change a repository of that namespace; contributors only change their own."""
         role = self.role_in(namespace)
         own = role == "contributor" and creator == self.name
-        return self.token_role == "write" and (own or role in ("admin", "write"))
+        return self.may_write_at_all and (own or role in ("admin", "write"))
 
     def whoami(self) -> Json:
         """The body of whoami-v2."""

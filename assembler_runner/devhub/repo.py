@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from .accounts import object_id
-from .runtime import Runtime
+from assembler_runner.devhub.accounts import object_id
+from assembler_runner.devhub.runtime import Runtime
 
 RepoKind = Literal["space", "model", "dataset"]
 Visibility = Literal["public", "private", "protected"]

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .wire import HubError
+from assembler_runner.devhub.wire import HubError
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Settings:
     """Let the runtime name the commit which it runs."""
     logs_stay_open: float = 0.0
     """Seconds a log stream stays silently open after its last line."""
+    build_log: tuple[str, ...] = ()
+    """Lines of every build."""
+    run_log: tuple[str, ...] = ()
+    """Lines of every app."""
     rate_limit: Limit | None = None
     create_quota: Limit | None = None
     commit_quota: Limit | None = None

@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1,localhost"
 def settle() -> None:
     """Set the environment; complain if huggingface_hub was imported before with another one."""
     if "huggingface_hub" in sys.modules and os.environ.get("HF_HUB_DISABLE_XET") != "1":
-        raise RuntimeError("Import tests.support.standin_hub.client_env before huggingface_hub")
+        raise RuntimeError("Import tests.support.client_env before huggingface_hub")
     os.environ.update(SETTINGS)
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ.get(name)

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .wire import Answer, json_answer, text_answer
+from assembler_runner.devhub.wire import Answer, json_answer, text_answer
 
 Kind = Literal["status", "drop_before", "drop_after", "hang", "garbage", "truncate"]
 

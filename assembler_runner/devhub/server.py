@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .wire import Answer, Request
+from assembler_runner.devhub.wire import Answer, Request
 
 Respond = Callable[[Request], Answer]
 _logger = logging.getLogger(__name__)

@@ -12,16 +12,16 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
-from . import control, routes_files, routes_large, routes_repos, routes_space
-from .accounts import Account
-from .faults import Fault, Faults
-from .limits import Limits, Settings
-from .repo import Commit, File, LogKind, Repo
-from .routing import Call
-from .runtime import Step, stages
-from .server import HubServer
-from .state import HubState, RepoMovedError
-from .wire import Answer, HubError, Request, bad_token, repo_not_found
+from assembler_runner.devhub import control, routes_files, routes_large, routes_repos, routes_space
+from assembler_runner.devhub.accounts import Account
+from assembler_runner.devhub.faults import Fault, Faults
+from assembler_runner.devhub.limits import Limits, Settings
+from assembler_runner.devhub.repo import Commit, File, LogKind, Repo
+from assembler_runner.devhub.routing import Call
+from assembler_runner.devhub.runtime import Step, stages
+from assembler_runner.devhub.server import HubServer
+from assembler_runner.devhub.state import HubState, RepoMovedError
+from assembler_runner.devhub.wire import Answer, HubError, Request, bad_token, repo_not_found
 
 ROUTES = [*routes_repos.ROUTES, *routes_space.ROUTES, *routes_files.ROUTES, *routes_large.ROUTES]
 

@@ -6,10 +6,10 @@ import base64
 import codecs
 from collections.abc import Iterable
 
-from . import cards, commits
-from .repo import Commit, File, Repo, RepoKind, Tree, timestamp
-from .routing import Call, Route, cursor_of, next_page
-from .wire import Answer, HubError, Json, entry_not_found, json_answer
+from assembler_runner.devhub import cards, commits
+from assembler_runner.devhub.repo import Commit, File, Repo, RepoKind, Tree, timestamp
+from assembler_runner.devhub.routing import Call, Route, cursor_of, next_page
+from assembler_runner.devhub.wire import Answer, HubError, Json, entry_not_found, json_answer
 
 MAX_FILES_PER_PREUPLOAD = 256
 ROOT_FOLDER_OID = "0" * 40
@@ -117,7 +117,8 @@ def _rebuild(call: Call, repo: Repo) -> None:
     card = cards.card_of(repo.head.tree)
     if repo.kind == "space" and card and "sdk" in card:
         repo.sdk = card["sdk"]
-    repo.log("build", f"===== Building commit {repo.head.oid[:7]} =====")
+    repo.log("build", f"===== Building commit {repo.head.oid[:7]} =====", *call.settings.build_log)
+    repo.log("run", *call.settings.run_log)
     call.state.rebuild(repo)
 
 

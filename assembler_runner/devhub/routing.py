@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-from .accounts import Account
-from .limits import Limits, Settings
-from .repo import Commit, Repo, RepoKind
-from .state import HubState
-from .wire import Answer, Request, not_signed_in, revision_not_found
+from assembler_runner.devhub.accounts import Account
+from assembler_runner.devhub.limits import Limits, Settings
+from assembler_runner.devhub.repo import Commit, Repo, RepoKind
+from assembler_runner.devhub.state import HubState
+from assembler_runner.devhub.wire import Answer, Request, not_signed_in, revision_not_found
 
 _PATTERNS = {"kind": "spaces|models|datasets", "repo": "[^/]+/[^/]+", "path": ".+"}
 

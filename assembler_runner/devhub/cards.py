@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from .repo import File, Tree
-from .runtime import SDKS
+from assembler_runner.devhub.repo import File, Tree
+from assembler_runner.devhub.runtime import SDKS
 
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 LARGE_ENDINGS = ("bin", "safetensors", "zip")

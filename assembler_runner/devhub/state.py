@@ -6,11 +6,11 @@ import re
 import threading
 from collections.abc import Iterable
 
-from . import cards
-from .accounts import Account, default_accounts
-from .repo import File, Repo, RepoKind, Tree
-from .runtime import BUILD, Stage, Step, stages
-from .wire import HubError, not_signed_in, repo_not_found
+from assembler_runner.devhub import cards
+from assembler_runner.devhub.accounts import Account, default_accounts
+from assembler_runner.devhub.repo import File, Repo, RepoKind, Tree
+from assembler_runner.devhub.runtime import BUILD, Stage, Step, stages
+from assembler_runner.devhub.wire import HubError, not_signed_in, repo_not_found
 
 _NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([\w\-.]{0,94}\w)?", re.ASCII)
 RepoKey = tuple[RepoKind, str]

@@ -7,11 +7,11 @@ import time
 from collections.abc import Generator
 from typing import get_args
 
-from .accounts import Account
-from .repo import Entry, LogKind, Repo, timestamp
-from .routing import Call, Route
-from .runtime import FREE_SLEEP_SECONDS, HARDWARE, PAID_HARDWARE, Stage
-from .wire import Answer, HubError, Json, entry_not_found, json_answer, text_answer
+from assembler_runner.devhub.accounts import Account
+from assembler_runner.devhub.repo import Entry, LogKind, Repo, timestamp
+from assembler_runner.devhub.routing import Call, Route
+from assembler_runner.devhub.runtime import FREE_SLEEP_SECONDS, HARDWARE, PAID_HARDWARE, Stage
+from assembler_runner.devhub.wire import Answer, HubError, Json, entry_not_found, json_answer, text_answer
 
 _LOOK_SECONDS = 0.02
 

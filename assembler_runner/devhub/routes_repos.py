@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .accounts import Account, object_id
-from .cards import card_of
-from .repo import Commit, Entry, File, Repo, RepoKind, timestamp
-from .routes_space import check_hardware, domain, runtime_body
-from .routing import Call, Route
-from .runtime import FREE_HARDWARE, HARDWARE, SDKS
-from .state import valid_name
-from .wire import Answer, HubError, Json, json_answer, text_answer
+from assembler_runner.devhub.accounts import Account, object_id
+from assembler_runner.devhub.cards import card_of
+from assembler_runner.devhub.repo import Commit, Entry, File, Repo, RepoKind, timestamp
+from assembler_runner.devhub.routes_space import check_hardware, domain, runtime_body
+from assembler_runner.devhub.routing import Call, Route
+from assembler_runner.devhub.runtime import FREE_HARDWARE, HARDWARE, SDKS
+from assembler_runner.devhub.state import valid_name
+from assembler_runner.devhub.wire import Answer, HubError, Json, json_answer, text_answer
 
 PAY_WALL = (
     "Static Spaces are free for everyone, but hosting Gradio and Docker Spaces on free cpu-basic "

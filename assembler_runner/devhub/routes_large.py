@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 
-from .repo import RepoKind
-from .routing import Call, Route
-from .wire import Answer, HubError, Json, entry_not_found, json_answer
+from assembler_runner.devhub.repo import RepoKind
+from assembler_runner.devhub.routing import Call, Route
+from assembler_runner.devhub.wire import Answer, HubError, Json, entry_not_found, json_answer
 
 
 def batch(call: Call, repo: str, kind: RepoKind = "model") -> Answer:
