@@ -1,4 +1,4 @@
-"""`assembler try`: assembles files as the service does, and runs the app on the caller's machine.
+"""`assembler try` and `assembler check`: assemble files as the service does; the first runs the app on this machine.
 
 The command line client collects the files and shows what happens; this module is found by an entry point.
 """
@@ -74,12 +74,36 @@ def try_app(body: Mapping[str, Any], archive: Path | None, port: int, show: Show
         return _run(prepared, Path(folder) / "app", port, show)
 
 
+def check(body: Mapping[str, Any], archive: Path | None, target: str) -> list[dict[str, Any]]:
+    """Assembles files, and returns the findings; nothing is published or run.
+
+    Args:
+        body: fields of a Space request; a file may be a path of this machine.
+        archive: an archive, or None.
+        target: the target whose rules hold.
+    Raises:
+        SettingsError: a setting is invalid.
+    """
+    settings = load(os.environ)
+    with (
+        tempfile.TemporaryDirectory(prefix="assembler-check-") as folder,
+        Spool(Path(folder) / "incoming", settings.MAX_FILE_BYTES) as spool,
+    ):
+        try:
+            found = list(_prepare(settings, body, archive, spool, target).assembly.findings)
+        except InvalidRequest as problem:
+            found = problem.issues or [Finding(problem.code, problem.message, hint=problem.hint)]
+        return [finding.to_json() for finding in found]
+
+
 def cache_folder() -> Path:
     """Returns the folder of the caller's environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assembler"
 
 
-def _prepare(settings: Settings, body: Mapping[str, Any], archive: Path | None, spool: Spool) -> Prepared:
+def _prepare(
+    settings: Settings, body: Mapping[str, Any], archive: Path | None, spool: Spool, target: str = LOCAL
+) -> Prepared:
     raw = dict(body)
     if isinstance(raw.get("files"), Mapping):
         raw["files"] = {
@@ -96,7 +120,7 @@ def _prepare(settings: Settings, body: Mapping[str, Any], archive: Path | None, 
     registry.load_folders(settings.plugin_folders)
     registry.load_git(settings.git_plugins, cache_folder() / "git-plugins", settings.git_plugin_protocols)
     registry.load_entry_points()
-    return prepare_tree(registry, settings, Fields(data, fields.findings, fields.invalid), LOCAL)
+    return prepare_tree(registry, settings, Fields(data, fields.findings, fields.invalid), target)
 
 
 def _content(path: Path) -> Content:

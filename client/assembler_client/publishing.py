@@ -48,7 +48,7 @@ def publish(
     with _source_of(thing) as (source, options, folder), _client(assembler) as client:
         wanted: dict[str, Any] = {**({"options": options} if options else {}), **fields}
         named = name or _name_of(folder)
-        known = _existing(client, named)
+        known = existing(client, named)
         if known is not None:
             return client.update(known, source, wait=wait, **wanted)
         if named:
@@ -98,7 +98,8 @@ def _client(assembler: Assembler | None) -> Iterator[Assembler]:
         yield opened
 
 
-def _existing(client: Assembler, name: str | None) -> Space | None:
+def existing(client: Assembler, name: str | None) -> Space | None:
+    """Returns the Space of a name, or None if there is none that can be updated."""
     try:
         found = client.find(name) if name else None
     except NotFound:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init:init", "Write a starter app of a space type into a folder."),
     "types": ("init:types", "List the space types, or show one."),
     "try": ("try_app:try_app", "Run an app on this machine, without a service."),
+    "check": ("check:check", "Check files as the service does, without a service."),
     "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
     "deploy": ("folder:deploy", "Publish a folder: create its Space, or update it."),
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),

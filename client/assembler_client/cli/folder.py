@@ -15,6 +15,7 @@ from assembler_client.cli.text import printable
 from assembler_client.errors import Conflict
 from assembler_client.folder import REMEMBERED
 from assembler_client.models import ErrorResponse, File, Space
+from assembler_client.publishing import existing
 
 
 @click.command()
@@ -22,6 +23,7 @@ from assembler_client.models import ErrorResponse, File, Space
 @click.option("--name", "-n", help="Name of a new Space; that of the folder if omitted.")
 @click.option("--namespace", help="User or organization that owns a new Space.")
 @click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where a new Space is published.")
+@click.option("--by-name", is_flag=True, help="Update the Space of that name, also if another folder has made it.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @input_options
 @publication_options
@@ -33,6 +35,7 @@ def deploy(
     name: str | None,
     namespace: str | None,
     target: str | None,
+    by_name: bool,
     force: bool,
     no_wait: bool,
     timeout: float,
@@ -40,7 +43,8 @@ def deploy(
 ) -> None:
     """Publish FOLDER: create a Space the first time, and update it from then on.
 
-    The Space is remembered in the file .assembler.json of the folder, which is never sent.
+    The Space is remembered in the file .assembler.json of the folder, which is never sent. A pipeline, whose folder is
+    new each time, finds it again with --by-name.
 
     \b
     Examples:
@@ -50,6 +54,8 @@ def deploy(
     fields, source = fields_and_source(shell, (folder,), given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         known = _remembered(assembler, folder)
+        if known is None and by_name:
+            known = existing(assembler, name or name_of_folder(folder))
         options: Any = {
             **fields,
             "wait": not no_wait,
