@@ -74,7 +74,7 @@ def register(app: Flask) -> DocumentedApi:
 def _describe_space_input(app: Flask, spec: APISpec) -> None:
     # Not as `anyOf`: generators of clients would lose all fields.
     body = spec.components.schemas["SpaceInput"]
-    body["description"] = f"One of files, template, git and archive is required. {_limits(app)}"
+    body["description"] = f"One of files, template, git, copy_of and archive is required. {_limits(app)}"
 
 
 def _limits(app: Flask) -> str:

@@ -10,9 +10,9 @@ from flask import Response, jsonify, make_response, request
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
+from assembler_runner.api.schemas.adopt_input import AdoptInput
 from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
 from assembler_runner.api.schemas.fixes import FixPreviewSchema
-from assembler_runner.api.schemas.space_input import AdoptInput
 from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency_of, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, space_body

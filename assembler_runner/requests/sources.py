@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from assembler_runner.files.archive_budget import Budget
 from assembler_runner.files.archives import FIELD, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
-from assembler_runner.requests import git_sources
+from assembler_runner.requests import git_sources, target_files
 from assembler_runner.requests.buckets import BUCKET_FILES
 from assembler_runner.requests.releases import recorded_git
 from assembler_runner.services import Services
@@ -71,7 +72,9 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool, s
         files = {**unpacked(services.settings, archive, spool, alone=alone), **files}
     if "git" in gathered:
         findings += _from_git(services, account, fields, gathered, files, spool, space)
-    if {"files", "archive", "git"} & set(data):
+    if "copy_of" in gathered:
+        findings += _copied(services, account, fields, gathered, files, spool)
+    if {"files", "archive", "git", "copy_of"} & set(data):
         gathered["files"] = files
     invalid = fields.invalid | {"files"} if findings else fields.invalid
     return Fields(gathered, [*fields.findings, *findings], invalid)
@@ -87,20 +90,46 @@ def _from_git(
     space: Space | None,
 ) -> list[Finding]:
     """Adds the files of a repository; those that were sent replace them."""
-    if "archive" in fields.data:
-        hint = "Send one of them."
-        return [Finding("git_and_archive", "An archive and a git repository were sent.", path="git", hint=hint)]
-    if fields.findings:
+    if (several := _several(fields, "git")) or fields.findings:
         # The request is refused anyway.
-        return []
+        return several
     recorded = recorded_git(space) if space is not None else None
     realm_id = space.realm_id if space is not None else account.realm_id
     read = git_sources.read(services, account, realm_id, git_sources.complete(gathered["git"], recorded), spool)
-    sent = dict(files)
-    files.clear()
-    files |= {**read.files, **sent}
+    _add_below(files, read.files)
     gathered["git"], gathered["remarks"] = read.source, read.remarks
     return []
+
+
+def _copied(
+    services: Services,
+    account: Account,
+    fields: Fields,
+    gathered: dict[str, Any],
+    files: dict[str, bytes | Content | None],
+    spool: Spool,
+) -> list[Finding]:
+    """Adds the files of a Space of the Hub; those that were sent replace them."""
+    name = gathered.pop("copy_of")
+    if (several := _several(fields, "copy_of")) or fields.findings:
+        return several
+    read = target_files.copy_of(services, account, name, spool)
+    _add_below(files, read.files)
+    gathered["git"] = read.source
+    return []
+
+
+def _several(fields: Fields, name: str) -> list[Finding]:
+    """Returns a finding if a second source of whole trees was sent."""
+    others = [other for other in ("archive", "git", "copy_of") if other != name and other in fields.data]
+    message = f"{name} and {', '.join(others)} were sent."
+    return [Finding("several_sources", message, path=name, hint="Send one of them.")] if others else []
+
+
+def _add_below(files: dict[str, bytes | Content | None], read: Mapping[str, Content]) -> None:
+    sent = dict(files)
+    files.clear()
+    files |= {**read, **sent}
 
 
 def unpacked(settings: Settings, archive: Content, spool: Spool, *, alone: bool) -> dict[str, Content]:

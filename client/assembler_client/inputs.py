@@ -44,6 +44,7 @@ class SpaceFields(_Published, total=False):
     files: Mapping[str, FileContent]
     archive: Mapping[str, str]
     git: Mapping[str, str]
+    copy_of: str
     options: Mapping[str, Any]
     namespace: str
     secrets: Mapping[str, str]

@@ -61,7 +61,7 @@ class HuggingFaceTarget(HubChanges, Target):
 
     Args:
         endpoint: URL of the Hub.
-        token: token with write access.
+        token: token with write access; empty: none, so that only what is public can be read.
         timeout: seconds to wait for a response; the library's own default is forever.
         work_folder: the folder for copies of large files during an upload; created if it does not exist.
         owner: whose token it is, for messages.
@@ -277,7 +277,8 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
             return None
 
     _set_client(timeout)
-    return Api(endpoint=endpoint, token=token)
+    # False: not even the token of the user that runs the service.
+    return Api(endpoint=endpoint, token=token or False)
 
 
 def _set_client(timeout: float) -> None:

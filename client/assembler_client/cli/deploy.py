@@ -84,6 +84,7 @@ wait_options = _options(
 @click.command()
 @_SOURCES
 @_GIT
+@click.option("--from", "copy_of", metavar="NAMESPACE/NAME", help="Copy the files of a Space of the Hub.")
 @click.option("--name", "-n", help="Name of the Space; generated if omitted.")
 @click.option("--namespace", help="User or organization that owns the Space.")
 @click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
@@ -266,8 +267,8 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
 
 def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], remove: Iterable[str], new: bool) -> Any:
     if not sources and not remove:
-        if new and not {"template", "git"} & set(fields):
-            raise click.UsageError("No files given. Pass a folder, files, an archive, --git or --template.")
+        if new and not {"template", "git", "copy_of"} & set(fields):
+            raise click.UsageError("No files given. Pass a folder, files, an archive, --git, --from or --template.")
         return None
     gathered = gather(sources) if sources else {"files": {}}
     if "files" not in gathered:
