@@ -10,7 +10,8 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.api.http.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
-from assembler_runner.api.schemas.spaces import FindingRuleSchema, PluginSchema, SpaceTypeSchema
+from assembler_runner.api.schemas.spaces import FindingRuleSchema
+from assembler_runner.api.schemas.types import PluginSchema, SpaceTypeSchema
 from assembler_runner.assembly.card import README
 from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assembler_runner.core.apps_settings import AppsSettings, bad_apps_settings
 from assembler_runner.core.errors import Finding, SettingsError
+from assembler_runner.core.flame_settings import PLUGINS, FlameSettings, bad_flame_settings
 from assembler_runner.core.setting import setting
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA
 
 
 @dataclass(frozen=True)
-class Settings(AppsSettings):
+class Settings(FlameSettings, AppsSettings):
     """The settings of one process; each field is the environment variable of the same name."""
 
     SQLALCHEMY_DATABASE_URI: str = setting(
@@ -203,7 +204,8 @@ class Settings(AppsSettings):
     @property
     def plugin_folders(self) -> list[Path]:
         """The plugin folders, in the order they are searched; each once."""
-        parts = [self.BUNDLED_PLUGINS, *self.PLUGIN_FOLDERS.split(":")]
+        of_flame = str(PLUGINS) if self.FLAME_CORE_URL else ""
+        parts = [self.BUNDLED_PLUGINS, of_flame, *self.PLUGIN_FOLDERS.split(":")]
         return list({Path(part).resolve(): Path(part) for part in parts if part}.values())
 
     @property
@@ -275,6 +277,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
     findings += _bad_webhook_settings(Settings(**values))
     findings += bad_apps_settings(Settings(**values))
+    findings += bad_flame_settings(Settings(**values))
     if findings:
         raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
     return Settings(**values)

@@ -24,6 +24,7 @@ from assembler_runner.apps.static_server import StaticServer
 from assembler_runner.apps.working_folder import write_tree
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.core.flame_settings import PLUGINS
 from assembler_runner.core.redaction import Redactor
 from assembler_runner.core.settings import Settings, load
 from assembler_runner.core.validation import Fields
@@ -32,7 +33,7 @@ from assembler_runner.requests.prepare import Prepared, prepare_tree
 from assembler_runner.requests.sources import unpacked
 from assembler_runner.runtime.app_context import context_of
 from assembler_runner.runtime.causes import BUILD, RUN, Problem, diagnose
-from assembler_runner.targets.realm_targets import LOCAL
+from assembler_runner.targets.realm_targets import FLAME, LOCAL
 
 OK, INVALID, FAILED = 0, 3, 4
 """Exit codes, those of the command line client."""
@@ -117,7 +118,7 @@ def _prepare(
         files = data.get("files") or {}
         data["files"] = {**unpacked(settings, content, spool, alone=not files and "template" not in data), **files}
     registry = Registry()
-    registry.load_folders(settings.plugin_folders)
+    registry.load_folders([*settings.plugin_folders, *([PLUGINS] if target == FLAME else [])])
     registry.load_git(settings.git_plugins, cache_folder() / "git-plugins", settings.git_plugin_protocols)
     registry.load_entry_points()
     return prepare_tree(registry, settings, Fields(data, fields.findings, fields.invalid), target)

@@ -307,7 +307,7 @@ class SpaceInput(ma.Schema):
         metadata={"description": "Visibility; protected: the app is public, its code is not."},
     )
     target = ma.fields.String(
-        validate=ma.validate.OneOf(("huggingface", "local")),
+        validate=ma.validate.OneOf(("huggingface", "local", "flame")),
         metadata={"description": "Target of the Space; by default the service's default target."},
     )
     secrets = ma.fields.Dict(

@@ -271,8 +271,8 @@ class HuggingFaceTarget(HubChanges, Target):
 def _choose_storage(endpoint: str) -> None:
     """Makes the library upload binary files as LFS objects to other Hubs than Hugging Face's own.
 
-    With hf_xet installed it uploads them to Xet storage alone, which such Hubs do not have. It reads the variable when it
-    is imported, which happens with the first call.
+    With hf_xet installed it uploads them to Xet storage alone, which such Hubs do not have. It reads the variable when
+    it is imported, which happens with the first call.
     """
     host = urlsplit(endpoint).hostname or ""
     if not (host == _OWN_HOST or host.endswith(f".{_OWN_HOST}")):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from assembler_client import cli as codes
-from assembler_client.cli.deploy import fields_and_source, input_options
+from assembler_client.cli.deploy import TARGETS, fields_and_source, input_options
 from assembler_client.cli.output import Shell, common
 from assembler_client.cli.try_app import body_of_files, entry_point
 from assembler_client.models import Finding
@@ -18,7 +18,7 @@ from assembler_client.models import Finding
 @click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[DIR|FILE]...")
 @click.option(
     "--target",
-    type=click.Choice(["huggingface", "local"]),
+    type=click.Choice(TARGETS),
     default="huggingface",
     show_default=True,
     help="Where it would be published; a Hub refuses more than the service itself.",

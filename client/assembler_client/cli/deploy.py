@@ -22,6 +22,7 @@ from assembler_client.models import Preview, Space
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
 
+TARGETS = ("huggingface", "local", "flame")
 _GIT = click.option(
     "--git",
     metavar="URL[@REF][#FOLDER]",
@@ -87,7 +88,7 @@ wait_options = _options(
 @click.option("--from", "copy_of", metavar="NAMESPACE/NAME", help="Copy the files of a Space of the Hub.")
 @click.option("--name", "-n", help="Name of the Space; generated if omitted.")
 @click.option("--namespace", help="User or organization that owns the Space.")
-@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
+@click.option("--target", type=click.Choice(TARGETS), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
 @click.option("--verify", is_flag=True, help="Publish only if the app answers when the service runs it first.")
 @input_options

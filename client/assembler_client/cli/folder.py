@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from assembler_client.assembler import Assembler
-from assembler_client.cli.deploy import fields_and_source, input_options, publication_options, show_result, wait_options
+from assembler_client.cli.deploy import (
+    TARGETS,
+    fields_and_source,
+    input_options,
+    publication_options,
+    show_result,
+    wait_options,
+)
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.errors import Conflict
@@ -22,7 +29,7 @@ from assembler_client.publishing import existing
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @click.option("--name", "-n", help="Name of a new Space; that of the folder if omitted.")
 @click.option("--namespace", help="User or organization that owns a new Space.")
-@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where a new Space is published.")
+@click.option("--target", type=click.Choice(TARGETS), help="Where a new Space is published.")
 @click.option("--by-name", is_flag=True, help="Update the Space of that name, also if another folder has made it.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @input_options
