@@ -147,12 +147,19 @@ class Template:
         description: one sentence for people.
         files: its files; files of the request with the same path replace them.
         parameters: marshmallow schema of its parameters, with their defaults; they become `PARAMS`.
+        title: its name for people; by default made from the name.
     """
 
     name: str
     description: str
     files: tuple[SpaceFile, ...]
     parameters: type[ma.Schema] = NoParameters
+    title: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return self.title or self.name.replace("-", " ").capitalize()
 
 
 class SpacePlugin:
@@ -234,15 +241,18 @@ class SpacePlugin:
         """Returns the templates of the type, usually created with :meth:`template`."""
         return []
 
-    def template(self, name: str, description: str, parameters: type[ma.Schema] = NoParameters) -> Template:
+    def template(
+        self, name: str, description: str, parameters: type[ma.Schema] = NoParameters, title: str = ""
+    ) -> Template:
         """Creates a template from the files below `templates/<name>/` next to the plugin's module.
 
         Args:
             name: its name in a request; also the name of the folder.
             description: one sentence for people.
             parameters: marshmallow schema of its parameters, with their defaults.
+            title: its name for people; by default made from the name.
         """
-        return Template(name, description, tuple(_files_below(self.folder / "templates" / name)), parameters)
+        return Template(name, description, tuple(_files_below(self.folder / "templates" / name)), parameters, title)
 
     def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the README front matter without `sdk`, which the service sets.

@@ -109,13 +109,18 @@ def client_sections() -> str:
     from assembler_client.assembler import AssemblerCalls
     from assembler_client.auth_client import AuthCalls
     from assembler_client.core_client import CoreCalls
+    from assembler_client.request_calls import RequestCalls
     from assembler_client.storage_client import StorageCalls
 
     parts = [f"## Assembler\n\n{_plain(AssemblerCalls)}"]
     for name, build in _methods(AssemblerCalls):
         text = re.sub(r"^", "    ", inspect.getdoc(build) or "", flags=re.MULTILINE).replace("    \n", "\n")
         parts.append(f"### {name}\n\n```text\n{name}{_arguments(build)}\n\n{text}\n```")
-    groups = (("AuthClient", (AuthCalls,)), ("CoreClient", (CoreCalls, AppCalls)), ("StorageClient", (StorageCalls,)))
+    groups = (
+        ("AuthClient", (AuthCalls,)),
+        ("CoreClient", (CoreCalls, RequestCalls, AppCalls)),
+        ("StorageClient", (StorageCalls,)),
+    )
     for title, classes in groups:
         methods = [method for calls in classes for method in _methods(calls)]
         rows = ((f"`{name}{_arguments(build)}`", _plain(build)) for name, build in methods)

@@ -278,6 +278,16 @@ class BrowserSession(Base):
     session: Mapped[LoginSession] = relationship(lazy="joined")
 
 
+class SavedView(Base):
+    """A filter of the page of Spaces that a person has given a name."""
+
+    __tablename__ = "saved_views"
+
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    line: Mapped[str] = mapped_column(sa.String(500))
+
+
 class HubCredential(Timestamps, Base):
     """The token with which a realm publishes to the Hub; write-only."""
 

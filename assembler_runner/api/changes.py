@@ -52,11 +52,19 @@ _location = {"Location": {"schema": {"type": "string"}, "description": "The requ
 def command_spaces() -> dict[str, Any]:
     """Run a command for many Spaces
 
-    The command applies to every Space of the realm that matches the filter; `dry_run` only lists these Spaces.
+    The command applies to every Space of the realm that matches the filter; `dry_run` only lists these Spaces. rollback
+    restores the release before the current one of each; update changes labels and expiry.
     """
-    wanted = load(BulkInput(), read_object())
-    dry_run = bool(wanted["dry_run"])
-    return bulk.command(current_services(), current_account(), wanted["command"], wanted["filter"], dry_run=dry_run)
+    schema = BulkInput()
+    wanted = load(schema, read_object())
+    return bulk.command(
+        current_services(),
+        current_account(),
+        wanted["command"],
+        wanted["filter"],
+        dry_run=bool(wanted["dry_run"]),
+        changes=schema.changes(wanted),
+    )
 
 
 @blueprint.post("/spaces/adopt")

@@ -81,6 +81,7 @@ def describe(plugin: SpacePlugin) -> dict[str, Any]:
         "templates": [
             {
                 "name": template.name,
+                "title": template.shown,
                 "description": template.description,
                 "files": [file.path for file in template.files],
                 "parameters": json_schema(template.parameters()),

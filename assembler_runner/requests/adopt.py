@@ -140,7 +140,6 @@ def _add_space(account: Account, target: Target, existing: ExistingSpace) -> Spa
         secret_names=list(existing.secret_names),
     )
     space.slot = slot_of(space)
-    db.session.add(space)
     return space
 
 

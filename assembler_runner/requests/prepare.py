@@ -256,9 +256,9 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     Returns:
         One finding if it may not, else an empty list.
     """
-    names = services.targets.names(realm_id)
     target = data.get("target") or services.targets.default(realm_id)
-    if target not in names:
+    # Every realm has the target local; to look up the others costs a query.
+    if target != LOCAL and target not in (names := services.targets.names(realm_id)):
         hint = f"Use one of: {', '.join(names)}; for {HUB} the realm needs a Hub token (master: HF_TOKEN)."
         message = f"The target {target} is not available in this realm."
         return [Finding("target_not_available", message, path="target", hint=hint)]

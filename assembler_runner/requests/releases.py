@@ -59,6 +59,26 @@ def newest_release(space: Space, *, published: bool = False) -> SpaceRequest:
     return found
 
 
+def earlier_release(space: Space) -> SpaceRequest:
+    """Returns the release before the newest published one.
+
+    Raises:
+        Conflict: there is none, or a change is pending.
+    """
+    if pending(space, CHANGING):
+        raise Conflict(f"{space.name} is about to change.", hint="Wait for its pending request, or cancel it.")
+    query = sa.select(SpaceRequest).where(
+        SpaceRequest.space_id == space.id,
+        SpaceRequest.status == SUCCEEDED,
+        SpaceRequest.action.in_(RELEASES),
+        SpaceRequest.number < newest_release(space, published=True).number,
+    )
+    found = db.session.scalar(query.order_by(SpaceRequest.number.desc()).limit(1))
+    if found is None:
+        raise Conflict(f"{space.name} has no earlier release.")
+    return found
+
+
 def check_if_match(space: Space, if_match: Collection[str] | None) -> None:
     """Compares the commit that a caller expects with the live one.
 

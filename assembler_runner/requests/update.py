@@ -228,7 +228,7 @@ def _store(
     hold_space(db.session(), space.id)
     db.session.refresh(space)
     refuse_deleted(space)
-    _change_at_once(caller.account, space, data)
+    change_at_once(caller.account, space, data)
     if base is None:
         request = space.latest_request
         return request, render(request)
@@ -255,7 +255,14 @@ def _store(
     return request, render(request)
 
 
-def _change_at_once(account: Account, space: Space, data: Mapping[str, Any]) -> None:
+def change_at_once(account: Account, space: Space, data: Mapping[str, Any]) -> None:
+    """Changes what needs no request: labels, expiry and what a failure does; the caller commits.
+
+    Args:
+        account: the caller.
+        space: the Space; its row is locked.
+        data: the new values of any of :data:`AT_ONCE`.
+    """
     changed = [name for name in AT_ONCE if name in data]
     if "labels" in changed:
         space.labels = data["labels"]

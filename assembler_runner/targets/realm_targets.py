@@ -23,6 +23,7 @@ from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.targets import Target
 from assembler_runner.targets.flame.target import FlameTarget
 from assembler_runner.targets.hub.account import HubAccount
+from assembler_runner.targets.hub.metrics import known_budget
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from assembler_runner.targets.hub.token_owner import REALM, SERVICE, TokenOwner
 from assembler_runner.targets.local.target import LocalTarget
@@ -143,6 +144,14 @@ class RealmTargets:
             orgs = {org["name"]: org["role"] for org in credential.orgs}
             return HubAccount(credential.account_name, credential.plan, credential.role, orgs)
         return self._own if shares_default else None
+
+    def calls_left(self, realm_id: str) -> int | None:
+        """Returns how many calls the Hub has last granted the token of a realm; None if it is not known."""
+        try:
+            token = self.token(realm_id)
+        except UnreadableSecret:
+            return None
+        return known_budget(token) if token else None
 
     def own_namespace(self, realm_id: str) -> str | None:
         """Returns the namespace of the Hub that a realm publishes to without a choice; None if it is not known yet."""

@@ -14,6 +14,7 @@ from assembler_runner.api.schemas.space_input import CommandInput
 from assembler_runner.core.database import db
 from assembler_runner.publishing.queue import expected_start, load_positions, position
 from assembler_runner.requests import cancel_retry, queries
+from assembler_runner.services import current_services
 from assembler_runner.spaces.models import QUEUED, RUNNING, Event, SpaceRequest
 from assembler_runner.ui.layout import go, pages, show
 from assembler_runner.ui.people import names_of
@@ -64,8 +65,15 @@ def queue() -> Response:
     total = db.session.scalar(sa.select(sa.func.count()).select_from(waiting.subquery())) or 0
     oldest = min((row.created_at for row in rows if row.status == QUEUED), default=None)
     failures = cancel_retry.failures(account)
-    parts = working_parts()
-    return show("queue.html", rows=rows, total=total, oldest=oldest, failures=failures, parts=parts)
+    return show(
+        "queue.html",
+        rows=rows,
+        total=total,
+        oldest=oldest,
+        failures=failures,
+        parts=working_parts(),
+        calls_left=current_services().targets.calls_left(account.realm_id),
+    )
 
 
 @pages.post("/queue/retry")

@@ -82,6 +82,15 @@ class DiagnosisFields(TypedDict, total=False):
     said: str | None
 
 
+class BulkChanges(TypedDict, total=False):
+    """Changes of the bulk command update."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    add_labels: Sequence[str]
+    remove_labels: Sequence[str]
+    expires_at: datetime | str | None
+
+
 class CommandFields(TypedDict, total=False):
     """Arguments of a command, apart from its name."""
 

@@ -9,6 +9,7 @@ class TemplateSchema(ma.Schema):
     """A named starter app."""
 
     name = ma.fields.String()
+    title = ma.fields.String(metadata={"description": "Its name for people."})
     description = ma.fields.String()
     files = ma.fields.List(ma.fields.String(), metadata={"description": "Paths of its files."})
     parameters = ma.fields.Dict(metadata={"description": "JSON Schema of its parameters."})
