@@ -6,7 +6,7 @@ from alembic import op
 from assembler_runner.core.database import UtcDateTime
 
 revision = '0019'
-down_revision = '0019'
+down_revision = '0018'
 branch_labels = None
 depends_on = None
 
