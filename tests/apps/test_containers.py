@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from assembler_runner.apps.container_driver import INSTANCE
-from assembler_runner.apps.engine import Engine
+from assembler_runner.apps.engine import Engine, EngineError
 from tests.apps.test_hostile_app import ATTACKS, EXHAUST, SERVE
 from tests.support.app_service import ECHO, AppService, app_service, seen_by, visit
 from tests.support.engine import needs_engine
@@ -213,7 +213,14 @@ def test_a_deleted_app_leaves_nothing(boxed: tuple[AppService, Engine]) -> None:
     answer = apps.client._http.delete(f"/spaces/{space['id']}")
     apps.client.wait(answer.json()["latest_request"]["id"])
     mark = f"assembler.app={name}"
-    wait_until(lambda: not engine.containers(mark) and not engine.images(mark), "containers and images are gone")
+
+    def gone() -> bool:
+        # Podman cannot list images while it removes one.
+        with suppress(EngineError):
+            return not engine.containers(mark) and not engine.images(mark)
+        return False
+
+    wait_until(gone, "containers and images are gone")
     wait_until(lambda: not (apps.instance / "apps" / "apps" / name).exists(), "its files are gone")
 
 
