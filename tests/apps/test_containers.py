@@ -290,3 +290,17 @@ def test_an_engine_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
         app_service(tmp_path / "instance", sandbox=False, APPS="containers", APPS_ENGINE=engine),
     ):
         raise RuntimeError("it started")
+
+
+def test_images_of_apps_that_do_not_run_make_room(tmp_path: Path) -> None:
+    with containers(tmp_path / "instance", APPS_CACHE_MAX="1") as (apps, engine):
+        first = apps.run(name="first")
+        apps.command(first["id"], "pause")
+        apps.until(first["id"], "paused")
+        wait_until(lambda: not of_instance(engine, apps.instance), "its containers are gone")
+        second = apps.run(name="second", parameters={"n": 2})
+        mark = f"{INSTANCE}={(apps.instance / 'apps' / 'instance-id').read_text()}"
+        wait_until(lambda: len(engine.images(mark)) == 1, "the image of the app that does not run is gone")
+        apps.command(first["id"], "restart")
+        apps.until(first["id"], "running")
+        assert {visit(space["app_url"]).status_code for space in (first, second)} == {200}
