@@ -25,10 +25,15 @@ STARTERS = ("__main__", "wsgi", "ops/celery_worker", "ops/gunicorn_config")
 """Modules that start something when they are imported."""
 
 
-@task(help={"fast": "Leave out what needs more than a few seconds."})
-def test(c: Context, fast: bool = False) -> None:
-    """Run the whole test suite."""
-    chosen = " -m 'not slow'" if fast else ""
+@task(
+    help={
+        "slow": "Only what needs more than a few seconds: processes that are killed, containers, browsers, real apps.",
+        "everything": "Both.",
+    }
+)
+def test(c: Context, slow: bool = False, everything: bool = False) -> None:
+    """Run the tests; without an option those that take a few seconds at most."""
+    chosen = "" if everything else " -m slow" if slow else " -m 'not slow'"
     c.run(f"{PYTHON} -m pytest -n 3 --dist loadfile{chosen}", pty=False)
 
 
@@ -38,7 +43,9 @@ def check(c: Context) -> None:
     c.run(f"{PYTHON} -m ruff check")
     c.run(f"{PYTHON} -m ruff format --check")
     c.run(f"{PYTHON} -m mypy")
-    c.run(f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py")
+    c.run(
+        f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py tests/project/test_workflow.py"
+    )
 
 
 @task(
@@ -55,7 +62,7 @@ def causes(c: Context, folder: str = "") -> None:
     positional=["name"],
     optional=["name"],
     help={
-        "name": "Which: publish, accept, drain, overhead, assemble, start, growth, pages, apps or capacity; all if left out.",
+        "name": "publish, accept, drain, overhead, assemble, start, growth, pages, apps or capacity; all if left out.",
         "quick": "The smallest form: shows that it runs, measures nothing.",
     },
 )

@@ -27,11 +27,13 @@ from assembler_runner.api.http import access_log, i18n, middleware
 from assembler_runner.api.http.openapi import DocumentedApi
 from assembler_runner.assembly.plugin_contract import json_schema
 from assembler_runner.assembly.registry import Registry
+from assembler_runner.assembly.reload import PluginReloader
 from assembler_runner.core import sqlite, tracing
 from assembler_runner.core.database import configure_engine, db, limit_idle_transactions, only_reads
 from assembler_runner.core.errors import Gone, SettingsError, Unauthorized
+from assembler_runner.core.places import INSTANCE, bundled
 from assembler_runner.core.process_secrets import require_secrets
-from assembler_runner.core.settings import PROJECT, Settings, attach, load
+from assembler_runner.core.settings import Settings, attach, load
 from assembler_runner.core.vault import Vault
 from assembler_runner.files.database_store import DatabaseFileStore
 from assembler_runner.files.folder_store import FolderFileStore
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = PROJECT / "migrations"
+MIGRATIONS = bundled("migrations")
 
 
 def create_app(settings: Settings | None = None, instance: Path | None = None, *, migrates: bool = True) -> Flask:
@@ -74,7 +76,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
         SettingsError: a setting is missing, malformed or too weak.
     """
     settings = settings or settings_from_environment()
-    folder = (instance or Path(settings.INSTANCE_FOLDER or PROJECT / "instance")).resolve()
+    folder = (instance or Path(settings.INSTANCE_FOLDER or INSTANCE)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     app = Flask("assembler_runner", instance_path=str(folder), static_folder=None)
     app.config.update(SECRET_KEY=settings.SECRET_KEY, MAX_CONTENT_LENGTH=settings.MAX_REQUEST_BYTES)
@@ -220,11 +222,11 @@ def _lock_timeout() -> float:
 
 
 def _make_services(app: Flask, settings: Settings, folder: Path) -> Services:
-    registry = Registry()
-    registry.load_folders(settings.plugin_folders)
-    git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
-    registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
-    registry.load_entry_points()
+    load = partial(_load_plugins, settings, folder)
+    registry = load()
+    if app.debug:
+        reloader = PluginReloader(registry, settings.plugin_folders, load)
+        app.before_request(reloader.before_call)
     vault = Vault(*settings.secret_keys)
     with app.app_context():
         engine = db.engine
@@ -236,6 +238,15 @@ def _make_services(app: Flask, settings: Settings, folder: Path) -> Services:
     leases = Leases(lambda: engine, settings.LEASE_SECONDS)
     feed = EventFeed(app, settings.MAX_EVENT_READERS)
     return Services(settings, folder, registry, files, targets, vault, leases, feed)
+
+
+def _load_plugins(settings: Settings, folder: Path) -> Registry:
+    registry = Registry()
+    registry.load_folders(settings.plugin_folders)
+    git_folder = Path(settings.GIT_PLUGIN_FOLDER) if settings.GIT_PLUGIN_FOLDER else folder / "git-plugins"
+    registry.load_git(settings.git_plugins, git_folder, settings.git_plugin_protocols)
+    registry.load_entry_points()
+    return registry
 
 
 def _make_file_store(settings: Settings, folder: Path, engine: Callable[[], Engine]) -> FileStore:

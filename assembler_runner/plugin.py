@@ -43,7 +43,7 @@ __all__ = [
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 """Colours of a Space's card (Hub documentation, Spaces configuration reference)."""
 
-SDKS = ("gradio", "docker", "static")
+SDKS = ("gradio", "docker", "static", "flame")
 """SDKs supported by the Hub (Hub documentation, Spaces configuration reference)."""
 
 _SPACE_TYPE = re.compile(r"[a-z][a-z0-9-]{0,49}")
@@ -147,12 +147,19 @@ class Template:
         description: one sentence for people.
         files: its files; files of the request with the same path replace them.
         parameters: marshmallow schema of its parameters, with their defaults; they become `PARAMS`.
+        title: its name for people; by default made from the name.
     """
 
     name: str
     description: str
     files: tuple[SpaceFile, ...]
     parameters: type[ma.Schema] = NoParameters
+    title: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return self.title or self.name.replace("-", " ").capitalize()
 
 
 class SpacePlugin:
@@ -161,7 +168,7 @@ class SpacePlugin:
     Class attributes:
         space_type: name of the type: lower-case letters, digits and `-`.
         version: PEP 440 version of the plugin.
-        sdk: SDK of the Space on the Hub: `gradio`, `docker` or `static`.
+        sdk: SDK of the Space on the Hub: `gradio`, `docker` or `static`; `flame` for an analysis on a FLAME Hub.
         description: one sentence that helps people choose a type.
         tags: search terms for the type.
         Options: marshmallow schema of the type's options; unknown options are rejected.
@@ -234,15 +241,18 @@ class SpacePlugin:
         """Returns the templates of the type, usually created with :meth:`template`."""
         return []
 
-    def template(self, name: str, description: str, parameters: type[ma.Schema] = NoParameters) -> Template:
+    def template(
+        self, name: str, description: str, parameters: type[ma.Schema] = NoParameters, title: str = ""
+    ) -> Template:
         """Creates a template from the files below `templates/<name>/` next to the plugin's module.
 
         Args:
             name: its name in a request; also the name of the folder.
             description: one sentence for people.
             parameters: marshmallow schema of its parameters, with their defaults.
+            title: its name for people; by default made from the name.
         """
-        return Template(name, description, tuple(_files_below(self.folder / "templates" / name)), parameters)
+        return Template(name, description, tuple(_files_below(self.folder / "templates" / name)), parameters, title)
 
     def card(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the README front matter without `sdk`, which the service sets.

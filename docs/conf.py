@@ -8,12 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pygments.lexers.special import TextLexer
-from sphinx.application import Sphinx
-
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))
+sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "client")]
 
+import click  # noqa: E402
+
+from assembler_client.cli import cli  # noqa: E402
 from assembler_runner import __version__  # noqa: E402
 from assembler_runner.app import create_app  # noqa: E402
 from assembler_runner.core.settings import load  # noqa: E402
@@ -67,10 +67,7 @@ def write_rest_api(folder: Path) -> None:
     (folder / "index.html").write_text(_PAGE.format(spec=json.dumps(document).replace("</", "<\\/")), encoding="utf-8")
 
 
-def setup(app: Sphinx) -> None:
-    """Registers a lexer for diagrams."""
-    # Rendered by repository browsers; here the source is shown, and the table below it has the same content.
-    app.add_lexer("mermaid", TextLexer)
-
-
+for _name in cli.list_commands(click.Context(cli)):
+    # So that the page of the commands shows the examples of their help, too.
+    cli.get_command(click.Context(cli), _name)
 write_rest_api(DOCS / "_build" / "extra" / "openapi")

@@ -1,4 +1,4 @@
-"""Generates pages from the code: `settings.md`, `errors.md`, `causes.md`, `findings.md`, `client.md`.
+"""Generates from the code: `settings.md`, `errors.md`, `causes.md`, `findings.md`, `client.md`, the diagrams.
 
 python docs/generate.py            rewrites the pages
 python docs/generate.py --check    lists outdated pages; exit code 1 if there are any
@@ -17,11 +17,14 @@ import assembler_runner.app
 import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
 from assembler_runner.assembly.preflight.catalogue import as_markdown
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.core.settings import PROJECT, SETTINGS, Settings
+from assembler_runner.core.places import PROJECT
+from assembler_runner.core.settings import SETTINGS, Settings
 from assembler_runner.runtime.causes.rule_files import rules
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(PROJECT / "client"))
+sys.path[:0] = [str(PROJECT / "client"), str(DOCS)]
+
+from diagrams import diagrams  # noqa: E402 - found beside this file
 
 SETTINGS_PAGE = """\
 # Settings
@@ -109,13 +112,18 @@ def client_sections() -> str:
     from assembler_client.assembler import AssemblerCalls
     from assembler_client.auth_client import AuthCalls
     from assembler_client.core_client import CoreCalls
+    from assembler_client.request_calls import RequestCalls
     from assembler_client.storage_client import StorageCalls
 
     parts = [f"## Assembler\n\n{_plain(AssemblerCalls)}"]
     for name, build in _methods(AssemblerCalls):
         text = re.sub(r"^", "    ", inspect.getdoc(build) or "", flags=re.MULTILINE).replace("    \n", "\n")
         parts.append(f"### {name}\n\n```text\n{name}{_arguments(build)}\n\n{text}\n```")
-    groups = (("AuthClient", (AuthCalls,)), ("CoreClient", (CoreCalls, AppCalls)), ("StorageClient", (StorageCalls,)))
+    groups = (
+        ("AuthClient", (AuthCalls,)),
+        ("CoreClient", (CoreCalls, RequestCalls, AppCalls)),
+        ("StorageClient", (StorageCalls,)),
+    )
     for title, classes in groups:
         methods = [method for calls in classes for method in _methods(calls)]
         rows = ((f"`{name}{_arguments(build)}`", _plain(build)) for name, build in methods)
@@ -177,6 +185,7 @@ def pages() -> dict[Path, str]:
         DOCS / "findings.md": FINDINGS_PAGE.format(tables=as_markdown()),
         DOCS / "client.md": CLIENT_PAGE.format(sections=client_sections(), names=client_names()),
         DOCS / "errors.md": ERRORS_PAGE.format(table=errors_table()),
+        **{DOCS / "images" / name: text for name, text in diagrams().items()},
     }
 
 
@@ -226,6 +235,7 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(f"{path.relative_to(PROJECT)} is out of date; run python docs/generate.py\n")
         return 1 if old else 0
     for path in old:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(pages()[path], encoding="utf-8")
     return 0
 

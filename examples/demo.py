@@ -1,10 +1,13 @@
 """The main job, shown: starts the service in a throw-away folder and creates a Space from every example.
 
+`--stay` leaves the service running until Ctrl-C, to look at its pages.
+
 Uses nothing but the standard library, as any caller could.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -16,6 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +148,18 @@ def show_app(kind: str, space: dict[str, Any]) -> None:
     print(f"  {kind}: {space['name']} is {space['state']}, so it is not shown: {reason}")
 
 
+def stay(service: Service) -> None:
+    """Leaves the service running until Ctrl-C."""
+    print(f"\nLook around at {service.url}: sign in as admin with the password {service.password}. Ctrl-C ends it.")
+    with suppress(KeyboardInterrupt):
+        service.process.wait()
+
+
 def main() -> int:
     """Runs the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--stay", action="store_true", help="Leave the service running until Ctrl-C.")
+    stays = parser.parse_args().stay
     folders = sorted(path.parent for path in EXAMPLES.glob("*/request.json"))
     failed = []
     with tempfile.TemporaryDirectory(prefix="assembler-demo-") as folder:
@@ -162,12 +176,15 @@ def main() -> int:
             missing = {shown["name"] for shown in service.call("GET", "/space-types")["data"]} - {
                 space["space_type"] for space in accepted
             }
+            if stays:
+                stay(service)
         finally:
             code = service.stop()
     if failed or missing or code:
         print(f"\nFailed: {failed}; types without an example: {sorted(missing)}; exit code of the service: {code}")
         return 1
-    print(f"\n{len(folders)} Spaces published, every type once at least. To run the service yourself: make run")
+    print(f"\n{len(folders)} Spaces published, every type once at least.")
+    print("To look at their pages: make demo STAY=1. To run the service yourself: make run")
     return 0
 
 

@@ -133,7 +133,7 @@ def account_from_header() -> Account | None:
             raise Unauthorized("The Authorization header cannot be read.")
         return None
     if header.type == "bearer" and header.token:
-        return account_of(*tokens.account_of_token(header.token))
+        return tokens.account_of_token(header.token)
     if header.type == "basic" and header.username and header.password is not None:
         realm, slash, name = header.username.rpartition("/")
         return account_of(check_password(name, header.password, realm if slash else None))

@@ -278,6 +278,16 @@ class BrowserSession(Base):
     session: Mapped[LoginSession] = relationship(lazy="joined")
 
 
+class SavedView(Base):
+    """A filter of the page of Spaces that a person has given a name."""
+
+    __tablename__ = "saved_views"
+
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    line: Mapped[str] = mapped_column(sa.String(500))
+
+
 class HubCredential(Timestamps, Base):
     """The token with which a realm publishes to the Hub; write-only."""
 
@@ -297,6 +307,20 @@ class HubCredential(Timestamps, Base):
     namespaces: Mapped[list[str]] = mapped_column(JsonText, doc="Namespaces the realm may publish to.")
     default_namespace: Mapped[str] = mapped_column(sa.String(96), doc="Namespace used if a request names none.")
     checked_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was last checked with the Hub, UTC.")
+
+
+class GitCredential(Timestamps, Base):
+    """Credentials with which a realm reads private git repositories of one host; write-only."""
+
+    __tablename__ = "git_credentials"
+
+    realm_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True, doc="Its realm."
+    )
+    host: Mapped[str] = mapped_column(sa.String(255), primary_key=True, doc="Host name, with the port if unusual.")
+    username: Mapped[str] = mapped_column(sa.String(255), doc="User name.")
+    encrypted_password: Mapped[str] = mapped_column(sa.Text)
+    key_id: Mapped[str] = mapped_column(sa.String(16), doc="Id of the key that encrypted the password.")
 
 
 class AuditEntry(Base):

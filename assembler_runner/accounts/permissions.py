@@ -50,8 +50,8 @@ PERMISSIONS: dict[str, str] = {
     "robot_manage": "Create, update and delete robots (clients), and grant them own permissions.",
     "role_read": "Read roles and permissions.",
     "role_manage": "Create, update and delete roles and permissions of the realm.",
-    "hub_credential_read": "Read which Hub account the realm uses.",
-    "hub_credential_manage": "Set and remove the Hub token of the realm.",
+    "hub_credential_read": "Read which Hub account and git hosts the realm has credentials for.",
+    "hub_credential_manage": "Set and remove the Hub token and the git credentials of the realm.",
     "audit_read": "Read the audit log.",
     "metrics_read": "Read the metrics of the service.",
 }
@@ -175,8 +175,19 @@ def account_of(row: User | Robot, session_id: str | None = None) -> Account:
 
 def permissions_of(row: User | Robot) -> frozenset[str]:
     """Returns the names of all permissions of a user or robot, granted by roles or directly."""
-    found = _known(db.session.scalars(_permissions_held(type(row)), {"holder": row.id}))
-    return found if row.realm.name == MASTER_REALM else found - MASTER_ONLY
+    return permissions_held("user" if isinstance(row, User) else "robot", row.id, row.realm.name)
+
+
+def permissions_held(kind: str, holder_id: str, realm_name: str) -> frozenset[str]:
+    """Returns the names of all permissions of an account, granted by roles or directly.
+
+    Args:
+        kind: user or robot.
+        holder_id: id of the account.
+        realm_name: name of its realm.
+    """
+    found = _known(db.session.scalars(_permissions_held(kind), {"holder": holder_id}))
+    return found if realm_name == MASTER_REALM else found - MASTER_ONLY
 
 
 def permissions_of_role(role_id: str) -> frozenset[str]:
@@ -189,9 +200,9 @@ _BUILT_IN = sa.select(Permission.name).where(Permission.built_in.is_(True))
 
 
 @cache  # constructing the statement costs more than executing it, and every call executes it
-def _permissions_held(kind: type[User | Robot]) -> sa.Select[str]:
+def _permissions_held(kind: str) -> sa.Select[str]:
     holder = sa.bindparam("holder", type_=sa.String)
-    if kind is User:
+    if kind == "user":
         roles = sa.select(UserRole.role_id).where(UserRole.user_id == holder)
         direct = sa.select(UserPermission.permission_id).where(UserPermission.user_id == holder)
     else:

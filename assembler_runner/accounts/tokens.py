@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import jwt.exceptions
@@ -18,8 +19,9 @@ import sqlalchemy as sa
 from flask_jwt_extended import create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
-from assembler_runner.accounts.models import LoginSession, RefreshToken, Robot, User
-from assembler_runner.core.database import db, utcnow
+from assembler_runner.accounts.models import LoginSession, Realm, RefreshToken, Robot, User
+from assembler_runner.accounts.permissions import QUOTAS, Account, permissions_held
+from assembler_runner.core.database import UtcDateTime, db, utcnow
 from assembler_runner.core.errors import InactiveToken, InvalidToken, Unauthorized
 from assembler_runner.core.settings import current_settings
 
@@ -79,18 +81,44 @@ def renew(token: str) -> dict[str, Any]:
     return _answer(account, known.session, renewable=True)
 
 
-def account_of_token(access_token: str) -> tuple[User | Robot, str]:
-    """Returns the account of an access token and the id of its session.
+def account_of_token(access_token: str) -> Account:
+    """Returns the caller that an access token belongs to.
 
     Raises:
         Unauthorized: the token is invalid or expired, or its session has ended.
     """
     claims = _claims(access_token)
-    session = db.session.get(LoginSession, claims["sid"])
-    account = _holder(session) if session else None
-    if session is None or account is None or (account.id, account.realm_id) != (claims["sub"], claims.get("realm_id")):
+    kind = "user" if claims.get("sub_kind") == "user" else "robot"
+    row = db.session.execute(_holder_of(kind), {"sid": claims["sid"], "now": utcnow()}).mappings().first()
+    if row is None or (row["id"], row["realm_id"]) != (claims["sub"], claims.get("realm_id")):
         raise Unauthorized("The token is no longer valid.")
-    return account, session.id
+    limits = {row[f"{scope}id"]: {name: row[f"{scope}max_{name}"] for name in QUOTAS} for scope in ("", "realm_")}
+    permissions = permissions_held(kind, row["id"], row["realm_name"])
+    return Account(
+        row["id"], row["name"], row["realm_id"], row["realm_name"], kind, permissions, str(claims["sid"]), limits
+    )
+
+
+@cache  # constructing the statement costs more than executing it, and every call executes it
+def _holder_of(kind: str) -> sa.Select[Any]:
+    """Returns the statement that reads the account of a session, with its realm, if its tokens are still valid."""
+    model = User if kind == "user" else Robot
+    of_user = LoginSession.account_kind == "user"
+    own = [getattr(model, f"max_{name}") for name in QUOTAS]
+    of_realm = [getattr(Realm, f"max_{name}").label(f"realm_max_{name}") for name in QUOTAS]
+    return (
+        sa.select(model.id, model.name, model.realm_id, *own, Realm.name.label("realm_name"), *of_realm)
+        .join(LoginSession, LoginSession.account_id == model.id)
+        .join(Realm, Realm.id == model.realm_id)
+        .where(
+            LoginSession.id == sa.bindparam("sid", type_=sa.String),
+            of_user if kind == "user" else ~of_user,
+            LoginSession.ended_at.is_(None),
+            LoginSession.expires_at > sa.bindparam("now", type_=UtcDateTime),
+            LoginSession.generation == model.token_generation,
+            model.active,
+        )
+    )
 
 
 def is_active(session_id: str) -> bool:

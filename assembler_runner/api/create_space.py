@@ -189,8 +189,8 @@ def _all_errors(cls: type[AssemblerError]) -> list[type[AssemblerError]]:
 
 def _error(problem: AssemblerError, **more: Any) -> Response:
     # Status and headers as for all errors; only the body has an additional field.
-    response = answer_error(problem)
-    response.set_data(jsonify({"error": problem.message, **error_body(problem), **more}).get_data())
+    response, body = answer_error(problem), error_body(problem)
+    response.set_data(jsonify({"error": body["message"], **body, **more}).get_data())
     return response
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from flask import Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
+from assembler_runner import __version__
 from assembler_runner.api.http.blueprint import Blueprint
 from assembler_runner.core.database import db
 from assembler_runner.files.content import FileStoreUnavailable
@@ -39,6 +40,7 @@ def ready() -> Response:
     accepts = parts["database"] and parts["files"]
     body = {
         "status": "ok" if all(parts.values()) else "degraded" if accepts else "unavailable",
+        "version": __version__,
         **{name: "ok" if works else "unavailable" for name, works in parts.items()},
     }
     response = jsonify(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import marshmallow as ma
@@ -10,14 +11,15 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.api.http.blueprint import Blueprint, fails
 from assembler_runner.api.schemas.base import MetaSchema, list_of
-from assembler_runner.api.schemas.spaces import FindingRuleSchema, PluginSchema, SpaceTypeSchema
+from assembler_runner.api.schemas.spaces import FindingRuleSchema
+from assembler_runner.api.schemas.types import PluginSchema, SpaceTypeSchema, StarterSchema
 from assembler_runner.assembly.card import README
 from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
 from assembler_runner.assembly.preflight.catalogue import as_json
 from assembler_runner.assembly.registry import PluginRecord
 from assembler_runner.core.errors import NotFound
-from assembler_runner.plugin import SpacePlugin
+from assembler_runner.plugin import SpaceFile, SpacePlugin
 from assembler_runner.services import current_services
 
 blueprint = Blueprint("space types", __name__, description="Types of Spaces and the plugins they come from.")
@@ -40,11 +42,49 @@ def get_space_type(name: str) -> dict[str, Any]:
 
     `name` for its newest version, `name@version` for a specific one.
     """
+    return describe(_type(name))
+
+
+@blueprint.get("/space-types/<name>/templates/<template>")
+@blueprint.needs("plugin_read")
+@blueprint.doc(**fails(404))
+@blueprint.response(200, StarterSchema)
+def get_template(name: str, template: str) -> dict[str, Any]:
+    """Get a starter app
+
+    Its files as they are before parameters are written into them, and the defaults of its parameters.
+    """
+    plugin = _type(name)
+    found = next((known for known in ask_templates(plugin) if known.name == template), None)
+    if found is None:
+        names = ", ".join(known.name for known in ask_templates(plugin))
+        hint = f"Use one of: {names}." if names else "This type has no templates."
+        raise NotFound(f"The type {plugin.space_type} has no template {template}.", hint=hint)
+    fields = found.parameters().load_fields
+    defaults = {key: field.load_default for key, field in fields.items() if field.load_default is not ma.missing}
+    made = {key: value() if callable(value) else value for key, value in defaults.items()}
+    files = [{"path": file.path, **_as_text(file)} for file in found.files]
+    return {
+        "name": found.name,
+        "description": found.description,
+        "files": files,
+        "defaults": found.parameters().dump(made),
+    }
+
+
+def _type(name: str) -> SpacePlugin:
     plugin = current_services().registry.get(name)
     if plugin is None:
         names = ", ".join(known.space_type for known in current_services().registry.types())
         raise NotFound(f"There is no space_type {name}.", hint=f"Use one of: {names}.")
-    return describe(plugin)
+    return plugin
+
+
+def _as_text(file: SpaceFile) -> dict[str, str]:
+    try:
+        return {"content": file.content.decode(), "encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {"content": base64.b64encode(file.content).decode(), "encoding": "base64"}
 
 
 @blueprint.get("/plugins")
@@ -80,6 +120,7 @@ def describe(plugin: SpacePlugin) -> dict[str, Any]:
         "templates": [
             {
                 "name": template.name,
+                "title": template.shown,
                 "description": template.description,
                 "files": [file.path for file in template.files],
                 "parameters": json_schema(template.parameters()),

@@ -6,9 +6,10 @@ import asyncio
 import ipaddress
 import socket
 from asyncio import StreamReader, StreamWriter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _PORTS = frozenset((80, 443))
 _MOST_HEAD, _SECONDS = 65536, 15.0
@@ -27,31 +28,44 @@ async def serve_outgoing(path: str) -> asyncio.AbstractServer:
 
 
 async def _answer(reader: StreamReader, writer: StreamWriter) -> None:
-    try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _SECONDS)
-        method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-        address = urlsplit(f"//{target}" if method == "CONNECT" else target)
-        port = address.port or 80
-        if not address.hostname or port not in _PORTS:
-            raise PermissionError
-        place = await _public_address(address.hostname, port)
-        outer = await asyncio.wait_for(asyncio.open_connection(place, port), _SECONDS)
-    except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-        with suppress(OSError):
+    async with _closed(writer):
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _SECONDS)
+            method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
+            address = urlsplit(f"//{target}" if method == "CONNECT" else target)
+            port = address.port or 80
+            if not address.hostname or port not in _PORTS:
+                raise PermissionError
+            place = await _public_address(address.hostname, port)
+            outer = await asyncio.wait_for(asyncio.open_connection(place, port), _SECONDS)
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            await writer.drain()
+            return
+        async with _closed(outer[1]):
+            if method == "CONNECT":
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                outer[1].write(_forwarded(head, method, address))
+            await asyncio.gather(_pump(reader, outer[1]), _pump(outer[0], writer))
+
+
+@asynccontextmanager
+async def _closed(writer: StreamWriter) -> AsyncIterator[None]:
+    """Closes a connection at the end, and waits until what was written is sent."""
+    try:
+        yield
+    finally:
         writer.close()
-        return
-    if method == "CONNECT":
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    else:
-        path = f"{address.path or '/'}{'?' + address.query if address.query else ''}"
-        lines = [line for line in head.split(b"\r\n")[1:] if not line.lower().startswith((b"proxy-", b"connection:"))]
-        first = f"{method} {path} HTTP/1.1".encode("latin-1")
-        outer[1].write(b"\r\n".join([first, b"Connection: close", *lines]))
-    await asyncio.gather(_pump(reader, outer[1]), _pump(outer[0], writer))
-    outer[1].close()
-    writer.close()
+        with suppress(OSError, TimeoutError):
+            await asyncio.wait_for(writer.wait_closed(), _SECONDS)
+
+
+def _forwarded(head: bytes, method: str, address: SplitResult) -> bytes:
+    """Returns the head of a request as the server of the address gets it."""
+    path = f"{address.path or '/'}{'?' + address.query if address.query else ''}"
+    lines = [line for line in head.split(b"\r\n")[1:] if not line.lower().startswith((b"proxy-", b"connection:"))]
+    first = f"{method} {path} HTTP/1.1".encode("latin-1")
+    return b"\r\n".join([first, b"Connection: close", *lines])
 
 
 async def _public_address(host: str, port: int) -> str:

@@ -31,6 +31,8 @@ from assembler_runner.plugin import SpacePlugin
 log = logging.getLogger(__name__)
 
 _REPOSITORY = "git repository"
+MODULE_PREFIX = "assembler_plugin_"
+"""Beginning of the names of the modules of plugins from folders."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ class Registry:
         self._plugins.setdefault(cls.space_type, {})[version] = plugin
         self._sources[cls.space_type, version] = source
         self.records.append(PluginRecord(cls.space_type, str(version), source, "loaded", note=note))
+
+    def replace_with(self, other: Registry) -> None:
+        """Takes over the plugins of another registry."""
+        self.records, self._plugins, self._sources = other.records, other._plugins, other._sources
 
     def get(self, name: str) -> SpacePlugin | None:
         """Returns the plugin of a type.
@@ -185,7 +191,7 @@ class Registry:
         except BaseException as problem:
             if isinstance(problem, KeyboardInterrupt):
                 raise
-            self._broken(name, None, source, _reason(problem))
+            self._broken(name, None, source, reason(problem))
             return
         if not classes or not all(issubclass(cls, SpacePlugin) and hasattr(cls, "space_type") for cls in classes):
             self._broken(name, None, source, "it contains no subclass of SpacePlugin with a space_type")
@@ -194,17 +200,22 @@ class Registry:
             try:
                 self.add(cls, source, note)
             except (Exception, SystemExit) as problem:  # noqa: BLE001 - a plugin's constructor may raise anything
-                self._broken(cls.space_type, cls.version, source, _reason(problem))
+                self._broken(cls.space_type, cls.version, source, reason(problem))
 
     def _broken(self, name: str, version: str | None, source: str, error: str) -> None:
         log.error("plugin %s from %s is broken: %s", name, source, error)
         self.records.append(PluginRecord(name, version, source, "broken", error))
 
 
-def _reason(problem: BaseException) -> str:
-    """Describes an exception with its location in the plugin, for the operator; not shown to callers."""
+def reason(problem: BaseException) -> str:
+    """Describes an exception with its location in the plugin, for operator and author; not shown to callers.
+
+    Args:
+        problem: what the plugin raised, or the error made of it.
+    """
     if isinstance(problem, AssemblerError):
-        return problem.message
+        cause = problem.__cause__
+        return problem.message if cause is None else f"{problem.message} {reason(cause)}"
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, SyntaxError):
         return text
@@ -235,7 +246,7 @@ def _newest(versions: Iterable[Version]) -> Version:
 def _import_package(package: Path) -> ModuleType:
     # The folder is part of the name, because two plugin folders may contain packages with the same name.
     place = hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]
-    name = f"assembler_plugin_{place}_{re.sub(r'[^0-9A-Za-z_]', '_', package.name)}"
+    name = f"{MODULE_PREFIX}{place}_{re.sub(r'[^0-9A-Za-z_]', '_', package.name)}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(

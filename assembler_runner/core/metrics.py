@@ -5,12 +5,21 @@ Values are per process; processes that share PROMETHEUS_MULTIPROC_DIR are summed
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    multiprocess,
+)
 
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG = (0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
@@ -39,6 +48,8 @@ HUB_BUDGET = Gauge(
 )
 DELIVERIES = Counter("assembler_webhook_attempts", "Attempts to deliver a webhook, by outcome.", ("outcome",))
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
 _SPACE = re.compile(r"/spaces/[^/]+/[^/]+")
 _HUB_ROUTES = re.compile(r"(/api/spaces/\{repo\}|/api/repos|/spaces/\{repo\}\.?[a-z]*|/api)(/[a-z][\w-]*)?")
 
@@ -61,3 +72,12 @@ def attempt() -> Iterator[list[str]]:
         yield outcomes
     finally:
         JOBS.labels(outcomes[-1] if outcomes else "lost").observe(time.monotonic() - began)
+
+
+def all_processes() -> CollectorRegistry:
+    """Returns the metrics of this process, or of all that share PROMETHEUS_MULTIPROC_DIR."""
+    if not os.environ.get(FOLDER):
+        return REGISTRY
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library is typed in part
+    return registry

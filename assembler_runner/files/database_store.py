@@ -8,11 +8,21 @@ from typing import Any, BinaryIO
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from assembler_runner.core.database import READ_ONLY
+from assembler_runner.core.database import READ_ONLY, utcnow
 from assembler_runner.core.upsert import insert_rows
 from assembler_runner.files.content import Content, open_ranges, pieces_of
 from assembler_runner.files.models import Blob, BlobChunk
-from assembler_runner.files.store import _COUNTS, _SMALL, CHUNK_BYTES, CHUNKS_AT_ONCE, BlobMissing, FileStore, _batches
+from assembler_runner.files.store import (
+    _COUNTS,
+    _SMALL,
+    _STORED,
+    CHUNK_BYTES,
+    CHUNKS_AT_ONCE,
+    MARK_AGAIN_AFTER,
+    BlobMissing,
+    FileStore,
+    _batches,
+)
 
 
 class DatabaseFileStore(FileStore):
@@ -36,6 +46,25 @@ class DatabaseFileStore(FileStore):
             return bytes(memoryview(chunk)[skip : skip + length])
 
         return open_ranges(size, fetch, min(CHUNK_BYTES, max(1, size)))
+
+    def put(self, session: Session, contents: Iterable[Content]) -> None:
+        """See :meth:`FileStore.put`; with one query for what is marked and what is stored."""
+        by_digest = {content.sha256: content for content in contents}
+        stored: dict[str, Any] = {}
+        for digests in _batches(sorted(by_digest)):
+            stored |= {row.sha256: row for row in session.execute(_STORED, {"digests": digests})}
+        since = utcnow() - MARK_AGAIN_AFTER
+        kept = {
+            digest
+            for digest, row in stored.items()
+            if row.used_at > since and row.chunks == _chunks(by_digest[digest].size)
+        }
+        others = {digest: content for digest, content in by_digest.items() if digest not in kept}
+        self._mark_rows(session, others)
+        # What was stored may have been removed before it was marked.
+        again = {digest: content for digest, content in others.items() if digest in stored}
+        missing = {*(others.keys() - stored.keys()), *(self._missing(session, again) if again else ())}
+        self._write_all(session, [others[digest] for digest in sorted(missing)])
 
     def read_small(self, session: Session, sizes: Mapping[str, int]) -> dict[str, bytes]:
         """See :meth:`FileStore.read_small`; one query for many contents."""

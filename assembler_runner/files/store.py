@@ -32,7 +32,9 @@ LARGE_BYTES = 2**20
 UNUSED_AFTER = timedelta(hours=24)
 """How long an unreferenced content is kept; longer than any upload takes."""
 
-_MARK_AGAIN_AFTER = UNUSED_AFTER / 4
+MARK_AGAIN_AFTER = UNUSED_AFTER / 4
+"""A content that was marked as used within this time needs no new mark."""
+
 # Prebuilt: constructing these statements costs more than executing them.
 _BLOB: Any = Blob.__table__.c
 _CHUNK: Any = BlobChunk.__table__.c
@@ -41,6 +43,11 @@ _MARKED = sa.select(_BLOB.sha256).where(
 )
 _named = _CHUNK.sha256.in_(sa.bindparam("digests", expanding=True))
 _COUNTS = sa.select(_CHUNK.sha256, sa.func.count()).where(_named).group_by(_CHUNK.sha256)
+_STORED = sa.select(
+    _BLOB.sha256,
+    _BLOB.used_at,
+    sa.select(sa.func.count()).where(_CHUNK.sha256 == _BLOB.sha256).scalar_subquery().label("chunks"),
+).where(_BLOB.sha256.in_(sa.bindparam("digests", expanding=True)))
 _SMALL = sa.select(_CHUNK.sha256, _CHUNK.content).where(_named, _CHUNK.position == 0)
 _ROWS_AT_ONCE = 500
 
@@ -165,14 +172,15 @@ class FileStore(ABC):
     def _erase(self, session: Session, digest: str) -> None: ...
 
     def _mark(self, session: Session, contents: Mapping[str, Content]) -> None:
-        now = utcnow()
         fresh: set[str] = set()
         for digests in _batches(sorted(contents)):
-            fresh.update(session.scalars(_MARKED, {"digests": digests, "before": now - _MARK_AGAIN_AFTER}))
-        rows = [
-            {"sha256": digest, "size": contents[digest].size, "used_at": now}
-            for digest in sorted(contents.keys() - fresh)
-        ]
+            fresh.update(session.scalars(_MARKED, {"digests": digests, "before": utcnow() - MARK_AGAIN_AFTER}))
+        self._mark_rows(session, {digest: contents[digest] for digest in contents.keys() - fresh})
+
+    def _mark_rows(self, session: Session, contents: Mapping[str, Content]) -> None:
+        """Writes that contents are used now; until the caller commits, none of them is removed."""
+        now = utcnow()
+        rows = [{"sha256": digest, "size": contents[digest].size, "used_at": now} for digest in sorted(contents)]
         for some in _batches(rows):
             insert_rows(session, Blob, some, then_set="used_at")
 

@@ -20,14 +20,14 @@ from sqlalchemy.exc import DBAPIError
 from assembler_runner.app import MIGRATIONS, check_database, create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.places import INSTANCE
 from assembler_runner.core.process_secrets import require_secrets, with_unused_secrets
-from assembler_runner.core.settings import PROJECT, Settings, load
+from assembler_runner.core.settings import Settings, load
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.migration_lock import only_one_migrates
 
 MODES = ("server", "worker", "beat", "migrate", "apps")
 POLL_SECONDS = 1.0
-INSTANCE = PROJECT / "instance"
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ The database is read at each call, so every process reports the same numbers for
 from __future__ import annotations
 
 import hmac
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from socketserver import ThreadingMixIn
@@ -14,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import sqlalchemy as sa
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from assembler_runner import __version__
 from assembler_runner.core.database import READ_ONLY, database_now
+from assembler_runner.core.metrics import all_processes
 from assembler_runner.spaces.models import QUEUED, RUNNING, Space, SpaceRequest
 from assembler_runner.targets.local.apps_table import LocalApp
 from assembler_runner.webhooks.models import DEAD, PENDING, WebhookDelivery
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class DatabaseMetrics(Collector):
@@ -146,12 +143,7 @@ def render(engine: sa.Engine, *more: Collector) -> bytes:
         engine: the engine of the database.
         more: what else is collected.
     """
-    registry = CollectorRegistry()
-    if os.environ.get(FOLDER):
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library is typed in part
-        shown = generate_latest(registry)
-    else:
-        shown = generate_latest(REGISTRY)
+    shown = generate_latest(all_processes())
     own = CollectorRegistry()
     info = Gauge("assembler_build_info", "Version of the service.", ("version",), registry=own)
     info.labels(__version__).set(1)

@@ -122,7 +122,9 @@ def position(session: Session, request: SpaceRequest) -> int | None:
         return None
     if request.queue_position is not None:
         return request.queue_position
-    return 1 + (session.scalar(_BEFORE, {"turn_at": request.turn_at}) or 0)
+    place = 1 + (session.scalar(_BEFORE, {"turn_at": request.turn_at}) or 0)
+    set_committed_value(request, "queue_position", place)
+    return place
 
 
 def load_positions(session: Session, requests: Iterable[SpaceRequest]) -> None:

@@ -69,6 +69,18 @@ def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str
         raise Conflict(
             "The request is not a release of this Space.", hint="Name a succeeded create, update or rollback of it."
         )
+
+    def store() -> tuple[SpaceRequest, Any]:
+        request = add_rollback(services, caller, space, release, data)
+        return request, render(request)
+
+    return accept(caller.account, store, caller.idempotency)
+
+
+def add_rollback(
+    services: Services, caller: Caller, space: Space, release: SpaceRequest, data: Mapping[str, Any]
+) -> SpaceRequest:
+    """Adds the request of a rollback; the caller commits. See :func:`rollback`."""
     change = replace(
         release.change,
         mode="replace",
@@ -79,15 +91,8 @@ def rollback(services: Services, caller: Caller, space: Space, data: Mapping[str
         release=release.id,
         space_type=release.space_type,
     )
-
-    def store() -> tuple[SpaceRequest, Any]:
-        values = same_tree(release)
-        request = add_change(
-            services, caller, space, "rollback", callback=data, **values, change=change, environment={}
-        )
-        return request, render(request)
-
-    return accept(caller.account, store, caller.idempotency)
+    values = same_tree(release)
+    return add_change(services, caller, space, "rollback", callback=data, **values, change=change, environment={})
 
 
 def delete(services: Services, caller: Caller, space: Space, render: Render) -> Any:

@@ -116,7 +116,6 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             claim_namespace(space.realm_id, namespace)
         copy.slot = slot_beside(space, namespace, copy.name)
         copy.url = services.targets.url_of(copy.target, namespace, copy.name)
-        db.session.add(copy)
         request = add_request(
             services,
             caller.account,

@@ -59,6 +59,26 @@ def newest_release(space: Space, *, published: bool = False) -> SpaceRequest:
     return found
 
 
+def earlier_release(space: Space) -> SpaceRequest:
+    """Returns the release before the newest published one.
+
+    Raises:
+        Conflict: there is none, or a change is pending.
+    """
+    if pending(space, CHANGING):
+        raise Conflict(f"{space.name} is about to change.", hint="Wait for its pending request, or cancel it.")
+    query = sa.select(SpaceRequest).where(
+        SpaceRequest.space_id == space.id,
+        SpaceRequest.status == SUCCEEDED,
+        SpaceRequest.action.in_(RELEASES),
+        SpaceRequest.number < newest_release(space, published=True).number,
+    )
+    found = db.session.scalar(query.order_by(SpaceRequest.number.desc()).limit(1))
+    if found is None:
+        raise Conflict(f"{space.name} has no earlier release.")
+    return found
+
+
 def check_if_match(space: Space, if_match: Collection[str] | None) -> None:
     """Compares the commit that a caller expects with the live one.
 
@@ -88,6 +108,17 @@ def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
         else services.files.content(row.sha256, row.size)
         for row in rows
     }
+
+
+def recorded_git(space: Space) -> Mapping[str, str] | None:
+    """Returns the source of the newest release that was read from a git repository, or None."""
+    query = sa.select(SpaceRequest.change).where(
+        SpaceRequest.space_id == space.id,
+        SpaceRequest.status.in_((SUCCEEDED, *WAITING)),
+        SpaceRequest.action.in_(RELEASES),
+    )
+    newest_first = db.session.scalars(query.order_by(SpaceRequest.number.desc()))
+    return next((change.git for change in newest_first if change.git), None)
 
 
 def had_parameters(base: SpaceRequest) -> bool:

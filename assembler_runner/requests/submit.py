@@ -170,7 +170,6 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         claim_namespace(account.realm_id, space.namespace)
     space.slot = slot_of(space)
     space.url = services.targets.url_of(target, space.namespace, space.name)
-    db.session.add(space)
     request = add_request(
         services,
         account,
@@ -187,6 +186,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
             name=data.get("name"),
             template=data.get("template"),
             with_parameters=data.get("parameters") is not None,
+            git=data.get("git"),
             verify=bool(data.get("verify")),
         ),
     )
@@ -218,21 +218,23 @@ def add_request(
     Args:
         services: the services of this process.
         account: the caller.
-        space: the Space; its row is locked until the transaction ends.
+        space: the Space, which is added if it is new; its row is locked until the transaction ends.
         action: the requested action.
         callback: the fields of the call, with `callback_url` and `callback_secret` if they were given.
         values: the other columns.
     Returns:
         The new request.
     """
-    if sa.inspect(space).pending:
-        # A new Space is not visible to other transactions, so it needs no lock.
-        space.id = new_id()
-    else:
+    is_new = sa.inspect(space).transient
+    if not is_new:
         hold_space(db.session(), space.id)
         db.session.refresh(space)
-    space.request_count = (space.request_count or 0) + 1
     turn = assign_queue_position(db.session(), space.realm_id, account.id)
+    if is_new:
+        # A new Space is not visible to other transactions, so it needs no lock.
+        space.id, space.event_count = new_id(), 1
+        db.session.add(space)
+    space.request_count = (space.request_count or 0) + 1
     request = SpaceRequest(
         space_id=space.id,
         realm_id=space.realm_id,
@@ -250,7 +252,8 @@ def add_request(
     set_committed_value(space, "latest_request", request)
     if callback and callback.get("callback_url"):
         webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
-    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id, data=_noted(request.findings))
+    noted = _noted(request.findings)
+    record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id, data=noted, counted=is_new)
     audit.record(account, action, "space", space.id, space.name, space.realm_id, request_id=request.id)
     return request
 

@@ -126,7 +126,9 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
     account = replace(caller.account, realm_id=space.realm_id)
     kept = {row.path for row in base.files if row.origin == "adopted"} - (data.get("files") or {}).keys()
     whole = Fields(
-        {**effective, "files": files, "adopted": kept & files.keys()}, [*fields.findings, *problems], invalid
+        {**effective, "files": files, "adopted": kept & files.keys(), "remarks": data.get("remarks", ())},
+        [*fields.findings, *problems],
+        invalid,
     )
     prepared = prepare(services, account, whole)
     if prepared.plugin.sdk != base.sdk:
@@ -139,6 +141,7 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
         mode="merge" if merge else "replace",
         template=template,
         with_parameters=effective.get("parameters") is not None,
+        git=data.get("git") or (base.change.git if merge else None),
         touched=tuple(sorted(data.get("files") or ())),
         space_type=new_type if new_type != space.space_type else None,
     )
@@ -225,7 +228,7 @@ def _store(
     hold_space(db.session(), space.id)
     db.session.refresh(space)
     refuse_deleted(space)
-    _change_at_once(caller.account, space, data)
+    change_at_once(caller.account, space, data)
     if base is None:
         request = space.latest_request
         return request, render(request)
@@ -252,7 +255,14 @@ def _store(
     return request, render(request)
 
 
-def _change_at_once(account: Account, space: Space, data: Mapping[str, Any]) -> None:
+def change_at_once(account: Account, space: Space, data: Mapping[str, Any]) -> None:
+    """Changes what needs no request: labels, expiry and what a failure does; the caller commits.
+
+    Args:
+        account: the caller.
+        space: the Space; its row is locked.
+        data: the new values of any of :data:`AT_ONCE`.
+    """
     changed = [name for name in AT_ONCE if name in data]
     if "labels" in changed:
         space.labels = data["labels"]

@@ -17,6 +17,7 @@ from assembler_runner.runtime.causes.problem import BUILD, RUN
 from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.runtime.probe import place_of, redactor_of
 from assembler_runner.services import Services
+from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.spaces.event_feed import TooManyReaders
 from assembler_runner.spaces.models import Space
 from assembler_runner.targets import LogLine, LogReader, PublishedSpace, Target
@@ -67,7 +68,7 @@ def read(services: Services, space: Space, kind: str, tail: int) -> Log:
     space_id = space.id
     source = _source(services, space)
     if source is None:
-        return Log([], "The Space is not published yet, so there is no log.")
+        return Log([], _without_log(space))
     try:
         with source.target.read_log(source.place, kind, tail) as reader:
             lines = [_without_secrets(source, line) for line in _lines(reader)]
@@ -79,6 +80,12 @@ def read(services: Services, space: Space, kind: str, tail: int) -> Log:
         taken_at = stored.taken_at.isoformat(timespec="seconds")
         note = f"{problem.message} These are the last lines as of {taken_at}."
         return Log([_stored_line(row) for row in stored.lines][-tail:], note)
+
+
+def _without_log(space: Space) -> str:
+    if space.state == DELETED:
+        return "The Space is deleted, so there is no log."
+    return "The Space is not published yet, so there is no log."
 
 
 class LiveLog:
@@ -100,7 +107,7 @@ class LiveLog:
         if not self._counted.__enter__():
             raise TooManyReaders("Too many logs are read live.", hint="Ask for the log as JSON.", retry_after=10)
         self._closed = False
-        self._reader = LogReader("The Space is not published yet, so there is no log.")
+        self._reader = LogReader(_without_log(space))
         if self._source:
             self._reader = self._source.target.read_log(self._source.place, kind, tail, follow=True)
 

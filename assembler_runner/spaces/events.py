@@ -47,6 +47,7 @@ def record_event(
     request_id: str | None = None,
     message: str | None = None,
     data: dict[str, Any] | None = None,
+    counted: bool = False,
 ) -> None:
     """Appends an event and passes it to the listeners.
 
@@ -59,11 +60,14 @@ def record_event(
         request_id: the request it belongs to, or None.
         message: description for people.
         data: details.
+        counted: True for the first event of a Space that this transaction inserts, with `event_count` 1: nobody else
+            sees its row, so it needs no lock.
     Raises:
         RuntimeError: no listener is registered.
     """
     check_listeners()
-    session.execute(_COUNT_EVENT, {"space_id": space_id})
+    if not counted:
+        session.execute(_COUNT_EVENT, {"space_id": space_id})
     now = utcnow()
     event = {"space_id": space_id, "request_id": request_id, "type": type, "message": message, "data": data or {}}
     inserted = session.execute(_INSERT_EVENT, {**event, "created_at": now})

@@ -68,9 +68,11 @@ def claim_namespace(realm_id: str, namespace: str) -> None:
     Raises:
         Conflict: another realm was faster.
     """
-    if _owner(namespace) is None:
+    owner = _owner(namespace)
+    if owner is None:
         insert_rows(db.session(), LocalNamespace, [{"name": namespace.casefold(), "realm_id": realm_id}])
-    if _owner(namespace) != realm_id:
+        owner = _owner(namespace)
+    if owner != realm_id:
         db.session.rollback()
         raise Conflict(f"The namespace {namespace} belongs to another realm.", hint="Use another one.")
 

@@ -24,6 +24,7 @@ from assembler_runner.core.database import db, read_transaction, utcnow
 from assembler_runner.core.errors import AssemblerError, Unauthorized
 from assembler_runner.core.listing import AFTER, Listing, Page, read_page
 from assembler_runner.spaces.events import settled_event_id
+from assembler_runner.ui.browser_names import browser_name
 from assembler_runner.ui.diff_rows import diff_rows
 
 THEMES = ("light", "dark")
@@ -43,6 +44,7 @@ def configure(app: Flask) -> None:
     app.add_template_filter(translated)
     app.add_template_filter(iso)
     app.add_template_filter(diff_rows)
+    app.add_template_filter(browser_name)
     show_errors_with(app, error_page)
 
 

@@ -68,9 +68,15 @@ def queue() -> Response:
     total = db.session.scalar(sa.select(sa.func.count()).select_from(waiting.subquery())) or 0
     oldest = min((row.created_at for row in rows if row.status == QUEUED), default=None)
     failures = cancel_retry.failures(account)
-    parts = working_parts()
     return show(
-        "queue.html", rows=rows, total=total, oldest=oldest, failures=failures, parts=parts, running_apps=_apps(account)
+        "queue.html",
+        rows=rows,
+        total=total,
+        oldest=oldest,
+        failures=failures,
+        parts=working_parts(),
+        running_apps=_apps(account),
+        calls_left=current_services().targets.calls_left(account.realm_id),
     )
 
 

@@ -25,7 +25,7 @@ from assembler_runner.runtime.causes.problem import BUILD, RUN
 from assembler_runner.services import current_services
 from assembler_runner.spaces.app_state import PAUSED, SLEEPING
 from assembler_runner.spaces.models import FAILED, Event, Space, SpaceRequest
-from assembler_runner.ui import space_files, space_history, space_settings
+from assembler_runner.ui import space_files, space_history, space_settings, webhook_pages
 from assembler_runner.ui.layout import go, pages, rows, show
 from assembler_runner.ui.people import names_of
 
@@ -46,6 +46,7 @@ def space(space_id: str) -> Response:
         "events": _events,
         "history": space_history.show_history,
         "settings": space_settings.show_settings,
+        "webhooks": webhook_pages.show_webhooks,
     }
     if tab not in views:
         tab = "overview"

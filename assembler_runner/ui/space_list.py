@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, request
@@ -11,7 +12,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.permissions import requires
-from assembler_runner.api.schemas.change_input import BULK_COMMANDS
+from assembler_runner.api.http.json_body import load
+from assembler_runner.api.schemas.change_input import BULK_COMMANDS, BulkInput
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import InvalidRequest
 from assembler_runner.core.listing import InvalidQuery, Page
@@ -20,8 +22,9 @@ from assembler_runner.requests.queries import SPACES
 from assembler_runner.services import current_services
 from assembler_runner.spaces.app_state import ERRORS, PASSING
 from assembler_runner.spaces.models import Space
-from assembler_runner.ui.layout import go, pages, rows, show
+from assembler_runner.ui.layout import go, may, pages, rows, show
 from assembler_runner.ui.people import names_of
+from assembler_runner.ui.saved_views import views_of
 
 VIEWS = (
     ("", "all"),
@@ -44,7 +47,18 @@ def spaces() -> Response:
     except InvalidQuery as error:
         page, problem = Page([], 0, 0, 0), error
     names = names_of(space.owner_id for space in page.rows)
-    return show("spaces.html", page=page, line=line, problem=problem, names=names, views=VIEWS, any_at_all=_any())
+    commands = [name for name in BULK_COMMANDS if name != "delete" or may("space_delete")]
+    return show(
+        "spaces.html",
+        page=page,
+        line=line,
+        problem=problem,
+        names=names,
+        views=VIEWS,
+        saved=views_of(current_account().id),
+        commands=commands,
+        any_at_all=_any(),
+    )
 
 
 @pages.post("/spaces/bulk")
@@ -57,11 +71,34 @@ def command_spaces() -> AnyResponse:
     if command not in BULK_COMMANDS:
         raise InvalidRequest("No command is chosen.", hint=f"Choose one of: {', '.join(BULK_COMMANDS)}.")
     confirmed = "confirmed" in request.form
-    wanted = {"id": ",".join(ids)}
-    result = bulk.command(current_services(), current_account(), command, wanted, dry_run=not confirmed)
+    body = {"command": command, "filter": {"id": ",".join(ids)}, **_changes(command)}
+    schema = BulkInput()
+    data = load(schema, body)
+    result = bulk.command(
+        *(current_services(), current_account(), command, data["filter"]),
+        dry_run=not confirmed,
+        changes=schema.changes(data),
+    )
     if confirmed and not result["refused"]:
-        return go("/ui/spaces", done="accepted")
-    return show("bulk.html", result=result, ids=ids)
+        return go("/ui/spaces", done="changed" if command == "update" else "accepted")
+    return show("bulk.html", result=result, ids=ids, form=request.form)
+
+
+def _changes(command: str) -> dict[str, Any]:
+    """Returns the changes of labels and expiry that the form describes."""
+    if command != "update":
+        return {}
+    changes: dict[str, Any] = {name: _labels(name) for name in ("add_labels", "remove_labels") if _labels(name)}
+    expires = request.form.get("expires_at", "").strip()
+    if "never" in request.form:
+        changes["expires_at"] = None
+    elif expires:
+        changes["expires_at"] = f"{expires}:00+00:00"
+    return changes
+
+
+def _labels(field: str) -> list[str]:
+    return [label.strip() for label in request.form.get(field, "").split(",") if label.strip()]
 
 
 def _filters(line: str) -> MultiDict[str, str]:

@@ -16,6 +16,7 @@ from assembler_runner.api.webhooks import DELIVERIES, WEBHOOKS
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, InvalidRequest
 from assembler_runner.services import current_services
+from assembler_runner.spaces.models import Space
 from assembler_runner.ui.layout import go, pages, rows, show
 from assembler_runner.webhooks import webhooks
 from assembler_runner.webhooks.models import Webhook, WebhookDelivery
@@ -31,6 +32,13 @@ def all_webhooks() -> Response:
 def _list(status: int, **values: Any) -> Response:
     query = sa.select(Webhook).where(current_account().visible(Webhook.realm_id))
     return show("webhooks.html", status, page=rows(query, WEBHOOKS, {}), **values)
+
+
+def show_webhooks(found: Space) -> dict[str, Any]:
+    """Returns what the tab of a Space shows: the webhooks for this Space, and those for all Spaces of its realm."""
+    of_space = Webhook.space_id.is_(None) | (Webhook.space_id == found.id)
+    mine = sa.select(Webhook).where(Webhook.realm_id == found.realm_id, of_space, Webhook.request_id.is_(None))
+    return {"page": rows(mine, WEBHOOKS, {})}
 
 
 @pages.post("/webhooks")

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from typing import Any, Literal, TypeAlias, Unpack
-from uuid import UUID
 
 import httpx
 
 from assembler_client.auth import PasswordAuth, StaticAuth
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
-from assembler_client.errors import NotFound, invalid_input
+from assembler_client.errors import invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
-from assembler_client.models import ErrorResponse, Event, Finding, Log, Preview, Request, Space, Thing
-from assembler_client.sansio.calls import PAGE_SIZE
+from assembler_client.lookup import Named, find_space, release_before
+from assembler_client.models import Event, Finding, Log, Preview, Space
+from assembler_client.remembered import completed
 from assembler_client.sansio.steps import Flow, Item, Notify, Step, method, stream
 from assembler_client.storage_client import StorageCalls
-from assembler_client.suggest import did_you_mean
 from assembler_client.transport import PATIENCE, TIMEOUT, AsyncClient, SyncClient
 from assembler_client.types import Ref
 from assembler_client.upload import Source, UploadListener, gather, upload
 from assembler_client.wait import WAIT_SECONDS, Listener, SpaceListener, waiting_for
 
-Named: TypeAlias = Ref
-"""A Space, its id, its name, or namespace/name."""
 Login: TypeAlias = httpx.Auth | tuple[str, str] | str | None
 """An Auth object, (user, password), or a token."""
 
@@ -42,12 +39,12 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             NotFound: the Space does not exist.
             InvalidRequest: several Spaces have this name.
         """
-        return (yield from _find(self, space))
+        return (yield from find_space(self, space))
 
     @method
     def deploy(
         self,
-        source: Source,
+        source: Source | None = None,
         *,
         wait: bool = True,
         timeout: float = WAIT_SECONDS,
@@ -65,7 +62,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         connections and restarts of the service, and creates exactly one Space.
 
         Args:
-            source: a folder, a file, a zip or tar archive, several files, or a mapping of path → content.
+            source: a folder, a file, a zip or tar archive, several files, or a mapping of path → content; None if the
+                files come from `git` or `template`.
             wait: whether to wait until the app runs.
             timeout: maximum wait in seconds.
             on_event: called with each event.
@@ -81,8 +79,9 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             AppFailed: the Space is published, but its app does not run; `problem` has the cause and what to do.
             WaitTimeout: the timeout has expired.
         """
-        sent = yield from upload(self, gather(source), on_upload)
-        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **{**fields, **sent})
+        sent = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
+        body: Any = {**completed(source, fields), **sent}
+        space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **body)
         if on_accepted is not None:
             yield Notify(on_accepted, space)
         return (yield from waiting_for(space, wait, timeout, on_event))
@@ -111,7 +110,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
     @method
     def preview(
         self,
-        source: Source,
+        source: Source | None = None,
         *,
         space: Named | None = None,
         content: bool = False,
@@ -127,11 +126,11 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             on_upload: called with the progress of uploads.
             fields: as for `deploy` or `update`.
         """
+        sent: Any = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
         if space is None:
-            sent: Any = yield from upload(self, gather(source), on_upload)
-            return (yield from CoreCalls.preview_space(self, content=content, **{**fields, **sent}))
-        found = yield from _find(self, space)
-        changes = {**fields, **(yield from upload(self, gather(source), on_upload))}
+            return (yield from CoreCalls.preview_space(self, content=content, **{**completed(source, fields), **sent}))
+        found = yield from find_space(self, space)
+        changes = {**completed(source, fields), **sent}
         return (yield from CoreCalls.preview_update(self, found, content=content, **changes))
 
     @method
@@ -169,9 +168,9 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             RequestFailed: publishing failed.
             AppFailed: the change is published, but the app does not run.
         """
-        found = yield from _find(self, space)
+        found = yield from find_space(self, space)
         sent = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
-        changes = {**fields, **sent}
+        changes = {**completed(source, fields), **sent}
         asked = yield from CoreCalls.update_space(
             self, found, if_match=if_match, idempotency_key=idempotency_key, **changes
         )
@@ -202,8 +201,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         Raises:
             NotFound: there is no earlier release.
         """
-        found = yield from _find(self, space)
-        target = to if to is not None else (yield from _release_before(self, found))
+        found = yield from find_space(self, space)
+        target = to if to is not None else (yield from release_before(self, found))
         request = yield from CoreCalls.command_space(self, found, "rollback", request_id=target, force=force)
         asked = found.model_copy(update={"latest_request": request})
         return (yield from waiting_for(asked, wait, timeout, on_event))
@@ -222,7 +221,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         Raises:
             Conflict: there is no problem, no fix is known, or the files have changed.
         """
-        found = yield from _find(self, space)
+        found = yield from find_space(self, space)
         request = yield from CoreCalls.command_space(self, found, "apply_fix")
         asked = found.model_copy(update={"latest_request": request})
         return (yield from waiting_for(asked, wait, timeout, on_event))
@@ -239,7 +238,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             timeout: maximum wait in seconds.
             on_event: called with each event.
         """
-        found = yield from _find(self, space)
+        found = yield from find_space(self, space)
         asked = yield from CoreCalls.delete_space(self, found)
         yield from waiting_for(asked, wait, timeout, on_event)
 
@@ -252,7 +251,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             kind: `run` for the log of the app, `build` for that of its build.
             tail: number of lines.
         """
-        found = yield from _find(self, space)
+        found = yield from find_space(self, space)
         return (yield from CoreCalls.get_logs(self, found, kind=kind, tail=tail))
 
     @stream
@@ -267,7 +266,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             follow: whether to continue with new events.
             timeout: seconds until following ends; None for no limit.
         """
-        found = yield from _find(self, space)
+        found = yield from find_space(self, space)
         if follow:
             yield from CoreCalls.follow_events(self, found, after=after, timeout=timeout)
             return
@@ -339,60 +338,3 @@ def _login(base_url: str, auth: Login) -> httpx.Auth | None:
     if isinstance(auth, tuple):
         return PasswordAuth(*auth, base_url=base_url)
     return auth
-
-
-def _find(client: Any, space: Named) -> Flow[Space]:
-    found: Space | None = None
-    if isinstance(space, Space):
-        return space
-    name = str(space.id if isinstance(space, Thing) else space)
-    if _is_id(name):
-        found = yield from CoreCalls.get_space(client, name)
-    else:
-        namespace, _, last = name.rpartition("/")
-        wanted: dict[str, Any] = {"name": last} | ({"namespace": namespace} if namespace else {})
-        rows = yield from CoreCalls.find_spaces(client, filter=wanted, page={"limit": 20})
-        # Deleted Spaces remain as records; their names may be used again.
-        live = [row for row in rows if row.state not in ("deleted", "cancelled")] or rows[:1]
-        if len(live) > 1:
-            several = ", ".join(f"{row.namespace}/{row.name} on {row.target} ({row.id})" for row in live)
-            hint = f"Use the id of one of them: {several}."
-            message = f"{len(live)} Spaces are named {name}."
-            raise invalid_input([Finding(code="ambiguous", path=name, message=message, hint=hint)])
-        found = live[0] if live else None
-    if found is None:
-        raise (yield from _not_found(client, name))
-    return found
-
-
-def _not_found(client: Any, name: str) -> Flow[NotFound]:
-    """Returns the error for a missing Space; suggests those of the newest Spaces that have a similar name."""
-    message = f"There is no Space {name}."
-    suggestion = None
-    if not _is_id(name):
-        rows = yield from CoreCalls.find_spaces(
-            client, filter={"state": "!deleted"}, page={"limit": PAGE_SIZE}, sort="-created_at"
-        )
-        known = {f"{row.namespace}/{row.name}" if "/" in name else row.name for row in rows}
-        suggestion = did_you_mean(name, sorted(known))
-    hint = suggestion or "List all Spaces to find its name or id."
-    return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
-
-
-def _release_before(client: Any, space: Space) -> Flow[Request]:
-    """Finds the release before the current one."""
-    wanted = {"status": "succeeded", "action": ["create", "duplicate", "adopt", "update", "rollback"]}
-    releases = yield from CoreCalls.find_space_requests(client, space, filter=wanted, limit=50)
-    published = [release for release in releases if not release.unchanged]
-    for release in published[1:]:
-        if release.tree_digest != published[0].tree_digest:
-            return release
-    raise NotFound(f"{space.name} has no earlier release.")
-
-
-def _is_id(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

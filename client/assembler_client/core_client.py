@@ -9,6 +9,7 @@ from uuid import uuid4
 from assembler_client.app_calls import AppCalls
 from assembler_client.archive import with_contents
 from assembler_client.inputs import (
+    BulkChanges,
     CommandFields,
     DiagnosisFields,
     NewWebhook,
@@ -22,30 +23,27 @@ from assembler_client.models import (
     Bulk,
     Delivery,
     Event,
-    FailureCause,
-    FindingRule,
     FixPreview,
     Health,
     Log,
-    Plugin,
     Preview,
     Problem,
     Request,
-    Retried,
     Space,
-    SpaceType,
     Webhook,
     WebhookCommandAnswer,
 )
+from assembler_client.request_calls import RequestCalls
 from assembler_client.sansio.calls import create, finding, finding_one, getting, iterating, listing, one, parsed, update
 from assembler_client.sansio.steps import Ask, Call, Flow, Item, Send, Step, method, stream
 from assembler_client.streams import Follower, log_lines
 from assembler_client.transport import AsyncClient, SyncClient
+from assembler_client.type_calls import TypeCalls
 from assembler_client.types import Filter, Ref, id_of, query
 from assembler_client.wait import WAIT_SECONDS, Listener, deadline_in, waiting
 
 
-class CoreCalls(AppCalls):
+class CoreCalls(AppCalls, RequestCalls, TypeCalls):
     """Methods for everything except accounts and buckets, synchronous and asynchronous."""
 
     get_spaces = listing("/spaces", Space)
@@ -83,7 +81,7 @@ class CoreCalls(AppCalls):
             name: its name.
             target: `huggingface` or `local`; defaults to the default target of the realm.
         """
-        body = {"namespace": namespace, "name": name} | ({"target": target} if target else {})
+        body = {"namespace": namespace, "name": name, **({"target": target} if target else {})}
         return Call(Ask("POST", "/spaces/adopt", json=body), parsed(Space))
 
     @method
@@ -168,52 +166,19 @@ class CoreCalls(AppCalls):
         return Call(Ask("POST", f"/spaces/{id_of(space)}/command", json=body, headers=headers), parsed(Request))
 
     @method
-    def command_spaces(self, command: str, filter: Filter, *, dry_run: bool = False) -> Call[Bulk]:
+    def command_spaces(
+        self, command: str, filter: Filter, *, dry_run: bool = False, **changes: Unpack[BulkChanges]
+    ) -> Call[Bulk]:
         """Sends a command to all Spaces of the realm that match a filter.
 
         Args:
-            command: delete, restart, factory_rebuild, pause or wake.
+            command: delete, restart, factory_rebuild, pause, wake, rollback (to the one before), update (changes).
             filter: as for `find_spaces`; `label` matches Spaces with that label.
-            dry_run: whether to only list the matching Spaces.
+            dry_run: only list them.
         """
-        found = {name.removeprefix("filter[").removesuffix("]"): text for name, text in query(filter)}
-        body = {"command": command, "filter": found, "dry_run": dry_run}
+        wanted = {name.removeprefix("filter[").removesuffix("]"): text for name, text in query(filter)}
+        body = body_of(BulkChanges, changes, command=command, filter=wanted, dry_run=dry_run)
         return Call(Ask("POST", "/spaces/command", json=body, repeatable=dry_run), parsed(Bulk))
-
-    get_requests = listing("/requests", Request)
-    find_requests = finding("/requests", Request)
-    find_one_request = finding_one("/requests", Request)
-    iter_requests = iterating("/requests", Request)
-    get_request = getting("/requests", Request)
-
-    @method
-    def find_space_requests(
-        self, space: Ref, *, filter: Filter | None = None, sort: str = "-created_at", limit: int = 50
-    ) -> Call[list[Request]]:
-        """Finds requests of a Space, newest first."""
-        ask = Ask("GET", f"/spaces/{id_of(space)}/requests", query(filter, {"limit": limit}, sort))
-        return Call(ask, parsed(Request).many)
-
-    @method
-    def cancel_request(self, request: Ref) -> Call[Request]:
-        """Cancels a queued or running request."""
-        return _command("/requests", request, "cancel", Request)
-
-    @method
-    def retry_request(self, request: Ref) -> Call[Request]:
-        """Queues a failed or cancelled request again."""
-        return _command("/requests", request, "retry", Request)
-
-    @method
-    def get_failures(self) -> Call[list[FailureCause]]:
-        """Gets the number of failed requests by cause."""
-        return Call(Ask("GET", "/requests/failures"), parsed(FailureCause).many)
-
-    @method
-    def retry_failures(self, code: str | None = None) -> Call[Retried]:
-        """Queues all failed requests again, or those with one cause."""
-        body = {"command": "retry"} | ({"code": code} if code else {})
-        return Call(Ask("POST", "/requests/failures/command", json=body, repeatable=False), parsed(Retried))
 
     @method
     def get_events(self, of: Space | Request | None = None, *, after: int = 0, limit: int = 200) -> Call[list[Event]]:
@@ -224,8 +189,8 @@ class CoreCalls(AppCalls):
             after: id of the last known event.
             limit: maximum number of events, at most 200.
         """
-        params = (("after", str(after)), ("page[limit]", str(limit)))
-        return Call(Ask("GET", f"{_path(of)}/events", params), parsed(Event).many)
+        ask = Ask("GET", f"{_path(of)}/events", (("after", str(after)), ("page[limit]", str(limit))))
+        return Call(ask, parsed(Event).many)
 
     @stream
     def follow_events(
@@ -295,22 +260,6 @@ class CoreCalls(AppCalls):
             WaitTimeout: the timeout has expired.
         """
         return (yield from waiting(request, app, deadline_in(timeout), on_event))
-
-    get_space_types = listing("/space-types", SpaceType)
-
-    @method
-    def get_space_type(self, name: str) -> Call[SpaceType | None]:
-        """Gets one space type by name or name@version, or None if it does not exist."""
-        from urllib.parse import quote
-
-        return Call(Ask("GET", f"/space-types/{quote(name, safe='@')}"), parsed(SpaceType), (None,))
-
-    get_plugins = listing("/plugins", Plugin)
-
-    @method
-    def get_findings(self) -> Call[list[FindingRule]]:
-        """Gets all codes of findings: severity, explanation, example, whether there is a fix."""
-        return Call(Ask("GET", "/findings"), parsed(FindingRule).many)
 
     @method
     def diagnose(self, **fields: Unpack[DiagnosisFields]) -> Call[Problem]:

@@ -67,11 +67,13 @@ class DockerPlugin(SpacePlugin):
         gunicorn = ["gunicorn", "--bind", f"0.0.0.0:{PORT}", "--workers", "2", "app:app"]
         uvicorn = ["uvicorn", "--host", "0.0.0.0", "--port", str(PORT), "app:app"]
         return [
-            self._served("flask", "A web app with Flask, served by gunicorn.", FlaskParameters, gunicorn),
-            self._served("fastapi", "A web API with FastAPI, served by uvicorn.", FastApiParameters, uvicorn),
-            self.template("node", "A web server with Node.js, without packages.", NodeParameters),
+            self._served("flask", "A web app, served by gunicorn.", FlaskParameters, gunicorn),
+            self._served("fastapi", "A web API, served by uvicorn.", FastApiParameters, uvicorn, "FastAPI"),
+            self.template("node", "A web server with Node.js, without packages.", NodeParameters, "Node.js"),
         ]
 
-    def _served(self, name: str, description: str, parameters: type[ma.Schema], command: list[str]) -> Template:
-        template = self.template(name, description, parameters)
+    def _served(
+        self, name: str, description: str, parameters: type[ma.Schema], command: list[str], title: str = ""
+    ) -> Template:
+        template = self.template(name, description, parameters, title)
         return replace(template, files=(*template.files, python_dockerfile("3.12", PORT, command)))

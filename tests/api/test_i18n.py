@@ -12,7 +12,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
-from assembler_runner.core.settings import PROJECT
+from assembler_runner.core.places import PROJECT
 from tests.conftest import Service
 
 FOLDER = PROJECT / "assembler_runner" / "api" / "translations" / "de" / "LC_MESSAGES"
@@ -86,6 +86,7 @@ def test_every_text_is_translated_and_compiled(tmp_path: Path) -> None:
             assert word in german, text
 
 
+@pytest.mark.slow
 def test_a_new_language_can_be_begun(tmp_path: Path) -> None:
     template = tmp_path / "messages.pot"
     pybabel("extract", "-F", "babel.cfg", "-o", str(template), ".")

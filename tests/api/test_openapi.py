@@ -101,7 +101,7 @@ def test_post_spaces_names_and_describes_every_field(document: Document) -> None
     assert set(shown["properties"]) == set(SpaceInput().fields)
     assert all(field.get("description") for field in shown["properties"].values())
     assert "anyOf" not in shown, "generators of clients would lose the fields"
-    assert "One of files, template and archive is required." in shown["description"]
+    assert "One of files, template, git, copy_of and archive is required." in shown["description"]
     assert shown["additionalProperties"] is False
 
 
@@ -163,3 +163,72 @@ def test_answers_are_as_described(service: Service, document: Document) -> None:
         jsonschema.validate(answer, schema(document, name))
         properties = document["components"]["schemas"][name]["properties"]
         assert set(answer) == set(properties), name
+
+
+def shape(value: Any) -> Any:
+    """Names of fields at every depth; lists by their first item, free objects and nulls by nothing."""
+    if isinstance(value, dict) and not set(value) & {"user", "MODE", "$schema", "properties"}:
+        return {name: shape(part) for name, part in value.items()}
+    return [shape(part) for part in value[:1]] if isinstance(value, list) else None
+
+
+def known(example: Any, real: Any) -> Any:
+    """The shape of an example where the real answer has a value."""
+    if isinstance(example, dict) and isinstance(real, dict):
+        return {name: known(part, real.get(name)) for name, part in example.items()}
+    if isinstance(example, list) and isinstance(real, list):
+        return [known(part, other) for part, other in zip(example[:1], real[:1], strict=False)]
+    return None
+
+
+def test_examples_are_like_real_answers(service: Service, document: Document) -> None:
+    body = {"space_type": "static", "files": {"index.html": "<h1>Hello</h1>"}, "parameters": {"user": "x"}}
+    named = {**body, "name": "greeter", "labels": ["course-2026"]}
+    login = {"grant_type": "password", "username": "admin", "password": PASSWORD}
+    made = service.post("/spaces", named).json
+    service.work(made["latest_request"]["id"])
+    real = {
+        "create_token": service.post("/auth/token", login).json,
+        "submit_space": made,
+        "list_spaces": service.get("/spaces").json,
+        "get_space": service.get(f"/spaces/{made['id']}").json,
+        "preview_space": service.post("/spaces/preview", body).json,
+        "list_requests": service.get("/requests").json,
+        "get_request": service.get(f"/requests/{made['latest_request']['id']}").json,
+        "list_space_types": service.get("/space-types").json,
+        "get_space_type": service.get("/space-types/static").json,
+    }
+    found = {operation["operationId"]: operation for _, _, operation in operations(document)}
+    for name, answer in real.items():
+        (example,) = (
+            response["content"]["application/json"]["example"]
+            for status, response in found[name]["responses"].items()
+            if status.startswith("2")
+        )
+        shown, given = shape(example), shape(answer)
+        assert known(shown, given) == known(given, shown), name
+
+
+def test_examples_of_answers_and_errors_fit_their_schemas(document: Document) -> None:
+    seen = 0
+    for _, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            content = response.get("content", {}).get("application/json", {})
+            if "example" not in content:
+                assert not (status in ("400", "404", "409", "422") and path != "/create-space"), (path, status)
+                continue
+            described = {**content["schema"], "components": document["components"]}
+            jsonschema.Draft202012Validator(described).validate(content["example"])
+            seen += 1
+    assert seen > 300
+
+
+def test_where_one_thing_is_wrong_the_message_names_it(service: Service) -> None:
+    one = service.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}, "nmae": "x"}).json
+    assert one["message"] == "nmae: Unknown field."
+    assert one["hint"].startswith("Known fields: ")
+    several = service.post("/spaces", {"space_type": "static", "files": {"index.html": "x"}, "a": 1, "b": 2}).json
+    assert several["message"] == "The request is not valid."
+    assert len(several["issues"]) == 2
+    query = service.get("/spaces?filter[nmae]=x").json
+    assert query["message"] == "There is no filter nmae."

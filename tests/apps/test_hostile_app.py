@@ -82,6 +82,8 @@ def attack(path):
 EXHAUST = """
 import mmap, os, subprocess, sys, threading, time
 
+pytestmark = pytest.mark.slow
+
 kept = []
 
 def attack(path):

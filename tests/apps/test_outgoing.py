@@ -13,6 +13,11 @@ from assembler_runner.apps import outgoing
 from assembler_runner.apps.outgoing import serve_outgoing
 
 
+async def handlers_end() -> None:
+    """Waits until the connections of all servers of this loop are closed."""
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
 def ask(head: str) -> str:
     """Sends the head of a request to the proxy, and returns the first line of its response."""
 
@@ -26,7 +31,7 @@ def ask(head: str) -> str:
             writer.close()
             await writer.wait_closed()
             server.close()
-            await server.wait_closed()
+            await handlers_end()
             return line.decode().strip()
 
     return asyncio.run(talk())
@@ -63,6 +68,7 @@ def test_what_is_allowed_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             await writer.drain()
             writer.close()
+            await writer.wait_closed()
 
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -91,9 +97,8 @@ def test_what_is_allowed_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
                 writer.close()
                 await writer.wait_closed()
             proxy.close()
-            await proxy.wait_closed()
         server.close()
-        await server.wait_closed()
+        await handlers_end()
         return answers[0], answers[1]
 
     plain, inside = asyncio.run(talk())

@@ -16,6 +16,8 @@ import pytest
 from tests.support.app_service import AppService, app_service, seen_by, visit
 from tests.support.services import wait_until
 
+pytestmark = pytest.mark.slow
+
 MEGABYTES = 200
 
 

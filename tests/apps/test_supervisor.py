@@ -14,6 +14,8 @@ import pytest
 from tests.support.app_service import ECHO, AppService, app_service, seen_by, visit
 from tests.support.services import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def processes_of(text: str) -> list[int]:
     """Returns the processes whose command line or environment contains a text, as root or their own account sees it."""

@@ -183,6 +183,7 @@ def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     service.kill()
 
 
+@pytest.mark.slow
 def test_sixteen_threads_over_the_end_of_a_token_all_succeed(short_lived: Running) -> None:
     auth = PasswordAuth("admin", PASSWORD, short_lived.url)
     fetched: list[float] = []

@@ -14,6 +14,8 @@ from tests.conftest import PASSWORD, SECRETS, MakeService
 from tests.support.app_service import ECHO, needs_sandbox, seen_by
 from tests.support.services import Client, Process, wait_until
 
+pytestmark = pytest.mark.slow
+
 STATIC = {"space_type": "static", "files": {"index.html": "<h1>Hello</h1>"}, "target": "local"}
 
 

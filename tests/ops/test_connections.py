@@ -89,6 +89,7 @@ def test_two_thousand_idle_connections_block_no_calls(files: int, sent: bytes, t
         answers_in_time(url)
 
 
+@pytest.mark.slow
 def test_incomplete_headers_time_out(tmp_path: Path) -> None:
     with limited(tmp_path, 2048) as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as one:
         one.settimeout(60)

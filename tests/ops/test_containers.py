@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from assembler_runner.core.settings import SETTINGS
+from assembler_runner.devhub import StandInHub
 from tests.support.services import (
     PASSWORD,
     PROJECT,
@@ -32,7 +33,8 @@ from tests.support.services import (
     redis_url,
     wait_until,
 )
-from tests.support.standin_hub import StandInHub
+
+pytestmark = pytest.mark.slow
 
 COMPOSE = ["docker-compose.yml", "docker-compose.mariadb.yml"]
 MANIFESTS = sorted((PROJECT / "deploy" / "kubernetes").glob("*.yaml"))
@@ -84,7 +86,6 @@ def containers(tmp_path: Path, hub: StandInHub) -> Iterator[Containers]:
     forget_queue(broker, queue)
 
 
-@pytest.mark.slow
 def test_a_deployment_starts_publishes_and_stops(containers: Containers, hub: StandInHub) -> None:
     port = str(free_port())
     with containers.start("worker") as worker:
@@ -120,7 +121,6 @@ def test_a_deployment_starts_publishes_and_stops(containers: Containers, hub: St
         assert worker.stop() == 0, worker.log
 
 
-@pytest.mark.slow
 def test_a_deployment_can_be_monitored(containers: Containers, hub: StandInHub) -> None:
     port, worker_port = str(free_port()), str(free_port())
     token = "the metrics token of the tests 0123456789"
@@ -372,7 +372,6 @@ def test_the_service_does_not_own_its_environment() -> None:
     assert owned.split() == ["/app/instance", "/app/git-plugins", "/app/extra-plugins"]
 
 
-@pytest.mark.slow
 def test_beat_is_healthy_while_it_looks_for_what_is_due(containers: Containers) -> None:
     del containers.settings["SECRET_KEY"], containers.settings["JWT_SECRET_KEY"]
     with containers.start("migrate") as migrate:

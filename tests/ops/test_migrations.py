@@ -25,6 +25,8 @@ from assembler_runner.services import current_services
 from assembler_runner.spaces.models import Space, SpaceRequest
 from tests.support.services import digest, mariadb_database, postgres_database, run_flask
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"SECRET_KEY": "secret-key-of-the-tests-0123456789", "JWT_SECRET_KEY": "jwt-key-of-the-tests-0123456789ab"}
 MODELS = set(Base.metadata.tables)
 

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.support.services import (
     PASSWORD,
     Client,
@@ -29,7 +30,8 @@ from tests.support.services import (
     hub_settings,
     wait_until,
 )
-from tests.support.standin_hub import Fault, StandInHub
+
+pytestmark = pytest.mark.slow
 
 READY = r"Assembler is ready at (http://\S+)"
 ROUNDS = 10
@@ -130,7 +132,6 @@ def test_an_invalid_setting_is_reported(tmp_path: Path, name: str, value: str) -
     assert not name.endswith("KEY") or value not in process.log
 
 
-@pytest.mark.slow
 def test_a_killed_first_start_is_recovered(tmp_path: Path) -> None:
     for moment in (0.8, 1.1, 1.4, 1.7):
         with serve(tmp_path) as process:
@@ -162,13 +163,11 @@ def live_dangerously(instance: Path, settings: Mapping[str, str]) -> dict[str, d
     return done
 
 
-@pytest.mark.slow
 def test_killed_at_any_time_each_request_is_published_once_to_the_hub(tmp_path: Path, hub: StandInHub) -> None:
     hub.settings.latency = 0.045
     assert_published_once(hub, live_dangerously(tmp_path, hub_settings(hub)))
 
 
-@pytest.mark.slow
 def test_killed_at_any_time_each_request_is_published_once_locally(tmp_path: Path) -> None:
     done = live_dangerously(tmp_path, {})
     assert {request["status"] for request in done.values()} == {"succeeded"}
@@ -188,7 +187,6 @@ def git(repository: Path, *arguments: str) -> bytes:
     return subprocess.run(["git", "-C", repository, *arguments], check=True, stdout=subprocess.PIPE).stdout
 
 
-@pytest.mark.slow
 def test_queued_requests_resume_at_once(tmp_path: Path, hub: StandInHub) -> None:
     hang = Fault("hang", "POST", CREATE, seconds=600)
     hub.faults.add(hang)
@@ -204,7 +202,6 @@ COMMIT = "/api/spaces/alice/at-commit/commit/"
 CREATE = "/api/repos/create$"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("applied", [False, True], ids=["not done", "done"])
 def test_killed_while_waiting_for_a_response(tmp_path: Path, hub: StandInHub, applied: bool) -> None:
     steps = [
@@ -228,7 +225,6 @@ def test_killed_while_waiting_for_a_response(tmp_path: Path, hub: StandInHub, ap
         assert_published_once(hub, client.wait_all(ids))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1.5, 5.0], ids=["during the restart", "after it"])
 def test_a_call_of_a_killed_service_arrives_late(tmp_path: Path, hub: StandInHub, seconds: float) -> None:
     commit = Fault("hang", "POST", COMMIT, seconds=seconds)
@@ -244,7 +240,6 @@ def test_a_call_of_a_killed_service_arrives_late(tmp_path: Path, hub: StandInHub
     assert_published_once(hub, requests)
 
 
-@pytest.mark.slow
 def test_lost_responses_at_every_step(tmp_path: Path, hub: StandInHub) -> None:
     hub.faults.add(
         Fault("drop_after", "POST", CREATE, after=3),
@@ -258,7 +253,6 @@ def test_lost_responses_at_every_step(tmp_path: Path, hub: StandInHub) -> None:
         assert process.stop() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("drain", [20, 1])
 def test_stopped_with_a_slow_hub_it_drains_or_releases(tmp_path: Path, hub: StandInHub, drain: int) -> None:
     hub.settings.latency = 1.0
@@ -276,7 +270,6 @@ def test_stopped_with_a_slow_hub_it_drains_or_releases(tmp_path: Path, hub: Stan
         assert_published_once(hub, client.wait_all(ids))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("timeout", [2, 30])
 def test_a_hanging_hub_does_not_delay_the_stop(tmp_path: Path, hub: StandInHub, timeout: int) -> None:
     hang = Fault("hang", "POST", COMMIT, seconds=60, times=None)
@@ -293,7 +286,6 @@ def test_a_hanging_hub_does_not_delay_the_stop(tmp_path: Path, hub: StandInHub, 
         assert_published_once(hub, client.wait_all(ids))
 
 
-@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(tmp_path: Path, hub: StandInHub) -> None:
     hang = Fault("hang", "POST", COMMIT, seconds=600)
     hub.faults.add(hang)

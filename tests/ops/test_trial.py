@@ -24,6 +24,8 @@ from tests.support.services import free_port, wait_until
 SERVER = """\
 import http.server, os, subprocess, sys
 
+pytestmark = pytest.mark.slow
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.conftest import MakeService, Service
 from tests.requests.test_update import assert_live, gradio, live
 from tests.support.killing import every_point
 from tests.support.services import PASSWORD, Client, Process, digest, expected_tree, hub_settings, wait_until
-from tests.support.standin_hub import Fault, StandInHub
+
+pytestmark = pytest.mark.slow
 
 NAME = "alice/greeter"
 CHANGE: dict[str, Any] = {
@@ -244,7 +246,6 @@ def test_local_changes_killed_at_any_point(service: Service) -> None:
     assert every_point(service, prepare, check) > 8
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/secrets$", "/preupload/", "/commit/"])
 @pytest.mark.parametrize("applied", [True, False])
 def test_kill_minus_nine_of_the_real_service(tmp_path: Path, hub: StandInHub, path: str, applied: bool) -> None:

@@ -15,14 +15,14 @@ from assembler_runner.accounts.passwords import hash_password
 from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
+from assembler_runner.devhub import Fault, StandInHub
+from assembler_runner.devhub.limits import Limit
 from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.creation_lock import creation_lock
 from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.services import postgres_database
-from tests.support.standin_hub import Fault, StandInHub
-from tests.support.standin_hub.limits import Limit
 
 STATIC = {"space_type": "static", "files": {"index.html": "x"}}
 
@@ -146,6 +146,7 @@ def test_one_creation_at_a_time_over_threads(hub_service: Service, hub: StandInH
     assert [record.status for record in creations] == [200] * 6
 
 
+@pytest.mark.slow
 def test_each_wake_up_processes_one_request(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri)
@@ -179,6 +180,7 @@ def test_more_threads_than_connections_share_them(make_service: MakeService) -> 
     assert 20 < max(counts) <= 30
 
 
+@pytest.mark.slow
 def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -> None:
     with postgres_database() as uri:
         service = make_service(SQLALCHEMY_DATABASE_URI=uri, MAX_QUEUE=10_000)

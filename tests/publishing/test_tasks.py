@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from assembler_runner.core.settings import PROJECT
+from assembler_runner.core.places import PROJECT
 from tests.conftest import Service
 
 HTML = PROJECT / "docs" / "_build" / "html"

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from assembler_runner.core.redaction import REPLACEMENT, add_fingerprints, redactor
 from assembler_runner.core.vault import Vault
+from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.ops import key_rotation
 from assembler_runner.runtime.logs import streams
 from tests.conftest import MakeService, Service
 from tests.ops.test_serve import served
 from tests.support.services import Client, hub_settings, wait_until
-from tests.support.standin_hub import Fault, StandInHub
 
 NAME = "alice/greeter"
 STREAM = {"Accept": "text/event-stream"}
@@ -168,6 +168,7 @@ def reading(client: Client, space_id: str) -> Iterator[Iterator[str]]:
         yield answer.iter_lines()
 
 
+@pytest.mark.slow
 def test_live_lines_reach_a_reader_and_its_leaving_frees_everything(tmp_path: Path, hub: StandInHub) -> None:
     hub.settings.logs_stay_open = 60
     with served(tmp_path / "instance", **hub_settings(hub)) as (process, client):

@@ -28,7 +28,7 @@ from flask.cli import FlaskGroup
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from tests.support.standin_hub import StandInHub
+from assembler_runner.devhub import StandInHub
 
 T = TypeVar("T")
 
@@ -69,16 +69,16 @@ class Process:
     As a context manager it is dead when left.
     """
 
-    def __init__(self, *arguments: str, **settings: str) -> None:
+    def __init__(self, *arguments: str, program: str = sys.executable, folder: Path = PROJECT, **settings: str) -> None:
         ours = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [program, *arguments],
             env={**ours, "PYTHONUNBUFFERED": "1", "APPS": "off", **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=PROJECT,
+            cwd=folder,
             start_new_session=True,
         )
         self._lines: list[str] = []

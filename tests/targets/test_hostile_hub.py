@@ -178,6 +178,7 @@ def test_any_number_of_organisations(
     assert found.namespaces is found.namespaces, "made once"
 
 
+@pytest.mark.slow
 def test_pages_without_end(
     serve: Callable[[Answer], HostileHub], make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:

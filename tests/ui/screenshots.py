@@ -6,13 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD, Client, Process
-from tests.support.standin_hub import StandInHub
 from tests.ui.browsing import CHROMIUM, QUIET, Visitor
 
 VIEW = {"width": 920, "height": 560}
+PHONE = {"width": 360, "height": 640}
 READY = r"Assembler is ready at (http://\S+)"
 APP = "import cv2\nimport gradio as gr\n\ngr.Interface(str, 'text', 'text').launch()\n"
 LOG = ["Starting", "Traceback (most recent call last):", '  File "/app/app.py", line 1, in <module>', "    import cv2"]
@@ -35,26 +36,80 @@ def take(folder: Path) -> None:
             with Client(url) as client:
                 spaces = _make_spaces(client, hub)
             visitor = Visitor(browser, url, viewport=VIEW)
+            visitor.open("/ui/login")
+            _save(visitor.page, folder / "sign-in.png")
             visitor.sign_in("admin", PASSWORD)
-            page = visitor.page
-            expect(page.locator("tbody [data-state=running]")).to_have_count(len(SITES))
-            _save(page, folder / "spaces.png")
-            visitor.open("/ui/new?type=static&template=landing")
-            page.locator("[data-open='index.html']").click()
-            expect(page.locator("#preview .state.good")).to_be_visible()
-            _save(page, folder / "new.png")
-            visitor.open(f"/ui/spaces/{spaces['vision']}")
-            expect(page.get_by_role("button", name="Apply fix")).to_be_visible()
-            _save(page, folder / "cause.png")
+            _take_main(visitor, spaces, folder)
+            for name, path in _screens(spaces).items():
+                visitor.open(path)
+                _save(visitor.page, folder / f"{name}.png")
             visitor.assert_fine()
+            _take_phone(browser, url, spaces, folder)
         browser.close()
+
+
+def _take_main(visitor: Visitor, spaces: dict[str, str], folder: Path) -> None:
+    """Takes the screens that need something to happen first."""
+    page = visitor.page
+    expect(page.locator("tbody [data-state=running]")).to_have_count(len(SITES))
+    _save(page, folder / "spaces.png")
+    visitor.open("/ui/new")
+    _save(page, folder / "templates.png")
+    visitor.open("/ui/new?type=static&template=landing")
+    page.locator("[data-open='index.html']").click()
+    expect(page.locator("#preview .state.good")).to_be_visible()
+    _save(page, folder / "new.png")
+    visitor.open(f"/ui/spaces/{spaces['vision']}")
+    expect(page.get_by_role("button", name="Apply fix")).to_be_visible()
+    _save(page, folder / "cause.png")
+    visitor.open(f"/ui/spaces/{spaces['vision']}?tab=logs")
+    expect(page.get_by_text("No module named").first).to_be_visible()
+    _save(page, folder / "logs.png")
+    visitor.open(f"/ui/spaces/{spaces['menu']}?tab=history")
+    page.get_by_role("link", name="Show").first.click()
+    expect(page.get_by_text("Soup of the day").first).to_be_visible()
+    _save(page, folder / "history.png")
+
+
+def _screens(spaces: dict[str, str]) -> dict[str, str]:
+    """Returns name of the picture → path of each other screen."""
+    menu = f"/ui/spaces/{spaces['menu']}"
+    tabs = {name: f"{menu}?tab={name}" for name in ("files", "events", "settings")}
+    lists = {name: f"/ui/{name}" for name in ("queue", "plugins", "accounts", "webhooks", "agents", "audit", "account")}
+    return {
+        **tabs,
+        "request": f"/ui/requests/{spaces['request']}",
+        **lists,
+        "realm": f"/ui/realms/{spaces['realm']}",
+        "documentation": "/docs",
+    }
+
+
+def _take_phone(browser: Browser, url: str, spaces: dict[str, str], folder: Path) -> None:
+    """Takes two screens as a phone shows them, in German and in the dark."""
+    visitor = Visitor(browser, url, viewport=PHONE, locale="de-DE", color_scheme="dark")
+    visitor.sign_in("admin", PASSWORD)
+    _save(visitor.page, folder / "phone-spaces.png")
+    visitor.open(f"/ui/spaces/{spaces['vision']}")
+    _save(visitor.page, folder / "phone-cause.png")
+    visitor.assert_fine()
 
 
 def _make_spaces(client: Client, hub: StandInHub) -> dict[str, str]:
     made = {}
     for name, labels in SITES.items():
         body = {"space_type": "static", "name": name, "labels": labels, "files": {"index.html": f"<h1>{name}</h1>"}}
-        made[name] = str(client.post("/spaces", body)["id"])
+        space = client.post("/spaces", body)
+        client.wait(space["latest_request"]["id"])
+        made[name] = str(space["id"])
+    changed = client.post(
+        f"/spaces/{made['menu']}", {"files": {"index.html": "<h1>menu</h1>\n<p>Soup of the day</p>\n"}}
+    )
+    update = str(changed["latest_request"]["id"])
+    client.wait(update)
+    for user in ("ann", "ben"):
+        client.post("/auth/users", {"name": user, "password": PASSWORD, "roles": ["member"]})
+    client.post("/webhooks", {"url": "https://example.org/hook", "description": "Chat of the team"})
     hub.script("alice/vision", ["BUILDING"])
     files = {"app.py": APP, "requirements.txt": "numpy\n"}
     body = {"space_type": "gradio", "name": "vision", "target": "huggingface", "files": files}
@@ -62,7 +117,8 @@ def _make_spaces(client: Client, hub: StandInHub) -> dict[str, str]:
     client.wait(space["latest_request"]["id"])
     hub.set_logs("alice/vision", "run", LOG)
     hub.set_stage("alice/vision", "RUNTIME_ERROR")
-    return made | {"vision": str(space["id"])}
+    realm = client.get("/auth/users/@me")["realm_id"]
+    return made | {"vision": str(space["id"]), "request": update, "realm": str(realm)}
 
 
 def _save(page: Page, path: Path) -> None:

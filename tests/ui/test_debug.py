@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from assembler_runner.app import create_app
-from assembler_runner.core.settings import PROJECT, load
+from assembler_runner.core.places import PROJECT
+from assembler_runner.core.settings import load
 from tests.conftest import SECRETS, Service
 
 

@@ -15,7 +15,17 @@ UI = Path(VIEWS[0].__file__ or "").parent
 TEMPLATES = sorted((UI / "templates").glob("*.html"))
 SCREENS = ["spaces", "new", "queue", "plugins", "accounts", "accounts?kind=robots", "accounts?kind=realms", "audit"]
 SCREENS += ["webhooks", "agents", "account", "new?type=gradio&template=image"]
-TABS = ["overview", "files", "files&path=index.html", "files&new=1", "logs", "events", "history", "settings"]
+TABS = [
+    "overview",
+    "files",
+    "files&path=index.html",
+    "files&new=1",
+    "logs",
+    "events",
+    "history",
+    "webhooks",
+    "settings",
+]
 POLICY = {"default-src 'none'", "script-src 'self'", "style-src 'self'", "require-trusted-types-for 'script'"}
 HOSTILE = "<script>alert(1)</script>\"'{{ 7 * 7 }}"
 

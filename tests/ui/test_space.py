@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from assembler_runner.devhub import StandInHub
 from tests.conftest import Service
 from tests.requests.test_fix import APP, LOG, with_problem
-from tests.support.standin_hub import StandInHub
 from tests.ui.people import Person, text_of
 
 INDEX = "<h1>Hello</h1>\n"
@@ -181,3 +181,14 @@ def test_several_spaces_are_deleted_after_a_look(page: Page) -> None:
     address = page.person.change("/ui/spaces/bulk", command="delete", id=[page.id, other], confirmed="yes")
     assert parse_qs(urlsplit(address).query) == {"done": ["accepted"]}
     assert page.service.space(other)["latest_request"]["action"] == "delete"
+
+
+def test_labels_of_several_spaces_are_changed_after_a_look(page: Page) -> None:
+    other = page.service.publish(name="other")["space_id"]
+    form = {"command": "update", "id": [page.id, other], "add_labels": "course, demo"}
+    shown = page.person.send("/ui/spaces/bulk", **form)
+    assert "Would be done for hours other" in text_of(shown.text)
+    assert 'name="add_labels" value="course, demo"' in shown.text
+    page.person.change("/ui/spaces/bulk", **form, confirmed="yes")
+    assert {tuple(page.service.space(each)["labels"]) for each in (page.id, other)} == {("course", "demo")}
+    assert "add_labels" in text_of(page.person.send("/ui/spaces/bulk", command="update", id=page.id).text)

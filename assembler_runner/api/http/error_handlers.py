@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from assembler_runner.api.http.i18n import set_content_language, translated
 from assembler_runner.api.http.json_body import log
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, DatabaseUnavailable
+from assembler_runner.core.visible import visible
 
 _HTTP_HINTS = {
     404: "Check the path; GET /api-spec.json lists all endpoints.",
@@ -35,14 +37,22 @@ def show_errors_with(app: Flask, page: ErrorPage) -> None:
 
 
 def error_body(error: AssemblerError) -> dict[str, Any]:
-    """Returns the JSON of an error, in the language of the caller."""
+    """Returns the JSON of an error, in the language of the caller; where one thing is wrong, the message names it."""
+    message, hint = error.message, error.hint
+    if len(error.issues) == 1 and message == error.default_message:
+        (only,) = error.issues
+        hint = only.hint or hint
+        message = translated(only.message) or ""
+        field = re.split(r"[\[.]", (only.path or "").rstrip("]"))[-1]
+        if field and field not in message:
+            message = f"{visible(only.path)}: {message}"
     return {
         "statusCode": error.status,
         "status_code": error.status,
         "name": error.name,
         "code": error.code,
-        "message": translated(error.message),
-        "hint": translated(error.hint),
+        "message": translated(message),
+        "hint": translated(hint),
         "issues": [
             finding.to_json() | {"message": translated(finding.message), "hint": translated(finding.hint)}
             for finding in error.issues

@@ -67,7 +67,10 @@ class EditSchema(ma.Schema):
     """A change of a file."""
 
     path = ma.fields.String(metadata={"description": "The file."})
-    action = ma.fields.String(validate=ma.validate.OneOf(("write", "append_line", "delete", "replace")))
+    action = ma.fields.String(
+        validate=ma.validate.OneOf(("write", "append_line", "delete", "replace")),
+        metadata={"description": "What is done to the file."},
+    )
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line, from 1; null for the whole file."})
     old = ma.fields.String(allow_none=True, metadata={"description": "The expected current text."})
     new = ma.fields.String(allow_none=True, metadata={"description": "The new text."})
@@ -86,7 +89,9 @@ class FindingSchema(MappingSchema):
     """A problem or remark about the input."""
 
     code = ma.fields.String(metadata={"description": "Stable code, for programs."})
-    severity = ma.fields.String(validate=ma.validate.OneOf(("error", "warning", "info")))
+    severity = ma.fields.String(
+        validate=ma.validate.OneOf(("error", "warning", "info")), metadata={"description": "error rejects the request."}
+    )
     path = ma.fields.String(allow_none=True, metadata={"description": "Field of the request, or file."})
     line = ma.fields.Integer(allow_none=True, metadata={"description": "Line in the file, from 1."})
     message = ma.fields.String(metadata={"description": "Description of the problem."})
@@ -118,18 +123,21 @@ class CreateSpaceErrorSchema(ErrorSchema):
 class MetaSchema(ma.Schema):
     """Metadata of a list."""
 
-    total = ma.fields.Integer()
-    limit = ma.fields.Integer()
-    offset = ma.fields.Integer()
+    total = ma.fields.Integer(metadata={"description": "Number of all rows that match."})
+    limit = ma.fields.Integer(metadata={"description": "Maximum number of rows of a page."})
+    offset = ma.fields.Integer(metadata={"description": "Number of skipped rows."})
     after = ma.fields.String(
         metadata={"description": "Value of page[after] for the next page; missing on the last page."}
     )
-    schema = ma.fields.Dict()
+    schema = ma.fields.Dict(metadata={"description": "Always empty; clients of FLAME Hubs expect it."})
 
 
 @cache
 def list_of(schema: type[ma.Schema]) -> type[ma.Schema]:
     """Returns the schema of a page of a list."""
     name = schema.__name__.removesuffix("Schema") + "List"
-    fields = {"data": ma.fields.List(ma.fields.Nested(schema)), "meta": ma.fields.Nested(MetaSchema)}
+    fields = {
+        "data": ma.fields.List(ma.fields.Nested(schema), metadata={"description": "The rows of this page."}),
+        "meta": ma.fields.Nested(MetaSchema, metadata={"description": "About the list."}),
+    }
     return type(name, (ma.Schema,), {"__doc__": f"A page of {name}.", **fields})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.accounts import Id, Input, Text, text
 from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.api.schemas.fields import Id, Input, Text, text
 from assembler_runner.files.models import Bucket, BucketFile
 
 _TIMESTAMPS = ("created_at", "updated_at")

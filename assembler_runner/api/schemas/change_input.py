@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 
 from assembler_runner.api.schemas.base import Flag
+from assembler_runner.api.schemas.git import GitInput
 from assembler_runner.api.schemas.space_input import (
     BUCKET_FILE,
     HARDWARE,
@@ -22,7 +23,7 @@ from assembler_runner.api.schemas.space_input import (
 
 MACHINE_COMMANDS = ("restart", "factory_rebuild", "pause", "wake", "hardware")
 COMMANDS = ("rollback", *MACHINE_COMMANDS, "move", "duplicate", "apply_fix")
-BULK_COMMANDS = ("delete", "restart", "factory_rebuild", "pause", "wake")
+BULK_COMMANDS = ("delete", "restart", "factory_rebuild", "pause", "wake", "rollback", "update")
 VISIBILITIES = ("public", "private", "protected")
 
 
@@ -61,11 +62,11 @@ def _values(description: str) -> ma.fields.Dict:
     )
 
 
-def _labels() -> ma.fields.List[Any]:
+def _labels(doc: str = "Words to find the Space by.") -> ma.fields.List[Any]:
     return ma.fields.List(
         ma.fields.String(validate=ma.validate.Length(1, 64)),
         validate=ma.validate.Length(max=50),
-        metadata={"description": "Words to find the Space by."},
+        metadata={"description": doc},
     )
 
 
@@ -112,6 +113,13 @@ class UpdateInput(_WithCallback):
     )
     archive = Archive(
         metadata={**BUCKET_FILE, "description": "As in POST /spaces; its files are treated like those in files."}
+    )
+    git = ma.fields.Nested(
+        GitInput,
+        metadata={
+            "description": "As in POST /spaces; `{}` reads the newest commit of the repository and ref that the Space "
+            "was read from last."
+        },
     )
     fixes = fixes_field()
     allow = allow_field()
@@ -207,3 +215,21 @@ class BulkInput(_Strict):
         load_default=False,
         metadata={"description": "Only list the Spaces that match."},
     )
+    add_labels = _labels("update: labels to add.")
+    remove_labels = _labels("update: labels to remove.")
+    expires_at = Expiry()
+
+    _CHANGES: ClassVar[tuple[str, ...]] = ("add_labels", "remove_labels", "expires_at")
+
+    @ma.validates_schema
+    def check_changes(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Checks that update, and only update, comes with changes."""
+        given = [name for name in self._CHANGES if name in data]
+        if data["command"] != "update" and given:
+            raise ma.ValidationError({name: [f"Is not a field of the command {data['command']}."] for name in given})
+        if data["command"] == "update" and not given:
+            raise ma.ValidationError({"add_labels": [f"The command update requires {' or '.join(self._CHANGES)}."]})
+
+    def changes(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Returns the changes among validated fields."""
+        return {name: data[name] for name in self._CHANGES if name in data}

@@ -9,8 +9,6 @@ import marshmallow as ma
 from assembler_runner.accounts.models import RobotPermission, RobotRole, RolePermission, UserPermission, UserRole
 from assembler_runner.api.schemas.accounts import (
     ClientSchema,
-    Id,
-    Input,
     PermissionSchema,
     RealmSchema,
     RobotSchema,
@@ -18,6 +16,7 @@ from assembler_runner.api.schemas.accounts import (
     UserSchema,
 )
 from assembler_runner.api.schemas.base import AutoSchema
+from assembler_runner.api.schemas.fields import Id, Input
 
 
 def _grant_input(holder: str, granted: str, shown_as: str | None = None) -> type[Input]:

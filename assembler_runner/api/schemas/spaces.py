@@ -8,6 +8,7 @@ import marshmallow as ma
 
 from assembler_runner.api.schemas.app_urls import app_url
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.api.schemas.git import GitSourceSchema
 from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
@@ -29,39 +30,41 @@ class FileSchema(AutoSchema):
 class PluginReference(ma.Schema):
     """Name and version of a plugin."""
 
-    name = ma.fields.String()
-    version = ma.fields.String()
+    name = ma.fields.String(metadata={"description": "Type of the plugin."})
+    version = ma.fields.String(metadata={"description": "Its version when the files were assembled."})
 
 
 class CommitSchema(ma.Schema):
     """A commit on the target."""
 
-    oid = ma.fields.String()
-    url = Url()
+    oid = ma.fields.String(metadata={"description": "SHA-1 of the commit."})
+    url = Url(metadata={"description": "Its page on the target."})
 
 
 class FailureSchema(ma.Schema):
     """Why a request failed."""
 
-    code = ma.fields.String()
-    message = ma.fields.String()
-    hint = ma.fields.String(allow_none=True)
+    code = ma.fields.String(metadata={"description": "Stable code, for programs."})
+    message = ma.fields.String(metadata={"description": "What happened."})
+    hint = ma.fields.String(allow_none=True, metadata={"description": "What to do next."})
     details = ma.fields.Dict(metadata={"description": "Only with foreign_commit: both commits and the differences."})
 
 
 class RefusedSchema(ma.Schema):
     """A request that could not be retried."""
 
-    id = ma.fields.String()
-    code = ma.fields.String()
-    message = ma.fields.String()
+    id = ma.fields.String(metadata={"description": "The request."})
+    code = ma.fields.String(metadata={"description": "Stable code of the error."})
+    message = ma.fields.String(metadata={"description": "Why it was not queued."})
 
 
 class RetriedSchema(ma.Schema):
     """The result of a retry of all failed requests."""
 
-    retried = ma.fields.List(ma.fields.String())
-    refused = ma.fields.List(ma.fields.Nested(RefusedSchema))
+    retried = ma.fields.List(
+        ma.fields.String(), metadata={"description": "Ids of the requests that were queued again."}
+    )
+    refused = ma.fields.List(ma.fields.Nested(RefusedSchema), metadata={"description": "Those that were not."})
 
 
 class RequestSchema(AutoSchema):
@@ -85,6 +88,7 @@ class RequestSchema(AutoSchema):
             "files",
             "tree_digest",
             "commit",
+            "git",
             "findings",
             "unchanged",
             "attempts",
@@ -98,17 +102,28 @@ class RequestSchema(AutoSchema):
             "finished_at",
         )
 
-    plugin = ma.fields.Nested(PluginReference)
+    plugin = ma.fields.Nested(PluginReference, metadata={"description": "The plugin that assembled the files."})
     tree_digest = ma.fields.Function(
         lambda request: request.tree_digest or None,
         metadata={"type": ["string", "null"], "description": "Digest over paths and contents of all files."},
     )
-    files = ma.fields.List(ma.fields.Nested(FileSchema))
-    commit = ma.fields.Nested(CommitSchema, allow_none=True)
+    files = ma.fields.List(ma.fields.Nested(FileSchema), metadata={"description": "The complete tree."})
+    commit = ma.fields.Nested(
+        CommitSchema, allow_none=True, metadata={"description": "The published commit; null before."}
+    )
+    git = ma.fields.Nested(
+        GitSourceSchema,
+        allow_none=True,
+        attribute="change.git",
+        dump_default=None,
+        metadata={"description": "The commit that files were read from, or null."},
+    )
     findings = ma.fields.List(
         ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes about the tree."}
     )
-    error = ma.fields.Nested(FailureSchema, allow_none=True)
+    error = ma.fields.Nested(
+        FailureSchema, allow_none=True, metadata={"description": "Why it failed; null if it did not."}
+    )
     queue_position = ma.fields.Method(
         "place",
         metadata={
@@ -151,25 +166,25 @@ class LogLineSchema(ma.Schema):
     """A line of a log."""
 
     timestamp = Timestamp(allow_none=True, metadata={"description": "When it was written, UTC; null if not known."})
-    text = ma.fields.String()
+    text = ma.fields.String(metadata={"description": "The line, with secrets redacted."})
 
 
 class LogMetaSchema(ma.Schema):
     """Metadata of a log."""
 
-    total = ma.fields.Integer()
-    limit = ma.fields.Integer()
-    offset = ma.fields.Integer()
-    schema = ma.fields.Dict()
-    kind = ma.fields.String(validate=ma.validate.OneOf(("build", "run")))
+    total = ma.fields.Integer(metadata={"description": "Number of lines."})
+    limit = ma.fields.Integer(metadata={"description": "Maximum number of lines."})
+    offset = ma.fields.Integer(metadata={"description": "Always 0."})
+    schema = ma.fields.Dict(metadata={"description": "Always empty."})
+    kind = ma.fields.String(validate=ma.validate.OneOf(("build", "run")), metadata={"description": "Which log."})
     note = ma.fields.String(allow_none=True, metadata={"description": "Why lines are missing, or null."})
 
 
 class LogSchema(ma.Schema):
     """The last lines of a log."""
 
-    data = ma.fields.List(ma.fields.Nested(LogLineSchema))
-    meta = ma.fields.Nested(LogMetaSchema)
+    data = ma.fields.List(ma.fields.Nested(LogLineSchema), metadata={"description": "The lines, oldest first."})
+    meta = ma.fields.Nested(LogMetaSchema, metadata={"description": "About the log."})
 
 
 class SpaceSchema(AutoSchema):
@@ -226,7 +241,7 @@ class SpaceSchema(AutoSchema):
             "ones.",
         },
     )
-    labels = ma.fields.List(ma.fields.String())
+    labels = ma.fields.List(ma.fields.String(), metadata={"description": "Labels to filter by."})
     secret_names = ma.fields.List(
         ma.fields.String(),
         allow_none=True,
@@ -244,8 +259,10 @@ class SpaceSchema(AutoSchema):
     foreign_oid = ma.fields.String(
         allow_none=True, metadata={"description": "The live commit if it is foreign; else null."}
     )
-    problem = ma.fields.Nested(ProblemSchema, allow_none=True)
-    latest_request = ma.fields.Nested(RequestSchema)
+    problem = ma.fields.Nested(
+        ProblemSchema, allow_none=True, metadata={"description": "Why the app does not run; null if it does."}
+    )
+    latest_request = ma.fields.Nested(RequestSchema, metadata={"description": "The newest request."})
 
 
 class EventSchema(AutoSchema):
@@ -283,55 +300,25 @@ class PreviewFileSchema(FileSchema):
 class PreviewSchema(ma.Schema):
     """The tree that a request would publish."""
 
-    files = ma.fields.List(ma.fields.Nested(PreviewFileSchema))
-    findings = ma.fields.List(ma.fields.Nested(FindingSchema))
-    tree_digest = ma.fields.String()
-
-
-class TemplateSchema(ma.Schema):
-    """A named starter app."""
-
-    name = ma.fields.String()
-    description = ma.fields.String()
-    files = ma.fields.List(ma.fields.String(), metadata={"description": "Paths of its files."})
-    parameters = ma.fields.Dict(metadata={"description": "JSON Schema of its parameters."})
-
-
-class SpaceTypeSchema(ma.Schema):
-    """A type of Space."""
-
-    name = ma.fields.String()
-    version = ma.fields.String()
-    versions = ma.fields.List(ma.fields.String(), metadata={"description": "All versions, newest first."})
-    sdk = ma.fields.String(metadata={"description": "The SDK that the Hub runs."})
-    description = ma.fields.String()
-    tags = ma.fields.List(ma.fields.String())
-    options = ma.fields.Dict(metadata={"description": "JSON Schema of the options."})
-    default_files = ma.fields.List(ma.fields.String(), metadata={"description": "Files that are generated if missing."})
-    templates = ma.fields.List(ma.fields.Nested(TemplateSchema), metadata={"description": "Named starter apps."})
-
-
-class PluginSchema(ma.Schema):
-    """A plugin that is loaded or broken."""
-
-    name = ma.fields.String()
-    version = ma.fields.String(allow_none=True)
-    source = ma.fields.String(
-        allow_none=True, metadata={"description": "Where it was found; null for accounts that do not manage realms."}
+    files = ma.fields.List(ma.fields.Nested(PreviewFileSchema), metadata={"description": "The complete tree."})
+    findings = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "All problems and remarks."})
+    tree_digest = ma.fields.String(metadata={"description": "Digest of all paths and contents."})
+    git = ma.fields.Nested(
+        GitSourceSchema, allow_none=True, metadata={"description": "The commit that files were read from, or null."}
     )
-    state = ma.fields.String(validate=ma.validate.OneOf(("loaded", "broken")))
-    error = ma.fields.String(allow_none=True)
-    note = ma.fields.String(allow_none=True, metadata={"description": "A remark, such as about a replaced plugin."})
 
 
 class CreateSpaceSchema(ma.Schema):
     """The response of POST /create-space."""
 
-    message = ma.fields.String()
-    url = ma.fields.String(allow_none=True)
-    note = ma.fields.String()
-    id = ma.fields.String()
-    request_id = ma.fields.String()
+    message = ma.fields.String(metadata={"description": "What happened."})
+    url = ma.fields.String(
+        allow_none=True,
+        metadata={"description": "Where the Space is; null only if the account of the token is not known yet."},
+    )
+    note = ma.fields.String(metadata={"description": "What happens next."})
+    id = ma.fields.String(metadata={"description": "The Space."})
+    request_id = ma.fields.String(metadata={"description": "The request."})
     findings = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes."})
     status_url = ma.fields.String(metadata={"description": "Only with 202."})
 
@@ -339,54 +326,56 @@ class CreateSpaceSchema(ma.Schema):
 class FileDiffSchema(ma.Schema):
     """A file that would change."""
 
-    path = ma.fields.String()
+    path = ma.fields.String(metadata={"description": "The file."})
     diff = ma.fields.String(allow_none=True, metadata={"description": "Unified diff; null if not text or too large."})
 
 
 class DiffSchema(ma.Schema):
     """The files that would change."""
 
-    added = ma.fields.List(ma.fields.Nested(FileDiffSchema))
-    changed = ma.fields.List(ma.fields.Nested(FileDiffSchema))
-    deleted = ma.fields.List(ma.fields.Nested(FileDiffSchema))
+    added = ma.fields.List(ma.fields.Nested(FileDiffSchema), metadata={"description": "New files."})
+    changed = ma.fields.List(ma.fields.Nested(FileDiffSchema), metadata={"description": "Files with another content."})
+    deleted = ma.fields.List(ma.fields.Nested(FileDiffSchema), metadata={"description": "Files that would be deleted."})
 
 
 class BaseSchema(ma.Schema):
     """The published release."""
 
     request_id = ma.fields.String(metadata={"description": "The request that published it."})
-    commit_oid = ma.fields.String(allow_none=True)
+    commit_oid = ma.fields.String(allow_none=True, metadata={"description": "The commit that the change is based on."})
 
 
 class ChangePreviewSchema(PreviewSchema):
     """The tree that an update would publish, and the differences from the published release."""
 
-    base = ma.fields.Nested(BaseSchema)
-    diff = ma.fields.Nested(DiffSchema)
+    base = ma.fields.Nested(BaseSchema, metadata={"description": "What the change is based on."})
+    diff = ma.fields.Nested(DiffSchema, metadata={"description": "Differences from the published tree."})
 
 
 class BulkItemSchema(ma.Schema):
     """A Space for which a bulk command was accepted."""
 
-    id = ma.fields.String()
-    name = ma.fields.String()
+    id = ma.fields.String(metadata={"description": "The Space."})
+    name = ma.fields.String(metadata={"description": "Its name."})
     request_id = ma.fields.String(allow_none=True, metadata={"description": "Null in a dry run."})
 
 
 class BulkRefusedSchema(ma.Schema):
     """A Space for which a bulk command is not possible."""
 
-    id = ma.fields.String()
-    name = ma.fields.String()
-    code = ma.fields.String()
-    message = ma.fields.String()
+    id = ma.fields.String(metadata={"description": "The Space."})
+    name = ma.fields.String(metadata={"description": "Its name."})
+    code = ma.fields.String(metadata={"description": "Stable code of the error."})
+    message = ma.fields.String(metadata={"description": "Why it was refused."})
 
 
 class BulkSchema(ma.Schema):
     """The result of a bulk command."""
 
-    command = ma.fields.String()
-    dry_run = ma.fields.Boolean()
-    accepted = ma.fields.List(ma.fields.Nested(BulkItemSchema))
-    refused = ma.fields.List(ma.fields.Nested(BulkRefusedSchema))
+    command = ma.fields.String(metadata={"description": "The command."})
+    dry_run = ma.fields.Boolean(metadata={"description": "Whether nothing was done."})
+    accepted = ma.fields.List(ma.fields.Nested(BulkItemSchema), metadata={"description": "Spaces it applies to."})
+    refused = ma.fields.List(
+        ma.fields.Nested(BulkRefusedSchema), metadata={"description": "Spaces it does not apply to."}
+    )
     left = ma.fields.Integer(metadata={"description": "Number of matching Spaces beyond the limit of one call."})

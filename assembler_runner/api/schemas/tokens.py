@@ -49,10 +49,10 @@ class TokenInput(ma.Schema):
 class TokenSchema(ma.Schema):
     """Tokens."""
 
-    access_token = ma.fields.String(required=True)
+    access_token = ma.fields.String(required=True, metadata={"description": "Send it as Authorization: Bearer."})
     expires_in = ma.fields.Integer(required=True, metadata={"description": "Seconds until the access token expires."})
-    token_type = ma.fields.String(required=True)
-    scope = ma.fields.String(required=True)
+    token_type = ma.fields.String(required=True, metadata={"description": "Always Bearer."})
+    scope = ma.fields.String(required=True, metadata={"description": "Always global."})
     refresh_token = ma.fields.String(metadata={"description": "Only for users; each one works once."})
 
 

@@ -1,7 +1,7 @@
 """How secrets are recognised: forms of tokens, names of files, and what only looks like them.
 
 The forms are facts that the services publish about their tokens (prefix, alphabet, length). Every pattern has a literal
-that must occur in the text, so that most files cost one substring search a pattern; every repetition is bounded.
+that must occur in the text, so that most files cost one search for all literals; every repetition is bounded.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from assembler_runner.assembly.preflight.context import Context
 from assembler_runner.assembly.preflight.declaration import Found, rule
+from assembler_runner.assembly.preflight.literals import Literals
 from assembler_runner.assembly.preflight.quoting import clean, quote
 from assembler_runner.assembly.preflight.secret_patterns import (
     ADDRESS,
@@ -38,7 +39,8 @@ MAX_PER_FILE = 10
 MAX_TRIES = 2000
 _FEW_CHARACTERS = 6
 _SAME_PLACE = 200
-_BY_LITERAL = [(literal, form) for form in FORMS for literal in form.literals]
+_BY_LITERAL = [(literal.lower(), form) for form in FORMS for literal in form.literals]
+_LITERALS = Literals([*(literal for literal, _ in _BY_LITERAL), *ASSIGNED_NAMES])
 _LOCAL_HOSTS = re.compile(
     r"^(?:localhost|127\.|0\.0\.0\.0|host\.docker\.internal|\[?::1|example\.|[\w-]+$)|\.example(?:\.\w+)?$|\.local$"
 )
@@ -91,19 +93,20 @@ def find_secrets(text: str) -> tuple[Secret, ...]:
     Returns:
         The first secrets by position, at most one for each place.
     """
-    return _FOUND.get(text.encode("utf-8", "surrogatepass"), lambda: tuple(_search(text)[:MAX_PER_FILE]))
+    data = text.encode("utf-8", "surrogatepass")
+    return _FOUND.get(data, lambda: tuple(_search(text, _LITERALS.found_in(data))[:MAX_PER_FILE]))
 
 
-def _search(text: str) -> list[Secret]:
+def _search(text: str, literals: Collection[str]) -> list[Secret]:
     found: dict[int, Secret] = {}
-    for form in dict.fromkeys(form for literal, form in _BY_LITERAL if literal in text):
+    for form in dict.fromkeys(form for literal, form in _BY_LITERAL if literal in literals):
         for match in form.pattern.finditer(text):
             if not _is_placeholder(match[1]):
                 found.setdefault(match.start(), Secret(form.kind, match.start(), form.variable))
     for secret in (*_private_keys(text), *_addresses(text), *_service_tokens(text)):
         found.setdefault(secret.position, secret)
     certain = sorted(found)
-    for secret in _assigned(text):
+    for secret in _assigned(text, [name for name in ASSIGNED_NAMES if name in literals]):
         # The same value is known by its form already.
         nearest = bisect_right(certain, secret.position + 4)
         if not nearest or secret.position - certain[nearest - 1] > _SAME_PLACE:
@@ -156,11 +159,11 @@ def _service_tokens(text: str) -> Iterator[Secret]:
             yield Secret("Supabase service key", match.start(), "SUPABASE_SERVICE_KEY")
 
 
-def _assigned(text: str) -> Iterator[Secret]:
-    lowered = text.lower()
+def _assigned(text: str, names: Collection[str]) -> Iterator[Secret]:
+    lowered = text.lower() if names else ""
     if len(lowered) != len(text):
         return
-    for name in ASSIGNED_NAMES:
+    for name in names:
         position, tries = lowered.find(name), 0
         while position >= 0 and tries < MAX_TRIES:
             tries += 1

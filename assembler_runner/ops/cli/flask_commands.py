@@ -17,7 +17,7 @@ from assembler_runner.accounts.auth import ADMIN, ensure_admin
 from assembler_runner.assembly import requirements
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
-from assembler_runner.core.settings import PROJECT
+from assembler_runner.core.places import bundled
 from assembler_runner.services import current_services
 
 
@@ -57,7 +57,7 @@ def create_admin() -> None:
 @with_appcontext
 def install(dry_run: bool, skip_runner_requirements: bool) -> None:
     """Install the requirements of the plugins; conflicts are reported before anything is installed."""
-    own = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line.strip()]
+    own = [line for line in bundled("requirements.in").read_text().splitlines() if line.strip()]
     try:
         wanted = requirements.collect(current_services().registry.all())
         requirements.check(wanted, own)

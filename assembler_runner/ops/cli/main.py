@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -50,8 +51,17 @@ def cli() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for database, secrets and local Spaces.",
 )
-def serve(host: str, port: int, instance: Path) -> None:
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="For authors of plugins: load changed plugins at once, and serve /debug/; on loopback only.",
+)
+def serve(host: str, port: int, instance: Path, debug: bool) -> None:
     """Run API, web pages and worker in one process."""
+    if debug:
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            raise click.UsageError("--debug shows settings to everybody, so it needs an address of this machine only.")
+        os.environ["FLASK_DEBUG"] = "1"
     # Objects created by the start are permanent; garbage collection would take a fifth of the start. The service
     # enables it when it is ready.
     gc.disable()
@@ -82,7 +92,7 @@ def plugin_new(name: str, folder: Path) -> None:
     from assembler_runner.ops.cli.plugins import write_skeleton
 
     package = write_skeleton(folder, name)
-    click.echo(f"Wrote {package}. Check it with: assembler plugin check {package}")
+    click.echo(f"Wrote {package}. Check it: assembler plugin check {package}; run it: assembler plugin try {package}")
 
 
 @plugin.command("check")
@@ -93,12 +103,24 @@ def plugin_check(path: Path) -> None:
 
     findings = check_plugin(path)
     for finding in findings:
-        click.echo(f"{finding.severity}: {finding.path or path.name}: {finding.message}")
+        place = f"{finding.path or path.name}{f':{finding.line}' if finding.line else ''}"
+        click.echo(f"{finding.severity}: {place}: {finding.message}")
         if finding.hint:
             click.echo(f"  {finding.hint}")
     errors = sum(finding.severity == "error" for finding in findings)
     click.echo(f"{errors} errors, {len(findings) - errors} other findings." if findings else "Everything is fine.")
     sys.exit(3 if errors else 0)
+
+
+@plugin.command("try")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--example", help="Folder in its examples; the first one, or else its first template, if omitted.")
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535), help="Port on 127.0.0.1.")
+def plugin_try(path: Path, example: str | None, port: int) -> None:
+    """Run an example of the plugin in the folder PATH on this machine, until Ctrl-C."""
+    from assembler_runner.ops.cli.plugin_try import run_example
+
+    sys.exit(run_example(path, example, port))
 
 
 def _with_error_messages(command: click.Command) -> click.Command:
@@ -138,10 +160,16 @@ def _diagnose() -> click.Command:
     return command
 
 
+def _devhub() -> click.Command:
+    from assembler_runner.ops.cli.devhub import devhub
+
+    return devhub
+
+
 _with_error_messages(serve)
 _with_error_messages(plugin)
 
-COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
+_LOADERS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "serve": ("Run API, web pages and worker in one process.", lambda: serve),
     "user": ("Manage users.", lambda: _account_command("user")),
     "robot": ("Manage robots.", lambda: _account_command("robot")),
@@ -150,12 +178,25 @@ COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "secrets": ("Rotate the key of stored secrets.", lambda: _account_command("secrets")),
     "plugin": ("Create and check plugins.", lambda: plugin),
     "diagnose": ("Find the cause of an error in a log.", _diagnose),
+    "devhub": ("Run a Hub on this machine, to try everything without an account.", _devhub),
     "doctor": ("Check settings and dependencies.", lambda: _operator_command("doctor")),
     "requests": ("List requests, and requeue failed ones.", lambda: _operator_command("requests")),
     "apps": ("Run the apps of the target local without `assembler serve`.", lambda: _operator_command("apps")),
     "backup": ("Write a backup of all data to a file.", lambda: _operator_command("backup")),
     "restore": ("Restore a backup into an empty database.", lambda: _operator_command("restore")),
 }
+
+
+def _loader(name: str, load: Callable[[], click.Command]) -> Callable[[], click.Command]:
+    def loaded() -> click.Command:
+        from assembler_runner.ops.cli.examples import add_examples
+
+        return add_examples(load(), name)
+
+    return loaded
+
+
+COMMANDS = {name: (text, _loader(name, load)) for name, (text, load) in _LOADERS.items()}
 """Name → (help, loader); provided to the command `assembler` by the entry point group `assembler.commands`."""
 
 

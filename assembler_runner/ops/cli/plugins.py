@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import traceback
+from functools import partial
 from pathlib import Path
 
 import marshmallow as ma
 
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.plugin_contract import ask_templates
-from assembler_runner.assembly.registry import Registry
+from assembler_runner.assembly.registry import Registry, reason
 from assembler_runner.core.errors import AssemblerError, Finding, InvalidRequest
 from assembler_runner.plugin import SpacePlugin
 
@@ -29,14 +31,22 @@ import marshmallow as ma
 from assembler_runner.plugin import (
     CommonOptions,
     Finding,
+    Recognition,
     SpaceFile,
     SpacePlugin,
+    Template,
     Tree,
     app_file_missing,
     app_file_option,
     on_card,
     python_dockerfile,
 )
+
+
+class HelloParameters(ma.Schema):
+    """Parameters of the template `hello`; the app finds them in PARAMS."""
+
+    user = ma.fields.String(load_default="you", metadata={{"description": "Who is greeted."}})
 
 
 class {cls}(SpacePlugin):
@@ -47,6 +57,8 @@ class {cls}(SpacePlugin):
     sdk = "docker"
     description = "One sentence for people who choose a type."
     tags = ("python",)
+    # Files of this type are recognized, where a request names no type, by a module that the app file imports.
+    recognition = Recognition(imports=("{module}",))
 
     class Options(CommonOptions):
         """Options of this type: checked on POST, shown in GET /space-types."""
@@ -58,6 +70,10 @@ class {cls}(SpacePlugin):
             validate=ma.validate.Range(1, 65535),
             metadata=on_card("app_port", "Port the app listens on."),
         )
+
+    def templates(self) -> list[Template]:
+        """Returns the starter apps; their files are below templates/."""
+        return [self.template("hello", "A page that says hello.", HelloParameters)]
 
     def defaults(self, options: Mapping[str, Any]) -> list[SpaceFile]:
         """Returns the files below defaults/ and a Dockerfile."""
@@ -97,8 +113,10 @@ def write_skeleton(folder: Path, name: str) -> Path:
     (package / "defaults").mkdir(parents=True)
     example = package / "examples" / "hello"
     (example / "files").mkdir(parents=True)
+    (package / "templates" / "hello").mkdir(parents=True)
+    (package / "templates" / "hello" / "app.py").write_text(_EXAMPLE, encoding="utf-8")
     cls = "".join(part.capitalize() for part in name.split("-")) + "Plugin"
-    (package / "__init__.py").write_text(_MODULE.format(name=name, cls=cls), encoding="utf-8")
+    (package / "__init__.py").write_text(_MODULE.format(name=name, cls=cls, module=package.name), encoding="utf-8")
     (package / "defaults" / "requirements.txt").write_text("# Requirements of the app.\n", encoding="utf-8")
     (example / "request.json").write_text(json.dumps({"parameters": {"user": "x"}}) + "\n", encoding="utf-8")
     (example / "files" / "app.py").write_text(_EXAMPLE, encoding="utf-8")
@@ -124,8 +142,27 @@ def check_plugin(package: Path) -> list[Finding]:
     if not (package / "__init__.py").is_file():
         return [Finding("no_package", f"{package} has no __init__.py.", hint="Name the folder of one plugin.")]
     for plugin in registry.all():
-        findings += [*_check_texts(plugin), *_check_templates(plugin), *_check_examples(plugin, package)]
+        for check in (_check_texts, _check_templates, partial(_check_examples, package=package)):
+            try:
+                findings += check(plugin)
+            except AssemblerError as problem:
+                findings.append(_explained(problem, plugin.space_type, package))
     return findings
+
+
+def _explained(problem: AssemblerError, where: str, package: Path) -> Finding:
+    """What an error was, for the author: with the exception, its text, and its line in the plugin."""
+    cause: BaseException | None = problem
+    lines: list[traceback.FrameSummary] = []
+    while cause is not None and not lines:
+        frames = traceback.extract_tb(cause.__traceback__)
+        lines = [frame for frame in frames if Path(frame.filename).is_relative_to(package.resolve())]
+        cause = cause.__cause__
+    if not lines:
+        return Finding(problem.code, problem.message, path=where, hint=problem.hint)
+    place = Path(lines[-1].filename).relative_to(package.resolve()).as_posix()
+    hint = f"The line is: {lines[-1].line}" if lines[-1].line else problem.hint
+    return Finding(problem.code, f"{where}: {reason(problem)}", path=place, line=lines[-1].lineno, hint=hint)
 
 
 def _check_texts(plugin: SpacePlugin) -> list[Finding]:
@@ -154,7 +191,7 @@ def _check_templates(plugin: SpacePlugin) -> list[Finding]:
         where = f"{plugin.space_type}, template {template.name}"
         if not template.description.strip():
             findings.append(Finding("no_description", "It has no description.", "warning", where, hint="Set it."))
-        findings += _assembles(plugin, where, {}, {"template": template.name})
+        findings += _assembles(plugin, where, {}, {"template": template.name}, plugin.folder)
     return findings
 
 
@@ -167,15 +204,17 @@ def _check_examples(plugin: SpacePlugin, package: Path) -> list[Finding]:
         root = request.parent / "files"
         files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         wanted = {name: body[name] for name in ("options", "parameters", "name", "template") if name in body}
-        findings += _assembles(plugin, f"{plugin.space_type}, example {request.parent.name}", files, wanted)
+        findings += _assembles(plugin, f"{plugin.space_type}, example {request.parent.name}", files, wanted, package)
     return findings
 
 
-def _assembles(plugin: SpacePlugin, where: str, files: dict[str, bytes], wanted: dict[str, object]) -> list[Finding]:
+def _assembles(
+    plugin: SpacePlugin, where: str, files: dict[str, bytes], wanted: dict[str, object], package: Path
+) -> list[Finding]:
     try:
         first, second = (assemble(plugin, files, **wanted) for _ in range(2))  # type: ignore[arg-type]  # from JSON
     except AssemblerError as problem:
-        return [Finding(problem.code, problem.message, path=where, hint=problem.hint)]
+        return [_explained(problem, where, package)]
     findings = [
         Finding(finding.code, finding.message, finding.severity, where, finding.line, finding.hint)
         for finding in first.findings

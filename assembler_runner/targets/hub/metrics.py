@@ -33,7 +33,17 @@ def record_no_answer(request: httpx2.Request) -> None:
 def set_budget_metric(token: str, remaining: int | None) -> None:
     """Publishes the remaining rate limit of a token, if known, labeled with a digest of the token."""
     if remaining is not None:
-        metrics.HUB_BUDGET.labels(hashlib.sha256(token.encode()).hexdigest()[:8]).set(remaining)
+        metrics.HUB_BUDGET.labels(_label(token)).set(remaining)
+
+
+def known_budget(token: str) -> int | None:
+    """Returns how many calls the Hub has last granted a token; None if no process of this machine has called it."""
+    found = metrics.all_processes().get_sample_value("assembler_hub_rate_limit_remaining", {"account": _label(token)})
+    return None if found is None else int(found)
+
+
+def _label(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
 
 
 def _begin(request: httpx2.Request) -> None:

@@ -12,6 +12,7 @@ import httpx
 from assembler_client.assembler import Assembler
 from assembler_client.errors import HubAPIError, InvalidAnswer, InvalidRequest
 from assembler_client.folder import Collected
+from assembler_client.remembered import completed
 from assembler_client.sansio.steps import Ask, Call
 from assembler_client.upload import gather, upload
 from assembler_client.version import __version__
@@ -109,7 +110,7 @@ class Door:
             reasons = list(files.left_out.values())
             meta[LEFT_OUT_META] = {"files": len(reasons), "secrets": reasons.count("secret")}
         sent = self.assembler.run(upload(self.assembler, gathered, None))
-        return self.call(tool, {**arguments, "files": sent["files"]}, **meta)
+        return self.call(tool, {**completed(source, arguments), "files": sent["files"]}, **meta)
 
 
 def refused(problem: HubAPIError) -> dict[str, Any]:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init:init", "Write a starter app of a space type into a folder."),
     "types": ("init:types", "List the space types, or show one."),
     "try": ("try_app:try_app", "Run an app on this machine, without a service."),
+    "check": ("check:check", "Check files as the service does, without a service."),
     "preview": ("deploy:preview", "Show what would be published, with findings and differences."),
     "deploy": ("folder:deploy", "Publish a folder: create its Space, or update it."),
     "create": ("deploy:create", "Create a Space from a folder, files or an archive."),
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "move": ("manage:move", "Rename a Space, or move it to another owner."),
     "secrets": ("environment:secrets", "List, set and remove secrets."),
     "variables": ("environment:variables", "List, set and remove variables."),
+    "git-credential": ("git_credential:git_credential", "Manage the realm's git credentials."),
     "cancel": ("manage:cancel", "Cancel the newest request of a Space."),
     "retry": ("manage:retry", "Queue the newest request of a Space again."),
     "delete": ("deploy:delete", "Delete Spaces."),
@@ -88,7 +90,7 @@ class Commands(click.Group):
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
-            return found
+            return _with_examples(found, cmd_name)
         added = _added().get(cmd_name)
         return added[1]() if added else None
 
@@ -123,6 +125,25 @@ class Commands(click.Group):
         return found or super(click.Group, self).shell_complete(ctx, incomplete)
 
 
+def _with_examples(command: click.Command, name: str) -> click.Command:
+    from assembler_client.cli.examples import add_examples
+
+    return add_examples(command, name)
+
+
+def _show_versions(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    click.echo(f"assembler, version {__version__}")
+    try:
+        click.echo(f"service (assembler-runner), version {version('assembler-runner')}")
+    except PackageNotFoundError:
+        click.echo("service (assembler-runner): not installed here; assembler whoami names that of your service")
+    ctx.exit()
+
+
 def _added() -> dict[str, tuple[str, Loader]]:
     from importlib.metadata import entry_points
 
@@ -133,7 +154,14 @@ def _added() -> dict[str, tuple[str, Loader]]:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="assembler")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_versions,
+    help="Show the versions of client and service.",
+)
 @click.option(
     "--agent/--no-agent",
     default=None,

@@ -14,7 +14,7 @@ from assembler_client.assembler import Assembler
 from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
 from assembler_client.cli.output import Shell, common
 from assembler_client.cli.profiles import DEFAULT, checked_address, patience, read_profiles, write_profile
-from assembler_client.errors import HubAPIError, TransportError
+from assembler_client.errors import Forbidden, HubAPIError, TransportError
 from assembler_client.models.accounts import Token
 from assembler_client.sansio.steps import Ask, Call
 from assembler_client.transport import PATIENCE
@@ -57,15 +57,15 @@ def login(
     profile: dict[str, Any] = {"url": url}
     auth: Any
     if use_token:
-        profile["tokens"] = {"access_token": _secret("Token", password_stdin), "expires_in": 2**31}
+        profile["tokens"] = {"access_token": ask_secret("Token", password_stdin), "expires_in": 2**31}
         profile["ends_at"] = time.time() + 2**31
         auth = StaticAuth(profile["tokens"]["access_token"])
     elif robot:
-        profile |= {"robot_id": robot, "robot_secret": _secret("Secret", password_stdin)}
+        profile |= {"robot_id": robot, "robot_secret": ask_secret("Secret", password_stdin)}
         auth = RobotAuth(robot, profile["robot_secret"], url)
     else:
         user = username or _ask("User", default=stored.get("username"))
-        auth = _RecordingAuth(user, _secret("Password", password_stdin), url, realm=realm)
+        auth = _RecordingAuth(user, ask_secret("Password", password_stdin), url, realm=realm)
         profile["username"] = user
     with Assembler(url, auth=auth, patience=patience(PATIENCE)) as assembler:
         me = assembler.get_me()
@@ -103,6 +103,8 @@ def whoami(shell: Shell) -> None:
     """Show the account, its realm and its permissions."""
     with shell.connect() as assembler:
         me = assembler.get_me()
+        realm = me.realm or _realm(assembler, me.realm_id)
+        running = assembler.get_health().version
         if shell.as_json:
             shell.result(me)
             return
@@ -111,11 +113,19 @@ def whoami(shell: Shell) -> None:
             [
                 ("account", me.name),
                 ("id", me.id),
-                ("realm", me.realm.name if me.realm else me.realm_id),
+                ("realm", realm.name if realm else me.realm_id),
                 ("service", assembler.base_url),
+                ("version", running),
                 ("permissions", ", ".join(me.permissions)),
             ],
         )
+
+
+def _realm(assembler: Assembler, realm_id: Any) -> Any:
+    try:
+        return assembler.get_realm(realm_id)
+    except Forbidden:
+        return None
 
 
 def _reach(url: str) -> None:
@@ -142,7 +152,13 @@ def _ask(text: str, default: str | None = None) -> str:
     return str(click.prompt(text, default=default, err=True))
 
 
-def _secret(text: str, from_stdin: bool) -> str:
+def ask_secret(text: str, from_stdin: bool) -> str:
+    """Reads a secret from standard input or from the terminal.
+
+    Args:
+        text: what it is, for the question.
+        from_stdin: whether to read the first line of standard input.
+    """
     if from_stdin:
         found = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():

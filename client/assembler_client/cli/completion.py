@@ -10,7 +10,7 @@ import click
 def completion(shell_name: str) -> None:
     """Print the completion script of a SHELL: bash, zsh or fish.
 
-    Example: eval "$(assembler completion bash)"
+    Names of Spaces, types and templates are completed, too.
     """
     from click.shell_completion import get_completion_class
 

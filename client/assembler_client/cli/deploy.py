@@ -13,14 +13,24 @@ from typing import Any
 import click
 
 from assembler_client import cli as codes
+from assembler_client.cli.complete import names_of_environment, space_argument, spaces, templates, types
 from assembler_client.cli.diff import show_diff
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
+from assembler_client.errors import NotFound
 from assembler_client.folder import Collected
-from assembler_client.models import Preview, Space
+from assembler_client.git_address import git_fields
+from assembler_client.models import ErrorResponse, Preview, Space
+from assembler_client.remembered import completed
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
 
+TARGETS = ("huggingface", "local", "flame")
+_GIT = click.option(
+    "--git",
+    metavar="URL[@REF][#FOLDER]",
+    help="Read the files from a git repository, on the service.",
+)
 _SOURCES = click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[DIR|FILE]...")
 
 
@@ -35,7 +45,11 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 input_options = _options(
     click.option(
-        "--type", "-t", "space_type", help="Space type, or TYPE@VERSION; recognized from the files if omitted."
+        "--type",
+        "-t",
+        "space_type",
+        shell_complete=types,
+        help="Space type, or TYPE@VERSION; recognized from the files if omitted.",
     ),
     click.option("--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; JSON or text."),
     click.option(
@@ -44,13 +58,14 @@ input_options = _options(
         help="A JSON file with all parameters.",
     ),
     click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="An option of the space type."),
-    click.option("--template", help="Starter app of the space type."),
+    click.option("--template", shell_complete=templates, help="Starter app of the space type."),
     click.option(
         "--secret",
         "-s",
         "secrets",
         multiple=True,
         metavar="NAME[=VALUE]",
+        shell_complete=names_of_environment,
         help="A secret; without a value it is read from the environment.",
     ),
     click.option("--variable", "-v", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable."),
@@ -77,9 +92,11 @@ wait_options = _options(
 
 @click.command()
 @_SOURCES
+@_GIT
+@click.option("--from", "copy_of", metavar="NAMESPACE/NAME", help="Copy the files of a Space of the Hub.")
 @click.option("--name", "-n", help="Name of the Space; generated if omitted.")
 @click.option("--namespace", help="User or organization that owns the Space.")
-@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
+@click.option("--target", type=click.Choice(TARGETS), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
 @click.option("--verify", is_flag=True, help="Publish only if the app answers when the service runs it first.")
 @input_options
@@ -89,7 +106,7 @@ wait_options = _options(
 def create(
     shell: Shell, sources: tuple[Path, ...], no_wait: bool, timeout: float, idempotency_key: str | None, **given: Any
 ) -> None:
-    """Create a Space from a folder, files or an archive (zip, tar, tar.gz, tar.zst).
+    """Create a Space from a folder, files, an archive (zip, tar, tar.gz, tar.zst) or a git repository (--git).
 
     From a folder all files are sent, except environments, files that usually hold secrets, such as .env and private
     keys, and those ignored by .gitignore and .assemblerignore. Exit codes: 0 the app runs, 3 invalid input, 4 failed,
@@ -111,8 +128,9 @@ def create(
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @_SOURCES
+@_GIT
 @click.option("--merge", is_flag=True, help="Change only these files; otherwise they replace all files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
@@ -121,7 +139,10 @@ def create(
 @wait_options
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
-    """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings."""
+    """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings.
+
+    With --git latest, the files are those of the newest commit of the repository that the Space was read from.
+    """
     fields, source = fields_and_source(shell, sources, given, new=False)
     if source is None and not fields:
         raise click.UsageError("Nothing to change. Pass files or options.")
@@ -143,7 +164,8 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 
 @click.command()
 @_SOURCES
-@click.option("--space", help="An existing Space to compare with.")
+@_GIT
+@click.option("--space", shell_complete=spaces, help="An existing Space to compare with.")
 @click.option("--merge", is_flag=True, help="Change only these files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--name", "-n", help="Name of the Space.")
@@ -160,11 +182,13 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
         if source is None and space is not None:
             shown = assembler.preview_update(assembler.find(space), **fields)
         else:
-            shown = assembler.preview(source or {}, space=space, **fields)
+            shown = assembler.preview(source, space=space, **fields)
     if shell.as_json:
         shell.published(shown)
     else:
         _tree(shell, shown)
+        if shown.git is not None:
+            shell.say(f"Read from {shown.git}.")
         shell.findings(shown.findings)
         if shown.diff is not None:
             show_diff(shell.paper, shown.diff)
@@ -173,7 +197,7 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--to", help="Id of the request that published the release; defaults to the previous release.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @wait_options
@@ -181,14 +205,20 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
 def rollback(shell: Shell, space: str, to: str | None, force: bool, no_wait: bool, timeout: float) -> None:
     """Roll the Space SPACE back to an earlier release: the same files, in one new commit."""
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
-        found = assembler.rollback(
-            space, to, force=force, wait=not no_wait, timeout=timeout, on_event=progress.happened
-        )
+        options: Any = {"force": force, "wait": not no_wait, "timeout": timeout, "on_event": progress.happened}
+        try:
+            found = assembler.rollback(assembler.find(space), to, **options)
+        except NotFound:
+            if to is None:
+                raise
+            message, hint = f"{space} has no release {to[:80]!r}.", f"List its releases: assembler releases {space}"
+            body = ErrorResponse(status_code=404, code="no_release", message=message, hint=hint)
+            raise NotFound(message, body) from None
     show_result(shell, found)
 
 
 @click.command()
-@click.argument("spaces", nargs=-1, required=True)
+@space_argument("spaces", nargs=-1, required=True)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @wait_options
 @common
@@ -223,7 +253,7 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
     """
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())
-    fix, verbose = given.pop("fix"), given.pop("verbose")
+    fix, verbose, git = given.pop("fix"), given.pop("verbose"), given.pop("git", None)
     for name in ("parameters", "options", "variables"):
         if pairs := given.pop(name):
             fields[name] = pairs_of(pairs, name, as_text=name == "variables")
@@ -237,12 +267,16 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
             fields[name] = list(fields[name])
     if fix:
         fields["fixes"] = "safe"
+    if git is not None:
+        fields["git"] = git_fields(git)
     if isinstance(fields.get("expires_at"), datetime):
         fields["expires_at"] = fields["expires_at"].astimezone()
     if merge:
         fields["mode"] = "merge"
     elif remove:
         raise click.UsageError("--remove requires --merge.")
+    if params_file is None:
+        fields = completed(sources, fields)
     source = _source(shell, sources, fields, remove, new)
     shell.say_left_out(verbose)
     return fields, source
@@ -250,9 +284,9 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
 
 def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], remove: Iterable[str], new: bool) -> Any:
     if not sources and not remove:
-        if new and "template" not in fields:
-            raise click.UsageError("No files given. Pass a folder, files, an archive, or --template.")
-        return {} if new else None
+        if new and not {"template", "git", "copy_of"} & set(fields):
+            raise click.UsageError("No files given. Pass a folder, files, an archive, --git, --from or --template.")
+        return None
     gathered = gather(sources) if sources else {"files": {}}
     if "files" not in gathered:
         if remove:

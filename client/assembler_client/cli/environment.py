@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from assembler_client.cli import JoinedGroup
+from assembler_client.cli.complete import space_argument
 from assembler_client.cli.deploy import pairs_of, show_result, wait_options
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 
@@ -24,7 +25,7 @@ def variables() -> None:
 
 
 @secrets.command("list")
-@click.argument("space")
+@space_argument()
 @common
 def list_secrets(shell: Shell, space: str) -> None:
     """List the names of the secrets of SPACE."""
@@ -37,7 +38,7 @@ def list_secrets(shell: Shell, space: str) -> None:
 
 
 @secrets.command("set")
-@click.argument("space")
+@space_argument()
 @click.argument("names", nargs=-1, required=True, metavar="NAME[=VALUE]...")
 @wait_options
 @common
@@ -48,7 +49,7 @@ def set_secrets(shell: Shell, space: str, names: tuple[str, ...], no_wait: bool,
 
 
 @secrets.command("unset")
-@click.argument("space")
+@space_argument()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @wait_options
 @common
@@ -58,7 +59,7 @@ def unset_secrets(shell: Shell, space: str, names: tuple[str, ...], no_wait: boo
 
 
 @variables.command("list")
-@click.argument("space")
+@space_argument()
 @common
 def list_variables(shell: Shell, space: str) -> None:
     """List the variables of SPACE."""
@@ -71,7 +72,7 @@ def list_variables(shell: Shell, space: str) -> None:
 
 
 @variables.command("set")
-@click.argument("space")
+@space_argument()
 @click.argument("pairs", nargs=-1, required=True, metavar="NAME=VALUE...")
 @wait_options
 @common
@@ -81,7 +82,7 @@ def set_variables(shell: Shell, space: str, pairs: tuple[str, ...], no_wait: boo
 
 
 @variables.command("unset")
-@click.argument("space")
+@space_argument()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @wait_options
 @common

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from assembler_client.cli.complete import space_argument
 from assembler_client.cli.diff import show_diff
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
@@ -16,7 +17,7 @@ from assembler_client.wait import WAIT_SECONDS
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the app runs.")
 @click.option("--timeout", default=WAIT_SECONDS, show_default=True, help="Maximum wait in seconds.")

@@ -7,14 +7,18 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from assembler_client import remembered
+from assembler_client.assembler import Assembler
+from assembler_client.cli import complete
 from assembler_client.cli.output import Shell, common
 from assembler_client.errors import NotFound, invalid_input
-from assembler_client.models import Finding, PreviewFile, SpaceType
+from assembler_client.folder import REMEMBERED
+from assembler_client.models import ErrorResponse, Finding, SpaceType, TemplateFile
 from assembler_client.suggest import did_you_mean
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.types)
 @common
 def types(shell: Shell, name: str | None) -> None:
     """List the space types, or show the type NAME with its options and templates."""
@@ -29,8 +33,8 @@ def types(shell: Shell, name: str | None) -> None:
             )
             return
         kind = assembler.get_space_type(name)
-    if kind is None:
-        raise NotFound(f"Space type {name} does not exist. List all: assembler types")
+        if kind is None:
+            raise _unknown(assembler, name)
     if shell.as_json:
         shell.result(kind)
         return
@@ -51,17 +55,25 @@ def _describe(shell: Shell, kind: SpaceType) -> None:
 
 
 @click.command()
-@click.argument("space_type")
+@click.argument("space_type", shell_complete=complete.types)
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--template", help="Starter app, see assembler types TYPE; defaults to the first one.")
+@click.option(
+    "--template",
+    shell_complete=complete.templates,
+    help="Starter app, see assembler types TYPE; defaults to the first one.",
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @common
 def init(shell: Shell, space_type: str, folder: Path, template: str | None, force: bool) -> None:
-    """Write a starter app of SPACE_TYPE into FOLDER."""
+    """Write a starter app of SPACE_TYPE into FOLDER.
+
+    The values of its parameters are kept in .assembler.json of the folder, which is never sent; -p of deploy, create,
+    preview and try overrides single ones.
+    """
     with shell.connect() as assembler:
         kind = assembler.get_space_type(space_type)
         if kind is None:
-            raise NotFound(f"Space type {space_type} does not exist. List all: assembler types")
+            raise _unknown(assembler, space_type)
         chosen = template or (kind.templates[0].name if kind.templates else None)
         if chosen is None:
             raise NotFound(f"The space type {space_type} has no templates.")
@@ -70,12 +82,10 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
             hint = did_you_mean(chosen, names) or f"Templates of {space_type}: {', '.join(names) or 'none'}."
             message = f"The space type {space_type} has no template {chosen[:80]!r}."
             raise invalid_input([Finding(code="unknown_template", path="template", message=message, hint=hint)])
-        shown = assembler.preview_space(space_type=space_type, template=chosen, content=True)
-        listed = next(found.files for found in kind.templates if found.name == chosen)
-    # The app reads its parameters from these files.
-    wanted = {*listed, "params.js", "params.json"}
-    files = [file for file in shown.files if file.path in wanted]
-    targets = {folder.joinpath(*_parts(file.path)): file for file in files}
+        starter = assembler.get_template(space_type, chosen)
+        if starter is None:
+            raise NotFound(f"The space type {space_type} has no template {chosen} any more.")
+    targets = {folder.joinpath(*_parts(file.path)): file for file in starter.files}
     if existing := [path for path in targets if path.exists() and not force]:
         hint = "Choose another folder, or pass --force."
         raise invalid_input(
@@ -87,12 +97,30 @@ def init(shell: Shell, space_type: str, folder: Path, template: str | None, forc
     for path, file in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_content(file))
+    # Parameters stay out of the files, so that they can be chosen when the app is published or tried.
+    remembered.write(folder, space_type=space_type, parameters=starter.defaults)
     if shell.as_json:
-        shell.result({"space_type": space_type, "template": chosen, "files": [str(path) for path in targets]})
+        shell.result(
+            {
+                "space_type": space_type,
+                "template": chosen,
+                "parameters": starter.defaults,
+                "files": [str(path) for path in targets],
+            }
+        )
         return
     for path in targets:
         shell.echo(str(path))
-    shell.say(f"Publish it: assembler create {folder} --type {space_type}")
+    if starter.defaults:
+        shell.say(f"Parameters, for -p NAME=VALUE: {', '.join(starter.defaults)} (values in {folder / REMEMBERED})")
+    shell.say(f"Run it here: assembler try {folder}\nPublish it: assembler deploy {folder}")
+
+
+def _unknown(assembler: Assembler, name: str) -> NotFound:
+    message = f"The space type {name[:80]!r} does not exist."
+    suggestion = did_you_mean(name, [kind.name for kind in assembler.get_space_types()])
+    hint = suggestion or "List all: assembler types"
+    return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
 
 
 def _parts(path: str) -> tuple[str, ...]:
@@ -103,7 +131,5 @@ def _parts(path: str) -> tuple[str, ...]:
     return parts
 
 
-def _content(file: PreviewFile) -> bytes:
-    if file.content is None:
-        raise click.ClickException(f"The service did not return the content of {file.path!r}.")
+def _content(file: TemplateFile) -> bytes:
     return base64.b64decode(file.content) if file.encoding == "base64" else file.content.encode()

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from assembler_client.cli.complete import space_argument
 from assembler_client.cli.deploy import pairs_of, secrets_of, show_result, wait_options
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.errors import Conflict
@@ -17,7 +18,7 @@ _FEW = 100
 
 
 @click.command("open")
-@click.argument("space")
+@space_argument()
 @click.option("--page", is_flag=True, help="Open the page of the Space instead of its app.")
 @click.option("--print", "only_print", is_flag=True, help="Print the address, do not open it.")
 @common
@@ -34,7 +35,7 @@ def open_space(shell: Shell, space: str, page: bool, only_print: bool) -> None:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @common
 def releases(shell: Shell, space: str) -> None:
     """Show the releases of SPACE, newest first; `assembler rollback SPACE --to ID` returns to one."""
@@ -56,7 +57,7 @@ def _release(request: Request, live: str | None) -> tuple[Any, ...]:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @common
 def cancel(shell: Shell, space: str) -> None:
     """Cancel the newest request of SPACE, if it is queued or running."""
@@ -67,7 +68,7 @@ def cancel(shell: Shell, space: str) -> None:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @wait_options
 @common
 def retry(shell: Shell, space: str, no_wait: bool, timeout: float) -> None:
@@ -98,7 +99,7 @@ def _show_request(shell: Shell, space: Space, request: Request) -> None:
 
 def _command(name: str, text: str) -> click.Command:
     @click.command(name, help=text)
-    @click.argument("space")
+    @space_argument()
     @wait_options
     @common
     def work(shell: Shell, space: str, no_wait: bool, timeout: float) -> None:
@@ -113,7 +114,7 @@ wake = _command("wake", "Wake the app of SPACE if it sleeps.")
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--name", "-n", help="Name of the copy; generated if omitted.")
 @click.option("--namespace", help="User or organization that owns the copy.")
 @click.option("--visibility", type=click.Choice(["public", "private", "protected"]), help="Who can see the copy.")
@@ -133,7 +134,7 @@ def duplicate(shell: Shell, space: str, no_wait: bool, timeout: float, **given: 
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--name", "-n", help="The new name.")
 @click.option("--namespace", help="The new owner: a user or an organization.")
 @wait_options

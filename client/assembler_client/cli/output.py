@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import click
 
 from assembler_client import cli as codes
 from assembler_client.cli.agent_environment import agent_name
-from assembler_client.cli.text import printable, printable_json
+from assembler_client.cli.complete import profiles
+from assembler_client.cli.text import is_address, linked, printable, printable_json
 from assembler_client.errors import (
     AppFailed,
     AuthError,
@@ -21,6 +23,7 @@ from assembler_client.errors import (
     RateLimited,
     RequestFailed,
     TooLarge,
+    TransportError,
     WaitTimeout,
 )
 from assembler_client.models import Event, Finding, Model, Space
@@ -59,13 +62,19 @@ class Shell:
         from assembler_client.cli.profiles import connect
 
         assembler = connect(self._profile, self._url)
-        assembler.on_retry = self._retrying(assembler.patience)
+        assembler.on_retry = self._retrying(assembler)
         return assembler
 
-    def _retrying(self, patience: float) -> Callable[[HubAPIError], None]:
+    def _retrying(self, assembler: Assembler) -> Callable[[HubAPIError], None]:
         reported: set[str] = set()
+        answered: list[int] = []
+        assembler.http.event_hooks = {"response": [lambda response: answered.append(response.status_code)]}
+        asked, patience = "ASSEMBLER_PATIENCE" in os.environ, assembler.patience
 
         def report(problem: HubAPIError) -> None:
+            if isinstance(problem, TransportError) and not (answered or asked):
+                # A service that has never answered is more likely misspelt or stopped than restarting.
+                raise problem
             if problem.message not in reported:
                 reported.add(problem.message)
                 self.say(f"{problem.message} Retrying for up to {patience:.0f} s.")
@@ -100,8 +109,9 @@ class Shell:
             self.console.print(printable(text), style=style or None, markup=False)
 
     def echo(self, text: str) -> None:
-        """Writes a line of a result to standard output."""
-        click.echo(printable(text, single_line=True))
+        """Writes a line of a result to standard output; an address can be clicked on a terminal."""
+        shown = printable(text, single_line=True)
+        click.echo(linked(shown) if sys.stdout.isatty() and is_address(shown) else shown)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Writes a table; tab-separated if standard output is not a terminal."""
@@ -118,7 +128,7 @@ class Shell:
             # Fold instead of cut: URLs stay complete.
             table.add_column(title, overflow="fold")
         for row in texts:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(cell, f"link {cell}" if is_address(cell) else "") for cell in row))
         self.paper.print(table, soft_wrap=False)
 
     def event(self, event: Event) -> None:
@@ -236,7 +246,9 @@ def common(work: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the common options and error handling to a command; its first argument becomes a :class:`Shell`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Write results and errors as JSON.")
-    @click.option("--profile", help="Name of the stored login to use. [env: ASSEMBLER_PROFILE]")
+    @click.option(
+        "--profile", shell_complete=profiles, help="Name of the stored login to use. [env: ASSEMBLER_PROFILE]"
+    )
     @click.option("--url", help="URL of the service. [env: ASSEMBLER_URL]")
     @functools.wraps(work)
     def run(as_json: bool, profile: str | None, url: str | None, **arguments: Any) -> Any:

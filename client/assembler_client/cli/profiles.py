@@ -134,12 +134,13 @@ class ProfileAuth(TokenAuth):
             self._ends_at = float(profile.get("ends_at") or 0)
 
 
-def connect(profile: str | None, url: str | None) -> Assembler:
+def connect(profile: str | None, url: str | None, seconds: float | None = None) -> Assembler:
     """Returns a client of the chosen service.
 
     Args:
         profile: name of a profile; defaults to ASSEMBLER_PROFILE, then `default`.
         url: URL of a service; defaults to ASSEMBLER_URL, then that of the profile.
+        seconds: time limit of each call, without retries; defaults to patience.
     Raises:
         click.UsageError: no service is configured.
     """
@@ -155,7 +156,10 @@ def connect(profile: str | None, url: str | None) -> Assembler:
         hint = "assembler login --url http://127.0.0.1:5005"
         raise click.UsageError(f"No service configured. Pass --url, set ASSEMBLER_URL, or log in: {hint}")
     address = checked_address(address)
-    return Assembler(address, auth=_auth(name, stored, address), patience=patience(PATIENCE))
+    auth = _auth(name, stored, address)
+    if seconds is not None:
+        return Assembler(address, auth=auth, patience=0.0, timeout=seconds)
+    return Assembler(address, auth=auth, patience=patience(PATIENCE))
 
 
 def patience(default: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+from assembler_client.cli.complete import space_argument
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.models import Event, Finding, Space
@@ -48,7 +49,7 @@ def list_spaces(shell: Shell, filters: tuple[str, ...], sort: str, limit: int, e
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--refresh", is_flag=True, help="Query the target for the current state first.")
 @common
 def show(shell: Shell, space: str, refresh: bool) -> None:
@@ -77,6 +78,7 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
     ]
     if request is not None:
         rows += [("request", f"{request.action} {request.status} ({request.id})")]
+        rows += [("repository", request.git)]
         rows += [("files", ", ".join(file.path for file in request.files[:_PARTS]))]
     shell.table(("", ""), [row for row in rows if row[1]])
     if found.problem is not None:
@@ -87,7 +89,7 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--timeout", default=WAIT_SECONDS, show_default=True, help="Maximum wait in seconds.")
 @common
 def wait(shell: Shell, space: str, timeout: float) -> None:
@@ -104,7 +106,7 @@ def wait(shell: Shell, space: str, timeout: float) -> None:
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--follow", "-f", is_flag=True, help="Follow new lines as they are written.")
 @click.option("--build", "kind", flag_value="build", help="Show the log of the build.")
 @click.option("--run", "kind", flag_value="run", default="run", help="Show the log of the app (default).")
@@ -129,7 +131,7 @@ def logs(shell: Shell, space: str, follow: bool, kind: Literal["run", "build"] |
 
 
 @click.command()
-@click.argument("space")
+@space_argument()
 @click.option("--follow", "-f", is_flag=True, help="Follow new events as they happen.")
 @click.option("--after", default=0, help="Id of the last known event.")
 @common

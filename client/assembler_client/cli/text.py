@@ -33,3 +33,13 @@ def printable_json(value: Any, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     # JSON itself allows C1 and bidirectional controls; outside of strings only its own line breaks occur.
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def is_address(text: str) -> bool:
+    """Returns whether a text is one address of a page."""
+    return text.startswith(("http://", "https://")) and text.isprintable() and " " not in text
+
+
+def linked(address: str) -> str:
+    """Returns an address as a link for terminals (OSC 8); terminals without links show the address."""
+    return f"\x1b]8;;{address}\x1b\\{address}\x1b]8;;\x1b\\"
