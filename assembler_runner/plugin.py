@@ -43,7 +43,7 @@ __all__ = [
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 """Colours of a Space's card (Hub documentation, Spaces configuration reference)."""
 
-SDKS = ("gradio", "docker", "static")
+SDKS = ("gradio", "docker", "static", "flame")
 """SDKs supported by the Hub (Hub documentation, Spaces configuration reference)."""
 
 _SPACE_TYPE = re.compile(r"[a-z][a-z0-9-]{0,49}")
@@ -168,7 +168,7 @@ class SpacePlugin:
     Class attributes:
         space_type: name of the type: lower-case letters, digits and `-`.
         version: PEP 440 version of the plugin.
-        sdk: SDK of the Space on the Hub: `gradio`, `docker` or `static`.
+        sdk: SDK of the Space on the Hub: `gradio`, `docker` or `static`; `flame` for an analysis on a FLAME Hub.
         description: one sentence that helps people choose a type.
         tags: search terms for the type.
         Options: marshmallow schema of the type's options; unknown options are rejected.

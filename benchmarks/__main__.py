@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from benchmarks import measuring, report
-from tests.support.standin_hub import client_env
+from tests.support import client_env
 
 NAMES = ("publish", "accept", "drain", "overhead", "assemble", "start", "growth", "pages", "apps", "capacity")
 

@@ -13,8 +13,8 @@ import httpx
 from celery import Celery
 
 from tests.support.chaos.stage import Hub, Service, forget_queue
+from tests.support.client_env import SETTINGS as CLIENT_SETTINGS
 from tests.support.services import PASSWORD, Process, free_port, postgres_database, redis_url
-from tests.support.standin_hub.client_env import SETTINGS as CLIENT_SETTINGS
 
 KEYS = {
     "SECRET_KEY": "secret-key-of-the-benchmarks-0123456789",
@@ -51,7 +51,7 @@ def hub(latency: float = 0.0) -> Iterator[Hub]:
     Args:
         latency: seconds that each call takes.
     """
-    with Process("-m", "tests.support.standin_hub", "--port", "0") as process:
+    with Process("-m", "assembler_runner", "devhub", "--port", "0") as process:
         found = Hub(process.wait_for_line(r"ready at (http://\S+)")[1])
         found.ask("POST", "latency", {"seconds": latency})
         try:

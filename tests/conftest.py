@@ -20,10 +20,11 @@ from assembler_runner.accounts.auth import ensure_admin
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
+from assembler_runner.devhub import StandInHub
 from assembler_runner.publishing import pipeline
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.spaces.models import RUNNING, SpaceRequest
-from tests.support.standin_hub import StandInHub, client_env
+from tests.support import client_env
 
 client_env.settle()
 

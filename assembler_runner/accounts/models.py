@@ -309,6 +309,20 @@ class HubCredential(Timestamps, Base):
     checked_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was last checked with the Hub, UTC.")
 
 
+class GitCredential(Timestamps, Base):
+    """Credentials with which a realm reads private git repositories of one host; write-only."""
+
+    __tablename__ = "git_credentials"
+
+    realm_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True, doc="Its realm."
+    )
+    host: Mapped[str] = mapped_column(sa.String(255), primary_key=True, doc="Host name, with the port if unusual.")
+    username: Mapped[str] = mapped_column(sa.String(255), doc="User name.")
+    encrypted_password: Mapped[str] = mapped_column(sa.Text)
+    key_id: Mapped[str] = mapped_column(sa.String(16), doc="Id of the key that encrypted the password.")
+
+
 class AuditEntry(Base):
     """One change: actor, action, object, time and address; append-only."""
 

@@ -50,8 +50,8 @@ PERMISSIONS: dict[str, str] = {
     "robot_manage": "Create, update and delete robots (clients), and grant them own permissions.",
     "role_read": "Read roles and permissions.",
     "role_manage": "Create, update and delete roles and permissions of the realm.",
-    "hub_credential_read": "Read which Hub account the realm uses.",
-    "hub_credential_manage": "Set and remove the Hub token of the realm.",
+    "hub_credential_read": "Read which Hub account and git hosts the realm has credentials for.",
+    "hub_credential_manage": "Set and remove the Hub token and the git credentials of the realm.",
     "audit_read": "Read the audit log.",
     "metrics_read": "Read the metrics of the service.",
 }

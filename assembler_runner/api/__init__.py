@@ -17,6 +17,7 @@ from assembler_runner.api import (
     create_space,
     diagnoses,
     events,
+    git_credentials,
     health,
     hub_credentials,
     logs,
@@ -60,6 +61,7 @@ def register(app: Flask) -> DocumentedApi:
         tokens,
         accounts,
         hub_credentials,
+        git_credentials,
         create_space,
         health,
         metrics,
@@ -74,7 +76,7 @@ def register(app: Flask) -> DocumentedApi:
 def _describe_space_input(app: Flask, spec: APISpec) -> None:
     # Not as `anyOf`: generators of clients would lose all fields.
     body = spec.components.schemas["SpaceInput"]
-    body["description"] = f"One of files, template and archive is required. {_limits(app)}"
+    body["description"] = f"One of files, template, git, copy_of and archive is required. {_limits(app)}"
 
 
 def _limits(app: Flask) -> str:

@@ -10,9 +10,9 @@ from flask import Response, jsonify, make_response, request
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
+from assembler_runner.api.schemas.adopt_input import AdoptInput
 from assembler_runner.api.schemas.change_input import BulkInput, SpaceCommandInput, UpdateInput
 from assembler_runner.api.schemas.fixes import FixPreviewSchema
-from assembler_runner.api.schemas.space_input import AdoptInput
 from assembler_runner.api.schemas.spaces import BulkSchema, ChangePreviewSchema, RequestSchema, SpaceSchema
 from assembler_runner.api.spaces import idempotency_of, preview_files
 from assembler_runner.api.uploads import SPACE_FORM, space_body
@@ -87,7 +87,7 @@ def adopt_space() -> Response:
 @blueprint.post("/spaces/<space_id>")
 @blueprint.needs("space_update")
 @blueprint.doc(**takes(UpdateInput, SPACE_FORM), parameters=[_if_match, _key])
-@blueprint.doc(**fails(400, 404, 409, 412, 413, 422))
+@blueprint.doc(**fails(400, 404, 409, 412, 413, 422, 429, 502))
 @blueprint.response(202, SpaceSchema, headers=_location)
 def update_space(space_id: str) -> Response:
     """Update a Space
@@ -96,7 +96,7 @@ def update_space(space_id: str) -> Response:
     of only labels, expires_at and on_failure apply at once, without a request.
     """
     space = queries.find_space(current_account(), space_id)
-    with space_body(_update) as body:
+    with space_body(_update, space=space) as body:
         caller = _caller(body.canonical())
         answer = _known(caller)
         if answer is None:
@@ -113,7 +113,7 @@ def update_space(space_id: str) -> Response:
         {"in": "query", "name": "content", "schema": {"type": "boolean"}, "description": "Include contents."},
     ],
 )
-@blueprint.doc(**fails(400, 404, 409, 412, 413, 422))
+@blueprint.doc(**fails(400, 404, 409, 412, 413, 422, 429, 502))
 @blueprint.response(200, ChangePreviewSchema)
 def preview_change(space_id: str) -> dict[str, Any]:
     """Preview an update of a Space
@@ -123,7 +123,7 @@ def preview_change(space_id: str) -> dict[str, Any]:
     """
     services, account = current_services(), current_account()
     space = queries.find_space(account, space_id)
-    with space_body(_update) as body:
+    with space_body(_update, space=space) as body:
         return _preview(services, Caller(account, _commits_named()), space, body.fields)
 
 
@@ -135,12 +135,13 @@ def _preview(services: Services, caller: Caller, space: Space, fields: Fields) -
         rows = planned.base.files if planned.base else live.files
         nothing: dict[str, Any] = {"added": [], "changed": [], "deleted": []}
         digest = (planned.base or live).tree_digest
-        return {"files": rows, "findings": [], "tree_digest": digest, "base": base, "diff": nothing}
+        return {"files": rows, "findings": [], "tree_digest": digest, "git": None, "base": base, "diff": nothing}
     assembly = planned.prepared.assembly
     return {
         "files": preview_files(assembly.tree),
         "findings": assembly.findings,
         "tree_digest": assembly.tree.digest,
+        "git": fields.data.get("git"),
         "base": base,
         "diff": diff.diff(services, live, assembly.tree),
     }

@@ -24,7 +24,7 @@ from assembler_runner.core.listing import InvalidQuery, read_page
 from assembler_runner.files.content import pieces_of
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.requests import prepare, queries, releases, submit
-from assembler_runner.requests.idempotency import Idempotency
+from assembler_runner.requests.idempotency import Idempotency, known_answer
 from assembler_runner.requests.queries import read_requests, read_spaces
 from assembler_runner.runtime import probe
 from assembler_runner.services import current_services
@@ -53,7 +53,7 @@ _SHOWN_BYTES = 8 * 2**20
         }
     ],
 )
-@blueprint.doc(**fails(400, 409, 413, 422, 503))
+@blueprint.doc(**fails(400, 409, 413, 422, 429, 502, 503))
 @blueprint.response(
     202, SpaceSchema, headers={"Location": {"schema": {"type": "string"}, "description": "The request."}}
 )
@@ -65,8 +65,11 @@ def submit_space() -> Response:
     """
     services, account = current_services(), current_account()
     with space_body(_input) as body:
-        prepared = prepare.prepare(services, account, body.fields)
-        answer = submit.submit(services, account, prepared, _space.dump, idempotency_of(body.canonical()))
+        idempotency = idempotency_of(body.canonical())
+        answer = known_answer(account, idempotency) if idempotency else None
+        if answer is None:
+            prepared = prepare.prepare(services, account, body.fields)
+            answer = submit.submit(services, account, prepared, _space.dump, idempotency)
     response: Response = make_response(jsonify(answer), 202)
     response.headers["Location"] = f"/requests/{answer['latest_request']['id']}"
     return response
@@ -85,7 +88,7 @@ def submit_space() -> Response:
         }
     ],
 )
-@blueprint.doc(**fails(400, 413, 422))
+@blueprint.doc(**fails(400, 413, 422, 429, 502))
 @blueprint.response(200, PreviewSchema)
 def preview_space() -> dict[str, Any]:
     """Preview a Space
@@ -94,8 +97,8 @@ def preview_space() -> dict[str, Any]:
     """
     with space_body(_input) as body:
         assembly = prepare.prepare(current_services(), current_account(), body.fields).assembly
-        shown = preview_files(assembly.tree)
-    return {"files": shown, "findings": assembly.findings, "tree_digest": assembly.tree.digest}
+        shown, source = preview_files(assembly.tree), body.fields.data.get("git")
+    return {"files": shown, "findings": assembly.findings, "tree_digest": assembly.tree.digest, "git": source}
 
 
 @blueprint.get("/spaces")

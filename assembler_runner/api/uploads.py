@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import marshmallow as ma
@@ -26,6 +26,7 @@ from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
 from assembler_runner.requests.sources import gather
 from assembler_runner.services import current_services
+from assembler_runner.spaces.models import Space
 
 FORM = "multipart/form-data"
 JSON_PART = "body"
@@ -103,17 +104,31 @@ class Parts:
     texts: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class SpaceBody:
     """The body of a Space request.
 
     Args:
         raw: the body as sent, with large files as stored contents.
-        fields: the validated fields, with files as bytes or stored contents.
+        read: validates the fields and reads what they refer to.
     """
 
     raw: dict[str, Any]
-    fields: Fields
+    read: Callable[[], Fields]
+    _fields: Fields | None = field(default=None, init=False)
+
+    # Not a cached_property: up to Python 3.11 all of them share one lock, and reading may take a minute.
+    @property
+    def fields(self) -> Fields:
+        """The validated fields, with files as bytes or stored contents; archives and repositories are read now.
+
+        Raises:
+            InvalidRequest: the archive or the repository is invalid.
+            TooLarge: a limit is exceeded.
+        """
+        if self._fields is None:
+            self._fields = self.read()
+        return self._fields
 
     def canonical(self) -> str:
         """Returns a canonical text, equal for equal bodies."""
@@ -174,18 +189,20 @@ def read_parts(spool: Spool) -> Parts:
 
 
 @contextmanager
-def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None = None) -> Iterator[SpaceBody]:
+def space_body(
+    schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None = None, space: Space | None = None
+) -> Iterator[SpaceBody]:
     """Reads the body of a Space request, as JSON or as a form; its files exist until the context ends.
 
     Args:
         schema: the schema of the body.
         read: parses the JSON, with long strings in a spool; None for an object without further checks.
+        space: the Space that the request changes, or None.
     Yields:
         The body.
     Raises:
         InvalidJson: the JSON is invalid.
         InvalidForm: the form is invalid.
-        InvalidRequest: the archive is invalid.
         TooLarge: a part of the body exceeds its limit.
     """
     services = current_services()
@@ -197,8 +214,7 @@ def space_body(schema: ma.Schema, read: Callable[[Spool], dict[str, Any]] | None
             raw["files"] = {path: _file(entry, spool) for path, entry in files.items()}
         elif files is not None:
             raw["files"] = in_memory(files)
-        fields = gather(current_services(), current_account(), load_partly(schema, raw), spool)
-        yield SpaceBody(raw, fields)
+        yield SpaceBody(raw, lambda: gather(services, current_account(), load_partly(schema, raw), spool, space))
 
 
 def _read_form(schema: ma.Schema, spool: Spool) -> dict[str, Any]:

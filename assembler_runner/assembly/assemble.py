@@ -373,6 +373,9 @@ def _add_card(
     name: str | None,
     asked: Collection[str],
 ) -> list[Finding]:
+    if plugin.sdk == "flame":
+        # An analysis is no Space of a Hub that reads cards.
+        return []
     card = ask_card(plugin, options)
     title = card.pop("title", None) or name or f"{plugin.space_type.capitalize()} Space"
     present = tree.get(README)

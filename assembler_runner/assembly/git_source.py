@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,16 +18,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote
 
 from assembler_runner.core.errors import AssemblerError
+from assembler_runner.core.git import COMMIT, HOST, GitFailed, GitLogin, GitRun, git
 
 _LINE = re.compile(r"git\+(?P<protocol>[a-z]+)://(?P<rest>[^#\s]+)(?:#(?P<fragment>\S*))?")
-_HOST = re.compile(r"(?:[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_.])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_HELPER = (
-    '!f() { test "$1" = get || exit 0; '
-    'printf "username=%s\\npassword=%s\\n" "$ASSEMBLER_GIT_USER" "$ASSEMBLER_GIT_PASSWORD"; }; f'
-)
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_GIT_SECONDS = 120
 _DEFAULT = "refs/assembler/default"
 
 
@@ -57,6 +49,11 @@ class GitSource:
     subdirectory: str
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
+
+    @property
+    def login(self) -> GitLogin:
+        """Its credentials, for git."""
+        return GitLogin(self.url, self.user, self.password)
 
     @property
     def shown(self) -> str:
@@ -100,7 +97,7 @@ def parse(line: str, protocols: frozenset[str]) -> GitSource:
         raise PluginSourceError(f"The protocol {protocol} is not allowed; allowed: {allowed}.", hint=hint)
     authority, slash, path = match["rest"].partition("/")
     userinfo, _, host = authority.rpartition("@")
-    if not (_HOST.fullmatch(host) or (protocol == "file" and not authority)):
+    if not (HOST.fullmatch(host) or (protocol == "file" and not authority)):
         hint = "In a user name or a password, write / as %2F, @ as %40, # as %23 and : as %3A."
         raise PluginSourceError(f"The address at {shown(line)!r} has no valid host name.", hint=hint)
     if "?" in path:
@@ -168,7 +165,7 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
         note = None
         try:
             commit = _fetch(source, repository)
-        except _GitFailed as problem:
+        except GitFailed as problem:
             if not last_good.exists():
                 raise PluginSourceError(f"{_address(source.url)} could not be fetched: {problem.said}") from None
             commit = last_good.read_text().strip()
@@ -184,29 +181,22 @@ def check_out(source: GitSource, folder: Path) -> Checkout:
     return Checkout(wanted, commit, note)
 
 
-class _GitFailed(Exception):
-    """A git command failed; `said` is the first line of its message, without the advice after it."""
-
-    def __init__(self, said: str) -> None:
-        self.said = said
-        super().__init__(said)
-
-
 def _fetch(source: GitSource, repository: Path) -> str:
     if not (repository / "HEAD").exists():
-        _git("init", "--quiet", "--bare", "--template=", str(repository))
+        git(GitRun(), "init", "--quiet", "--bare", "--template=", str(repository))
     specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", f"+HEAD:{_DEFAULT}"]
     options = ["--quiet", "--prune", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head"]
-    _git("fetch", *options, "--", source.url, *specs, inside=repository, credentials=source)
+    run = GitRun(repository, source.login)
+    git(run, "fetch", *options, "--", source.url, *specs)
     if not source.ref:
         return _resolve(repository, _DEFAULT)
     for name in (f"refs/heads/{source.ref}", f"refs/tags/{source.ref}", source.ref):
         try:
             return _resolve(repository, name)
-        except _GitFailed:
+        except GitFailed:
             continue
-    if _COMMIT.fullmatch(source.ref):
-        _git("fetch", *options, "--", source.url, source.ref, inside=repository, credentials=source)
+    if COMMIT.fullmatch(source.ref):
+        git(run, "fetch", *options, "--", source.url, source.ref)
         return _resolve(repository, source.ref)
     raise PluginSourceError(
         f"{_address(source.url)} has no branch, tag or commit {source.ref}.", hint="Correct the part behind @."
@@ -214,7 +204,8 @@ def _fetch(source: GitSource, repository: Path) -> str:
 
 
 def _resolve(repository: Path, name: str) -> str:
-    return _git("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", inside=repository).strip()
+    words = ("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    return git(GitRun(repository), *words).strip()
 
 
 def _check_out_commit(repository: Path, commit: str, home: Path) -> Path:
@@ -223,10 +214,11 @@ def _check_out_commit(repository: Path, commit: str, home: Path) -> Path:
         return final
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=home))
     try:
-        _git("--work-tree", str(unfinished), "checkout", "--quiet", "--force", commit, "--", ".", inside=repository)
+        words = ("--work-tree", str(unfinished), "checkout", "--quiet", "--force", commit, "--", ".")
+        git(GitRun(repository), *words)
         unfinished.chmod(0o755)
         unfinished.rename(final)
-    except _GitFailed as problem:
+    except GitFailed as problem:
         raise PluginSourceError(f"commit {commit[:12]} could not be checked out: {problem.said}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -239,61 +231,3 @@ def _locked(home: Path) -> Iterator[None]:
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _credentials(source: GitSource) -> dict[str, str]:
-    """The environment that answers git's question for credentials, for this host alone.
-
-    Command lines are visible to every user of the machine, environments are not; git's documentation of
-    GIT_CONFIG_COUNT (git-config) and of helpers that begin with `!` (gitcredentials).
-    """
-    if not source.user and not source.password:
-        return {}
-    host = "/".join(source.url.split("/")[:3])
-    settings = [("credential.helper", ""), (f"credential.{host}.helper", ""), (f"credential.{host}.helper", _HELPER)]
-    environment = {"ASSEMBLER_GIT_USER": source.user, "ASSEMBLER_GIT_PASSWORD": source.password}
-    environment["GIT_CONFIG_COUNT"] = str(len(settings))
-    for number, (key, value) in enumerate(settings):
-        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return environment
-
-
-def _git(*arguments: str, inside: Path | None = None, credentials: GitSource | None = None) -> str:
-    settings = [
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "submodule.recurse=false",
-        "protocol.ext.allow=never",
-    ]
-    command = ["git", *(word for setting in settings for word in ("-c", setting))]
-    if inside is not None:
-        command += ["--git-dir", str(inside)]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:file:http:git",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "LC_ALL": "C",
-        **(_credentials(credentials) if credentials else {}),
-    }
-    try:
-        done = subprocess.run(  # noqa: S603 - the operator's own line, parsed and after "--"
-            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
-        )
-    except FileNotFoundError:
-        raise PluginSourceError("The program git is not installed.", hint="Install git.") from None
-    except subprocess.TimeoutExpired:
-        raise _GitFailed(f"git did not finish within {_GIT_SECONDS} s") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("warning: ")]
-        said = lines[0] if lines else "git failed"
-        raise _GitFailed(_quoted(said.removeprefix("fatal: "), credentials))
-    return done.stdout
-
-
-def _quoted(said: str, credentials: GitSource | None) -> str:
-    """What git and the other side said, without credentials."""
-    for word in (credentials.password, credentials.user) if credentials else ():
-        for form in {word, quote(word, safe="")} - {""}:
-            said = said.replace(form, "…")
-    return re.sub(r"//[^/\s]+@", "//…@", said)

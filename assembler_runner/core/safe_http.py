@@ -84,6 +84,20 @@ def url_problem(url: str, allowed: Sequence[IpNetwork]) -> str | None:
     return None if _may_reach(literal, allowed) else "must not name an address of a private network"
 
 
+def resolve(url: str, allowed: Sequence[IpNetwork]) -> str:
+    """Resolves the host of a URL once, and checks its addresses.
+
+    Args:
+        url: the URL; see :func:`url_problem`.
+        allowed: networks that may be called although they are not public.
+    Returns:
+        The address to connect to.
+    Raises:
+        CallFailed: there is none, or one is of a private network.
+    """
+    return _resolve(urlsplit(url), allowed)
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork]) -> Response:
     """Sends one POST.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assembler_runner.core.apps_settings import AppsSettings, bad_apps_settings
 from assembler_runner.core.errors import Finding, SettingsError
+from assembler_runner.core.flame_settings import PLUGINS, FlameSettings, bad_flame_settings
 from assembler_runner.core.places import bundled
 from assembler_runner.core.setting import setting
 
@@ -33,7 +34,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA
 
 
 @dataclass(frozen=True)
-class Settings(AppsSettings):
+class Settings(FlameSettings, AppsSettings):
     """The settings of one process; each field is the environment variable of the same name."""
 
     SQLALCHEMY_DATABASE_URI: str = setting(
@@ -149,6 +150,11 @@ class Settings(AppsSettings):
         100, "Maximum ratio of an archive's unpacked to its packed size; checked from 10 MiB on.", at_least=1
     )
     MAX_ARCHIVE_SECONDS: float = setting(60.0, "Maximum seconds to unpack an archive.", at_least=0.1)
+    MAX_GIT_BYTES: int = setting(
+        512 * 2**20, "Maximum bytes that a git repository transfers as a source of files.", at_least=1
+    )
+    MAX_GIT_SECONDS: float = setting(60.0, "Maximum seconds to read a git repository.", at_least=1)
+    MAX_GIT_FETCHES: int = setting(16, "Maximum number of git repositories one process reads at a time.", at_least=1)
     HUB_TIMEOUT: float = setting(30.0, "Seconds to wait for a response of the Hub.", at_least=0.1)
     LEASE_SECONDS: float = setting(
         60.0,
@@ -170,7 +176,9 @@ class Settings(AppsSettings):
         3600.0, "Maximum expected wait in seconds; requests that would wait longer are rejected with 503.", at_least=1
     )
     WEBHOOK_ALLOWED_NETWORKS: str = setting(
-        "", "Networks that webhooks may reach although they are not public, such as `10.0.0.0/8`, separated by commas."
+        "",
+        "Networks that webhooks and git sources may reach although they are not public, separated by commas, such as "
+        "`10.0.0.0/8`.",
     )
     WEBHOOK_RETRY_SECONDS: str = setting(
         "5,300,1800,7200,18000,36000,50400,72000,86400",
@@ -199,7 +207,8 @@ class Settings(AppsSettings):
     @property
     def plugin_folders(self) -> list[Path]:
         """The plugin folders, in the order they are searched; each once."""
-        parts = [self.BUNDLED_PLUGINS, *self.PLUGIN_FOLDERS.split(":")]
+        of_flame = str(PLUGINS) if self.FLAME_CORE_URL else ""
+        parts = [self.BUNDLED_PLUGINS, of_flame, *self.PLUGIN_FOLDERS.split(":")]
         return list({Path(part).resolve(): Path(part) for part in parts if part}.values())
 
     @property
@@ -274,6 +283,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
     findings += _bad_webhook_settings(Settings(**values))
     findings += bad_apps_settings(Settings(**values))
+    findings += bad_flame_settings(Settings(**values))
     if findings:
         raise SettingsError("; ".join(finding.message for finding in findings), issues=findings)
     return Settings(**values)

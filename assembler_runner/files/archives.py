@@ -77,7 +77,7 @@ def _unpack_zip(file: BinaryIO, size: int, spool: Spool, budget: Budget) -> dict
     for entry in archive.entries():
         total += entry.size
         budget.check(total)
-        if _is_clutter(entry.name):
+        if is_clutter(entry.name):
             continue
         problems = _check_zip_entry(entry, budget)
         findings += problems
@@ -116,7 +116,7 @@ def _unpack_tar(stream: Forward, spool: Spool, budget: Budget) -> dict[str, Cont
         # The folder the archive was created from.
         if entry.kind == "folder" and name in ("", "."):
             continue
-        if _is_clutter(name):
+        if is_clutter(name):
             continue
         problems = _check_tar_entry(entry, name, budget)
         findings += problems
@@ -159,7 +159,8 @@ def _check_names(names: list[str]) -> list[Finding]:
     return findings + check_collisions(seen)
 
 
-def _is_clutter(name: str) -> bool:
+def is_clutter(name: str) -> bool:
+    """Returns whether a path is of what file managers and git add, which no Space contains."""
     parts = name.split("/")
     # The one folder that contains everything is taken off later.
     is_left_out = any(part in _LEFT_OUT for part in parts[:2]) or ".git" in parts

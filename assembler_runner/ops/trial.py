@@ -1,4 +1,4 @@
-"""`assembler try`: assembles files as the service does, and runs the app on the caller's machine.
+"""`assembler try` and `assembler check`: assemble files as the service does; the first runs the app on this machine.
 
 The command line client collects the files and shows what happens; this module is found by an entry point.
 """
@@ -24,6 +24,7 @@ from assembler_runner.apps.static_server import StaticServer
 from assembler_runner.apps.working_folder import write_tree
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.errors import Finding, InvalidRequest
+from assembler_runner.core.flame_settings import PLUGINS
 from assembler_runner.core.redaction import Redactor
 from assembler_runner.core.settings import Settings, load
 from assembler_runner.core.validation import Fields
@@ -32,7 +33,7 @@ from assembler_runner.requests.prepare import Prepared, prepare_tree
 from assembler_runner.requests.sources import unpacked
 from assembler_runner.runtime.app_context import context_of
 from assembler_runner.runtime.causes import BUILD, RUN, Problem, diagnose
-from assembler_runner.targets.realm_targets import LOCAL
+from assembler_runner.targets.realm_targets import FLAME, LOCAL
 
 OK, INVALID, FAILED = 0, 3, 4
 """Exit codes, those of the command line client."""
@@ -74,12 +75,36 @@ def try_app(body: Mapping[str, Any], archive: Path | None, port: int, show: Show
         return _run(prepared, Path(folder) / "app", port, show)
 
 
+def check(body: Mapping[str, Any], archive: Path | None, target: str) -> list[dict[str, Any]]:
+    """Assembles files, and returns the findings; nothing is published or run.
+
+    Args:
+        body: fields of a Space request; a file may be a path of this machine.
+        archive: an archive, or None.
+        target: the target whose rules hold.
+    Raises:
+        SettingsError: a setting is invalid.
+    """
+    settings = load(os.environ)
+    with (
+        tempfile.TemporaryDirectory(prefix="assembler-check-") as folder,
+        Spool(Path(folder) / "incoming", settings.MAX_FILE_BYTES) as spool,
+    ):
+        try:
+            found = list(_prepare(settings, body, archive, spool, target).assembly.findings)
+        except InvalidRequest as problem:
+            found = problem.issues or [Finding(problem.code, problem.message, hint=problem.hint)]
+        return [finding.to_json() for finding in found]
+
+
 def cache_folder() -> Path:
     """Returns the folder of the caller's environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assembler"
 
 
-def _prepare(settings: Settings, body: Mapping[str, Any], archive: Path | None, spool: Spool) -> Prepared:
+def _prepare(
+    settings: Settings, body: Mapping[str, Any], archive: Path | None, spool: Spool, target: str = LOCAL
+) -> Prepared:
     raw = dict(body)
     if isinstance(raw.get("files"), Mapping):
         raw["files"] = {
@@ -93,10 +118,10 @@ def _prepare(settings: Settings, body: Mapping[str, Any], archive: Path | None, 
         files = data.get("files") or {}
         data["files"] = {**unpacked(settings, content, spool, alone=not files and "template" not in data), **files}
     registry = Registry()
-    registry.load_folders(settings.plugin_folders)
+    registry.load_folders([*settings.plugin_folders, *([PLUGINS] if target == FLAME else [])])
     registry.load_git(settings.git_plugins, cache_folder() / "git-plugins", settings.git_plugin_protocols)
     registry.load_entry_points()
-    return prepare_tree(registry, settings, Fields(data, fields.findings, fields.invalid), LOCAL)
+    return prepare_tree(registry, settings, Fields(data, fields.findings, fields.invalid), target)
 
 
 def _content(path: Path) -> Content:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -14,12 +11,11 @@ from assembler_runner.accounts.permissions import Account
 from assembler_runner.assembly.recognise import recognise
 from assembler_runner.core.database import db, utcnow, violated_constraint
 from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, TargetNotFound
-from assembler_runner.files.content import Content, Spool, pieces_of
-from assembler_runner.files.paths import check_path
+from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.plugin import SpacePlugin
-from assembler_runner.requests import quotas
-from assembler_runner.requests.prepare import DEFAULT_TYPE, check_amount, check_target, type_hints
+from assembler_runner.requests import quotas, target_files
+from assembler_runner.requests.prepare import DEFAULT_TYPE, check_target, type_hints
 from assembler_runner.requests.submit import add_request
 from assembler_runner.requests.taken import holder_of
 from assembler_runner.runtime import watches
@@ -33,8 +29,6 @@ from assembler_runner.targets import Target
 from assembler_runner.targets.existing import ExistingSpace
 from assembler_runner.targets.namespaces import claim_namespace
 from assembler_runner.targets.realm_targets import LOCAL
-
-FETCHED_AT_ONCE = 8
 
 
 class AlreadyManaged(Conflict):
@@ -76,7 +70,8 @@ def adopt(services: Services, account: Account, data: Mapping[str, Any]) -> Spac
     _refuse_managed(account, name, found.namespace, found.name)
     db.session.rollback()
     with Spool(services.instance / "incoming", services.settings.MAX_FILE_BYTES) as spool:
-        files = _fetch(services, target, existing, spool)
+        problem = "The Space cannot be adopted: its files exceed the limits."
+        files = target_files.read(services, target, existing.space, existing.head.oid, spool, problem)
         services.files.stage(files.values())
         return _store(services, account, target, existing, files)
 
@@ -98,30 +93,6 @@ def _refuse_managed(account: Account, target: str, namespace: str, name: str) ->
         raise AlreadyManaged(f"The Space {namespace}/{name} is managed by another realm of this service.")
     hint = f"Change it with POST /spaces/{holder.id} (assembler update {holder.name})."
     raise AlreadyManaged(f"The Space {namespace}/{name} is already managed here: {holder.id}.", hint=hint)
-
-
-def _fetch(services: Services, target: Target, existing: ExistingSpace, spool: Spool) -> dict[str, Content]:
-    """Reads all files of the head of a Space into the spool; path → content."""
-    oid = existing.head.oid
-    listed = target.files_at(existing.space, oid) if oid else {}
-    listed = {path: file for path, file in listed.items() if path not in target.own_files}
-    findings = check_amount(services.settings, {path: file.size for path, file in listed.items()})
-    findings += [finding for path in listed for finding in check_path(path)]
-    if findings:
-        raise InvalidRequest("The Space cannot be adopted: its files exceed the limits.", issues=findings)
-    one_at_a_time = threading.Lock()
-    assert oid is not None or not listed
-
-    def fetch(path: str) -> tuple[str, Content]:
-        with target.open_file(existing.space, path, oid or "") as file, one_at_a_time:
-            return path, spool.add(pieces_of(file), path)
-
-    with ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="adopt") as pool:
-        tasks = [pool.submit(copy_context().run, fetch, path) for path in sorted(listed)]
-        try:
-            return dict(task.result() for task in tasks)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _store(

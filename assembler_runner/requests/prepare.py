@@ -23,6 +23,7 @@ from assembler_runner.files.content import Content
 from assembler_runner.files.paths import MAX_PATH_BYTES, field_of
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
+from assembler_runner.requests.flame_rules import check_flame, check_project
 from assembler_runner.services import Services
 from assembler_runner.targets.hub.entitlement import check_account
 from assembler_runner.targets.hub.files import check_hub_limits
@@ -124,7 +125,7 @@ def prepare_tree(
     if plugin is None:
         findings += _unknown_type(registry, space_type) if space_type else []
         raise InvalidRequest(issues=[*findings, *check_input(files, data.get("parameters"))])
-    findings += check_machine(plugin.sdk, data)
+    findings += [*check_machine(plugin.sdk, data), *check_flame(plugin.sdk, target, data)]
     if too_much or fields.invalid & TREE_FIELDS:
         # A tree assembled from only some of the fields would yield misleading findings.
         findings += check_given_options(plugin, data.get("options") or {})
@@ -132,7 +133,7 @@ def prepare_tree(
     assembly, given = _assembled(plugin, given, data, target, recognised)
     if findings or assembly.invalid_input:
         raise InvalidRequest(issues=[*findings, *assembly.findings])
-    found = [*_about_type(recognised, data), *assembly.findings]
+    found = [*data.get("remarks", ()), *_about_type(recognised, data), *assembly.findings]
     if target == HUB:
         found += check_hub_limits(assembly.tree)
     found, passed = allowed([*found, *notes(plugin.sdk)], data.get("allow") or ())
@@ -265,6 +266,8 @@ def check_target(services: Services, realm_id: str, data: Mapping[str, Any]) -> 
     namespace = data.get("namespace")
     if target == LOCAL and namespace is not None:
         return check_namespace(realm_id, namespace)
+    if missing := check_project(target, namespace):
+        return missing
     if access is None or access.namespaces is None or namespace is None or namespace in access.namespaces:
         return []
     message = f"This realm may not publish to the namespace {namespace}."

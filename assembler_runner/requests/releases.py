@@ -110,6 +110,17 @@ def originals(services: Services, base: SpaceRequest) -> dict[str, Content]:
     }
 
 
+def recorded_git(space: Space) -> Mapping[str, str] | None:
+    """Returns the source of the newest release that was read from a git repository, or None."""
+    query = sa.select(SpaceRequest.change).where(
+        SpaceRequest.space_id == space.id,
+        SpaceRequest.status.in_((SUCCEEDED, *WAITING)),
+        SpaceRequest.action.in_(RELEASES),
+    )
+    newest_first = db.session.scalars(query.order_by(SpaceRequest.number.desc()))
+    return next((change.git for change in newest_first if change.git), None)
+
+
 def had_parameters(base: SpaceRequest) -> bool:
     """Returns whether parameters were given for a release, even an empty object."""
     recorded = base.change.with_parameters

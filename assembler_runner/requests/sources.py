@@ -1,8 +1,10 @@
-"""The sources of a request's files: its body, buckets, an archive."""
+"""The sources of a request's files: its body, buckets, an archive, a git repository."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.errors import Finding, NotFound
@@ -12,8 +14,11 @@ from assembler_runner.files.archive_budget import Budget
 from assembler_runner.files.archives import FIELD, unpack, without_top_folder
 from assembler_runner.files.content import Content, Spool
 from assembler_runner.files.paths import field_of
+from assembler_runner.requests import git_sources, target_files
 from assembler_runner.requests.buckets import BUCKET_FILES
+from assembler_runner.requests.releases import recorded_git
 from assembler_runner.services import Services
+from assembler_runner.spaces.models import Space
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ Given = bytes | Content | BucketReference | None
 """The forms of a file in a request; in an update, None removes the file."""
 
 
-def gather(services: Services, account: Account, fields: Fields, spool: Spool) -> Fields:
-    """Resolves bucket references and unpacks the archive, so that each file is bytes or a stored content.
+def gather(services: Services, account: Account, fields: Fields, spool: Spool, space: Space | None = None) -> Fields:
+    """Resolves bucket references, unpacks the archive and reads the repository: each file is bytes or stored content.
 
     If all files of the archive are in one folder, that folder becomes the root of the Space, unless other files or a
     template are sent with it.
@@ -41,9 +46,11 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool) -
         services: the services of this process.
         account: the caller.
         fields: the validated fields of the request.
-        spool: temporary storage for the files of an archive.
+        spool: temporary storage for the files of an archive and of a repository.
+        space: the Space that the request changes, or None.
     Returns:
-        The fields with `files` as path → bytes or content, without `archive`, and with further findings.
+        The fields with `files` as path → bytes or content, without `archive`, with the commit that was read in `git`,
+        and with further findings; those that do not stop the request are in `remarks`.
     Raises:
         InvalidRequest: the archive is invalid.
         TooLarge: the archive exceeds its budget.
@@ -63,10 +70,66 @@ def gather(services: Services, account: Account, fields: Fields, spool: Spool) -
     elif isinstance(archive, Content):
         alone = not files and not findings and not data.get("template")
         files = {**unpacked(services.settings, archive, spool, alone=alone), **files}
-    if "files" in data or "archive" in data:
+    if "git" in gathered:
+        findings += _from_git(services, account, fields, gathered, files, spool, space)
+    if "copy_of" in gathered:
+        findings += _copied(services, account, fields, gathered, files, spool)
+    if {"files", "archive", "git", "copy_of"} & set(data):
         gathered["files"] = files
     invalid = fields.invalid | {"files"} if findings else fields.invalid
     return Fields(gathered, [*fields.findings, *findings], invalid)
+
+
+def _from_git(
+    services: Services,
+    account: Account,
+    fields: Fields,
+    gathered: dict[str, Any],
+    files: dict[str, bytes | Content | None],
+    spool: Spool,
+    space: Space | None,
+) -> list[Finding]:
+    """Adds the files of a repository; those that were sent replace them."""
+    if (several := _several(fields, "git")) or fields.findings:
+        # The request is refused anyway.
+        return several
+    recorded = recorded_git(space) if space is not None else None
+    realm_id = space.realm_id if space is not None else account.realm_id
+    read = git_sources.read(services, account, realm_id, git_sources.complete(gathered["git"], recorded), spool)
+    _add_below(files, read.files)
+    gathered["git"], gathered["remarks"] = read.source, read.remarks
+    return []
+
+
+def _copied(
+    services: Services,
+    account: Account,
+    fields: Fields,
+    gathered: dict[str, Any],
+    files: dict[str, bytes | Content | None],
+    spool: Spool,
+) -> list[Finding]:
+    """Adds the files of a Space of the Hub; those that were sent replace them."""
+    name = gathered.pop("copy_of")
+    if (several := _several(fields, "copy_of")) or fields.findings:
+        return several
+    read = target_files.copy_of(services, account, name, spool)
+    _add_below(files, read.files)
+    gathered["git"] = read.source
+    return []
+
+
+def _several(fields: Fields, name: str) -> list[Finding]:
+    """Returns a finding if a second source of whole trees was sent."""
+    others = [other for other in ("archive", "git", "copy_of") if other != name and other in fields.data]
+    message = f"{name} and {', '.join(others)} were sent."
+    return [Finding("several_sources", message, path=name, hint="Send one of them.")] if others else []
+
+
+def _add_below(files: dict[str, bytes | Content | None], read: Mapping[str, Content]) -> None:
+    sent = dict(files)
+    files.clear()
+    files |= {**read, **sent}
 
 
 def unpacked(settings: Settings, archive: Content, spool: Spool, *, alone: bool) -> dict[str, Content]:

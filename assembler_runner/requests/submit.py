@@ -186,6 +186,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
             name=data.get("name"),
             template=data.get("template"),
             with_parameters=data.get("parameters") is not None,
+            git=data.get("git"),
             verify=bool(data.get("verify")),
         ),
     )

@@ -126,7 +126,9 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
     account = replace(caller.account, realm_id=space.realm_id)
     kept = {row.path for row in base.files if row.origin == "adopted"} - (data.get("files") or {}).keys()
     whole = Fields(
-        {**effective, "files": files, "adopted": kept & files.keys()}, [*fields.findings, *problems], invalid
+        {**effective, "files": files, "adopted": kept & files.keys(), "remarks": data.get("remarks", ())},
+        [*fields.findings, *problems],
+        invalid,
     )
     prepared = prepare(services, account, whole)
     if prepared.plugin.sdk != base.sdk:
@@ -139,6 +141,7 @@ def _plan_tree(services: Services, caller: Caller, space: Space, fields: Fields)
         mode="merge" if merge else "replace",
         template=template,
         with_parameters=effective.get("parameters") is not None,
+        git=data.get("git") or (base.change.git if merge else None),
         touched=tuple(sorted(data.get("files") or ())),
         space_type=new_type if new_type != space.space_type else None,
     )

@@ -163,7 +163,13 @@ def redactor_of(services: Services, realm_id: str, encrypted_fingerprints: str |
         UnreadableSecret: a secret cannot be decrypted any more, so the log must not be shown.
     """
     settings = services.settings
-    own = [*settings.secret_keys, settings.JWT_SECRET_KEY, settings.ADMIN_PASSWORD, settings.HF_TOKEN]
+    own = [
+        *settings.secret_keys,
+        settings.JWT_SECRET_KEY,
+        settings.ADMIN_PASSWORD,
+        settings.HF_TOKEN,
+        settings.FLAME_PASSWORD,
+    ]
     token = services.targets.token(realm_id)
     return redactor(services.vault, encrypted_fingerprints, [secret for secret in (*own, token) if secret])
 

@@ -42,6 +42,7 @@ class Change:
         name: the requested name, or the one a Space is moved to.
         namespace: the namespace a Space is moved to.
         slots: the slots of a Space that is moved.
+        git: url, ref, subdirectory and commit of the repository that files were read from.
         verify: whether the app is run first and published only if it answers.
     """
 
@@ -58,6 +59,7 @@ class Change:
     name: str | None = None
     namespace: str | None = None
     slots: Slots | None = None
+    git: Mapping[str, str] | None = None
     verify: bool = False
 
     def to_json(self) -> dict[str, Any]:

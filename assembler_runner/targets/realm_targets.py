@@ -21,13 +21,14 @@ from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.settings import Settings
 from assembler_runner.core.vault import UnreadableSecret, Vault
 from assembler_runner.targets import Target
+from assembler_runner.targets.flame.target import FlameTarget
 from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.metrics import known_budget
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from assembler_runner.targets.hub.token_owner import REALM, SERVICE, TokenOwner
 from assembler_runner.targets.local.target import LocalTarget
 
-LOCAL, HUB = "local", "huggingface"
+LOCAL, HUB, FLAME = "local", "huggingface", "flame"
 
 # Prebuilt: constructing this statement costs more than executing it.
 _ACCESS = (
@@ -69,6 +70,7 @@ class RealmTargets:
         self._settings, self.local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
         self._own: HubAccount | None = None
+        self._flame = FlameTarget(settings) if settings.FLAME_CORE_URL else None
         self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
         self._lock = threading.Lock()
 
@@ -85,6 +87,8 @@ class RealmTargets:
         """
         if name == LOCAL:
             return self.local
+        if name == FLAME:
+            return self._flame if self._flame is not None and self._is_master(realm_id) else None
         token, owner = self._token_of(realm_id) if name == HUB else (None, SERVICE)
         return self.hub(token, owner) if token else None
 
@@ -170,11 +174,15 @@ class RealmTargets:
             return None
         if target == LOCAL:
             return f"/local/{namespace}/{name}"
+        if target == FLAME:
+            # Where the list of analyses shows it; its own address has an id that the FLAME Hub chooses.
+            return f"{self._settings.FLAME_CORE_URL.rstrip('/')}/analyses?filter[name]={name}"
         return f"{self._settings.HF_ENDPOINT.rstrip('/')}/spaces/{namespace}/{name}"
 
     def names(self, realm_id: str) -> list[str]:
         """Returns the names of a realm's targets."""
-        return [HUB, LOCAL] if self.access(realm_id) is not None else [LOCAL]
+        names = [HUB, LOCAL] if self.access(realm_id) is not None else [LOCAL]
+        return [*names, FLAME] if self._flame is not None and self._is_master(realm_id) else names
 
     def default(self, realm_id: str) -> str:
         """Returns the name of the target for requests without one."""
@@ -197,6 +205,10 @@ class RealmTargets:
                 raise UnreadableSecret("The Hub token of the realm was stored for another one.", hint="Set it again.")
             return opened["token"], REALM
         return (self._settings.HF_TOKEN if shares_default else None), SERVICE
+
+    def _is_master(self, realm_id: str) -> bool:
+        """Returns whether a realm is `master`, whose account the FLAME Hub is."""
+        return db.session.scalar(sa.select(Realm.name).where(Realm.id == realm_id)) == MASTER_REALM
 
     def _credential(self, realm_id: str) -> tuple[HubCredential | None, bool]:
         """Returns the realm's own credential or None, and whether it may use the token of the service."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Unavailable,
         WaitTimeout,
     )
+    from assembler_client.publishing import publish
     from assembler_client.storage_client import AsyncStorageClient, StorageClient
     from assembler_client.types import FilterOperator, begins_with, between, contains
 
@@ -73,7 +74,9 @@ __all__ = [
     "begins_with",
     "between",
     "contains",
+    "load_ipython_extension",
     "models",
+    "publish",
     "types",
 ]
 
@@ -93,9 +96,19 @@ _WHERE = {
     "StaticAuth": "auth",
     "StorageClient": "storage_client",
     "begins_with": "types",
+    "publish": "publishing",
     "between": "types",
     "contains": "types",
 }
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Adds the magic `%%assembler` to a notebook; called by `%load_ext assembler_client`."""
+    from assembler_client.magic import load
+
+    load(ipython)
+
+
 _MODULES = ("auth", "models", "types")
 
 

@@ -10,10 +10,10 @@ import httpx
 from assembler_client.auth import PasswordAuth, StaticAuth
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
-from assembler_client.errors import NotFound, invalid_input
+from assembler_client.errors import invalid_input
 from assembler_client.inputs import SpaceChanges, SpaceFields
-from assembler_client.lookup import Named, find_space
-from assembler_client.models import Event, Finding, Log, Preview, Request, Space
+from assembler_client.lookup import Named, find_space, release_before
+from assembler_client.models import Event, Finding, Log, Preview, Space
 from assembler_client.remembered import completed
 from assembler_client.sansio.steps import Flow, Item, Notify, Step, method, stream
 from assembler_client.storage_client import StorageCalls
@@ -44,7 +44,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
     @method
     def deploy(
         self,
-        source: Source,
+        source: Source | None = None,
         *,
         wait: bool = True,
         timeout: float = WAIT_SECONDS,
@@ -62,7 +62,8 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
         connections and restarts of the service, and creates exactly one Space.
 
         Args:
-            source: a folder, a file, a zip or tar archive, several files, or a mapping of path → content.
+            source: a folder, a file, a zip or tar archive, several files, or a mapping of path → content; None if the
+                files come from `git` or `template`.
             wait: whether to wait until the app runs.
             timeout: maximum wait in seconds.
             on_event: called with each event.
@@ -78,7 +79,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             AppFailed: the Space is published, but its app does not run; `problem` has the cause and what to do.
             WaitTimeout: the timeout has expired.
         """
-        sent = yield from upload(self, gather(source), on_upload)
+        sent = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
         body: Any = {**completed(source, fields), **sent}
         space = yield from CoreCalls.create_space(self, idempotency_key=idempotency_key, **body)
         if on_accepted is not None:
@@ -109,7 +110,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
     @method
     def preview(
         self,
-        source: Source,
+        source: Source | None = None,
         *,
         space: Named | None = None,
         content: bool = False,
@@ -125,11 +126,11 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             on_upload: called with the progress of uploads.
             fields: as for `deploy` or `update`.
         """
+        sent: Any = (yield from upload(self, gather(source), on_upload)) if source is not None else {}
         if space is None:
-            sent: Any = yield from upload(self, gather(source), on_upload)
             return (yield from CoreCalls.preview_space(self, content=content, **{**completed(source, fields), **sent}))
         found = yield from find_space(self, space)
-        changes = {**completed(source, fields), **(yield from upload(self, gather(source), on_upload))}
+        changes = {**completed(source, fields), **sent}
         return (yield from CoreCalls.preview_update(self, found, content=content, **changes))
 
     @method
@@ -201,7 +202,7 @@ class AssemblerCalls(AuthCalls, CoreCalls, StorageCalls):
             NotFound: there is no earlier release.
         """
         found = yield from find_space(self, space)
-        target = to if to is not None else (yield from _release_before(self, found))
+        target = to if to is not None else (yield from release_before(self, found))
         request = yield from CoreCalls.command_space(self, found, "rollback", request_id=target, force=force)
         asked = found.model_copy(update={"latest_request": request})
         return (yield from waiting_for(asked, wait, timeout, on_event))
@@ -337,14 +338,3 @@ def _login(base_url: str, auth: Login) -> httpx.Auth | None:
     if isinstance(auth, tuple):
         return PasswordAuth(*auth, base_url=base_url)
     return auth
-
-
-def _release_before(client: Any, space: Space) -> Flow[Request]:
-    """Finds the release before the current one."""
-    wanted = {"status": "succeeded", "action": ["create", "duplicate", "adopt", "update", "rollback"]}
-    releases = yield from CoreCalls.find_space_requests(client, space, filter=wanted, limit=50)
-    published = [release for release in releases if not release.unchanged]
-    for release in published[1:]:
-        if release.tree_digest != published[0].tree_digest:
-            return release
-    raise NotFound(f"{space.name} has no earlier release.")

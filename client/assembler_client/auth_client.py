@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Unpack
+from urllib.parse import quote
 
 from assembler_client.inputs import (
     ClientFields,
+    GitCredentialFields,
     HubCredentialFields,
     PermissionFields,
     RealmFields,
@@ -20,6 +22,7 @@ from assembler_client.models.accounts import (
     Client,
     ClientPermission,
     ClientRole,
+    GitCredential,
     HubCredential,
     Me,
     Permission,
@@ -336,6 +339,23 @@ class AuthCalls:
     def delete_hub_credential(self, realm: Ref) -> Flow[None]:
         """Removes the Hub token of a realm."""
         yield Send(Ask("DELETE", f"/auth/realms/{id_of(realm)}/hub-credential"))
+
+    @method
+    def get_git_credentials(self, realm: Ref) -> Call[list[GitCredential]]:
+        """Lists the git hosts that a realm has credentials for."""
+        return Call(Ask("GET", f"/auth/realms/{id_of(realm)}/git-credentials"), parsed(GitCredential).many)
+
+    @method
+    def set_git_credential(self, realm: Ref, host: str, **fields: Unpack[GitCredentialFields]) -> Call[GitCredential]:
+        """Sets the credentials of a realm for a git host."""
+        body = body_of(GitCredentialFields, fields)
+        path = f"/auth/realms/{id_of(realm)}/git-credentials/{quote(host, safe='')}"
+        return Call(Ask("PUT", path, json=body), parsed(GitCredential))
+
+    @method
+    def delete_git_credential(self, realm: Ref, host: str) -> Flow[None]:
+        """Removes the credentials of a realm for a git host."""
+        yield Send(Ask("DELETE", f"/auth/realms/{id_of(realm)}/git-credentials/{quote(host, safe='')}"))
 
 
 class AuthClient(AuthCalls, SyncClient):

@@ -43,6 +43,8 @@ class SpaceFields(_Published, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     files: Mapping[str, FileContent]
     archive: Mapping[str, str]
+    git: Mapping[str, str]
+    copy_of: str
     options: Mapping[str, Any]
     namespace: str
     secrets: Mapping[str, str]
@@ -57,6 +59,7 @@ class SpaceChanges(_Published, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     files: Mapping[str, FileContent | None]
     archive: Mapping[str, str]
+    git: Mapping[str, str]
     mode: Literal["replace", "merge"]
     force: bool
     options: Mapping[str, Any] | None
@@ -238,6 +241,17 @@ class HubCredentialFields(_HubCredentialFields):
     """The Hub token a realm publishes with."""
 
     token: str
+
+
+class _GitCredentialFields(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    username: str
+
+
+class GitCredentialFields(_GitCredentialFields):
+    """Credentials for private git repositories of one host."""
+
+    password: str
 
 
 @cache

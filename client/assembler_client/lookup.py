@@ -1,4 +1,4 @@
-"""Finds a Space by its id or name; suggests similar names."""
+"""Finding Spaces and releases by what people call them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import NotFound, invalid_input
-from assembler_client.models import ErrorResponse, Finding, Space, Thing
+from assembler_client.models import ErrorResponse, Finding, Request, Space, Thing
 from assembler_client.sansio.calls import PAGE_SIZE
 from assembler_client.sansio.steps import Flow
 from assembler_client.suggest import did_you_mean
@@ -62,6 +62,17 @@ def _not_found(client: Any, name: str) -> Flow[NotFound]:
         suggestion = did_you_mean(name, sorted(known))
     hint = suggestion or "List all: assembler list (find_spaces)."
     return NotFound(message, ErrorResponse(status_code=404, code="not_found", message=message, hint=hint))
+
+
+def release_before(client: Any, space: Space) -> Flow[Request]:
+    """Finds the release before the current one."""
+    wanted = {"status": "succeeded", "action": ["create", "duplicate", "adopt", "update", "rollback"]}
+    releases = yield from CoreCalls.find_space_requests(client, space, filter=wanted, limit=50)
+    published = [release for release in releases if not release.unchanged]
+    for release in published[1:]:
+        if release.tree_digest != published[0].tree_digest:
+            return release
+    raise NotFound(f"{space.name} has no earlier release.")
 
 
 def _is_id(text: str) -> bool:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from assembler_runner.core.database import JsonText
+
 
 revision = '0017'
 down_revision = '0016'
@@ -12,7 +14,7 @@ depends_on = None
 
 def upgrade():
     with op.batch_alter_table('apps') as batch_op:
-        batch_op.add_column(sa.Column('page', sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column('page', JsonText(), nullable=True))
 
 
 def downgrade():

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from examples.load import load_example
 from tests.conftest import MakeService, Service
-from tests.support.standin_hub import Fault, StandInHub
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 DOCUMENTED = ["static-hello", "docker-flask", "gradio-greeter"]

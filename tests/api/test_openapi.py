@@ -101,7 +101,7 @@ def test_post_spaces_names_and_describes_every_field(document: Document) -> None
     assert set(shown["properties"]) == set(SpaceInput().fields)
     assert all(field.get("description") for field in shown["properties"].values())
     assert "anyOf" not in shown, "generators of clients would lose the fields"
-    assert "One of files, template and archive is required." in shown["description"]
+    assert "One of files, template, git, copy_of and archive is required." in shown["description"]
     assert shown["additionalProperties"] is False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from assembler_client import Assembler
@@ -33,6 +34,11 @@ class Running:
         if self.process is not None:
             self.process.kill()
 
+    def token(self) -> str:
+        """Logs in as admin and returns the access token."""
+        grant = {"grant_type": "password", "username": "admin", "password": PASSWORD}
+        return str(httpx.post(f"{self.url}/auth/token", json=grant).raise_for_status().json()["access_token"])
+
     def assembler(self, **options: float) -> Assembler:
         return Assembler(self.url, ("admin", PASSWORD), **options)
 
@@ -40,7 +46,8 @@ class Running:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One service shared by all tests that only add Spaces with unique names."""
-    service = Running(tmp_path_factory.mktemp("service"))
+    # The repositories of the tests are on this machine.
+    service = Running(tmp_path_factory.mktemp("service"), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
     service.start()
     service.wait()
     yield service

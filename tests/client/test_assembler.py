@@ -24,9 +24,9 @@ from assembler_client import (
 )
 from assembler_client.models import Event
 from assembler_client.upload import LARGE_BYTES, UploadProgress
+from assembler_runner.devhub import StandInHub
 from tests.client.conftest import Running
 from tests.support.services import PASSWORD
-from tests.support.standin_hub import StandInHub
 
 
 @pytest.fixture

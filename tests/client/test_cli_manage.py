@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.client.test_cli import Run, logged_in, name, run, site
+from tests.support.git_server import GitServer, WorkTree
 
 __all__ = ["logged_in", "name", "run", "site"]
 
@@ -110,3 +111,28 @@ def test_commands_that_a_stored_app_does_not_have_are_rejected(
     logged_in("create", "site", "--name", name)
     refused = logged_in(command, name, code=4)
     assert f"so {command} is not possible" in refused.stderr and "assembler try" in refused.stderr
+
+
+def test_a_space_of_a_git_repository_and_its_newest_commit(logged_in: Run, name: str, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path / "served" / "site")
+    first = tree.commit({"docs/index.html": "<h1>One</h1>"})
+    with GitServer(tree.folder.parent) as server:
+        address = f"{server.url}/site@main#docs"
+        assert f"commit {first[:12]}" in logged_in("preview", "--git", address).stderr
+        made = json.loads(logged_in("create", "--git", address, "--name", name, "--json").stdout)
+        assert made["latest_request"]["git"]["commit"] == first
+        second = tree.commit({"docs/index.html": "<h1>Two</h1>"})
+        assert f"commit {first[:12]}" in logged_in("show", name).stdout
+        made = json.loads(logged_in("update", name, "--git", "latest", "--json").stdout)
+        assert made["latest_request"]["git"]["commit"] == second
+        assert "credentials" in logged_in("preview", "--git", f"{server.url}/gone", code=3).stderr
+    assert "no git address" in logged_in("create", "--git", "git@host:me/app", code=3).stderr
+
+
+def test_git_credentials_are_set_listed_and_removed(logged_in: Run) -> None:
+    logged_in("git-credential", "set", "git.example.org", "-u", "robot", "--password-stdin", stdin="tok\n")
+    listed = logged_in("git-credential", "list")
+    assert "git.example.org\trobot" in listed.stdout
+    assert "tok" not in listed.stdout
+    logged_in("git-credential", "remove", "git.example.org")
+    assert "git.example.org" not in logged_in("git-credential", "list").stdout

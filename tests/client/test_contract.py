@@ -63,6 +63,7 @@ INPUT = {
     "RoleFields": "RoleInput",
     "PermissionFields": "PermissionInput",
     "HubCredentialFields": "HubCredentialInput",
+    "GitCredentialFields": "GitCredentialInput",
 }
 # What the methods set themselves.
 SET_BY_METHOD = {"SpaceCommandInput": {"command"}}
@@ -99,7 +100,11 @@ ARGUMENTS: Mapping[str, Any] = {
     "include": None,
     "fields": None,
 }
-NEEDED = {"create_webhook": {"url": "https://example.org"}, "set_hub_credential": {"token": "x"}}
+NEEDED = {
+    "create_webhook": {"url": "https://example.org"},
+    "set_hub_credential": {"token": "x"},
+    "set_git_credential": {"password": "x"},
+}
 
 
 def asks(calls: type) -> Iterator[tuple[str, Ask]]:

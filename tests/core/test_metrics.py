@@ -12,13 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from assembler_runner.core.database import db
 from assembler_runner.core.metrics import hub_route
+from assembler_runner.devhub import StandInHub
+from assembler_runner.devhub.limits import Limit
 from assembler_runner.publishing.metrics_page import render
 from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.people import made, make_realm, make_user
 from tests.support.services import mariadb_database, postgres_database
-from tests.support.standin_hub import StandInHub
-from tests.support.standin_hub.limits import Limit
 
 TOKEN = "the token of the metrics 0123456789"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

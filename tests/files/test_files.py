@@ -15,12 +15,12 @@ import zstandard
 
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
+from assembler_runner.devhub import StandInHub
 from assembler_runner.ops.retention import collect
 from tests.conftest import SECRETS, MakeService, Service
 from tests.files.test_archives import REFUSED, tar_of, zip_of
 from tests.files.test_store import AT_ONCE
 from tests.support.people import Person, made, make_realm, make_user
-from tests.support.standin_hub import StandInHub
 
 BINARY = bytes(range(256)) * 9000
 PAGE = b"<h1>Hello</h1>"

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD, Process, hub_settings, wait_until
-from tests.support.standin_hub import StandInHub
 
 pytestmark = pytest.mark.slow
 

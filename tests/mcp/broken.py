@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.standin_hub import Repo, Stage, StandInHub
+from assembler_runner.devhub import Repo, Stage, StandInHub
 
 Tree = Mapping[str, str]
 LAUNCH = "gr.Interface(str, 'text', 'text').launch()\n"

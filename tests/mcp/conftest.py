@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD, Client, Process, hub_settings
-from tests.support.standin_hub import StandInHub
 
 NEW, OLD = "2026-07-28", "2025-11-25"
 META = "io.modelcontextprotocol/"

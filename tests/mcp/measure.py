@@ -18,11 +18,11 @@ from uuid import uuid4
 import httpx
 
 from assembler_client.agent.text import lines
+from assembler_runner.devhub import StandInHub
 from assembler_runner.mcp.tools import TOOLS
 from tests.mcp.broken import BROKEN, Broken, judge, size_of
 from tests.mcp.conftest import Agent, Running
 from tests.support.services import PASSWORD, PROJECT, Process, hub_settings
-from tests.support.standin_hub import StandInHub
 
 PAGE = PROJECT / "docs" / "agents.md"
 BEGIN, END = "<!-- numbers: written by python -m tests.mcp.measure -->", "<!-- end of the numbers -->"

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from assembler_runner.devhub import Fault, Stage
 from tests.mcp.conftest import Agent, Running
-from tests.support.standin_hub import Fault, Stage
 
 GRADIO = "import gradio as gr\ngr.Interface(str, 'text', 'text').launch()\n"
 SITE: dict[str, Any] = {"space_type": "static", "files": {"index.html": "<h1>Hello</h1>"}}

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from assembler_runner.core.settings import SETTINGS
+from assembler_runner.devhub import StandInHub
 from tests.support.services import (
     PASSWORD,
     PROJECT,
@@ -32,7 +33,6 @@ from tests.support.services import (
     redis_url,
     wait_until,
 )
-from tests.support.standin_hub import StandInHub
 
 pytestmark = pytest.mark.slow
 

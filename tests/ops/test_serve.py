@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.support.services import (
     PASSWORD,
     Client,
@@ -29,7 +30,6 @@ from tests.support.services import (
     hub_settings,
     wait_until,
 )
-from tests.support.standin_hub import Fault, StandInHub
 
 pytestmark = pytest.mark.slow
 

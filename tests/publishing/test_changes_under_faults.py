@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.conftest import MakeService, Service
 from tests.requests.test_update import assert_live, gradio, live
 from tests.support.killing import every_point
 from tests.support.services import PASSWORD, Client, Process, digest, expected_tree, hub_settings, wait_until
-from tests.support.standin_hub import Fault, StandInHub
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
+from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.creation_lock import creation_lock
 from assembler_runner.spaces.models import CreationLock, SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from tests.conftest import MakeService, Service
 from tests.support.services import wait_until
-from tests.support.standin_hub import Fault, StandInHub
 
 CREATE, COMMIT, DELETE = "/api/repos/create$", "/commit/", "/api/repos/delete$"
 

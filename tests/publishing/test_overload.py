@@ -21,6 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db
+from assembler_runner.devhub import StandInHub
 from assembler_runner.files.content import FileStoreUnavailable
 from assembler_runner.files.models import Blob
 from assembler_runner.publishing.sweeper import Sweeper
@@ -29,7 +30,6 @@ from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.chaos.stage import forget_queue
 from tests.support.services import PASSWORD, Client, Process, body_of, free_port, hub_settings, redis_url, wait_until
-from tests.support.standin_hub import StandInHub
 
 READY = r"Assembler is ready at (http://\S+)"
 ANSWER_SECONDS = 5.0

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from assembler_runner.core.database import db
+from assembler_runner.devhub import Account, Fault, StandInHub
 from assembler_runner.publishing import pipeline
 from assembler_runner.spaces.models import Space
 from tests.conftest import MakeService, Service
-from tests.support.standin_hub import Account, Fault, StandInHub
 
 APP = "import gradio as gr\nprint(PARAMS)\n"
 OUR_FILES = {"README.md", "app.py", "requirements.txt"}

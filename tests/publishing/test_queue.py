@@ -15,14 +15,14 @@ from assembler_runner.accounts.passwords import hash_password
 from assembler_runner.accounts.permissions import built_in_id, grant_role
 from assembler_runner.core.database import db, new_id
 from assembler_runner.core.errors import RateLimited
+from assembler_runner.devhub import Fault, StandInHub
+from assembler_runner.devhub.limits import Limit
 from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.creation_lock import creation_lock
 from assembler_runner.publishing.queue import is_first, next_requests
 from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.services import postgres_database
-from tests.support.standin_hub import Fault, StandInHub
-from tests.support.standin_hub.limits import Limit
 
 STATIC = {"space_type": "static", "files": {"index.html": "x"}}
 

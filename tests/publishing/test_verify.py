@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from assembler_runner.devhub import StandInHub
 from tests.conftest import MakeService, Service
 from tests.support.app_service import ECHO, needs_sandbox
-from tests.support.standin_hub import StandInHub
 
 BODY: dict[str, Any] = {"space_type": "docker", "files": {"app.py": ECHO, "requirements.txt": ""}, "verify": True}
 

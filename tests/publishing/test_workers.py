@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.support.services import (
     PASSWORD,
     Client,
@@ -27,7 +28,6 @@ from tests.support.services import (
     redis_url,
     wait_until,
 )
-from tests.support.standin_hub import Fault, StandInHub
 
 pytestmark = pytest.mark.slow
 

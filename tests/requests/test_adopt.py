@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from assembler_runner.accounts.models import AuditEntry
 from assembler_runner.core.database import db
+from assembler_runner.devhub import Account, StandInHub
 from assembler_runner.files.content import content_of
 from assembler_runner.files.tree import SpaceFile, Tree
 from assembler_runner.runtime.models import AppWatch
@@ -17,7 +18,6 @@ from tests.conftest import MakeService, Service
 from tests.requests.test_update import assert_live, live
 from tests.support.people import make_realm, make_user
 from tests.support.services import digest
-from tests.support.standin_hub import Account, StandInHub
 
 # The Hub's library sends large files in a way that its own HTTP library deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

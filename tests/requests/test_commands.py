@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.conftest import Service
 from tests.requests.test_update import assert_live, gradio, live
 from tests.support.people import make_realm, make_user
 from tests.support.services import digest, expected_tree
-from tests.support.standin_hub import Fault, StandInHub
 
 NAME = "alice/greeter"
 

@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
+from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.requests.expiry import apply_expiry
 from assembler_runner.spaces.models import Event, Space, SpaceRequest
 from tests.conftest import Service
 from tests.requests.test_update import gradio
 from tests.support.people import make_realm, make_user
-from tests.support.standin_hub import Fault, StandInHub
 
 NAME = "alice/greeter"
 

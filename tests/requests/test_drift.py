@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.files.tree import SpaceFile, Tree
 from tests.conftest import Service
 from tests.requests.test_update import assert_live, gradio, live
 from tests.support.services import digest
-from tests.support.standin_hub import Fault, StandInHub
 
 NAME = "alice/greeter"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db
+from assembler_runner.devhub import StandInHub
 from assembler_runner.spaces.models import Space
 from tests.conftest import Service
-from tests.support.standin_hub import StandInHub
 
 APP = "import cv2\nimport gradio as gr\ngr.Interface(str, 'text', 'text').launch()\n"
 LOG = 'Traceback (most recent call last):\n  File "/app/app.py", line 1, in <module>\n    import cv2\n'

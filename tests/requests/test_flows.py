@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Account, StandInHub
 from assembler_runner.targets import SpaceSpec
 from tests.conftest import MakeService, Service
-from tests.support.standin_hub import Account, StandInHub
 
 GRADIO = "import gradio as gr\ngr.Interface(lambda x: x, 'text', 'text').launch()\n"
 SERVE = 'FROM python:3.12\nCMD ["uvicorn","main:app","--host","0.0.0.0","--port","8000"]\n'

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from assembler_runner.core.database import db
+from assembler_runner.devhub import StandInHub
 from assembler_runner.runtime.models import AppWatch
 from assembler_runner.targets.local.target import LocalTarget
 from tests.conftest import Service
 from tests.support.services import digest, expected_tree
-from tests.support.standin_hub import StandInHub
 
 APP = "import gradio as gr\nprint(PARAMS)\n"
 

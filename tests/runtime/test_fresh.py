@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
+from assembler_runner.devhub import Fault, Stage, StandInHub
 from assembler_runner.spaces.models import Space
 from tests.conftest import Service
 from tests.runtime.test_watches import MISSING, NAME, follow, look_once, published
-from tests.support.standin_hub import Fault, Stage, StandInHub
 
 CRASHED = "Exit code: 1. Reason: application does not start"
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from assembler_runner.core.redaction import REPLACEMENT, add_fingerprints, redactor
 from assembler_runner.core.vault import Vault
+from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.ops import key_rotation
 from assembler_runner.runtime.logs import streams
 from tests.conftest import MakeService, Service
 from tests.ops.test_serve import served
 from tests.support.services import Client, hub_settings, wait_until
-from tests.support.standin_hub import Fault, StandInHub
 
 NAME = "alice/greeter"
 STREAM = {"Accept": "text/event-stream"}

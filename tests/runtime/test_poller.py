@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from assembler_runner.core.database import db
+from assembler_runner.devhub import Account, Fault, Limit, Stage, StandInHub
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.poller import Poller
 from tests.conftest import MakeService, Service
@@ -20,7 +21,6 @@ from tests.ops.test_serve import served
 from tests.publishing.test_workers import deployed
 from tests.support.people import made, make_realm, make_user
 from tests.support.services import Client, hub_settings, mariadb_database, postgres_database, wait_until
-from tests.support.standin_hub import Account, Fault, Limit, Stage, StandInHub
 
 BUILD = [("BUILDING", 2), ("APP_STARTING", 1), "RUNNING"]
 QUICK = {"FOLLOW_SECONDS": "0.1"}

@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from assembler_runner.core.database import database_now, db
+from assembler_runner.devhub import Account, Fault, Limit, Stage, StandInHub
 from assembler_runner.runtime import watches
 from assembler_runner.runtime.models import AppWatch, KeptLog
 from assembler_runner.runtime.probe import look
 from assembler_runner.spaces.app_state import STATES
 from assembler_runner.spaces.models import Space
 from tests.conftest import MakeService, Service
-from tests.support.standin_hub import Account, Fault, Limit, Stage, StandInHub
 
 NAME = "alice/greeter"
 RUNTIME = f"/api/spaces/{NAME}/runtime"

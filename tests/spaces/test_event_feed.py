@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.conftest import MakeService, Service
 from tests.ops.test_serve import READY, serve
 from tests.support.services import Client, hub_settings, wait_until
-from tests.support.standin_hub import Fault, StandInHub
 
 STREAM = {"Accept": "text/event-stream"}
 WATCHERS, ROUNDS = 200, 5

@@ -9,11 +9,11 @@ import threading
 import pytest
 
 from assembler_runner.core.database import db
+from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.publishing import claims
 from assembler_runner.spaces.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS, move_to
 from tests.conftest import Service
-from tests.support.standin_hub import Fault, StandInHub
 
 GRADIO = {"space_type": "gradio", "name": "greeter", "files": {"app.py": "print(1)\n"}}
 

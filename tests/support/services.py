@@ -28,7 +28,7 @@ from flask.cli import FlaskGroup
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from tests.support.standin_hub import StandInHub
+from assembler_runner.devhub import StandInHub
 
 T = TypeVar("T")
 

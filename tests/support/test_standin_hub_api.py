@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.standin_hub import Account, Stage, StandInHub, client_env
+from assembler_runner.devhub import Account, Stage, StandInHub
+from tests.support import client_env
 
 client_env.settle()
 

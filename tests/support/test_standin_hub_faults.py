@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.standin_hub import Fault, Limit, StandInHub, client_env
+from assembler_runner.devhub import Fault, Limit, StandInHub
+from tests.support import client_env
 
 client_env.settle()
 

@@ -18,11 +18,11 @@ from tests.support.test_standin_hub_api import CREATE, commit, create, status_of
 
 @pytest.fixture
 def process_url() -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.support.standin_hub", "--port", "0"]
+    command = [sys.executable, "-m", "assembler_runner", "devhub", "--port", "0"]
     root = Path(__file__).parent.parent.parent
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout
-        yield process.stdout.readline().split()[-1]
+        yield [process.stdout.readline(), process.stdout.readline()][-1].split()[-1]
         process.terminate()
         assert process.wait(5) == 0
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Account, StandInHub
 from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.entitlement import check_account
 from tests.conftest import MakeService, Service
 from tests.support.people import Person, made, make_realm, make_user
 from tests.support.services import wait_until
-from tests.support.standin_hub import Account, StandInHub
 
 TOKEN = "hf_free_account"
 GRADIO: dict[str, Any] = {"space_type": "gradio", "files": {"app.py": "import gradio\n"}, "target": "huggingface"}

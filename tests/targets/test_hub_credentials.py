@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from assembler_runner.accounts.models import HubCredential
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import UnreadableSecret, Vault
+from assembler_runner.devhub import Account, Fault, StandInHub
 from assembler_runner.ops import key_rotation
 from assembler_runner.spaces.models import SpaceRequest
 from tests.conftest import SECRETS, MakeService, Service
 from tests.support.people import Person, made, make_realm, make_user
-from tests.support.standin_hub import Account, Fault, StandInHub
 
 TOKEN = "hf_carol_token_nobody_may_see"
 STATIC: dict[str, Any] = {"space_type": "static", "files": {"index.html": "x"}}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from assembler_runner.devhub import Account, Fault, StandInHub
 from tests.conftest import MakeService, Service
 from tests.support.people import Person, make_realm, make_user
-from tests.support.standin_hub import Account, Fault, StandInHub
 
 STATIC: dict[str, Any] = {"space_type": "static", "files": {"index.html": "x"}, "name": "one"}
 GRADIO: dict[str, Any] = {"space_type": "gradio", "files": {"app.py": "import gradio\n"}, "name": "one"}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD, Process
-from tests.support.standin_hub import StandInHub
 from tests.ui.browsing import CHROMIUM, INDEX, LIMIT, QUIET, Visitor
 
 READY = r"Assembler is ready at (http://\S+)"

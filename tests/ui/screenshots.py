@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD, Client, Process
-from tests.support.standin_hub import StandInHub
 from tests.ui.browsing import CHROMIUM, QUIET, Visitor
 
 VIEW = {"width": 920, "height": 560}

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.conftest import PASSWORD, Service
-from tests.support.standin_hub import Fault, StandInHub
 from tests.ui.people import Person, text_of
 
 STRONG = "horse battery staple"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from assembler_runner.devhub import StandInHub
+from assembler_runner.devhub.limits import Limit
 from tests.conftest import MakeService
-from tests.support.standin_hub import StandInHub
-from tests.support.standin_hub.limits import Limit
 from tests.ui.people import Person, text_of
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from assembler_runner.devhub import StandInHub
 from tests.conftest import MakeService, Service
 from tests.support.people import WORD, make_realm, make_user
-from tests.support.standin_hub import StandInHub
 from tests.ui.people import Person, text_of
 
 

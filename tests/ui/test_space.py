@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from assembler_runner.devhub import StandInHub
 from tests.conftest import Service
 from tests.requests.test_fix import APP, LOG, with_problem
-from tests.support.standin_hub import StandInHub
 from tests.ui.people import Person, text_of
 
 INDEX = "<h1>Hello</h1>\n"

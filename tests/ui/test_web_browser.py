@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD
-from tests.support.standin_hub import StandInHub
 from tests.ui.browsing import INDEX, LOG, Visitor, button
 from tests.ui.conftest import NewVisitor
 

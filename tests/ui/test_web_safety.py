@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import PASSWORD, Client
-from tests.support.standin_hub import StandInHub
 from tests.ui.browsing import INDEX, LOG, PHONE, button
 from tests.ui.conftest import NewVisitor
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 
 from assembler_runner.api.schemas.base import Flag
+from assembler_runner.api.schemas.git import GitInput
 from assembler_runner.api.schemas.space_input import (
     BUCKET_FILE,
     HARDWARE,
@@ -112,6 +113,13 @@ class UpdateInput(_WithCallback):
     )
     archive = Archive(
         metadata={**BUCKET_FILE, "description": "As in POST /spaces; its files are treated like those in files."}
+    )
+    git = ma.fields.Nested(
+        GitInput,
+        metadata={
+            "description": "As in POST /spaces; `{}` reads the newest commit of the repository and ref that the Space "
+            "was read from last."
+        },
     )
     fixes = fixes_field()
     allow = allow_field()

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from flask import has_app_context
 
+from assembler_runner.api.schemas.git import NewGitInput
 from assembler_runner.core.database import utcnow
 from assembler_runner.core.errors import Finding
 from assembler_runner.core.settings import current_settings
@@ -59,6 +60,19 @@ def check_name(name: str) -> None:
             "Must be 1 to 96 letters, digits, '-', '_' or '.', start and end with a letter, a digit or '_', "
             "without '--' and '..', and not end with '.git'."
         )
+
+
+def check_full_name(name: str) -> None:
+    """Checks namespace/name.
+
+    Raises:
+        marshmallow.ValidationError: it is invalid.
+    """
+    namespace, slash, last = name.partition("/")
+    if not slash:
+        raise ma.ValidationError("Must be namespace/name.")
+    check_name(namespace)
+    check_name(last)
 
 
 def check_variable(name: str) -> None:
@@ -266,6 +280,14 @@ class SpaceInput(ma.Schema):
             "description": "A zip, tar, tar.gz or tar.zst file in a bucket; entries of files replace its files.",
         }
     )
+    git = ma.fields.Nested(
+        NewGitInput,
+        metadata={"description": "A git repository that files are read from; entries of files replace its files."},
+    )
+    copy_of = ma.fields.String(
+        validate=check_full_name,
+        metadata={"description": "A Space of the Hub, as namespace/name, whose files are read and published."},
+    )
     parameters = JsonObject(
         allow_none=True,
         metadata={"description": "Any JSON object; the value of the variable PARAMS.", "example": {"user": "x"}},
@@ -285,7 +307,7 @@ class SpaceInput(ma.Schema):
         metadata={"description": "Visibility; protected: the app is public, its code is not."},
     )
     target = ma.fields.String(
-        validate=ma.validate.OneOf(("huggingface", "local")),
+        validate=ma.validate.OneOf(("huggingface", "local", "flame")),
         metadata={"description": "Target of the Space; by default the service's default target."},
     )
     secrets = ma.fields.Dict(
@@ -336,8 +358,9 @@ class SpaceInput(ma.Schema):
 
     @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_files(self, data: dict[str, Any], original: Any, **kwargs: Any) -> None:
-        """Checks that the request has files, a template or an archive."""
-        if isinstance(original, dict) and not original.get("files", {}) and not {"template", "archive"} & set(original):
+        """Checks that the request has files, a template, a git repository or an archive."""
+        others = {"template", "archive", "git", "copy_of"}
+        if isinstance(original, dict) and not original.get("files", {}) and not others & set(original):
             raise ma.ValidationError({"files": [NO_FILES]})
 
 
@@ -362,22 +385,3 @@ class RetryAllInput(ma.Schema):
 
     command = ma.fields.String(required=True, validate=ma.validate.OneOf(("retry",)))
     code = ma.fields.String(metadata={"description": "Only requests that failed with this error code."})
-
-
-class AdoptInput(ma.Schema):
-    """A Space that exists on a target and is to be managed from now on."""
-
-    example: ClassVar[dict[str, Any]] = {"target": "huggingface", "namespace": "my-org", "name": "greeter"}
-
-    class Meta:
-        """Unknown fields are errors."""
-
-        unknown = ma.RAISE
-
-    target = ma.fields.String(
-        validate=ma.validate.OneOf(("huggingface", "local")), metadata={"description": "Where the Space is."}
-    )
-    namespace = ma.fields.String(
-        required=True, validate=check_name, metadata={"description": "User or organisation that owns it."}
-    )
-    name = ma.fields.String(required=True, validate=check_name, metadata={"description": "Name of the Space."})

@@ -8,6 +8,7 @@ import marshmallow as ma
 
 from assembler_runner.api.schemas.app_urls import app_url
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
+from assembler_runner.api.schemas.git import GitSourceSchema
 from assembler_runner.api.schemas.problems import ProblemSchema
 from assembler_runner.core.addresses import absolute_url
 from assembler_runner.core.database import db
@@ -87,6 +88,7 @@ class RequestSchema(AutoSchema):
             "files",
             "tree_digest",
             "commit",
+            "git",
             "findings",
             "unchanged",
             "attempts",
@@ -108,6 +110,13 @@ class RequestSchema(AutoSchema):
     files = ma.fields.List(ma.fields.Nested(FileSchema), metadata={"description": "The complete tree."})
     commit = ma.fields.Nested(
         CommitSchema, allow_none=True, metadata={"description": "The published commit; null before."}
+    )
+    git = ma.fields.Nested(
+        GitSourceSchema,
+        allow_none=True,
+        attribute="change.git",
+        dump_default=None,
+        metadata={"description": "The commit that files were read from, or null."},
     )
     findings = ma.fields.List(
         ma.fields.Nested(FindingSchema), metadata={"description": "Warnings and notes about the tree."}
@@ -294,6 +303,9 @@ class PreviewSchema(ma.Schema):
     files = ma.fields.List(ma.fields.Nested(PreviewFileSchema), metadata={"description": "The complete tree."})
     findings = ma.fields.List(ma.fields.Nested(FindingSchema), metadata={"description": "All problems and remarks."})
     tree_digest = ma.fields.String(metadata={"description": "Digest of all paths and contents."})
+    git = ma.fields.Nested(
+        GitSourceSchema, allow_none=True, metadata={"description": "The commit that files were read from, or null."}
+    )
 
 
 class CreateSpaceSchema(ma.Schema):

@@ -28,6 +28,13 @@ _DECLARED: tuple[tuple[str, Severity, Topic, str, str], ...] = (
         "the first request after a start without a connection to the Hub",
     ),
     (
+        "submodule_left_out",
+        "warning",
+        "files",
+        "A git repository contains a submodule, which is not fetched: its folder is left out.",
+        "a repository with the submodule lib",
+    ),
+    (
         "fixed",
         "info",
         "files",

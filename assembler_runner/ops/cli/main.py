@@ -160,6 +160,12 @@ def _diagnose() -> click.Command:
     return command
 
 
+def _devhub() -> click.Command:
+    from assembler_runner.ops.cli.devhub import devhub
+
+    return devhub
+
+
 _with_error_messages(serve)
 _with_error_messages(plugin)
 
@@ -172,6 +178,7 @@ _LOADERS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "secrets": ("Rotate the key of stored secrets.", lambda: _account_command("secrets")),
     "plugin": ("Create and check plugins.", lambda: plugin),
     "diagnose": ("Find the cause of an error in a log.", _diagnose),
+    "devhub": ("Run a Hub on this machine, to try everything without an account.", _devhub),
     "doctor": ("Check settings and dependencies.", lambda: _operator_command("doctor")),
     "requests": ("List requests, and requeue failed ones.", lambda: _operator_command("requests")),
     "apps": ("Run the apps of the target local without `assembler serve`.", lambda: _operator_command("apps")),

@@ -24,6 +24,7 @@ from assembler_runner.requests import cancel_retry
 from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.models import FAILED, QUEUED, SpaceRequest
 from assembler_runner.spaces.transitions import TRANSITIONS
+from assembler_runner.targets.hub import conformance
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _INSTANCE = click.option(
@@ -83,8 +84,17 @@ def restore(file: Path, instance: Path, other_key: bool) -> None:
 
 @click.command()
 @_INSTANCE
-def doctor(instance: Path) -> None:
-    """Check settings and dependencies; exit code 1 if something does not work."""
+@click.option("--target", type=click.Choice(["huggingface"]), help="Check what this target of the service answers.")
+@click.option("--endpoint", metavar="URL", help="Check what a Hub at this address answers; the token is HF_TOKEN.")
+@click.option("--namespace", help="Where the check creates its Space; by default the account of the token.")
+def doctor(instance: Path, target: str | None, endpoint: str | None, namespace: str | None) -> None:
+    """Check settings and dependencies; exit code 1 if something does not work.
+
+    With --target or --endpoint: check that a Hub answers as publishing needs it, with a private Space that is deleted
+    again. Exit code 1 if a required line fails.
+    """
+    if target or endpoint:
+        sys.exit(_judge_hub(instance, endpoint, namespace))
     worst = "ok"
     with _service(instance) as services:
         for check in examine(services, db.engine):
@@ -96,6 +106,27 @@ def doctor(instance: Path) -> None:
         {"ok": "Everything works.", "warning": "It works; see the warnings."}.get(worst, "Something is missing.")
     )
     sys.exit(1 if worst == "error" else 0)
+
+
+def _judge_hub(instance: Path, endpoint: str | None, namespace: str | None) -> int:
+    instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = settings_of(instance)
+    if not settings.HF_TOKEN:
+        raise click.UsageError("HF_TOKEN is not set: the check needs a token that may create Spaces.")
+    address, timeout = endpoint or settings.HF_ENDPOINT, settings.HUB_TIMEOUT
+    required, failed, missing = 0, 0, 0
+    for result in conformance.examine(address, settings.HF_TOKEN, timeout, instance / "outgoing", namespace):
+        line = result.line
+        mark = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}[result.outcome]
+        click.echo(f"{mark} {line.name}: {line.why}{'' if line.required else ' (optional)'}")
+        if result.said:
+            click.echo(f"        → {result.said}")
+        required += line.required
+        failed += line.required and result.outcome != "ok"
+        missing += not line.required and result.outcome != "ok"
+    click.echo(f"{address}: {required - failed} of {required} required lines, {missing} optional ones missing.")
+    click.echo("Spaces cannot be published there." if failed else "Spaces can be published there.")
+    return 1 if failed else 0
 
 
 @click.group("requests")

@@ -149,6 +149,8 @@ def without_token(said: str, token: str) -> str:
     """
     while (decoded := unquote(said)) != said:
         said = decoded
+    if not token:
+        return said
     forms = [token, token[::-1], *(base64.b64encode(b"\0" * shift + token.encode())[4:].decode() for shift in range(3))]
     pieces = {form[at : at + _PART] for form in forms for at in range(max(1, len(form) - _PART + 1))}
     known = re.compile("|".join(re.escape(piece) for piece in sorted(pieces) if piece), re.IGNORECASE)

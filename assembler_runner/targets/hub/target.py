@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from contextvars import copy_context
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from assembler_runner.core.errors import TargetNotFound
 from assembler_runner.files.tree import Tree
@@ -61,7 +63,7 @@ class HuggingFaceTarget(HubChanges, Target):
 
     Args:
         endpoint: URL of the Hub.
-        token: token with write access.
+        token: token with write access; empty: none, so that only what is public can be read.
         timeout: seconds to wait for a response; the library's own default is forever.
         work_folder: the folder for copies of large files during an upload; created if it does not exist.
         owner: whose token it is, for messages.
@@ -78,6 +80,7 @@ class HuggingFaceTarget(HubChanges, Target):
         self._token = token
         self._timeout = timeout
         self._budget = _budget_of(self._endpoint, token)
+        _choose_storage(self._endpoint)
 
     @property
     def account(self) -> str:
@@ -265,6 +268,17 @@ class HuggingFaceTarget(HubChanges, Target):
         return _make_api(self._endpoint, self._token, self._timeout)
 
 
+def _choose_storage(endpoint: str) -> None:
+    """Makes the library upload binary files as LFS objects to other Hubs than Hugging Face's own.
+
+    With hf_xet installed it uploads them to Xet storage alone, which such Hubs do not have. It reads the variable when
+    it is imported, which happens with the first call.
+    """
+    host = urlsplit(endpoint).hostname or ""
+    if not (host == _OWN_HOST or host.endswith(f".{_OWN_HOST}")):
+        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+
+
 def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
     from huggingface_hub import HfApi
 
@@ -277,7 +291,8 @@ def _make_api(endpoint: str, token: str, timeout: float) -> HfApi:
             return None
 
     _set_client(timeout)
-    return Api(endpoint=endpoint, token=token)
+    # False: not even the token of the user that runs the service.
+    return Api(endpoint=endpoint, token=token or False)
 
 
 def _set_client(timeout: float) -> None:
@@ -308,6 +323,7 @@ def _set_client(timeout: float) -> None:
     set_client_factory(client)
 
 
+_OWN_HOST = "huggingface.co"
 _client_timeouts: list[float] = []
 _client_lock = threading.Lock()
 _budgets: dict[tuple[str, str], Budget] = {}

@@ -57,15 +57,15 @@ def login(
     profile: dict[str, Any] = {"url": url}
     auth: Any
     if use_token:
-        profile["tokens"] = {"access_token": _secret("Token", password_stdin), "expires_in": 2**31}
+        profile["tokens"] = {"access_token": ask_secret("Token", password_stdin), "expires_in": 2**31}
         profile["ends_at"] = time.time() + 2**31
         auth = StaticAuth(profile["tokens"]["access_token"])
     elif robot:
-        profile |= {"robot_id": robot, "robot_secret": _secret("Secret", password_stdin)}
+        profile |= {"robot_id": robot, "robot_secret": ask_secret("Secret", password_stdin)}
         auth = RobotAuth(robot, profile["robot_secret"], url)
     else:
         user = username or _ask("User", default=stored.get("username"))
-        auth = _RecordingAuth(user, _secret("Password", password_stdin), url, realm=realm)
+        auth = _RecordingAuth(user, ask_secret("Password", password_stdin), url, realm=realm)
         profile["username"] = user
     with Assembler(url, auth=auth, patience=patience(PATIENCE)) as assembler:
         me = assembler.get_me()
@@ -152,7 +152,13 @@ def _ask(text: str, default: str | None = None) -> str:
     return str(click.prompt(text, default=default, err=True))
 
 
-def _secret(text: str, from_stdin: bool) -> str:
+def ask_secret(text: str, from_stdin: bool) -> str:
+    """Reads a secret from standard input or from the terminal.
+
+    Args:
+        text: what it is, for the question.
+        from_stdin: whether to read the first line of standard input.
+    """
     if from_stdin:
         found = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():

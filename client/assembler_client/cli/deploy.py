@@ -19,11 +19,18 @@ from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.errors import NotFound
 from assembler_client.folder import Collected
+from assembler_client.git_address import git_fields
 from assembler_client.models import ErrorResponse, Preview, Space
 from assembler_client.remembered import completed
 from assembler_client.upload import gather
 from assembler_client.wait import WAIT_SECONDS
 
+TARGETS = ("huggingface", "local", "flame")
+_GIT = click.option(
+    "--git",
+    metavar="URL[@REF][#FOLDER]",
+    help="Read the files from a git repository, on the service.",
+)
 _SOURCES = click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[DIR|FILE]...")
 
 
@@ -85,9 +92,11 @@ wait_options = _options(
 
 @click.command()
 @_SOURCES
+@_GIT
+@click.option("--from", "copy_of", metavar="NAMESPACE/NAME", help="Copy the files of a Space of the Hub.")
 @click.option("--name", "-n", help="Name of the Space; generated if omitted.")
 @click.option("--namespace", help="User or organization that owns the Space.")
-@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where the Space is published.")
+@click.option("--target", type=click.Choice(TARGETS), help="Where the Space is published.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
 @click.option("--verify", is_flag=True, help="Publish only if the app answers when the service runs it first.")
 @input_options
@@ -97,7 +106,7 @@ wait_options = _options(
 def create(
     shell: Shell, sources: tuple[Path, ...], no_wait: bool, timeout: float, idempotency_key: str | None, **given: Any
 ) -> None:
-    """Create a Space from a folder, files or an archive (zip, tar, tar.gz, tar.zst).
+    """Create a Space from a folder, files, an archive (zip, tar, tar.gz, tar.zst) or a git repository (--git).
 
     From a folder all files are sent, except environments, files that usually hold secrets, such as .env and private
     keys, and those ignored by .gitignore and .assemblerignore. Exit codes: 0 the app runs, 3 invalid input, 4 failed,
@@ -121,6 +130,7 @@ def create(
 @click.command()
 @space_argument()
 @_SOURCES
+@_GIT
 @click.option("--merge", is_flag=True, help="Change only these files; otherwise they replace all files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
@@ -129,7 +139,10 @@ def create(
 @wait_options
 @common
 def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, timeout: float, **given: Any) -> None:
-    """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings."""
+    """Change the Space SPACE: its files, if a folder, files or an archive are given, and its settings.
+
+    With --git latest, the files are those of the newest commit of the repository that the Space was read from.
+    """
     fields, source = fields_and_source(shell, sources, given, new=False)
     if source is None and not fields:
         raise click.UsageError("Nothing to change. Pass files or options.")
@@ -151,6 +164,7 @@ def update(shell: Shell, space: str, sources: tuple[Path, ...], no_wait: bool, t
 
 @click.command()
 @_SOURCES
+@_GIT
 @click.option("--space", shell_complete=spaces, help="An existing Space to compare with.")
 @click.option("--merge", is_flag=True, help="Change only these files.")
 @click.option("--remove", multiple=True, metavar="PATH", help="A file to delete; requires --merge.")
@@ -168,11 +182,13 @@ def preview(shell: Shell, sources: tuple[Path, ...], space: str | None, **given:
         if source is None and space is not None:
             shown = assembler.preview_update(assembler.find(space), **fields)
         else:
-            shown = assembler.preview(source or {}, space=space, **fields)
+            shown = assembler.preview(source, space=space, **fields)
     if shell.as_json:
         shell.published(shown)
     else:
         _tree(shell, shown)
+        if shown.git is not None:
+            shell.say(f"Read from {shown.git}.")
         shell.findings(shown.findings)
         if shown.diff is not None:
             show_diff(shell.paper, shown.diff)
@@ -237,7 +253,7 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
     """
     fields: dict[str, Any] = {}
     params_file, merge, remove = given.pop("params_file", None), given.pop("merge", False), given.pop("remove", ())
-    fix, verbose = given.pop("fix"), given.pop("verbose")
+    fix, verbose, git = given.pop("fix"), given.pop("verbose"), given.pop("git", None)
     for name in ("parameters", "options", "variables"):
         if pairs := given.pop(name):
             fields[name] = pairs_of(pairs, name, as_text=name == "variables")
@@ -251,6 +267,8 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
             fields[name] = list(fields[name])
     if fix:
         fields["fixes"] = "safe"
+    if git is not None:
+        fields["git"] = git_fields(git)
     if isinstance(fields.get("expires_at"), datetime):
         fields["expires_at"] = fields["expires_at"].astimezone()
     if merge:
@@ -266,9 +284,9 @@ def fields_and_source(shell: Shell, sources: tuple[Path, ...], given: dict[str, 
 
 def _source(shell: Shell, sources: tuple[Path, ...], fields: dict[str, Any], remove: Iterable[str], new: bool) -> Any:
     if not sources and not remove:
-        if new and "template" not in fields:
-            raise click.UsageError("No files given. Pass a folder, files, an archive, or --template.")
-        return {} if new else None
+        if new and not {"template", "git", "copy_of"} & set(fields):
+            raise click.UsageError("No files given. Pass a folder, files, an archive, --git, --from or --template.")
+        return None
     gathered = gather(sources) if sources else {"files": {}}
     if "files" not in gathered:
         if remove:

@@ -10,18 +10,27 @@ import click
 from assembler_client import remembered
 from assembler_client.assembler import Assembler
 from assembler_client.cli.complete import space_argument
-from assembler_client.cli.deploy import fields_and_source, input_options, publication_options, show_result, wait_options
+from assembler_client.cli.deploy import (
+    TARGETS,
+    fields_and_source,
+    input_options,
+    publication_options,
+    show_result,
+    wait_options,
+)
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.errors import Conflict
 from assembler_client.models import ErrorResponse, File, Space
+from assembler_client.publishing import existing
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @click.option("--name", "-n", help="Name of a new Space; that of the folder if omitted.")
 @click.option("--namespace", help="User or organization that owns a new Space.")
-@click.option("--target", type=click.Choice(["huggingface", "local"]), help="Where a new Space is published.")
+@click.option("--target", type=click.Choice(TARGETS), help="Where a new Space is published.")
+@click.option("--by-name", is_flag=True, help="Update the Space of that name, also if another folder has made it.")
 @click.option("--force", is_flag=True, help="Overwrite commits made outside this service.")
 @input_options
 @publication_options
@@ -33,6 +42,7 @@ def deploy(
     name: str | None,
     namespace: str | None,
     target: str | None,
+    by_name: bool,
     force: bool,
     no_wait: bool,
     timeout: float,
@@ -41,11 +51,14 @@ def deploy(
     """Publish FOLDER: create a Space the first time, and update it from then on.
 
     The Space is remembered in the file .assembler.json of the folder, beside type and parameters of an app written by
-    `assembler init`. The file is never sent.
+    `assembler init`. The file is never sent. A pipeline, whose folder is new each time, finds the Space again with
+    --by-name.
     """
     fields, source = fields_and_source(shell, (folder,), given, new=True)
     with shell.connect() as assembler, ProgressDisplay(shell) as progress:
         known = _remembered(assembler, folder)
+        if known is None and by_name:
+            known = existing(assembler, name or name_of_folder(folder))
         options: Any = {
             **fields,
             "wait": not no_wait,
@@ -59,7 +72,7 @@ def deploy(
             shell.accepted(space)
 
         if known is None:
-            new = {"name": name or _name_of(folder), "namespace": namespace, "target": target}
+            new = {"name": name or name_of_folder(folder), "namespace": namespace, "target": target}
             options |= {key: value for key, value in new.items() if value}
             space = assembler.deploy(source, on_accepted=accepted, **options)
         else:
@@ -111,7 +124,7 @@ def _released(assembler: Assembler, space: Space) -> list[File]:
     raise Conflict(message, ErrorResponse(status_code=409, code="no_release", message=message, hint=hint))
 
 
-def _name_of(folder: Path) -> str:
+def name_of_folder(folder: Path) -> str:
     """A valid name of a Space, made of that of the folder; empty if nothing of it is valid."""
     name = folder.resolve().name
     return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in name).strip("-._")

@@ -79,6 +79,7 @@ def show(shell: Shell, space: str, refresh: bool) -> None:
     ]
     if request is not None:
         rows += [("request", f"{request.action} {request.status} ({request.id})")]
+        rows += [("repository", request.git)]
         rows += [("files", ", ".join(file.path for file in request.files[:_PARTS]))]
     shell.table(("", ""), [row for row in rows if row[1]])
     if found.problem is not None:

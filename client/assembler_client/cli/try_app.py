@@ -40,11 +40,9 @@ def try_app(shell: Shell, sources: tuple[Path, ...], port: int, **given: Any) ->
     its own, which is kept for the next time, and the app runs on 127.0.0.1 until Ctrl-C. With --json each line is an
     object: findings, notes, lines of the log, the address, the problem.
     """
-    run = _runner()
+    run = entry_point(ENTRY_POINTS)
     fields, source = fields_and_source(shell, sources, given, new=True)
-    archive = source if isinstance(source, Path) else None
-    files = {} if archive is not None or not source else {path: _content(each) for path, each in source.items()}
-    body = {**fields, **({"files": files} if files else {})}
+    body, archive = body_of_files(fields, source)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = run(body, archive, port, _Display(shell))
@@ -54,11 +52,28 @@ def try_app(shell: Shell, sources: tuple[Path, ...], port: int, **given: Any) ->
     raise click.exceptions.Exit(code)
 
 
-def _runner() -> Callable[..., int]:
+def body_of_files(fields: Mapping[str, Any], source: Any) -> tuple[dict[str, Any], Path | None]:
+    """Returns the body of a request whose files stay on this machine, and its archive or None.
+
+    Args:
+        fields: the fields of the request.
+        source: files by path, an archive or None.
+    """
+    archive = source if isinstance(source, Path) else None
+    files = {} if archive is not None or not source else {path: _content(each) for path, each in source.items()}
+    return {**fields, **({"files": files} if files else {})}, archive
+
+
+def entry_point(group: str) -> Callable[..., Any]:
+    """Returns what the service's package offers under an entry point group.
+
+    Raises:
+        click.UsageError: the package is not installed.
+    """
     from importlib.metadata import entry_points
 
-    for point in entry_points(group=ENTRY_POINTS):
-        found: Callable[..., int] = point.load()
+    for point in entry_points(group=group):
+        found: Callable[..., Any] = point.load()
         return found
     raise click.UsageError("This needs the service's package on this machine: install assembler-runner.")
 

@@ -341,3 +341,14 @@ class HubCredential(Model):
     """Creation time, UTC."""
     updated_at: datetime | None = None
     """Time of the last change, UTC."""
+
+
+class GitCredential(Model):
+    """Credentials of a realm for a git host; the password itself is never returned."""
+
+    realm_id: UUID
+    host: str
+    username: str = ""
+    key_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None

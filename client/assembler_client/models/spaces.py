@@ -55,6 +55,24 @@ class Commit(Model):
     """Its page on the target."""
 
 
+class GitSource(Model):
+    """The commit that files were read from."""
+
+    url: str
+    """Address of the repository."""
+    ref: str = ""
+    """Branch, tag or commit that was asked for; empty for the default branch."""
+    subdirectory: str = ""
+    """Folder in the repository; empty for all of it."""
+    commit: str
+    """The commit."""
+
+    def __str__(self) -> str:
+        """Returns address, ref, folder and commit in one line."""
+        ref, folder = f"@{self.ref}" if self.ref else "", f"#{self.subdirectory}" if self.subdirectory else ""
+        return f"{self.url}{ref}{folder}, commit {self.commit[:12]}"
+
+
 class Request(Thing):
     """A requested change of a Space; `status` is queued, running, succeeded, failed or cancelled."""
 
@@ -82,6 +100,8 @@ class Request(Thing):
     """Digest over paths and contents of all files."""
     commit: Commit | None = None
     """The published commit; null before."""
+    git: GitSource | None = None
+    """The commit that its files were read from."""
     findings: list[Finding] = []
     """Warnings and notes about the tree."""
     unchanged: bool = False
@@ -206,6 +226,8 @@ class Preview(Model):
     """All problems and remarks."""
     tree_digest: str | None = None
     """Digest of all paths and contents."""
+    git: GitSource | None = None
+    """The commit that the files were read from."""
     base: Base | None = None
     """What a change is based on; None for a new Space."""
     diff: Diff | None = None

@@ -176,7 +176,7 @@ def set_up(database: str, broker: str, gunicorn_workers: int) -> Iterator[Stage]
     """A stage on which nothing of the service runs yet; afterwards all is gone."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assembler-chaos-")))
-        hub_process = stack.enter_context(Process("-m", "tests.support.standin_hub", "--port", "0"))
+        hub_process = stack.enter_context(Process("-m", "assembler_runner", "devhub", "--port", "0"))
         hub = Hub(hub_process.wait_for_line(r"ready at (http://\S+)")[1])
         stack.callback(hub.close)
         settings = {**SETTINGS, "HF_ENDPOINT": hub.url, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder / 'chaos.db'}"}

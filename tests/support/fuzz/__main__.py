@@ -20,11 +20,11 @@ from pathlib import Path
 
 import httpx
 
+from assembler_runner.devhub import StandInHub
 from tests.support.fuzz import document
 from tests.support.fuzz.hostile_hub import OF_THE_HUB, HostileHub
 from tests.support.fuzz.odd_calls import Fuzzer
 from tests.support.services import PASSWORD, Client, Process
-from tests.support.standin_hub import StandInHub
 
 READY = r"Assembler is ready at (http://\S+)"
 MAX_GROWTH_MB = 300

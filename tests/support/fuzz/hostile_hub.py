@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from assembler_runner.devhub import Fault, StandInHub
 from tests.support.fuzz.odd_calls import MAX_SECONDS, ODD
-from tests.support.standin_hub import Fault, StandInHub
 
 DEEP = "[" * 50_000
 HUGE = "x" * 20_000_000
