@@ -29,6 +29,9 @@ from assembler_runner.core.errors import AssemblerError
 RESOLVED = "assembler-resolved.txt"
 """File of an environment with the versions of all installed packages."""
 
+COMPILED = ".compiled"
+"""End of the name of a file beside an environment whose packages were compiled."""
+
 _USED, _ASIDE, _LOCKS, _UV = ".used", "aside", "locks", "uv"
 _FRESH_SECONDS = 3600.0
 _OVERHEAD = "/usr/bin:/bin"
@@ -151,7 +154,8 @@ class EnvironmentCache:
         with suppress(FileNotFoundError):
             folder.rename(away)
         shutil.rmtree(away, ignore_errors=True)
-        folder.with_name(f"{folder.name}{_USED}").unlink(missing_ok=True)
+        for end in (_USED, COMPILED):
+            folder.with_name(f"{folder.name}{end}").unlink(missing_ok=True)
 
     def _aside(self) -> Path:
         return self._folder / _ASIDE / uuid.uuid4().hex

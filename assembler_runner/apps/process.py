@@ -81,6 +81,7 @@ class AppProcess:
                 self._process = spawn(lambda: start_plain(box, plan, environment, frame.files, listener.fileno()))
         finally:
             listener.close()
+        self.ready = threading.Event()
         assert self._process.stdout is not None
         self._reader = threading.Thread(target=log.copy, args=[self._process.stdout], name="app log", daemon=True)
         self._reader.start()
@@ -116,6 +117,7 @@ class AppProcess:
         left = seconds
         while self.exit_code is None and left > 0 and not stopped.is_set():
             if is_good(status_of(self._frame.socket, path)):
+                self.ready.set()
                 return self.exit_code is None
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_CHECK_SECONDS)

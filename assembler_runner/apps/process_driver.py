@@ -10,7 +10,7 @@ from typing import Any
 
 from assembler_runner.apps import limits
 from assembler_runner.apps.base import App, Left, Order
-from assembler_runner.apps.builder import build
+from assembler_runner.apps.builder import build, compile_later
 from assembler_runner.apps.environments import Environment
 from assembler_runner.apps.log_file import LogFile
 from assembler_runner.apps.plan import Plan, make_plan
@@ -42,7 +42,8 @@ class ProcessDriver:
     def prepare(self, order: Order, tree: Mapping[str, SpaceFile]) -> ProcessWork:
         """See :meth:`Driver.prepare`."""
         plan = make_plan(tree, self._settings.APPS_START_TIMEOUT)
-        return ProcessWork(self._settings, order, tree, plan, self._spawn)
+        # A first run before publishing ends at once, and with it what its thread has started.
+        return ProcessWork(self._settings, order, tree, plan, self._spawn, compiles=self._spawner is not None)
 
     def take_over(self, sockets: Path) -> list[Left]:
         """See :meth:`Driver.take_over`: sandboxes end with the process that made them."""
@@ -74,11 +75,20 @@ class ProcessWork:
         tree: its files.
         plan: how it is run.
         spawn: starts a sandbox.
+        compiles: whether its packages are compiled once it answers.
     """
 
     def __init__(
-        self, settings: Settings, order: Order, tree: Mapping[str, SpaceFile], plan: Plan, spawn: Spawn
+        self,
+        settings: Settings,
+        order: Order,
+        tree: Mapping[str, SpaceFile],
+        plan: Plan,
+        spawn: Spawn,
+        *,
+        compiles: bool,
     ) -> None:
+        self._compiles = compiles
         self._settings, self._order, self._tree, self._plan, self._spawn = settings, order, tree, plan, spawn
         self._environment: Environment | None = None
 
@@ -117,4 +127,8 @@ class ProcessWork:
         assert self._environment is not None
         variables = {**order.variables, **order.secrets}
         frame = Frame(order.name, order.folder, order.data, order.socket, order.outgoing, variables, order.prefix)
-        return AppProcess(self._settings, self._plan, self._environment, frame, log, self._spawn)
+        app = AppProcess(self._settings, self._plan, self._environment, frame, log, self._spawn)
+        if self._compiles:
+            told = (self._settings, self._environment, order.cache, self._spawn, app.ready, self.start_seconds)
+            threading.Thread(target=compile_later, args=told, name="app compile", daemon=True).start()
+        return app

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import signal
 import threading
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -239,3 +242,27 @@ def test_an_app_that_crashes_again_and_again_is_given_up(apps: AppService) -> No
     starts = [path.read_text() for path in (apps.instance / "apps" / "apps").glob("*/data/starts")]
     assert "xxxx" in starts, "the first start and three more"
     assert not processes_of("given-up")
+
+
+def wheel(name: str) -> dict[str, str]:
+    """Returns a package of one module, as a file of a Space."""
+    packed = io.BytesIO()
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{name}.py", "WORD = 'from the package'\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return {"content": base64.b64encode(packed.getvalue()).decode(), "encoding": "base64"}
+
+
+def test_packages_are_compiled_once_the_app_answers(apps: AppService) -> None:
+    name = "tiny-1.0-py3-none-any.whl"
+    app = "import tiny\nprint(tiny.WORD, flush=True)\n" + ECHO
+    space = apps.run(name="compiled", files={"app.py": app, "requirements.txt": f"./{name}\n", name: wheel("tiny")})
+    assert "from the package" in apps.log(space["id"])
+    cache = apps.instance / "apps" / "cache"
+    wait_until(lambda: list(cache.glob("*/*/lib/**/tiny.*.pyc")), "the package is compiled")
+    apps.command(space["id"], "restart")
+    apps.until(space["id"], "running")
+    assert visit(space["app_url"]).status_code == 200
