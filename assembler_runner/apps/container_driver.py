@@ -15,7 +15,7 @@ from typing import Any
 
 from assembler_runner.apps.base import TRIAL_PREFIX, Left, Order
 from assembler_runner.apps.container import APP, ROLE, SOCKET_NAME, Box, ContainerApp, start_containers
-from assembler_runner.apps.engine import Engine, EngineError, labels
+from assembler_runner.apps.engine import Engine, EngineError
 from assembler_runner.apps.image_build import build_arguments, build_image, image_key
 from assembler_runner.apps.image_plan import ImagePlan, plan_image
 from assembler_runner.apps.log_file import LogFile
@@ -128,12 +128,13 @@ class ContainerDriver:
 
     def forget(self, app_id: str) -> None:
         """See :meth:`Driver.forget`."""
-        marks = labels({INSTANCE: self.instance, ID: app_id})
+        # By one label: some versions of Podman find nothing by two.
+        mark = f"{ID}={app_id}"
         with suppress(EngineError):
-            for row in self.engine.containers(*marks):
+            for row in self.engine.containers(mark):
                 with suppress(EngineError):
                     self.engine.remove(row["Id"])
-            for row in self.engine.images(*marks):
+            for row in self.engine.images(mark):
                 self.remove_image(row["Id"])
             self._empty(self.files.data(app_id))
 

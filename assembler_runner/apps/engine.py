@@ -133,14 +133,14 @@ class Engine:
             if not self.has_image(name):
                 raise EngineError(f"the image {name} is not there and cannot be fetched")
 
-    def containers(self, *labels: str) -> list[dict[str, Any]]:
-        """Returns all containers that have all of these labels, also those that ended."""
-        found = self.call("GET", "/containers/json", {"all": "true", "filters": {"label": list(labels)}})
+    def containers(self, label: str) -> list[dict[str, Any]]:
+        """Returns all containers that have a label, `name=value`, also those that ended."""
+        found = self.call("GET", "/containers/json", {"all": "true", "filters": {"label": [label]}})
         return list(found)
 
-    def images(self, *labels: str) -> list[dict[str, Any]]:
-        """Returns all images that have all of these labels."""
-        return list(self.call("GET", "/images/json", {"filters": {"label": list(labels)}, "shared-size": "true"}))
+    def images(self, label: str) -> list[dict[str, Any]]:
+        """Returns all images that have a label, `name=value`."""
+        return list(self.call("GET", "/images/json", {"filters": {"label": [label]}, "shared-size": "true"}))
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         """Creates a container and returns its id."""

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from assembler_runner.apps.container_driver import INSTANCE
-from assembler_runner.apps.engine import Engine
+from assembler_runner.apps.engine import Engine, EngineError
 from tests.apps.test_hostile_app import ATTACKS, EXHAUST, SERVE
 from tests.support.app_service import ECHO, AppService, app_service, seen_by, visit
 from tests.support.engine import needs_engine
@@ -213,7 +213,14 @@ def test_a_deleted_app_leaves_nothing(boxed: tuple[AppService, Engine]) -> None:
     answer = apps.client._http.delete(f"/spaces/{space['id']}")
     apps.client.wait(answer.json()["latest_request"]["id"])
     mark = f"assembler.app={name}"
-    wait_until(lambda: not engine.containers(mark) and not engine.images(mark), "containers and images are gone")
+
+    def gone() -> bool:
+        # Podman cannot list images while it removes one.
+        with suppress(EngineError):
+            return not engine.containers(mark) and not engine.images(mark)
+        return False
+
+    wait_until(gone, "containers and images are gone")
     wait_until(lambda: not (apps.instance / "apps" / "apps" / name).exists(), "its files are gone")
 
 
@@ -283,3 +290,17 @@ def test_an_engine_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
         app_service(tmp_path / "instance", sandbox=False, APPS="containers", APPS_ENGINE=engine),
     ):
         raise RuntimeError("it started")
+
+
+def test_images_of_apps_that_do_not_run_make_room(tmp_path: Path) -> None:
+    with containers(tmp_path / "instance", APPS_CACHE_MAX="1") as (apps, engine):
+        first = apps.run(name="first")
+        apps.command(first["id"], "pause")
+        apps.until(first["id"], "paused")
+        wait_until(lambda: not of_instance(engine, apps.instance), "its containers are gone")
+        second = apps.run(name="second", parameters={"n": 2})
+        mark = f"{INSTANCE}={(apps.instance / 'apps' / 'instance-id').read_text()}"
+        wait_until(lambda: len(engine.images(mark)) == 1, "the image of the app that does not run is gone")
+        apps.command(first["id"], "restart")
+        apps.until(first["id"], "running")
+        assert {visit(space["app_url"]).status_code for space in (first, second)} == {200}

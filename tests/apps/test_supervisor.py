@@ -145,14 +145,16 @@ def test_a_visit_wakes_an_app(apps: AppService) -> None:
 
 
 def test_an_app_does_not_sleep_while_it_works(apps: AppService) -> None:
-    space = apps.run(name="working", sleep_time=2)
+    idle = apps.run(name="idle", sleep_time=2)
+    space = apps.run(name="working")
     parts = urlsplit(space["app_url"])
     address, headers = f"http://127.0.0.1:{parts.port}", {"Host": parts.netloc}
-    idle = apps.run(name="idle", sleep_time=2)
     with httpx.stream("GET", f"{address}/events", headers=headers, timeout=120) as events:
         lines = events.iter_lines()
         assert next(lines) == "data: first"
-        # The other app is as long without a visit.
+        # From now on it would sleep if it were idle, as the other one does, which is as long without a visit.
+        apps.change(space["id"], sleep_time=2)
+        visit(idle["app_url"])
         apps.until(idle["id"], "sleeping")
         visit(space["app_url"], "/release")
         assert [line for line in lines if line] == ["data: last"]
