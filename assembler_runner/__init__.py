@@ -1,3 +1,3 @@
 """Assembler: a self-hosted factory for Spaces."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

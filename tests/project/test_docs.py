@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
-from assembler_runner import plugin
+from assembler_runner import __version__, plugin
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.errors import AssemblerError
@@ -198,9 +198,13 @@ def test_no_page_for_readers_is_long() -> None:
     assert {name: lines for name, lines in counted.items() if lines > 240} == {}
 
 
-def test_the_changelog_tells_of_what_is_not_released_yet() -> None:
+def test_the_changelog_has_the_version_of_service_and_client() -> None:
     text = read(PROJECT / "CHANGELOG.md")
-    assert re.search(r"^## \[Unreleased\]\n\n### Added\n\n- ", text, re.MULTILINE)
+    assert re.search(r"^## \[Unreleased\]$", text, re.MULTILINE)
+    newest = re.search(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", text, re.MULTILINE)
+    assert newest
+    client = read(PROJECT / "client" / "assembler_client" / "version.py")
+    assert (newest[1], f'"{newest[1]}"' in client) == (__version__, True)
     assert set(re.findall(r"`make (\w+)`", text)) == {"demo", "test", "run", "check"}
 
 

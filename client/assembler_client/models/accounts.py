@@ -347,8 +347,14 @@ class GitCredential(Model):
     """Credentials of a realm for a git host; the password itself is never returned."""
 
     realm_id: UUID
+    """The realm."""
     host: str
+    """The git host."""
     username: str = ""
+    """The name to log in with."""
     key_id: str | None = None
+    """Which key of the service encrypted the password."""
     created_at: datetime | None = None
+    """When it was created."""
     updated_at: datetime | None = None
+    """When it was changed last."""
