@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import assembler_runner.app
+import assembler_runner.ops.backups
 import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
 from assembler_runner.assembly.preflight.catalogue import as_markdown
 from assembler_runner.core.errors import AssemblerError

@@ -32,6 +32,7 @@ def require_secrets(settings: Settings) -> None:
         findings = [Finding("missing_setting", f"{name} is not set", path=name) for name in missing]
         raise SettingsError(
             f"{' and '.join(missing)} must be set",
-            hint='Generate one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            hint='Generate one with: python -c "import secrets; print(secrets.token_urlsafe(48))". For a first look: '
+            "assembler serve makes them itself, and so does FLASK_DEBUG=1 flask run.",
             issues=findings,
         )

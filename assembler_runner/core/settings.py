@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SECRET_BYTES = 32
+PASSWORD_CHARACTERS = 8
+"""What a password needs at least, that of the first user as any other."""
 _EXTENSION = "assembler-settings"
 _FILE_STORE = re.compile(r"database|local_filesystem|s3://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
@@ -91,7 +93,7 @@ class Settings(FlameSettings, AppsSettings):
     )
     JWT_SECRET_KEY: str = setting("", "Key that signs access tokens; at least 32 characters.", secret=True)
     ADMIN_PASSWORD: str = setting(
-        "", "Password of the first user `admin`; empty: a random one, printed once.", secret=True
+        "", "Password of the first user `admin`, at least 8 characters; empty: a random one, printed once.", secret=True
     )
     HF_TOKEN: str = setting(
         "", "Token of the Hugging Face Hub with write access, used for the realm `master`.", secret=True
@@ -272,6 +274,9 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
         for name in ("SECRET_KEY", "JWT_SECRET_KEY", "METRICS_TOKEN")
         if (finding := _weak_secret(name, values.get(name, "")))
     ]
+    if 0 < len(values.get("ADMIN_PASSWORD", "")) < PASSWORD_CHARACTERS:
+        message = f"ADMIN_PASSWORD is too short: it needs at least {PASSWORD_CHARACTERS} characters"
+        findings.append(Finding("invalid_setting", message, path="ADMIN_PASSWORD"))
     if not _FILE_STORE.fullmatch(store := values.get("DEFAULT_FILE_STORE", "database")):
         message = f"DEFAULT_FILE_STORE must be database, local_filesystem or s3://bucket[/prefix] (it is {store!r})"
         findings.append(Finding("invalid_setting", message, path="DEFAULT_FILE_STORE"))

@@ -33,6 +33,7 @@ def upgrade():
     sa.PrimaryKeyConstraint('realm_id', 'host', name=op.f('pk_git_credentials')),
     **TABLE
     )
+    op.create_index(op.f('ix_git_credentials_created_at'), 'git_credentials', ['created_at'], unique=False)
 
 
 def downgrade():

@@ -231,6 +231,7 @@ def test_starter_apps(logged_in: Run, tmp_path: Path) -> None:
         (("create", "site", "-p", "x"), "NAME=VALUE"),
         (("create", "site", "-s", "NOT_THERE"), "NOT_THERE is not set"),
         (("list", "--profile", "nobody"), "Profile nobody does not exist"),
+        (("list", "-f", "state=runing"), "there is no state 'runing'. Did you mean running?"),
         (("lits",), "No such command 'lits'. Did you mean list"),
         (("xyzzy",), "No such command 'xyzzy'."),
         (("list", "--url", "127.0.0.1"), "must be the address"),
@@ -276,6 +277,14 @@ def test_a_login_to_a_wrong_address_fails_at_once(run: Run) -> None:
     done = run("login", "--url", "http://127.0.0.1:1", "-u", "admin", "--password-stdin", stdin="x\n", code=4)
     assert time.monotonic() - started < WITHOUT_RETRIES
     assert "Cannot reach http://127.0.0.1:1: connection refused. Is the service running?" in done.stderr
+
+
+def test_a_service_that_never_answered_is_reported_at_once(run: Run) -> None:
+    started = time.monotonic()
+    done = run("list", "--url", "http://127.0.0.1:1", code=4, ASSEMBLER_TOKEN="x")
+    assert time.monotonic() - started < WITHOUT_RETRIES
+    assert "Cannot reach http://127.0.0.1:1: connection refused. Is the service running?" in done.stderr
+    assert "Retrying" not in done.stderr
 
 
 def test_a_login_retries_with_an_explicit_patience(run: Run) -> None:

@@ -58,7 +58,7 @@ def test_the_session_runs(running: Running, tmp_path: Path) -> None:
 
 
 def test_it_names_every_command_and_every_error() -> None:
-    named = set(re.findall(r"`(\w+)`", README))
+    named = set(re.findall(r"`([\w-]+)`", README))
     assert set(COMMANDS) <= named
     from assembler_client import errors
 

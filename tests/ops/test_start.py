@@ -30,6 +30,7 @@ STARTS = {
     [
         ({}, "SECRET_KEY and JWT_SECRET_KEY must be set"),
         ({"SECRET_KEY": GOOD, "JWT_SECRET_KEY": "x" * 40}, "JWT_SECRET_KEY is too weak"),
+        ({"SECRET_KEY": GOOD, "JWT_SECRET_KEY": GOOD, "ADMIN_PASSWORD": "short"}, "ADMIN_PASSWORD is too short"),
         ({"SECRET_KEY": GOOD, "JWT_SECRET_KEY": GOOD, "CONCURRENCY": "many"}, "CONCURRENCY must be a whole number"),
     ],
 )

@@ -35,7 +35,7 @@ README = PAGES[0]
 
 KINDS = {
     "sh session", "python plugin", "python fields", "python finding", "json notice", "json", "text", "bash",
-    "python example", "python page", "typescript example",
+    "python example", "python page", "python bridge", "typescript example",
     "yaml", "{toctree}", "{raw} html", "{eval-rst}",
 }  # fmt: skip
 """All kinds of blocks, so that none is unchecked; only `bash` is not run here."""
@@ -169,6 +169,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     )
     # Variables of libraries, which are no settings of ours.
     of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_APP", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    of_libraries |= {"HF_HUB_DISABLE_XET"}
     of_tests = {"TEST_POSTGRES_URL"}
     # What an app finds in its environment.
     of_apps = {"SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SPACE_REPO_NAME", "SPACE_TITLE", "CPU_CORES", "HF_HOME"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
+    "devhub": ("devhub", "devhub --fault 'POST /commit/ 500 x2' --stages BUILDING:2,RUNNING"),
     "serve": ("serve", "serve --port 0 --instance /srv/assembler"),
     "plugin": ("plugin new my-type --folder my-plugins",),
     "plugin new": ("plugin new my-type --folder my-plugins",),

@@ -58,6 +58,9 @@ ENTRY_POINTS = "assembler.commands"
 OK, USAGE, INVALID, FAILED, LIMITED, LATE, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
 """Exit codes."""
 
+SENT: list[str] = []
+"""What the service has accepted from this command, or told of it."""
+
 Loader = Callable[[], click.Command]
 
 
@@ -183,7 +186,7 @@ def main() -> None:
     except Exit as end:
         sys.exit(end.exit_code)
     except (Abort, KeyboardInterrupt):
-        click.echo("Stopped. Accepted requests continue on the service.", err=True)
+        click.echo(f"Stopped.{' The accepted request continues on the service.' if SENT else ''}", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of the pipe has ended, such as head.

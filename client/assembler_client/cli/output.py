@@ -172,6 +172,7 @@ class Shell:
 
     def accepted(self, space: Space) -> None:
         """Writes the findings of an accepted request; with --json they are in the result."""
+        codes.SENT.append(str(space.id))
         if not (self.as_json or self.for_agent):
             self.findings(space.findings)
 
@@ -353,6 +354,7 @@ class ProgressDisplay:
 
     def happened(self, event: Event) -> None:
         """Shows an event."""
+        codes.SENT.append(str(event.id))
         self._shell.event(event)
         if self._progress is not None:
             text = printable(event.message or event.type, single_line=True)[:60]

@@ -10,6 +10,7 @@ from assembler_client.cli.complete import space_argument
 from assembler_client.cli.output import ProgressDisplay, Shell, common
 from assembler_client.cli.text import printable
 from assembler_client.models import Event, Finding, Space
+from assembler_client.suggest import did_you_mean
 from assembler_client.wait import WAIT_SECONDS
 
 _PARTS = 200
@@ -153,7 +154,24 @@ def _filter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.UsageError(f"--filter {text!r} must have the form FIELD=VALUE, such as name=~demo.")
+    if name == "state":
+        _check_states(value)
     return name, value
+
+
+def _check_states(value: str) -> None:
+    """Reports a misspelt state, which would only give an empty list."""
+    from typing import get_args
+
+    from assembler_client.models.literals import SpaceState
+
+    known = get_args(get_args(SpaceState)[0])
+    if value[:1] in "~<>=" or value.startswith("!~"):
+        return
+    for state in value.removeprefix("!").split(","):
+        if state not in known:
+            hint = did_you_mean(state, known) or f"States: {', '.join(known)}."
+            raise click.UsageError(f"--filter state: there is no state {state!r}. {hint}")
 
 
 def _time(timestamp: Any) -> str:

@@ -13,6 +13,8 @@ class Template(Model):
 
     name: str
     """Name, for the field template."""
+    title: str = ""
+    """Its name for people."""
     description: str = ""
     """What it is."""
     files: list[str] = []
