@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assembler_runner.apps import sandbox
 from assembler_runner.apps.direct import start_command
-from assembler_runner.apps.environments import COMPILED, BuildFailed, Environment, EnvironmentCache, uv_path
+from assembler_runner.apps.environments import BuildFailed, Environment, EnvironmentCache, uv_path
 from assembler_runner.apps.index_settings import index_variables, local_folders
 from assembler_runner.apps.interpreters import find_interpreter
 from assembler_runner.apps.plan import Plan
@@ -82,35 +82,3 @@ def build(
     environment = cache.make(plan, interpreter, files, log, place=place, fresh=fresh, stopped=stopped)
     cache.prune(in_use | {environment.folder})
     return environment
-
-
-def compile_later(
-    settings: Settings, environment: Environment, folder: Path, spawn: Spawn, ready: threading.Event, seconds: float
-) -> None:
-    """Compiles the packages of an environment once, after its first app answers: apps cannot write into it themselves.
-
-    Args:
-        settings: the limits.
-        environment: the environment.
-        folder: the environments of the realm.
-        spawn: starts a sandbox.
-        ready: is set when the app answers.
-        seconds: maximum seconds to wait for that.
-    """
-    done = environment.folder.with_name(f"{environment.folder.name}{COMPILED}")
-    if done.exists() or not ready.wait(seconds):
-        return
-    # Neither site packages nor their .pth files are loaded: only this command runs.
-    python = str(environment.folder / "bin" / "python")
-    command = [python, "-I", "-S", "-m", "compileall", "-q", "-j", "1", str(environment.folder / "lib")]
-    prefix = environment.interpreter.prefix
-    box = sandbox.Sandbox(
-        {} if prefix.is_relative_to("/usr") else {str(prefix): prefix}, {str(folder): folder}, {"PATH": "/usr/bin"}, "/"
-    )
-    if uses_sandbox(settings):
-        process = spawn(lambda: sandbox.start(box, command))
-    else:
-        process = spawn(lambda: start_command(command, {}, folder))
-    # What cannot be compiled is for another Python.
-    process.communicate()
-    done.touch()

@@ -10,7 +10,8 @@ from typing import Any
 
 from assembler_runner.apps import limits
 from assembler_runner.apps.base import App, Left, Order
-from assembler_runner.apps.builder import build, compile_later
+from assembler_runner.apps.builder import build
+from assembler_runner.apps.compilation import Compilation
 from assembler_runner.apps.environments import Environment
 from assembler_runner.apps.log_file import LogFile
 from assembler_runner.apps.plan import Plan, make_plan
@@ -34,6 +35,8 @@ class ProcessDriver:
         self._settings, self._files = settings, files
         # A sandbox ends with the thread that made it; this one lives as long as the process.
         self._spawner = None if in_this_thread else ThreadPoolExecutor(1, "app spawner")
+        self._compilations: list[Compilation] = []
+        self._lock = threading.Lock()
 
     def sockets(self, folder: Path) -> Path:
         """See :meth:`Driver.sockets`."""
@@ -43,7 +46,8 @@ class ProcessDriver:
         """See :meth:`Driver.prepare`."""
         plan = make_plan(tree, self._settings.APPS_START_TIMEOUT)
         # A first run before publishing ends at once, and with it what its thread has started.
-        return ProcessWork(self._settings, order, tree, plan, self._spawn, compiles=self._spawner is not None)
+        compiles = self._compile if self._spawner is not None else None
+        return ProcessWork(self._settings, order, tree, plan, self._spawn, compiles)
 
     def take_over(self, sockets: Path) -> list[Left]:
         """See :meth:`Driver.take_over`: sandboxes end with the process that made them."""
@@ -59,8 +63,16 @@ class ProcessDriver:
 
     def close(self) -> None:
         """See :meth:`Driver.close`."""
+        for compilation in self._compilations:
+            compilation.end()
         if self._spawner is not None:
             self._spawner.shutdown(wait=False)
+
+    def _compile(self, environment: Environment, folder: Path, ready: threading.Event, seconds: float) -> None:
+        compilation = Compilation(self._settings, environment, folder, self._spawn, ready, seconds)
+        compilation.start()
+        with self._lock:
+            self._compilations = [*(each for each in self._compilations if each.is_alive()), compilation]
 
     def _spawn(self, start: Callable[[], Any]) -> Any:
         return start() if self._spawner is None else self._spawner.submit(start).result()
@@ -75,7 +87,7 @@ class ProcessWork:
         tree: its files.
         plan: how it is run.
         spawn: starts a sandbox.
-        compiles: whether its packages are compiled once it answers.
+        compiles: compiles its packages once it answers; None for not at all.
     """
 
     def __init__(
@@ -85,8 +97,7 @@ class ProcessWork:
         tree: Mapping[str, SpaceFile],
         plan: Plan,
         spawn: Spawn,
-        *,
-        compiles: bool,
+        compiles: Callable[[Environment, Path, threading.Event, float], None] | None,
     ) -> None:
         self._compiles = compiles
         self._settings, self._order, self._tree, self._plan, self._spawn = settings, order, tree, plan, spawn
@@ -128,7 +139,6 @@ class ProcessWork:
         variables = {**order.variables, **order.secrets}
         frame = Frame(order.name, order.folder, order.data, order.socket, order.outgoing, variables, order.prefix)
         app = AppProcess(self._settings, self._plan, self._environment, frame, log, self._spawn)
-        if self._compiles:
-            told = (self._settings, self._environment, order.cache, self._spawn, app.ready, self.start_seconds)
-            threading.Thread(target=compile_later, args=told, name="app compile", daemon=True).start()
+        if self._compiles is not None:
+            self._compiles(self._environment, order.cache, app.ready, self.start_seconds)
         return app
