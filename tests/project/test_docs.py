@@ -170,7 +170,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     # Variables of libraries, which are no settings of ours.
     of_libraries = {"PROMETHEUS_MULTIPROC_DIR", "FLASK_APP", "FLASK_DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     of_libraries |= {"HF_HUB_DISABLE_XET"}
-    of_tests = {"TEST_POSTGRES_URL"}
+    of_tests = {"TEST_POSTGRES_URL", "TEST_APPS_ENGINE"}
     # What an app finds in its environment.
     of_apps = {"SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SPACE_REPO_NAME", "SPACE_TITLE", "CPU_CORES", "HF_HOME"}
     of_apps |= {"HTTP_PROXY", "HTTPS_PROXY"}
