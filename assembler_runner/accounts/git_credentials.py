@@ -23,7 +23,7 @@ def find(account: Account, realm_id: str) -> Sequence[GitCredential]:
     Raises:
         NotFound: the realm does not exist for this account.
     """
-    _check_realm(account, realm_id)
+    check_realm(account, realm_id)
     rows = sa.select(GitCredential).where(GitCredential.realm_id == realm_id).order_by(GitCredential.host)
     return db.session.scalars(rows).all()
 
@@ -34,7 +34,7 @@ def find_one(account: Account, realm_id: str, host: str) -> GitCredential:
     Raises:
         NotFound: the realm does not exist for this account, or has none for this host.
     """
-    _check_realm(account, realm_id)
+    check_realm(account, realm_id)
     row = db.session.get(GitCredential, (realm_id, host.lower()))
     if row is None:
         raise NotFound("The realm has no git credentials for this host.", hint="Set them with PUT.")
@@ -56,7 +56,7 @@ def store(vault: Vault, account: Account, realm_id: str, host: str, user: str, p
         InvalidRequest: the host is not valid.
         QuotaExceeded: the realm has the maximum number of credentials.
     """
-    _check_realm(account, realm_id)
+    check_realm(account, realm_id)
     host = host.lower()
     if not HOST.fullmatch(host):
         finding = Finding("invalid_field", "This is no host name.", path="host", hint="Write it as git.example.org.")
@@ -102,6 +102,11 @@ def login_for(vault: Vault, realm_id: str, host: str) -> tuple[str, str] | None:
     return row.username, opened["password"]
 
 
-def _check_realm(account: Account, realm_id: str) -> None:
+def check_realm(account: Account, realm_id: str) -> None:
+    """Checks that a realm exists for an account.
+
+    Raises:
+        NotFound: it does not.
+    """
     if not account.sees(realm_id) or db.session.get(Realm, realm_id) is None:
         raise NotFound("There is no realm with this id.")

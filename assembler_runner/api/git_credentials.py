@@ -40,8 +40,9 @@ def set_git_credential(realm_id: str, host: str) -> GitCredential:
 
     They are used for `git` in POST /spaces: everybody who may create Spaces in the realm can read what they can read.
     """
-    values = load(GitCredentialInput(), read_object())
     vault, account = current_services().vault, current_account()
+    git_credentials.check_realm(account, realm_id)
+    values = load(GitCredentialInput(), read_object())
     return git_credentials.store(vault, account, realm_id, host, values["username"], values["password"])
 
 

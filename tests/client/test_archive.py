@@ -103,7 +103,9 @@ def test_public_names() -> None:
         "begins_with",
         "between",
         "contains",
+        "load_ipython_extension",
         "models",
+        "publish",
         "types",
     ]
     assert sorted(assembler_client.__all__) == sorted(expected)
