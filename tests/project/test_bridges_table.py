@@ -175,7 +175,7 @@ DO: dict[str, Callable[..., None]] = {
     "a notebook": a_notebook,
     "a pipeline on GitHub or GitLab": a_pipeline,
     "files that you are about to commit": lambda place, command: place.run(command),
-    "somebody else's Space on the Hub": somebody_elses,
+    "a Space of another person on the Hub": somebody_elses,
     "a Space of your own on the Hub": ones_own,
     "no account of a Hub": no_account,
     "a Hub of your own": a_hub,

@@ -138,6 +138,7 @@ SPACE_TYPE: dict[str, Any] = {
     "templates": [
         {
             "name": "landing",
+            "title": "Landing",
             "description": "A page with headline, text and button.",
             "files": ["index.html", "page.js", "style.css"],
             "parameters": {"type": "object", "properties": {"headline": {"type": "string", "default": "Welcome"}}},
