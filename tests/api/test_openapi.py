@@ -201,7 +201,7 @@ def test_examples_are_like_real_answers(service: Service, document: Document) ->
     found = {operation["operationId"]: operation for _, _, operation in operations(document)}
     for name, answer in real.items():
         (example,) = (
-            response["content"]["application/json"]["example"]
+            response["content"]["application/json"]["examples"]["answer"]["value"]
             for status, response in found[name]["responses"].items()
             if status.startswith("2")
         )
@@ -214,11 +214,11 @@ def test_examples_of_answers_and_errors_fit_their_schemas(document: Document) ->
     for _, path, operation in operations(document):
         for status, response in operation["responses"].items():
             content = response.get("content", {}).get("application/json", {})
-            if "example" not in content:
+            if "examples" not in content:
                 assert not (status in ("400", "404", "409", "422") and path != "/create-space"), (path, status)
                 continue
             described = {**content["schema"], "components": document["components"]}
-            jsonschema.Draft202012Validator(described).validate(content["example"])
+            jsonschema.Draft202012Validator(described).validate(content["examples"]["answer"]["value"])
             seen += 1
     assert seen > 300
 

@@ -16,6 +16,8 @@ import pytest
 from tests.support.app_service import ECHO, AppService, app_service, visit
 from tests.support.services import wait_until
 
+pytestmark = pytest.mark.slow
+
 SERVE = """
 import http.server, json, os
 
@@ -81,8 +83,6 @@ def attack(path):
 
 EXHAUST = """
 import mmap, os, subprocess, sys, threading, time
-
-pytestmark = pytest.mark.slow
 
 kept = []
 

@@ -21,10 +21,10 @@ from assembler_runner.apps.process_tree import descendants
 from tests.conftest import MakeService
 from tests.support.services import free_port, wait_until
 
+pytestmark = pytest.mark.slow
+
 SERVER = """\
 import http.server, os, subprocess, sys
-
-pytestmark = pytest.mark.slow
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):

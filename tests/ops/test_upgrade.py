@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
 from assembler_runner.core.settings import load
+from assembler_runner.devhub import StandInHub
 from tests.ops.released.fill import ADA, KEYS, LISTS, call
 from tests.support.services import (
     FINISHED,
@@ -28,7 +29,6 @@ from tests.support.services import (
     run_flask,
     wait_until,
 )
-from tests.support.standin_hub import StandInHub
 
 RELEASED = Path(__file__).parent / "released"
 VERSIONS = {"0.1.0": "0010"}

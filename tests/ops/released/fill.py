@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
+from assembler_runner.devhub import StandInHub
 from tests.support.services import FINISHED, PASSWORD, Client, Process, wait_until
-from tests.support.standin_hub import StandInHub
 
 KEYS = {
     "SECRET_KEY": "not-a-secret-key-of-the-upgrade-test-0123456789",
