@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from assembler_runner.app import PROJECT
 from assembler_runner.apps.plan import Plan, make_plan, on_loopback
 from assembler_runner.apps.recipe import NotRunnable, Step
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.registry import Registry
+from assembler_runner.core.places import PROJECT
 from assembler_runner.files.tree import SpaceFile, Tree
 
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from assembler_runner.core import tracing
-from assembler_runner.core.settings import PROJECT
+from assembler_runner.core.places import PROJECT
 from assembler_runner.publishing.tasks import run_request, wakeups
 from tests.conftest import Service
 from tests.support.services import PASSWORD, Client, Process, wait_until
