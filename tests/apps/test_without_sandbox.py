@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from assembler_runner.core.settings import load
 from assembler_runner.ops import apps as ops_apps
 from assembler_runner.ops import doctor_apps
@@ -29,6 +31,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 def test_apps_without_a_sandbox(tmp_path: Path) -> None:
     instance = tmp_path / "instance"
     with app_service(instance, sandbox=False, APPS_SANDBOX="none") as apps:

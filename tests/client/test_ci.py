@@ -169,6 +169,7 @@ def test_pipelines_name_files_that_exist_and_keep_expressions_out_of_scripts() -
         assert os.access(CI / "scripts" / f"{name}.sh", os.X_OK)
 
 
+@pytest.mark.slow
 def test_the_hook_of_pre_commit_checks_a_folder_without_a_service(runner: Runner) -> None:
     (hook,) = yaml.safe_load((PROJECT / ".pre-commit-hooks.yaml").read_text())
     command = " ".join([hook["entry"], *hook["args"]])

@@ -29,6 +29,8 @@ from tests.conftest import SECRETS, MakeService
 from tests.support.people import make_realm
 from tests.support.services import mariadb_database, postgres_database
 
+pytestmark = pytest.mark.slow
+
 DATABASES = {"sqlite": None, "postgresql": postgres_database, "mariadb": mariadb_database}
 AT_ONCE = timedelta(seconds=-60)
 
