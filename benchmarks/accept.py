@@ -17,15 +17,14 @@ WHAT = (
     "`POST /spaces` with a JWT, 10 files and 100 kB of new content: requests per second, and response time in "
     "milliseconds, by number of callers. One gunicorn process with 32 threads and Redis as broker. `inline` is the "
     "same application, but sends the message to the broker inside the request and waits for the disk separately for "
-    "each commit; `bare WSGI` parses the JSON and responds. The layers are requests to the same process with one "
-    "caller: each line includes all of the lines above."
+    "each commit; `bare WSGI` parses the JSON and responds. `processor ms` is the processor time of the service for "
+    "each request. The layers are requests to the same process with one caller: each line includes all of the lines "
+    "above."
 )
 SIDES = {"service": "assembler_runner.wsgi:app", "inline": "benchmarks.opponents:inline_app"}
 BARE = "bare WSGI"
-WHY = (
-    "sending is a tenth of the processor time of a request, in whichever thread it runs; the rest is validation and "
-    "19 statements, which both sides execute"
-)
+WHY = "16 statements through SQLAlchemy, the commit, the checks and JSON share it; the profile has no single large part"
+_MOST_PROCESSOR_MS = {"sqlite": 4.5, "postgresql": 6.0}
 
 
 def run(quick: bool) -> Result:
@@ -55,15 +54,22 @@ class _Side:
         uri = stack.enter_context(stage.database(database))
         settings = {"SQLALCHEMY_DATABASE_URI": uri, "MAX_QUEUE": "1000000000", "MAX_QUEUE_WAIT": "1000000000"}
         settings |= stack.enter_context(stage.queue())
-        self.url = stack.enter_context(stage.served(module, **settings))
+        self.process, self.url = stack.enter_context(stage.gunicorn(module, **settings))
         self.engine = sa.create_engine(uri, poolclass=sa.NullPool)
         client = stage.logged_in(self.url)
         self.headers = {"Authorization": client.headers["Authorization"]}
         client.close()
+        self.processor_ms: list[float] = []
+        """Milliseconds of processor time of the process for each request, one for each run."""
+
+    def _processor_seconds(self) -> float:
+        return sum(map(stage.processor_of, self.process.pids))
 
     def load(self, path: str, callers: int, seconds: float, status: int = 202) -> Load:
         """Sends requests to it; then what waits is taken out of the queue, so that no run inherits another's."""
+        before = self._processor_seconds()
         load = send(self.url + path, _body(), self.headers, callers, seconds, status)
+        self.processor_ms.append(1000 * (self._processor_seconds() - before) / len(load.latencies))
         with self.engine.begin() as connection:
             connection.execute(sa.text("UPDATE space_requests SET status = 'cancelled' WHERE status = 'queued'"))
         return load
@@ -92,6 +98,8 @@ def _row(
         name: measured(name, lambda side=side: side.load("/spaces", callers, seconds)) for name, side in sides.items()
     }  # type: ignore[misc]  # mypy cannot infer the lambda
     runs[BARE] = measured(BARE, lambda: send(bare + "/", _body(), {}, callers, seconds, 202))
+    for side in sides.values():
+        side.processor_ms.clear()
     found = in_turn(runs, rounds)
     row: dict[str, Any] = {"database": database, "callers": callers}
     row |= {f"{name} /s": round(found[name].median, 1) for name in runs}
@@ -99,6 +107,7 @@ def _row(
     for name in ("service", "inline"):
         row[f"{name} p50 ms"] = round(percentile(latencies[name], 0.5) * 1000, 1)
         row[f"{name} p99 ms"] = round(percentile(latencies[name], 0.99) * 1000, 1)
+    row["processor ms"] = round(percentile(sides["service"].processor_ms, 0.5), 2)
     return row
 
 
@@ -123,8 +132,17 @@ def _goals(rows: list[dict[str, Any]]) -> list[Goal]:
     goals = []
     for row in rows:
         about = f"{row['database']}, {row['callers']} callers"
-        if row["callers"] > 1:
-            goals.append(Goal(f"accept, {about}: times the requests of inline", row["÷ inline"], 2.5, why=WHY))
+        if row["callers"] == 1:
+            most = _MOST_PROCESSOR_MS[row["database"]]
+            goals.append(
+                Goal(
+                    f"accept, {about}: ms of processor time for each request",
+                    row["processor ms"],
+                    most,
+                    at_least=False,
+                    why=WHY,
+                )
+            )
         ratio = round(row["service p99 ms"] / row["service p50 ms"], 2)
         goals.append(Goal(f"accept, {about}: p99 ÷ p50", ratio, 4, at_least=False))
     return goals
