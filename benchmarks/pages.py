@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import sqlalchemy as sa
 from playwright.sync_api import Page, sync_playwright
 from werkzeug.serving import make_server
@@ -23,8 +24,10 @@ from benchmarks.measuring import Goal, Result, Runs, timed
 WHAT = (
     "Pages with 10 000 Spaces in the database. `server ms`: the complete application, without a network. `browser ms`: "
     "until Chromium has the document and has run its modules (`domContentLoadedEventEnd`), over HTTP on this machine. "
-    "`JavaScript kB`: all modules that the page loads, uncompressed. Opponent: the same list as JSON."
+    "`JavaScript kB`: all modules that the page loads, uncompressed. Opponent: the same list as JSON. The last table: "
+    "`assembler serve` while other people have pages open, each with a stream of events."
 )
+OPEN_PAGES, PEOPLE = 200, 8
 CHROMIUM = "/usr/bin/chromium"
 SCREENS = {
     "Spaces": "/ui/spaces",
@@ -32,6 +35,7 @@ SCREENS = {
     "one Space": "/ui/spaces/{space}",
     "queue": "/ui/queue",
 }
+STREAM = {"Accept": "text/event-stream"}
 OWN = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
 _MODULE = re.compile(r"""(?:src="[^"]*/|from\s+["']\./|import\s+["']\./)([\w-]+\.js)""")
 
@@ -64,13 +68,57 @@ def run(quick: bool) -> Result:
         row = {"page": "the list as JSON", "server ms": round(json_ms.median * 1000, 1)}
         result.rows.append({**row, "browser ms": None, "JavaScript kB": None})
         grown.close()
+    result.more = [_while_pages_are_open(0, rounds), _while_pages_are_open(PEOPLE if quick else OPEN_PAGES, rounds)]
     spaces = result.rows[0]
     result.goals = [
         Goal("page of 50 of 10 000 Spaces: ms on the server", spaces["server ms"], 100, at_least=False),
         Goal("page of 50 of 10 000 Spaces: ms in Chromium", spaces["browser ms"] or 0, 300, at_least=False),
         Goal("JavaScript of a page, kB", max(r["JavaScript kB"] or 0 for r in result.rows), 40, at_least=False),
+        Goal("open pages on one process that receive events", result.more[1]["receive events"], OPEN_PAGES),
     ]
     return result
+
+
+def _while_pages_are_open(count: int, rounds: int) -> dict[str, Any]:
+    """Measures the page of Spaces while others are open.
+
+    Args:
+        count: how many, of as many people as :data:`PEOPLE`.
+        rounds: how often it is measured.
+    """
+    with stage.folder() as instance, stage.serve(instance) as process, ExitStack() as stack:
+        url = stage.address(process)
+        admin = stack.enter_context(closing(stage.logged_in(url)))
+        people = [stack.enter_context(closing(_person(admin, url, number))) for number in range(min(count, PEOPLE))]
+        streams = [
+            stack.enter_context(people[number % PEOPLE].stream("GET", "/events", headers=STREAM, timeout=60))
+            for number in range(count)
+        ]
+        body = {"space_type": "static", "target": "local", "files": {"index.html": "x"}}
+        assert admin.post("/spaces", json=body).status_code == 202
+        received = [next(stream.iter_lines(), "") for stream in streams if stream.status_code == 200]
+        page = stack.enter_context(httpx.Client(base_url=url, headers=OWN, timeout=60))
+        page.post("/ui/login", data={"name": "admin", "password": stage.PASSWORD})
+        runs = Runs([timed(lambda: page.get("/ui/spaces").raise_for_status()) for _ in range(rounds)])
+        memory = sum(map(stage.memory_of, process.pids))
+    return {
+        "open pages": count,
+        "receive events": len([line for line in received if line]),
+        "page ms": round(runs.median * 1000, 1),
+        "MiB": round(memory, 1),
+    }
+
+
+def _person(admin: httpx.Client, url: str, number: int) -> httpx.Client:
+    """Creates an account, and returns a client that is logged in with it."""
+    body = {"name": f"person-{number}", "password": stage.PASSWORD, "roles": ["member"]}
+    assert admin.post("/auth/users", json=body).status_code == 201
+    client = httpx.Client(base_url=url, timeout=60)
+    answer = client.post(
+        "/auth/token", json={"grant_type": "password", "username": body["name"], "password": stage.PASSWORD}
+    )
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
 
 
 def _name_failures(grown: Grown) -> None:
