@@ -308,7 +308,7 @@ def _is_trial(app_id: str) -> bool:
 
 
 def _own_bytes(image: Mapping[str, Any]) -> int:
-    """Returns the size of an image without what it shares with others, as far as the engine tells."""
+    """Returns the size of an image without what it shares with others, as far as the engine reports it."""
     shared = int(image.get("SharedSize") or 0)
     return int(image.get("Size") or 0) - max(0, shared)
 

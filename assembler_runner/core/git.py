@@ -182,7 +182,7 @@ def _failure(run: GitRun, said: BinaryIO) -> GitFailed:
 
 
 def _is_full(run: GitRun) -> bool:
-    """Returns whether a file has reached the limit: git does not always tell why its helper was ended."""
+    """Returns whether a file has reached the limit: git does not always say why its helper ended."""
     if run.folder is None or run.most_bytes is None:
         return False
     return any(file.stat().st_size >= run.most_bytes for file in run.folder.rglob("*") if file.is_file())

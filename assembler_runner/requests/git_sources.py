@@ -180,7 +180,7 @@ def _pinned(url: str, address: str) -> str:
 
 
 def _explained(problem: GitFailed, login: GitLogin | None) -> AssemblerError:
-    """Translates what git said; its words are those of strangers, so they are quoted and cut."""
+    """Translates what git said; its words come from outside, so they are quoted and cut."""
     said = problem.said
     if problem.late:
         return GitUnavailable(f"The git repository could not be read in time: {said}.")

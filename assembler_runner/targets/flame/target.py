@@ -301,7 +301,7 @@ def stage_of(build: str | None, distribution: str | None, execution: str | None)
         return "APP_STARTING", None
     if distribution in _WAITING or build in _WAITING:
         return "BUILDING", None
-    # Prepared, waiting for people or nodes, or run to its end: nothing more happens by itself.
+    # Prepared, waiting for people or nodes, or run to its end: nothing more happens without them.
     return "STORED", None
 
 

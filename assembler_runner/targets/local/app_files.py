@@ -48,7 +48,7 @@ class AppFiles:
 
     @property
     def usage(self) -> Path:
-        """The file that tells how much room there is taken."""
+        """The file with the number of bytes in use."""
         return self.root / "usage.json"
 
     @property

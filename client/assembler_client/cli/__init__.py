@@ -59,7 +59,7 @@ OK, USAGE, INVALID, FAILED, LIMITED, LATE, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
 """Exit codes."""
 
 SENT: list[str] = []
-"""What the service has accepted from this command, or told of it."""
+"""What the service has accepted from this command, for the message after Ctrl-C."""
 
 Loader = Callable[[], click.Command]
 

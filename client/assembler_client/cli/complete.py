@@ -31,7 +31,7 @@ def _asks(find: Callable[[Assembler, click.Context, str], list[tuple[str, str]]]
             with connect(ctx.params.get("profile"), ctx.params.get("url"), seconds=SECONDS) as assembler:
                 found = find(assembler, ctx, incomplete)
         except (HubAPIError, click.ClickException, OSError, ValueError):
-            # Whatever is wrong: a message would stand in the middle of the typed line.
+            # Any error: a message would appear in the middle of the typed line.
             return []
         return [CompletionItem(name, help=text) for name, text in found if name.startswith(incomplete)]
 
