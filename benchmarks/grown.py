@@ -33,7 +33,7 @@ SMALL, MEMBER = "small", "member"
 OF_SMALL = 10
 PER_USER, PER_REALM = 10, 1000
 FAILED = 20
-"""One request of so many has failed, one Space of so many has a build error, and one is deleted: fifty in a thousand."""
+"""One request of so many has failed, one Space of so many has a build error, and one is deleted."""
 PAGE = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
 
 _ERROR = {"code": "target_unavailable", "message": "No response.", "hint": None}
