@@ -34,7 +34,8 @@ def run(quick: bool) -> Result:
     """Runs the benchmark."""
     databases, sizes, queues, rounds = ["sqlite"], [20, 40], [2, 4], 1
     if not quick:
-        databases, sizes, queues, rounds = ["sqlite", "postgresql"], [1000, 100_000, 1_000_000], [100, 10_000, 100_000], 9
+        databases, rounds = ["sqlite", "postgresql"], 9
+        sizes, queues = [1000, 100_000, 1_000_000], [100, 10_000, 100_000]
     result = Result("growth", WHAT)
     for database in databases:
         result.rows += _rows(database, "requests", sizes, rounds, calls, lambda grown, size: grown.grow_to(size))

@@ -181,7 +181,7 @@ def _write(tree: Path, space_type: str) -> None:
 
 def _ways(stack: ExitStack, hub: Hub, folder: Path, with_gradio: bool) -> tuple[dict[str, Way], dict[str, str]]:
     """Starts what has to run, and returns all ways with the reasons for those that are not possible."""
-    hub_settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_alice"}
+    hub_settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_alice", "HF_HOME": str(folder / "hf")}
     ways = {
         ASSEMBLER: _assembler(stack, hub_settings),
         ONE_BY_ONE: _one_by_one(stack, hub_settings),
