@@ -33,6 +33,7 @@ WHAT = (
     "command (for a static Space after `hf repos create`, since it creates gradio Spaces only), and `gradio deploy` "
     "the command of the newest gradio, in an environment of its own."
 )
+WHY = "without latency fewer calls save nothing, and the service first checks the request and stores it durably"
 ASSEMBLER, ONE_BY_ONE, SCRIPT = "Assembler", "one by one", "script"
 PLUGIN, UPLOAD, DEPLOY = "plugin task", "hf upload", "gradio deploy"
 POLL_SECONDS = 0.01
@@ -68,7 +69,7 @@ class Once:
 
 def run(quick: bool) -> Result:
     """Runs the benchmark."""
-    latencies, rounds, types = ([0.0], 1, ["static"]) if quick else ([0.0, 0.1], 5, ["static", "gradio"])
+    latencies, rounds, types = ([0.0], 1, ["static"]) if quick else ([0.0, 0.1], 3, ["static", "gradio"])
     result = Result("others", WHAT)
     with ExitStack() as stack:
         hub = stack.enter_context(stage.hub())
@@ -76,11 +77,9 @@ def run(quick: bool) -> Result:
         ways, missing = _ways(stack, hub, folder, with_gradio=not quick)
         for space_type in types:
             for latency in latencies:
-                rows = _rows(ways, hub, folder, space_type, latency, rounds)
-                if space_type == "gradio" or not missing:
-                    result.rows += rows + _left_out(missing, space_type, latency)
-                else:
-                    result.rows += rows
+                result.rows += _rows(ways, hub, folder, space_type, latency, rounds)
+                if space_type == "gradio":
+                    result.rows += _left_out(missing, space_type, latency)
     result.goals = [] if quick else _goals(result.rows)
     return result
 
@@ -317,18 +316,8 @@ def _goals(rows: list[dict[str, Any]]) -> list[Goal]:
         fewest = min(row["requests"] for row in others)
         fastest = min(row["seconds"] for row in others)
         goals += [
-            Goal(
-                f"{about}: Hub requests in relation to the fewest of others",
-                own["requests"] / fewest,
-                1,
-                at_least=False,
-            ),
+            Goal(f"{about}: Hub requests ÷ fewest of the others", own["requests"] / fewest, 1, at_least=False),
             Goal(f"{about}: commits", own["commits"], 1, at_least=False),
-            Goal(
-                f"{about}: seconds in relation to the fastest other",
-                round(own["seconds"] / fastest, 2),
-                1,
-                at_least=False,
-            ),
+            Goal(f"{about}: seconds ÷ fastest of the others", round(own["seconds"] / fastest, 2), 1, False, WHY),
         ]
     return goals

@@ -91,7 +91,10 @@ _mine = (
     sa.select(
         REQUESTS.c.id,
         REQUESTS.c.turn_at,
-        sa.func.lag(REQUESTS.c.turn_at, 1, -1.0).over(order_by=REQUESTS.c.turn_at).label("previous"),
+        # MariaDB knows no third argument of lag().
+        sa.func.coalesce(
+            sa.func.lag(REQUESTS.c.turn_at).over(order_by=(REQUESTS.c.turn_at, REQUESTS.c.id)), -1.0
+        ).label("previous"),
     )
     .where(REQUESTS.c.id.in_(sa.bindparam("ids", expanding=True)))
     .subquery()
@@ -102,7 +105,7 @@ _BETWEEN = sa.select(
     sa.select(sa.func.count())
     .where(_other.c.status == QUEUED, _other.c.turn_at >= _mine.c.previous, _other.c.turn_at < _mine.c.turn_at)
     .scalar_subquery(),
-).order_by(_mine.c.turn_at)
+).order_by(_mine.c.turn_at, _mine.c.id)
 
 
 @dataclass(frozen=True)
