@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -122,9 +123,9 @@ def _left_out(missing: Mapping[str, str], space_type: str, latency: float) -> li
 
 def _measure(way: Way, hub: Hub, space_type: str, folder: Path) -> Once:
     """Publishes once, and measures it."""
-    tree = folder / space_type
-    if not tree.exists():
-        _write(tree, space_type)
+    # A new folder each time: the commands keep a cache in it.
+    tree = Path(tempfile.mkdtemp(dir=folder))
+    _write(tree, space_type)
     before = set(hub.ask("GET", "state")["repos"])
     hub.ask("DELETE", "requests")
     pids = way.pids()

@@ -24,7 +24,7 @@ from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, 
 
 SLICE_SECONDS = 5.0
 COUNTED = 10_000
-"""As many requests are counted for a turn or a position; those behind them share the last one. MAX_QUEUE by default."""
+"""As many requests are counted for a turn or a position; those behind them get the same. The default of MAX_QUEUE."""
 COUNTED_EACH_TIME = 1000
 """Longest queue that is counted for each new request."""
 RATE_SAMPLE = 50

@@ -128,7 +128,7 @@ class RequestSchema(AutoSchema):
         "place",
         metadata={
             "type": ["integer", "null"],
-            "description": "Position in the queue, from 1; null if it is not queued.",
+            "description": "Position in the queue, from 1 to at most 10001; null if it is not queued.",
         },
     )
     expected_start_at = ma.fields.Method(
