@@ -143,7 +143,7 @@ class Grown:
 
             def claim() -> None:
                 waiting = next_requests(db.session(), 1)
-                assert claims.claim(waiting[0], 60)
+                assert claims.claim(self.app.extensions[EXTENSION], waiting[0])
 
             return timed(claim)
 
