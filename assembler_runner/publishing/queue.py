@@ -53,7 +53,18 @@ _ahead = (
     )
     .scalar_subquery()
 )
-_TURN = sa.select(_own, _ahead, database_now())
+_WAITING = sa.select(sa.func.count()).where(REQUESTS.c.status == QUEUED)
+_BEFORE = _WAITING.where(REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double))
+_place = sa.select(_own.label("round"), _ahead.label("ahead"), database_now().label("now")).subquery()
+_TURN = sa.select(
+    _place.c.round,
+    _place.c.now,
+    (_place.c.now + SLICE_SECONDS * _place.c.ahead).label("at"),
+    _WAITING.where(REQUESTS.c.turn_at < _place.c.now + SLICE_SECONDS * _place.c.ahead)
+    .correlate(_place)
+    .scalar_subquery()
+    .label("before"),
+)
 _other = REQUESTS.alias()
 EARLIER_UNFINISHED = (
     sa.exists()
@@ -77,8 +88,6 @@ _WOKEN = sa.select(
     sa.select(REQUESTS.c.status).where(REQUESTS.c.id == REQUEST_ID).scalar_subquery(),
     _NEXT.limit(1).scalar_subquery(),
 )
-_WAITING = sa.select(sa.func.count()).where(REQUESTS.c.status == QUEUED)
-_BEFORE = _WAITING.where(REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double))
 
 
 @dataclass(frozen=True)
@@ -89,11 +98,13 @@ class Turn:
         round: number of earlier unfinished requests of the same account.
         at: its turn, in seconds since 1970 by the database's clock.
         now: the current time by the same clock.
+        place: its position in the queue, from 1.
     """
 
     round: int
     at: float
     now: float
+    place: int
 
 
 def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Turn:
@@ -104,8 +115,8 @@ def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Tur
         realm_id: the realm of the request.
         owner_id: the account of the request.
     """
-    round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
-    return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
+    round_, now, at, before = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
+    return Turn(round_, float(at), float(now), 1 + before)
 
 
 def next_requests(session: Session, limit: int) -> list[str]:
