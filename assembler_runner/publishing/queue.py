@@ -20,7 +20,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from assembler_runner.core.database import database_now, utcnow, without_index
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.recent import Recent
-from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
+from assembler_runner.spaces.models import FINISHED, QUEUED, REQUEST_ID, REQUESTS, RUNNING, SpaceRequest
 
 SLICE_SECONDS = 5.0
 COUNTED = 10_000
@@ -62,7 +62,7 @@ _ahead = _count(
 ).scalar_subquery()
 _TURN = sa.select(_own, _ahead, database_now())
 _other = REQUESTS.alias()
-_earlier_unfinished = (
+EARLIER_UNFINISHED = (
     sa.exists()
     .where(
         _other.c.space_id == REQUESTS.c.space_id,
@@ -71,16 +71,18 @@ _earlier_unfinished = (
     )
     .correlate(REQUESTS)
 )
+"""Condition on a request: an earlier one of its Space has not ended."""
 _NEXT = (
     sa.select(REQUESTS.c.id)
-    .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~_earlier_unfinished)
+    .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~EARLIER_UNFINISHED)
     # Always true; makes PostgreSQL use the index on status and turn even without statistics on the queue's length.
     .where(REQUESTS.c.turn_at >= 0)
     .order_by(REQUESTS.c.turn_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_FIRST = sa.select(REQUESTS.c.id).where(
-    REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
+_WOKEN = sa.select(
+    sa.select(REQUESTS.c.status).where(REQUESTS.c.id == REQUEST_ID).scalar_subquery(),
+    _NEXT.limit(1).scalar_subquery(),
 )
 _queued = REQUESTS.c.status == QUEUED
 _WAITING = sa.select(sa.func.count()).where(_queued)
@@ -140,9 +142,15 @@ def next_requests(session: Session, limit: int) -> list[str]:
     return list(session.scalars(_NEXT, {"limit": limit}))
 
 
-def is_first(session: Session, request_id: str) -> bool:
-    """Returns whether a request is the first unfinished one of its Space."""
-    return session.scalar(_FIRST, {"request_id": request_id}) is not None
+def woken(session: Session, request_id: str) -> tuple[str | None, str | None]:
+    """Returns the status of a request, and the id of the first request of :func:`next_requests`; None if there is none.
+
+    Args:
+        session: the session.
+        request_id: the request.
+    """
+    status, following = session.connection().execute(_WOKEN, {"request_id": request_id}).one()
+    return status, following
 
 
 def position(session: Session, request: SpaceRequest) -> int | None:
