@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import measuring, report
 from tests.support import client_env
 
-NAMES = ("publish", "accept", "drain", "overhead", "assemble", "start", "growth", "pages", "apps", "capacity")
+NAMES = ("publish", "others", "accept", "drain", "overhead", "assemble", "start", "growth", "pages", "apps", "capacity")
 
 
 def main() -> None:

@@ -1,193 +1,239 @@
-"""What happens to lists, submitting and claiming as the tables grow."""
+"""What happens to calls and pages as the tables grow."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask
-from flask.testing import FlaskClient
 
-from assembler_runner.accounts.auth import ensure_admin
-from assembler_runner.app import create_app
 from assembler_runner.core.database import db
-from assembler_runner.core.settings import load
-from assembler_runner.publishing import claims, pipeline
+from assembler_runner.ops import retention
+from assembler_runner.publishing import claims
 from assembler_runner.publishing.queue import next_requests
-from assembler_runner.publishing.tasks import wakeups
-from assembler_runner.services import EXTENSION
-from assembler_runner.spaces.models import Event, RequestFile, Space, SpaceRequest
 from benchmarks import stage
-from benchmarks.measuring import Goal, Result, Runs, timed
+from benchmarks.grown import PAGE, Grown, identify
+from benchmarks.measuring import Goal, Result, in_turn
 
 WHAT = (
-    "Milliseconds of one call with the given number of requests (each with its Space, one file and one event) in the "
-    "database, created by bulk SQL; the calls run the complete application, without a network. `÷` compares with the "
-    "smallest table of the same database."
+    "Milliseconds of processor time of one call, in the application and its database, by number of requests: each "
+    "with its Space, app, findings, file, event, webhook delivery, audit entry, login, session of a browser, saved "
+    "view and git credential; one in twenty has failed. Tables are filled by bulk SQL; calls run the complete "
+    "application, without a network, on databases of all sizes in turn. The lowest of all runs counts; `÷` compares "
+    "with the smallest database. The second table: 1,000 requests and, by their number, requests in the queue."
 )
-SPACES_AT_ONCE = 50_000
+MOST = 2.0
+
+Call = Callable[[], Any]
 
 
 def run(quick: bool) -> Result:
     """Runs the benchmark."""
-    databases, sizes, rounds = (
-        (["sqlite"], [20, 40], 2) if quick else (["sqlite", "postgresql"], [1000, 100_000, 1_000_000], 15)
-    )
+    databases, sizes, queues, rounds = ["sqlite"], [20, 40], [2, 4], 1
+    if not quick:
+        databases, rounds = ["sqlite", "postgresql"], 9
+        sizes, queues = [1000, 100_000, 1_000_000], [100, 10_000, 100_000]
     result = Result("growth", WHAT)
     for database in databases:
-        with stage.database(database) as uri:
-            grown = Grown(uri)
-            for size in sizes:
-                grown.grow_to(size)
-                result.rows += grown.measure(database, size, rounds)
-            grown.close()
-    smallest = {(row["database"], row["call"]): row["ms"] for row in result.rows if row["requests"] == sizes[0]}
-    for row in result.rows:
-        row["÷"] = round(row["ms"] / smallest[row["database"], row["call"]], 2)
-        if row["requests"] == 1_000_000 and (row["call"].startswith("list") or row["call"] == "claim"):
-            goal = f"growth, {row['database']}, {row['call']}: 10⁶ requests ÷ 10³"
-            result.goals.append(Goal(goal, row["÷"], 2, at_least=False))
+        result.rows += _rows(database, "requests", sizes, rounds, calls, lambda grown, size: grown.grow_to(size))
+        result.more += _rows(database, "queued", queues, rounds, queue_calls, _fill_queue)
+    for rows, of in ((result.rows, "requests"), (result.more, "queued")):
+        result.goals += [
+            Goal(f"growth, {row['database']}, {row['call']}: {row[of]:,} {of}, ÷", row["÷"], MOST, at_least=False)
+            for row in rows
+            if row[of] == max(row[of] for row in rows)
+        ]
     return result
 
 
-class Grown:
-    """An application on a database that is filled by bulk SQL."""
+def _fill_queue(grown: Grown, size: int) -> None:
+    grown.grow_to(1000 + size)
+    grown.queue_up(size)
 
-    def __init__(self, uri: str) -> None:
-        made = {"SQLALCHEMY_DATABASE_URI": uri, "MAX_QUEUE": 10**9, "MAX_QUEUE_WAIT": 1e9}
-        self.app: Flask = create_app(load({}, **(stage.KEYS | made)), Path(tempfile.mkdtemp(prefix="assembler-bench-")))
-        self.size = 0
-        with self.app.app_context():
-            ensure_admin(stage.PASSWORD)
-        self.client: FlaskClient = self.app.test_client()
-        body = {"grant_type": "password", "username": "admin", "password": stage.PASSWORD}
-        token = self.client.post("/auth/token", json=body).get_json()["access_token"]
-        self.headers = {"Authorization": f"Bearer {token}"}
-        wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # nobody works here
-        made = self._submit()
-        self.first = {"space": made["id"], "request": made["latest_request"]["id"]}
-        with self.app.app_context():
-            assert pipeline.run(self.app.extensions[EXTENSION], self.first["request"])
 
-    def grow_to(self, size: int) -> None:
-        """Adds Spaces with one request each, copies of the first."""
-        with self.app.app_context():
-            statements = [sa.text(text) for text in _copies(db.engine.dialect.name)]
-            while self.size < size:
-                more = min(SPACES_AT_ONCE, size - self.size)
-                with db.engine.begin() as connection:
-                    for statement in statements:
-                        values = {"first": self.size, "last": self.size + more - 1, **self.first}
-                        used = {name: values[name] for name in statement.compile().params}
-                        connection.execute(statement, used)
-                self.size += more
-            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                # What the database does by itself some time after so many rows have come.
-                connection.exec_driver_sql("ANALYZE" if db.engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
-
-    def measure(self, database: str, size: int, rounds: int) -> list[dict[str, Any]]:
-        """Times each call."""
-        calls: dict[str, Callable[[], Any]] = {
-            "list requests": lambda: self._get("/requests?page[limit]=50"),
-            "list spaces": lambda: self._get("/spaces?page[limit]=50"),
-            # One request in fifty has failed: the smallest table has twenty rows to show, so no table shows more.
-            "list failed requests": lambda: self._get("/requests?filter[status]=failed&page[limit]=20"),
-            "list by name": lambda: self._get("/spaces?filter[name]=bench-7"),
-            "one Space": lambda: self._get(f"/spaces/{_id('s', 7)}"),
-            "events of one": lambda: self._get(f"/requests/{_id('r', 7)}/events"),
-            "submit": self._submit,
-            "claim": self._claim,
-            "sweep": self._sweep,
-        }
+def _rows(
+    database: str,
+    what: str,
+    sizes: Sequence[int],
+    rounds: int,
+    calls_of: Callable[[Grown], dict[str, Call]],
+    fill: Callable[[Grown, int], None],
+) -> list[dict[str, Any]]:
+    """Measures the calls on a database of each size, in turn."""
+    with ExitStack() as stack:
+        sides: dict[int, Grown] = {}
+        for size in sizes:
+            sides[size] = Grown(stack.enter_context(stage.database(database)))
+            stack.callback(sides[size].close)
+            fill(sides[size], size)
+        of_size = {size: calls_of(grown) for size, grown in sides.items()}
+        clocks = {size: _Clock(grown) for size, grown in sides.items()}
         rows = []
-        for name, call in calls.items():
-            call()
-            runs = Runs([self._timed(call) for _ in range(rounds)])
-            rows.append({"database": database, "call": name, "requests": size, "ms": runs.median * 1000})
-        with self.app.app_context():
-            db.session.execute(
-                sa.text("UPDATE space_requests SET status = 'failed' WHERE status IN ('queued', 'running')")
-            )
-            db.session.commit()
+        for name in of_size[sizes[0]]:
+            found = in_turn({str(size): _timed(clocks[size], of_size[size][name]) for size in sizes}, rounds, repeats=0)
+            lowest = min(found[str(sizes[0])].values)
+            for size in sizes:
+                least = min(found[str(size)].values)
+                rows.append({"database": database, "call": name, what: size, "ms": 1000 * least})
+                rows[-1]["÷"] = round(least / lowest, 2)
         return rows
 
-    def close(self) -> None:
-        """Gives the connections back."""
-        with self.app.app_context():
-            db.engine.dispose()
 
-    def _timed(self, call: Callable[[], Any]) -> float:
-        begun = time.perf_counter()
-        result = call()
-        # Some prepare something first, and measure the rest themselves.
-        return result if isinstance(result, float) else time.perf_counter() - begun
+class _Clock:
+    """Processor time of this process and of the connections to a database.
 
-    def _get(self, path: str) -> None:
-        answer = self.client.get(path, headers=self.headers)
-        assert answer.status_code == 200, answer.get_data(as_text=True)
+    Args:
+        grown: the application.
+    """
 
-    def _submit(self) -> dict[str, Any]:
-        body = {"space_type": "static", "target": "local", "files": {"index.html": uuid.uuid4().hex}}
-        answer = self.client.post("/spaces", json=body, headers=self.headers)
-        assert answer.status_code == 202, answer.get_data(as_text=True)
-        return dict(answer.get_json())
+    def __init__(self, grown: Grown) -> None:
+        self._grown = grown
 
-    def _claim(self) -> float:
-        self._submit()
-        with self.app.app_context():
+    def now(self) -> float:
+        """Returns seconds that only differences of mean something."""
+        spent = time.process_time()
+        return spent + sum(_nanoseconds(pid) for pid in self._backends()) / 1e9
 
-            def claim() -> None:
-                waiting = next_requests(db.session(), 1)
-                assert claims.claim(waiting[0], 60)
-
-            return timed(claim)
-
-    def _sweep(self) -> None:
-        with self.app.app_context():
-            claims.take_due(600)
+    def _backends(self) -> list[int]:
+        with self._grown.app.app_context():
+            if db.engine.dialect.name != "postgresql":
+                return []
+            pids = sa.text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+            with db.engine.connect() as connection:
+                return list(connection.scalars(pids))
 
 
-def _id(kind: str, number: int) -> str:
-    return f"{kind}{number:011d}-0000-4000-8000-00000000"
+def _nanoseconds(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    except FileNotFoundError:
+        return 0
 
 
-def _copies(dialect: str) -> list[str]:
-    """Returns the statements that copy the first Space with its request for each number."""
-    name = "lpad(CAST(n.i AS varchar), 11, '0')" if dialect == "postgresql" else "printf('%011d', n.i)"
-    ids = {kind: f"'{kind}' || {name} || '-0000-4000-8000-00000000'" for kind in "sr"}
-    if dialect == "postgresql":
-        numbers = "(SELECT generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS i) AS n"
-        moment = "CAST('2026-01-01' AS timestamp) + n.i * interval '1 second'"
-    else:
-        counted = "SELECT :first AS i UNION ALL SELECT i + 1 FROM counted WHERE i < :last"
-        numbers = f"(WITH RECURSIVE counted(i) AS ({counted}) SELECT i FROM counted) AS n"
-        moment = "strftime('%Y-%m-%d %H:%M:%S.000000', '2026-01-01', n.i || ' seconds')"
-    status = "CASE WHEN n.i % 50 = 0 THEN 'failed' ELSE 'succeeded' END"
-    label = "'bench-' || n.i"
-    own = {
-        Space: {"id": ids["s"], "name": label, "slot": "'local:admin/bench-' || n.i", "created_at": moment},
-        SpaceRequest: {
-            "id": ids["r"],
-            "space_id": ids["s"],
-            "status": status,
-            "created_at": moment,
-            "finished_at": moment,
-        },
-        RequestFile: {"request_id": ids["r"]},
-        Event: {"space_id": ids["s"], "request_id": ids["r"], "created_at": moment},
+def _timed(clock: _Clock, call: Call) -> Callable[[], float]:
+    def once() -> float:
+        begun = clock.now()
+        end = call()
+        # Some prepare something first, and return what measures the rest.
+        if callable(end):
+            begun = clock.now()
+            end()
+        return clock.now() - begun
+
+    return once
+
+
+def calls(grown: Grown) -> dict[str, Call]:
+    """Returns the calls that are measured as the tables grow."""
+    newest = _newest_event(grown)
+    hook = grown.ids["hook"]
+    realm = grown.ids["small"]
+
+    def get(path: str, headers: Mapping[str, str] = grown.headers) -> Call:
+        return lambda: _check(grown.client.get(path, headers=headers))
+
+    def page(path: str) -> Call:
+        return lambda: _check(grown.browser.get(path, headers=PAGE))
+
+    return {
+        "list requests": get("/requests?page[limit]=50"),
+        "list Spaces": get("/spaces?page[limit]=50"),
+        # One request in twenty has failed: the smallest table has fifty rows to show, so no table shows more.
+        "list failed requests": get("/requests?filter[status]=failed&page[limit]=50"),
+        "list Spaces in a state": get("/spaces?filter[state]=build_error&page[limit]=50"),
+        "list by name": get("/spaces?filter[name]=bench-7"),
+        "list Spaces of a small realm": get("/spaces?page[limit]=50", grown.member),
+        "one Space": get(f"/spaces/{identify('s', 7)}"),
+        "failures by cause": get("/requests/failures"),
+        "events of one": get(f"/requests/{identify('r', 7)}/events"),
+        "events, late cursor": get(f"/events?after={newest - 20}"),
+        "events, Last-Event-ID": get("/events", {**grown.headers, "Last-Event-ID": str(newest - 20)}),
+        "events of a small realm, late cursor": get(f"/events?after={newest - 20}", grown.member),
+        "events of a small realm, all": get("/events", grown.member),
+        "audit log": get("/auth/audit-log?page[limit]=50"),
+        "audit log of a small realm": get("/auth/audit-log?page[limit]=50", grown.member),
+        "list webhooks": get("/webhooks?page[limit]=50"),
+        "deliveries of a webhook": get(f"/webhooks/{hook}/deliveries?page[limit]=50"),
+        "git credentials of a realm": get(f"/auth/realms/{realm}/git-credentials"),
+        "metrics": get("/metrics"),
+        "page: Spaces": page("/ui/spaces"),
+        "page: Spaces that fail": page("/ui/spaces?q=state:build_error"),
+        "page: one Space": page(f"/ui/spaces/{identify('s', 7)}"),
+        "page: queue": page("/ui/queue"),
+        "page: audit": page("/ui/audit"),
+        "page: webhooks": page("/ui/webhooks"),
+        "page: account": page("/ui/account"),
+        "page: agents": page("/ui/agents"),
+        "page: accounts": page("/ui/accounts"),
+        "sign in": lambda: grown.log_in("admin"),
+        "submit": grown.submit,
+        "submit with a key": lambda: grown.submit(**{"Idempotency-Key": stage.new_name()}),
+        "submit with quotas": lambda: _with_quotas(grown),
+        "claim": lambda: _claim(grown),
+        "sweep": lambda: _within(grown, lambda: claims.take_due(600)),
+        "retention": lambda: _within(grown, retention.clean_up),
     }
-    which = {Space: "id = :space", SpaceRequest: "id = :request", RequestFile: "request_id = :request AND position = 0"}
-    which[Event] = "id = (SELECT min(id) FROM events WHERE request_id = :request)"
-    statements = []
-    for model, values in own.items():
-        table = sa.inspect(model).local_table
-        names = [column.name for column in table.columns if not (model is Event and column.name == "id")]
-        taken = ", ".join(values.get(column, f"t.{column}") for column in names)
-        first = f"(SELECT * FROM {table.name} WHERE {which[model]}) AS t"
-        statements.append(f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {taken} FROM {first}, {numbers}")
-    return statements
+
+
+def queue_calls(grown: Grown) -> dict[str, Call]:
+    """Returns the calls that are measured as the queue grows."""
+    return {
+        "submit": grown.submit,
+        "claim": lambda: _claim(grown),
+        "one request": lambda: _check(
+            grown.client.get(f"/requests/{identify('r', grown.size - 1)}", headers=grown.headers)
+        ),
+        "list requests": lambda: _check(grown.client.get("/requests?page[limit]=50", headers=grown.headers)),
+        "list Spaces": lambda: _check(grown.client.get("/spaces?page[limit]=50", headers=grown.headers)),
+        "metrics": lambda: _check(grown.client.get("/metrics", headers=grown.headers)),
+        "page: queue": lambda: _check(grown.browser.get("/ui/queue", headers=PAGE)),
+        "sweep": lambda: _within(grown, lambda: claims.take_due(600)),
+    }
+
+
+def _check(answer: Any) -> None:
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+
+
+def _within(grown: Grown, work: Call) -> None:
+    with grown.app.app_context():
+        work()
+
+
+def _newest_event(grown: Grown) -> int:
+    with grown.app.app_context():
+        return int(db.session.scalar(sa.text("SELECT max(id) FROM events")) or 0)
+
+
+def _with_quotas(grown: Grown) -> Call:
+    """Sets quotas of the realm for one call."""
+    names = ("max_spaces", "max_requests_per_hour", "max_bytes")
+
+    def set_to(value: str) -> None:
+        with grown.app.app_context(), db.engine.begin() as connection:
+            changes = ", ".join(f"{name} = {value}" for name in names)
+            connection.execute(sa.text(f"UPDATE realms SET {changes} WHERE name = 'master'"))
+
+    set_to("2000000000")
+
+    def submit() -> None:
+        try:
+            grown.submit()
+        finally:
+            set_to("NULL")
+
+    return submit
+
+
+def _claim(grown: Grown) -> Call:
+    grown.submit()
+
+    def claim() -> None:
+        with grown.app.app_context():
+            waiting = next_requests(db.session(), 1)
+            assert claims.claim(waiting[0], 60)
+
+    return claim

@@ -41,7 +41,33 @@ def inline() -> Any:
     return create_app()
 
 
+def one_by_one() -> Any:
+    """The first version of the service: it creates the Space and uploads each file with a call of its own."""
+    from flask import Flask, jsonify, request
+    from huggingface_hub import HfApi
+
+    app, api = Flask(__name__), HfApi()
+
+    @app.get("/health/live")
+    def live() -> Any:
+        return jsonify({})
+
+    @app.post("/create-space")
+    def create_space() -> Any:
+        body = request.get_json()
+        repo = f"{api.whoami()['name']}/{body['name']}"
+        api.create_repo(repo, repo_type="space", space_sdk=body["space_type"])
+        # It added requirements.txt to every Space.
+        for path, content in {"requirements.txt": "", **body["files"]}.items():
+            api.upload_file(path_or_fileobj=content.encode(), path_in_repo=path, repo_id=repo, repo_type="space")
+        return jsonify({"message": "New Space created"})
+
+    return app
+
+
 def __getattr__(name: str) -> Any:
+    if name == "one_by_one_app":
+        return one_by_one()
     if name == "inline_app":
         os.environ.setdefault("LOG_LEVEL", "WARNING")
         return inline()

@@ -26,6 +26,7 @@ PAGES = ("/ui/", "/local/")
 """Paths of pages: a browser may open them by an address that was typed or bookmarked."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+MOST_SHOWN = 100
 _SEEN_SECONDS = 300.0
 
 
@@ -80,10 +81,13 @@ def keep_alive(value: str) -> None:
 
 
 def sessions_of(user_id: str) -> list[BrowserSession]:
-    """Returns the sessions of a user that have not ended, the one used last first."""
-    current = (LoginSession.account_id == user_id, LoginSession.ended_at.is_(None), LoginSession.expires_at > utcnow())
-    query = sa.select(BrowserSession).join(LoginSession).where(*current)
-    found = db.session.scalars(query.order_by(BrowserSession.seen_at.desc()))
+    """Returns the sessions of a user that have not ended, the one used last first; at most `MOST_SHOWN`."""
+    now = utcnow()
+    # Those of programs are valid for longer: with this bound they need not be read.
+    latest = now + timedelta(seconds=current_settings().BROWSER_SESSION_SECONDS)
+    current = (LoginSession.account_id == user_id, LoginSession.ended_at.is_(None))
+    query = sa.select(BrowserSession).join(LoginSession).where(*current, LoginSession.expires_at.between(now, latest))
+    found = db.session.scalars(query.order_by(LoginSession.expires_at.desc()).limit(MOST_SHOWN))
     return [row for row in found if tokens.is_active(row.session_id)]
 
 

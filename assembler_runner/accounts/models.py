@@ -244,11 +244,16 @@ class LoginSession(Base):
 
     id: Mapped[str] = id_column()
     account_kind: Mapped[str] = mapped_column(sa.String(16))
-    account_id: Mapped[str] = mapped_column(sa.String(36), index=True)
+    account_id: Mapped[str] = mapped_column(sa.String(36))
     generation: Mapped[int] = mapped_column()
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.Index("ix_login_sessions_account_id_expires_at", "account_id", "expires_at"),
+        Base.__table_args__,
+    )
 
 
 class RefreshToken(Base):

@@ -44,7 +44,7 @@ def list_requests() -> dict[str, Any]:
 def list_failures() -> dict[str, Any]:
     """List failures by cause
 
-    For the individual requests, use GET /requests?filter[status]=failed.
+    Of the newest 1,000 failed requests. For the individual ones, use GET /requests?filter[status]=failed.
     """
     causes = cancel_retry.failures(current_account())
     return {"data": causes, "meta": {"total": len(causes), "limit": len(causes), "offset": 0, "schema": {}}}

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from assembler_runner.accounts.models import Realm
 from assembler_runner.apps.base import Driver
 from assembler_runner.core.database import READ_ONLY
 from assembler_runner.core.loops import Loop
+from assembler_runner.core.paging import long_rows
 from assembler_runner.core.settings import Settings
 from assembler_runner.spaces.models import Space
 from assembler_runner.targets.local.app_files import AppFiles
@@ -54,11 +56,11 @@ class RealmApps:
     cache_bytes: int | None = None
 
 
-def apps_by_realm(connection: sa.Connection, files: AppFiles, visible: Any = None) -> list[RealmApps]:
-    """Counts the apps of realms that have any.
+def apps_by_realm(session: Session, files: AppFiles, visible: Any = None) -> list[RealmApps]:
+    """Counts the apps of realms that have any; large numbers may be a minute old.
 
     Args:
-        connection: the database.
+        session: the session.
         files: where the files of apps are.
         visible: which realms, as a condition; None for all.
     """
@@ -73,7 +75,7 @@ def apps_by_realm(connection: sa.Connection, files: AppFiles, visible: Any = Non
     )
     used = read_usage(files)
     found: dict[str, RealmApps] = {}
-    for realm_id, name, stage, number in connection.execute(query):
+    for realm_id, name, stage, number in long_rows(session, sa.select(LocalApp.id), query):
         row = found.setdefault(realm_id, RealmApps(name, cache_bytes=used.get(realm_id)))
         group = _GROUPS.get(stage, OTHER)
         row.by_state[group] = row.by_state.get(group, 0) + number
@@ -126,7 +128,7 @@ class AppMetrics(Collector):
         """See the base class; nothing if the database does not respond."""
         try:
             with self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
-                rows = apps_by_realm(connection, self._files)
+                rows = apps_by_realm(Session(connection), self._files)
         except SQLAlchemyError:
             return []
         limits = {"all": self._settings.APPS_MAX, "realm": self._settings.APPS_REALM_MAX}

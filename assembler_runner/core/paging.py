@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import threading
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from assembler_runner.core.recent import Recent
 
 Order = Sequence[tuple[InstrumentedAttribute[Any], bool]]
 """Columns and whether each one is descending; together they form a total order."""
@@ -21,7 +21,6 @@ COUNTED_EXACTLY = 10_000
 """Totals up to this number are counted on every call."""
 TOTAL_SECONDS = 60.0
 """Seconds a larger total is cached: counting a million rows takes as long as reading a hundred pages."""
-_MOST_TOTALS = 1000
 
 
 class BadCursor(ValueError):
@@ -68,36 +67,39 @@ def after(query: sa.Select[Any], order: Order, cursor: str) -> sa.Select[Any]:
 def total_of(session: Session, query: sa.Select[Any]) -> int:
     """Returns the number of rows of a query; a total above COUNTED_EXACTLY may be up to TOTAL_SECONDS old."""
     rows = query.with_only_columns(sa.literal(1), maintain_column_froms=True).order_by(None)
-    some = session.scalar(sa.select(sa.func.count()).select_from(rows.limit(COUNTED_EXACTLY + 1).subquery())) or 0
+    some = session.scalar(_count(rows.limit(COUNTED_EXACTLY + 1))) or 0
     if some <= COUNTED_EXACTLY:
         return some
-    compiled = rows.compile(session.get_bind())
-    key = f"{session.get_bind().engine.url}\n{compiled}\n{sorted(compiled.params.items(), key=str)}"
-    known = _totals.get(key)
-    if known is None:
-        known = session.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0
-        _totals.put(key, known)
-    return known
+    return _totals.get(_key(session, rows), lambda: session.scalar(_count(rows)) or 0)
 
 
-class _Totals:
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, int]] = {}
+def long_rows(session: Session, read: sa.Select[Any], query: sa.Select[*tuple[Any, ...]]) -> list[Any]:
+    """Returns the rows of a query that reads many rows for few results, such as numbers by group.
 
-    def get(self, key: str) -> int | None:
-        with self._lock:
-            at, total = self._known.get(key, (0.0, 0))
-        return total if at and time.monotonic() - at < TOTAL_SECONDS else None
+    Args:
+        session: the session.
+        read: the rows that it reads; if they are more than COUNTED_EXACTLY, its result may be TOTAL_SECONDS old.
+        query: the query.
+    """
+    some = session.scalar(
+        _count(read.with_only_columns(sa.literal(1), maintain_column_froms=True).limit(COUNTED_EXACTLY + 1))
+    )
+    if (some or 0) <= COUNTED_EXACTLY:
+        return list(session.execute(query))
+    return _results.get(_key(session, query), lambda: list(session.execute(query)))
 
-    def put(self, key: str, total: int) -> None:
-        with self._lock:
-            if len(self._known) >= _MOST_TOTALS:
-                self._known.clear()
-            self._known[key] = (time.monotonic(), total)
+
+def _count(rows: sa.Select[Any]) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(rows.subquery())
 
 
-_totals = _Totals()
+def _key(session: Session, query: sa.Select[*tuple[Any, ...]]) -> str:
+    compiled = query.compile(session.get_bind())
+    return f"{session.get_bind().engine.url}\n{compiled}\n{sorted(compiled.params.items(), key=str)}"
+
+
+_totals: Recent[int] = Recent(TOTAL_SECONDS)
+_results: Recent[list[Any]] = Recent(TOTAL_SECONDS)
 
 
 def _name(order: Order) -> str:

@@ -31,6 +31,11 @@ def templates(call: Call) -> Answer:
     return json_answer({"templates": []})
 
 
+def agent_harnesses(call: Call) -> Answer:
+    """GET by which variables the command `hf` knows agents: none."""
+    return json_answer({"standardEnvVars": [], "harnesses": {}})
+
+
 def hardware(call: Call) -> Answer:
     """GET the list of hardware; prices are made up."""
     return json_answer([_hardware(name) for name in HARDWARE])
@@ -250,6 +255,7 @@ def _hardware(name: str) -> Json:
 
 ROUTES = [
     Route("GET", "/api/whoami-v2", whoami),
+    Route("GET", "/api/agent-harnesses", agent_harnesses),
     Route("GET", "/api/spaces/templates", templates),
     Route("GET", "/api/spaces/hardware", hardware),
     Route("POST", "/api/repos/create", create, locked=False),

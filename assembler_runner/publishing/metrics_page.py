@@ -17,10 +17,12 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from assembler_runner import __version__
 from assembler_runner.core.database import READ_ONLY, database_now
 from assembler_runner.core.metrics import all_processes
+from assembler_runner.core.paging import long_rows, total_of
 from assembler_runner.spaces.models import QUEUED, RUNNING, Space, SpaceRequest
 from assembler_runner.targets.local.apps_table import LocalApp
 from assembler_runner.webhooks.models import DEAD, PENDING, WebhookDelivery
@@ -59,33 +61,33 @@ def _read(connection: sa.Connection) -> Iterator[Metric]:
     def gauge(name: str, text: str, value: float) -> Metric:
         return GaugeMetricFamily(f"assembler_{name}", text, value=value)
 
-    counts = dict(
-        connection.execute(
-            sa.select(SpaceRequest.status, sa.func.count())
-            .where(SpaceRequest.status.in_((QUEUED, RUNNING)))
-            .group_by(SpaceRequest.status)
-        ).all()
-    )
-    yield gauge("queue_length", "Queued requests.", counts.get(QUEUED, 0))
-    yield gauge("running", "Requests that are being published.", counts.get(RUNNING, 0))
+    def total(model: Any, *conditions: sa.ColumnElement[bool]) -> int:
+        return total_of(session, sa.select(model.id).where(*conditions))
+
+    session = Session(connection)
+    yield gauge("queue_length", "Queued requests.", total(SpaceRequest, SpaceRequest.status == QUEUED))
+    yield gauge("running", "Requests that are being published.", total(SpaceRequest, SpaceRequest.status == RUNNING))
     oldest = connection.scalar(sa.select(sa.func.min(SpaceRequest.created_at)).where(SpaceRequest.status == QUEUED))
     now = connection.scalar(sa.select(database_now()))
     age = max(0.0, float(now or 0) - oldest.timestamp()) if oldest else 0.0
     yield gauge("queue_oldest_seconds", "Age of the oldest queued request; 0 without one.", age)
-    expired = sa.select(sa.func.count()).where(SpaceRequest.status == RUNNING, SpaceRequest.due_at < database_now())
-    yield gauge("leases_lost", "Running requests whose lease has expired.", connection.scalar(expired) or 0)
-    due = sa.select(sa.func.count()).where(WebhookDelivery.status == PENDING, WebhookDelivery.due_at <= database_now())
-    yield gauge("webhooks_due", "Webhook deliveries that are due.", connection.scalar(due) or 0)
-    dead = sa.select(sa.func.count()).where(WebhookDelivery.status == DEAD)
-    yield gauge("webhooks_dead", "Webhook deliveries that failed permanently.", connection.scalar(dead) or 0)
-    spaces = GaugeMetricFamily("assembler_spaces", "Spaces by state.", labels=["state"])
-    for state, number in connection.execute(sa.select(Space.state, sa.func.count()).group_by(Space.state)):
-        spaces.add_metric([state], number)
-    yield spaces
-    apps = GaugeMetricFamily("assembler_apps", "Apps of this machine by stage.", labels=["stage"])
-    for stage, number in connection.execute(sa.select(LocalApp.stage, sa.func.count()).group_by(LocalApp.stage)):
-        apps.add_metric([stage], number)
-    yield apps
+    expired = total(SpaceRequest, SpaceRequest.status == RUNNING, SpaceRequest.due_at < database_now())
+    yield gauge("leases_lost", "Running requests whose lease has expired.", expired)
+    due = total(WebhookDelivery, WebhookDelivery.status == PENDING, WebhookDelivery.due_at <= database_now())
+    yield gauge("webhooks_due", "Webhook deliveries that are due.", due)
+    dead = total(WebhookDelivery, WebhookDelivery.status == DEAD)
+    yield gauge("webhooks_dead", "Webhook deliveries that failed permanently.", dead)
+    yield _by(session, Space.state, "assembler_spaces", "Spaces by state.")
+    yield _by(session, LocalApp.stage, "assembler_apps", "Apps of this machine by stage.")
+
+
+def _by(session: Session, column: Any, name: str, text: str) -> Metric:
+    """Counts the rows of a table by a column; large numbers may be a minute old, as totals of lists."""
+    found = GaugeMetricFamily(name, text, labels=[column.key])
+    counted = sa.select(column, sa.func.count()).group_by(column)
+    for value, number in long_rows(session, sa.select(column), counted):
+        found.add_metric([value], number)
+    return found
 
 
 class WorkerPage:

@@ -8,21 +8,25 @@ because turns are points in time, no request waits forever.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from assembler_runner.core.database import database_now, utcnow, without_index
 from assembler_runner.core.errors import AssemblerError
+from assembler_runner.core.recent import Recent
 from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
 
 SLICE_SECONDS = 5.0
+COUNTED = 10_000
+"""As many requests are counted for a turn or a position; those behind them get the same. The default of MAX_QUEUE."""
+COUNTED_EACH_TIME = 1000
+"""Longest queue that is counted for each new request."""
 RATE_SAMPLE = 50
 RATE_AGE = timedelta(minutes=15)
 
@@ -39,20 +43,23 @@ class QueueFull(AssemblerError):
 
 # Prebuilt: constructing these statements costs more than executing them.
 _unfinished = REQUESTS.c.status.in_((QUEUED, RUNNING))
-_own = (
-    sa.select(sa.func.count())
-    .where(_unfinished, REQUESTS.c.owner_id == sa.bindparam("owner_id", type_=sa.String))
-    .scalar_subquery()
-)
-_ahead = (
-    sa.select(sa.func.count())
-    .where(
-        _unfinished,
-        REQUESTS.c.realm_id == sa.bindparam("realm_id", type_=sa.String),
-        REQUESTS.c.fair_round <= _own,
-    )
-    .scalar_subquery()
-)
+
+
+def _count(*conditions: sa.ColumnElement[bool], most: int) -> sa.Select[int]:
+    """Counts requests, at most a number of them: an accepted request costs the same however long the queue is."""
+    some = sa.select(sa.literal(1)).select_from(REQUESTS).where(*conditions).limit(most)
+    return sa.select(sa.func.count()).select_from(some.subquery())
+
+
+_own = _count(
+    _unfinished, REQUESTS.c.owner_id == sa.bindparam("owner_id", type_=sa.String), most=COUNTED
+).scalar_subquery()
+_ahead = _count(
+    _unfinished,
+    REQUESTS.c.realm_id == sa.bindparam("realm_id", type_=sa.String),
+    REQUESTS.c.fair_round <= _own,
+    most=COUNTED,
+).scalar_subquery()
 _TURN = sa.select(_own, _ahead, database_now())
 _other = REQUESTS.alias()
 _earlier_unfinished = (
@@ -75,8 +82,30 @@ _NEXT = (
 _FIRST = sa.select(REQUESTS.c.id).where(
     REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
 )
-_WAITING = sa.select(sa.func.count()).where(REQUESTS.c.status == QUEUED)
-_BEFORE = _WAITING.where(REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double))
+_queued = REQUESTS.c.status == QUEUED
+_WAITING = sa.select(sa.func.count()).where(_queued)
+_SOME_WAITING = _count(_queued, most=COUNTED_EACH_TIME + 1)
+_BEFORE = _count(_queued, REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double), most=COUNTED)
+_LAST_COUNTED = sa.select(REQUESTS.c.turn_at).where(_queued).order_by(REQUESTS.c.turn_at).offset(COUNTED).limit(1)
+_mine = (
+    sa.select(
+        REQUESTS.c.id,
+        REQUESTS.c.turn_at,
+        # MariaDB knows no third argument of lag().
+        sa.func.coalesce(
+            sa.func.lag(REQUESTS.c.turn_at).over(order_by=(REQUESTS.c.turn_at, REQUESTS.c.id)), -1.0
+        ).label("previous"),
+    )
+    .where(REQUESTS.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .subquery()
+)
+# Each counts from the one before it, so that all of them together read the queue once.
+_BETWEEN = sa.select(
+    _mine.c.id,
+    sa.select(sa.func.count())
+    .where(_other.c.status == QUEUED, _other.c.turn_at >= _mine.c.previous, _other.c.turn_at < _mine.c.turn_at)
+    .scalar_subquery(),
+).order_by(_mine.c.turn_at, _mine.c.id)
 
 
 @dataclass(frozen=True)
@@ -117,7 +146,7 @@ def is_first(session: Session, request_id: str) -> bool:
 
 
 def position(session: Session, request: SpaceRequest) -> int | None:
-    """Returns the position of a request in the queue, from 1; None if it is not queued."""
+    """Returns the position of a request in the queue, from 1 to COUNTED + 1; None if it is not queued."""
     if request.status != QUEUED:
         return None
     if request.queue_position is not None:
@@ -132,11 +161,13 @@ def load_positions(session: Session, requests: Iterable[SpaceRequest]) -> None:
     waiting = {request.id: request for request in requests if request.status == QUEUED}
     if not waiting:
         return
-    other = aliased(SpaceRequest)
-    ahead = sa.select(sa.func.count()).where(other.status == QUEUED, other.turn_at < SpaceRequest.turn_at)
-    query = sa.select(SpaceRequest.id, ahead.scalar_subquery()).where(SpaceRequest.id.in_(waiting))
-    for request_id, number in session.execute(query).all():
-        set_committed_value(waiting[request_id], "queue_position", 1 + number)
+    last = session.scalar(_LAST_COUNTED)
+    near = [request.id for request in waiting.values() if last is None or request.turn_at < last]
+    before = dict.fromkeys(waiting, COUNTED)
+    counts = session.execute(_BETWEEN, {"ids": near}).all() if near else []
+    before |= dict(zip((row[0] for row in counts), accumulate(row[1] for row in counts), strict=True))
+    for request_id, request in waiting.items():
+        set_committed_value(request, "queue_position", 1 + before[request_id])
 
 
 def expected_start(session: Session, request: SpaceRequest, place: int | None) -> datetime | None:
@@ -167,7 +198,7 @@ def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
     Raises:
         QueueFull: the queue is too long; `retry_after` says when to retry.
     """
-    waiting = session.scalar(_WAITING) or 0
+    waiting = _length(session)
     rate = _rate(session)
     wait = waiting / rate if rate else 0.0
     if waiting >= most:
@@ -179,26 +210,25 @@ def refuse_if_full(session: Session, most: int, longest_wait: float) -> None:
         raise QueueFull(text, retry_after=min(wait - longest_wait + 1, 3600.0))
 
 
-class _Rate:
-    """Requests finished per second, measured at most once a second."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, float | None]] = {}
-
-    def get(self, session: Session) -> float | None:
-        database = str(session.get_bind().url)  # type: ignore[union-attr]  # the bind of a session is an engine
-        with self._lock:
-            at, rate = self._known.get(database, (0.0, None))
-            if time.monotonic() - at < 1.0:
-                return rate
-        rate = _measure(session)
-        with self._lock:
-            self._known[database] = (time.monotonic(), rate)
-        return rate
+_rates: Recent[float | None] = Recent(1.0)
+_lengths: Recent[int] = Recent(1.0)
 
 
-_rate = _Rate().get
+def _rate(session: Session) -> float | None:
+    """Returns the requests finished per second, measured at most once a second."""
+    return _rates.get(_address(session), lambda: _measure(session))
+
+
+def _length(session: Session) -> int:
+    """Returns the length of the queue; that of a long one is counted at most once a second."""
+    some = session.scalar(_SOME_WAITING) or 0
+    if some <= COUNTED_EACH_TIME:
+        return some
+    return _lengths.get(_address(session), lambda: session.scalar(_WAITING) or 0)
+
+
+def _address(session: Session) -> str:
+    return str(session.get_bind().url)  # type: ignore[union-attr]  # the bind of a session is an engine
 
 
 def _measure(session: Session) -> float | None:

@@ -23,6 +23,7 @@ from assembler_runner.spaces.names import slot_of
 from assembler_runner.spaces.transitions import hold_space, move_to
 
 RETRY_AT_ONCE = 1000
+COUNTED_FAILURES = 1000
 
 
 def cancel(account: Account, request_id: str) -> SpaceRequest:
@@ -152,19 +153,22 @@ def _record(account: Account, action: str, request: SpaceRequest) -> None:
 
 
 def failures(account: Account) -> list[dict[str, Any]]:
-    """Returns the failed requests of the caller's realm grouped by error code, most frequent first.
+    """Returns the newest failed requests of the caller's realm, at most 1000, by error code, most frequent first.
 
     Returns:
         For each code: `code`, `count`, `newest` (time of the newest failure) and its `message` and `hint`.
     """
-    query = sa.select(SpaceRequest.id, SpaceRequest.error, SpaceRequest.finished_at).where(
+    failed = sa.select(SpaceRequest.error, SpaceRequest.finished_at).where(
         SpaceRequest.realm_id == account.realm_id, SpaceRequest.status == FAILED
     )
+    newest = failed.order_by(SpaceRequest.finished_at.desc()).limit(COUNTED_FAILURES).subquery()
+    latest = sa.func.max(newest.c.finished_at)
+    query = sa.select(newest.c.error, sa.func.count(), latest).group_by(newest.c.error).order_by(latest)
     causes: dict[str, dict[str, Any]] = {}
-    for _, error, finished_at in db.session.execute(query.order_by(SpaceRequest.finished_at)):
+    for error, count, finished_at in db.session.execute(query):
         cause = causes.setdefault(error["code"], {"code": error["code"], "count": 0})
         cause |= {
-            "count": cause["count"] + 1,
+            "count": cause["count"] + count,
             "message": error["message"],
             "hint": error["hint"],
             "newest": finished_at,

@@ -100,7 +100,8 @@ def find_published(account: Account, target: str, namespace: str, name: str) -> 
 def was_public(target: str, namespace: str, name: str) -> bool:
     """Returns whether the last Space with this name on a target was public, and all Spaces of this name are deleted."""
     place = (Space.target == target, sa.func.lower(Space.namespace) == namespace.lower())
-    named = sa.func.lower(Space.name) == name.lower()
+    # Exact or in lower case, so that the index on names is used.
+    named = Space.name.in_((name, name.lower()))
     found = sa.select(Space.visibility, Space.state).where(*place, named).order_by(Space.created_at.desc())
     rows = db.session.execute(found).all()
     return bool(rows) and rows[0].visibility == "public" and all(row.state == "deleted" for row in rows)

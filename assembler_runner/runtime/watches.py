@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import database_now, db, new_id
+from assembler_runner.core.paging import total_of
 from assembler_runner.core.redaction import add_fingerprints
 from assembler_runner.core.upsert import insert_rows
 from assembler_runner.core.vault import UnreadableSecret
@@ -192,9 +193,9 @@ def seconds_until_next_probe(services: Services, account: str, is_open: bool, ag
         wanted = services.settings.WATCH_SECONDS if account else min(services.settings.WATCH_SECONDS, LOCAL_SECONDS)
     else:
         return None
-    many = sa.select(sa.func.count()).where(_ROW.account == account)
+    many = sa.select(_ROW.space_id).where(_ROW.account == account)
     many = many.where(_ROW.is_open) if is_open else many.where(_ROW.due_at.is_not(None))
-    in_turn = gap * (db.session.scalar(many) or 0)
+    in_turn = gap * total_of(db.session(), many)
     spread = random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
     return max(wanted, in_turn) * spread
 

@@ -90,7 +90,11 @@ class Space(Timestamps, Base):
         uselist=False,
     )
 
-    __table_args__ = (sa.Index("ix_spaces_realm_id_created_at", "realm_id", "created_at"), Base.__table_args__)
+    __table_args__ = (
+        sa.Index("ix_spaces_realm_id_created_at", "realm_id", "created_at"),
+        sa.Index("ix_spaces_state_created_at", "state", "created_at"),
+        Base.__table_args__,
+    )
 
     @property
     def commit_oid(self) -> str | None:
@@ -182,7 +186,7 @@ class SpaceRequest(Timestamps, Base):
         sa.Index("ix_space_requests_status_turn_at", "status", "turn_at"),
         sa.Index("ix_space_requests_status_finished_at", "status", "finished_at"),
         sa.Index("ix_space_requests_owner_id_status", "owner_id", "status"),
-        sa.Index("ix_space_requests_realm_id_status", "realm_id", "status"),
+        sa.Index("ix_space_requests_realm_id_status_turn_round", "realm_id", "status", "fair_round"),
         sa.Index("ix_space_requests_realm_id_created_at", "realm_id", "created_at"),
         sa.Index("ix_space_requests_status_created_at", "status", "created_at"),
         Base.__table_args__,

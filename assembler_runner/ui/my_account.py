@@ -18,7 +18,7 @@ from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.accounts import SelfInput
 from assembler_runner.core.addresses import service_url
 from assembler_runner.core.cookies import LANGUAGE, THEME
-from assembler_runner.core.database import db
+from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import AssemblerError, InvalidRequest, NotFound
 from assembler_runner.ui.layout import THEMES, go, pages, show
 
@@ -96,9 +96,10 @@ def agents() -> Response:
     robots = _robots()
     names = {current_account().id: current_account().name} | {robot.id: robot.name for robot in robots}
     logins = (LoginSession.account_id.in_(names), LoginSession.ended_at.is_(None))
-    in_browsers = sa.select(BrowserSession.session_id)
-    query = sa.select(LoginSession).where(*logins, LoginSession.id.not_in(in_browsers))
-    current = [row for row in db.session.scalars(query.order_by(LoginSession.created_at.desc())) if _is_current(row)]
+    in_browser = sa.exists().where(BrowserSession.session_id == LoginSession.id)
+    query = sa.select(LoginSession).where(*logins, LoginSession.expires_at > utcnow(), ~in_browser)
+    newest = db.session.scalars(query.order_by(LoginSession.expires_at.desc()).limit(browser_sessions.MOST_SHOWN))
+    current = sorted(filter(_is_current, newest), key=lambda row: row.created_at, reverse=True)
     return show(
         "agents.html",
         robots=[(robot, sorted(permissions_of(robot))) for robot in robots],

@@ -15,6 +15,7 @@ from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.space_input import CommandInput
 from assembler_runner.apps.numbers import APP_STATES, apps_by_realm
 from assembler_runner.core.database import db
+from assembler_runner.core.paging import total_of
 from assembler_runner.publishing.queue import expected_start, load_positions, position
 from assembler_runner.requests import cancel_retry, queries
 from assembler_runner.services import current_services
@@ -59,13 +60,14 @@ def command_one_request(request_id: str) -> AnyResponse:
 def queue() -> Response:
     """Shows what waits, what runs, what has failed, and whether the parts of the service answer."""
     account = current_account()
-    waiting = sa.select(SpaceRequest).where(
-        account.visible(SpaceRequest.realm_id), SpaceRequest.status.in_((QUEUED, RUNNING))
-    )
-    order = (SpaceRequest.status.desc(), SpaceRequest.fair_round, SpaceRequest.turn_at)
-    rows = db.session.scalars(waiting.order_by(*order).limit(_SHOWN_REQUESTS)).all()
+    seen = sa.select(SpaceRequest).where(account.visible(SpaceRequest.realm_id))
+    rows: list[SpaceRequest] = []
+    # One after the other: each is read in the order of the index on status and turn.
+    for status in (RUNNING, QUEUED):
+        next_ones = seen.where(SpaceRequest.status == status).order_by(SpaceRequest.turn_at)
+        rows += db.session.scalars(next_ones.limit(_SHOWN_REQUESTS - len(rows)))
     load_positions(db.session(), rows)
-    total = db.session.scalar(sa.select(sa.func.count()).select_from(waiting.subquery())) or 0
+    total = total_of(db.session(), seen.where(SpaceRequest.status.in_((QUEUED, RUNNING))))
     oldest = min((row.created_at for row in rows if row.status == QUEUED), default=None)
     failures = cancel_retry.failures(account)
     return show(
@@ -85,7 +87,7 @@ def _apps(account: Account) -> dict[str, Any] | None:
     services = current_services()
     if not services.settings.runs_apps:
         return None
-    rows = apps_by_realm(db.session.connection(), services.targets.local.app_files, account.visible(Space.realm_id))
+    rows = apps_by_realm(db.session(), services.targets.local.app_files, account.visible(Space.realm_id))
     limits = services.settings
     states = {name: sum(row.by_state.get(name, 0) for row in rows) for name in APP_STATES}
     return {

@@ -23,7 +23,7 @@ class Webhook(Timestamps, Base):
     description: Mapped[str | None] = mapped_column(sa.String(255), doc="Purpose.")
     event_types: Mapped[list[str]] = mapped_column(JsonText, default=list, doc="Event types to send; empty: all.")
     active: Mapped[bool] = mapped_column(default=True, doc="Whether events are sent.")
-    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Its realm.")
+    realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), doc="Account that created it.")
     space_id: Mapped[str | None] = mapped_column(
         sa.ForeignKey("spaces.id", ondelete="CASCADE"), index=True, doc="Only events of this Space; null: all Spaces."
@@ -37,6 +37,11 @@ class Webhook(Timestamps, Base):
     # The previous secret also signs until `old_secret_until`.
     encrypted_old_secret: Mapped[str | None] = mapped_column("sealed_old_secret", sa.Text, key="encrypted_old_secret")
     old_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__: Any = (
+        sa.Index("ix_webhooks_realm_id_space_id_request_id", "realm_id", "space_id", "request_id"),
+        Base.__table_args__,
+    )
 
 
 class WebhookDelivery(Base):

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from assembler_runner.core import paging
 from assembler_runner.core.database import db
+from assembler_runner.core.recent import Recent
 from tests.conftest import Service
 
 
@@ -62,7 +63,7 @@ def test_large_totals_are_cached_per_query(service: Service, monkeypatch: pytest
     service.submit(name="space-3")
     assert service.get("/spaces?filter[name]=~space").json["meta"]["total"] == 3
     assert service.get("/spaces?filter[name]=~spac").json["meta"]["total"] == 4
-    monkeypatch.setattr(paging, "TOTAL_SECONDS", 0.0)
+    monkeypatch.setattr(paging, "_totals", Recent(0.0))
     assert service.get("/spaces?filter[name]=~space").json["meta"]["total"] == 4
 
 

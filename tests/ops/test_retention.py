@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.settings import load
 from assembler_runner.files.models import Blob
+from assembler_runner.ops import retention
 from assembler_runner.ops.retention import collect, remove_old
+from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import Event, Space, SpaceRequest
 from assembler_runner.webhooks.models import WebhookDelivery
 from tests.conftest import SECRETS, MakeService, Service
@@ -110,3 +112,30 @@ def test_events_with_pending_deliveries_are_kept(service: Service) -> None:
 def test_deliveries_are_kept_thirty_days_and_the_rest_for_ever_unless_set() -> None:
     settings = load({}, **SECRETS)
     assert (settings.KEEP_DELIVERIES_DAYS, settings.KEEP_REQUESTS_DAYS, settings.KEEP_EVENTS_DAYS) == (30.0, 0.0, 0.0)
+
+
+def test_events_behind_many_that_are_kept_are_removed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    space = service.submit(name="waits")
+    waiting = space["latest_request"]["id"]
+    with service.app.app_context():
+        for _ in range(6):
+            record_event(db.session(), "retrying", space_id=space["id"], request_id=waiting)
+        db.session.commit()
+    service.publish(name="app")
+    removed = clean(service, 6, KEEP_EVENTS_DAYS=5.0)["events"]
+    with service.app.app_context():
+        assert {event.request_id for event in db.session.scalars(sa.select(Event))} == {waiting}
+    assert removed > 2
+
+
+def test_contents_on_both_sides_of_the_first_digest_are_removed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda size: "8" * 64)
+    with service.app.app_context():
+        for digit in "08f":
+            db.session.add(Blob(sha256=digit * 64, size=1, used_at=utcnow() - timedelta(days=10)))
+        db.session.commit()
+        assert collect(service.services) == 3
+        assert db.session.scalars(sa.select(Blob)).all() == []

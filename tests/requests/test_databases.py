@@ -15,6 +15,7 @@ from assembler_runner.core.database import db, utcnow
 from assembler_runner.publishing import pipeline
 from assembler_runner.requests.expiry import apply_expiry
 from assembler_runner.spaces.models import QUEUED, RUNNING, Event, Space, SpaceRequest
+from assembler_runner.webhooks.models import Webhook, WebhookDelivery
 from tests.conftest import MakeService, Service
 from tests.support.services import expected_tree, mariadb_database, postgres_database
 
@@ -120,3 +121,46 @@ def test_rollback_and_deletion(service: Service) -> None:
     assert (back["status"], expected_tree(back)) == ("succeeded", expected_tree(first))
     found = service.post("/spaces/command", {"command": "delete", "filter": {"name": "site"}}).json["accepted"]
     assert service.work(found[0]["request_id"])["status"] == "succeeded"
+
+
+def test_positions_of_a_list_are_those_of_each_request(service: Service) -> None:
+    ids = [service.submit()["latest_request"]["id"] for _ in range(4)]
+    with service.app.app_context():
+        # Two have the same turn; one is first.
+        for request_id, turn in zip(ids, (30.0, 20.0, 20.0, 10.0), strict=True):
+            db.session.execute(sa.update(SpaceRequest).where(SpaceRequest.id == request_id).values(turn_at=turn))
+        db.session.commit()
+    listed = {row["id"]: row["queue_position"] for row in service.get("/requests").json["data"]}
+    assert [listed[request_id] for request_id in ids] == [4, 2, 2, 1]
+    assert [service.request(request_id)["queue_position"] for request_id in ids] == [4, 2, 2, 1]
+
+
+def test_failures_are_counted_by_cause(service: Service) -> None:
+    ids = [service.submit()["latest_request"]["id"] for _ in range(3)]
+    errors = [{"code": code, "message": f"{code}.", "hint": None} for code in ("a", "b", "a")]
+    with service.app.app_context():
+        for request_id, error in zip(ids, errors, strict=True):
+            failed = sa.update(SpaceRequest).where(SpaceRequest.id == request_id)
+            db.session.execute(failed.values(status="failed", error=error, finished_at=utcnow()))
+        db.session.commit()
+    causes = service.get("/requests/failures").json["data"]
+    assert [(cause["code"], cause["count"], cause["message"]) for cause in causes] == [("a", 2, "a."), ("b", 1, "b.")]
+    assert causes[0]["newest"] > causes[1]["newest"]
+
+
+def test_a_callback_hears_of_its_own_request_only(service: Service) -> None:
+    made = service.submit(name="app", callback_url="https://example.org/a")
+    service.submit(name="other", callback_url="https://example.org/b")
+    for body in ({}, {"space_id": made["id"]}):
+        assert service.post("/webhooks", {"url": "https://example.org/c", **body}).status_code == 201
+    with service.app.app_context():
+        db.session.execute(sa.delete(WebhookDelivery))
+        db.session.commit()
+    service.work(made["latest_request"]["id"])
+    with service.app.app_context():
+        heard = sa.select(Webhook.url, Webhook.space_id, sa.func.count()).join(
+            WebhookDelivery, WebhookDelivery.webhook_id == Webhook.id
+        )
+        rows = db.session.execute(heard.group_by(Webhook.url, Webhook.space_id)).all()
+    assert {(row.url[-1], row.space_id is None) for row in rows} == {("a", False), ("c", True), ("c", False)}
+    assert len({row[2] for row in rows}) == 1

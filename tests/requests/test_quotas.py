@@ -13,7 +13,8 @@ from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
 from assembler_runner.ops.retention import remove_old
-from assembler_runner.spaces.models import SpaceRequest
+from assembler_runner.requests import quotas
+from assembler_runner.spaces.models import Space, SpaceRequest
 from tests.conftest import PASSWORD, MakeService, Service
 from tests.support.people import WORD, Person, made, make_realm, make_user
 
@@ -188,3 +189,21 @@ def test_files_of_deleted_spaces_count_while_they_are_kept(make_service: MakeSer
         removed = remove_old(service.services.settings, utcnow() + timedelta(days=2))
     assert removed["lists of files"] == 2
     assert submit(ann).status_code == 202
+
+
+def test_quotas_hold_where_old_rows_are_read_once_a_minute(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quotas, "_FEW", 1)
+    realm_id = make_realm(service, "ours", max_spaces=4)
+    ann = make_user(service, "ann", realm_id)
+    for _ in range(2):
+        made(submit(ann), 202)
+    with service.app.app_context():
+        for model in (Space, SpaceRequest):
+            db.session.execute(sa.update(model).values(created_at=utcnow() - timedelta(hours=1)))
+        db.session.commit()
+    for _ in range(2):
+        made(submit(ann), 202)
+    refused(submit(ann), "would have 5 Spaces; its quota is 4")
+    used = sum(file["size"] for row in ann.get("/requests").json["data"] for file in row["files"])
+    made(service.post(f"/auth/realms/{realm_id}", {"max_spaces": None, "max_bytes": used + 100}), 202)
+    refused(submit(ann), "bytes in files")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,20 @@ def status_of(call: Any, *args: Any, **options: Any) -> int:
 
 
 # --- publishing
+
+
+def test_the_command_hf_publishes_a_folder(hub: StandInHub, tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "README.md").write_bytes(README)
+    (folder / "app.py").write_text("print()\n")
+    command = [str(Path(sys.executable).with_name("hf")), "upload", SPACE, str(folder), ".", "--type", "space"]
+    settings = {**client_env.SETTINGS, "NO_PROXY": client_env.LOOPBACK, "HF_HOME": str(tmp_path / "home")}
+    settings |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_alice", "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"README.md", "app.py"} <= set(hub.tree(SPACE))
+    assert [record.line for record in hub.requests if record.status >= 400] == []
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,11 @@ def test_keys_are_rotated(apps: LocalApps, make_service: MakeService) -> None:
     assert rotated.secrets(row.id) == {"KEY": "x"}
     with pytest.raises(UnreadableSecret):
         apps.secrets(row.id)
+
+
+def test_labels_of_some_places(apps: LocalApps) -> None:
+    for name in ("one", "two", "three", "stored", "new"):
+        apps.create("alice", name, "public", commit_oid=None if name == "new" else "0" * 40)
+    apps.report(apps.find("alice", "stored").id, stage="STORED")  # type: ignore[union-attr]  # it exists
+    places = {"alice/one", "alice/two", "alice/stored", "alice/new", "alice/none"}
+    assert apps.labels(places) == {"alice/one": "alice-one", "alice/two": "alice-two"}

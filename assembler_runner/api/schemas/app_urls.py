@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import g
 
 from assembler_runner.apps.addresses import Addresses
@@ -20,20 +22,23 @@ def app_url(space: Space) -> str | None:
     Args:
         space: the Space.
     """
-    if space.target != LOCAL or space.namespace is None or not space.created_on_target or not space.alive:
+    if not _may_run_here(space):
         return None
     if space.latest_request is not None and space.latest_request.sdk == STATIC:
         return absolute_url(f"/local/{space.namespace}/{space.name}/live/")
-    label = _labels().get(place_of(space.namespace, space.name))
+    if space.id not in g.get("app_labels", {}):
+        load_app_urls((space,))
+    label = g.app_labels[space.id]
     return None if label is None else Addresses(current_services().settings).url(label)
 
 
-def _labels() -> dict[str, str]:
-    """Returns the first label of the host name of each app, by the place of its Space; read once for each call."""
+def load_app_urls(spaces: Iterable[Space]) -> None:
+    """Reads what the addresses of several Spaces are made of at once, for the rest of this call."""
+    places = {space.id: place_of(str(space.namespace), space.name) for space in spaces if _may_run_here(space)}
     apps = current_services().targets.local.apps
-    if apps is None:
-        return {}
-    if "app_labels" not in g:
-        g.app_labels = apps.labels()
-    labels: dict[str, str] = g.app_labels
-    return labels
+    labels = apps.labels(set(places.values())) if apps is not None and places else {}
+    g.app_labels = g.get("app_labels", {}) | {space_id: labels.get(place) for space_id, place in places.items()}
+
+
+def _may_run_here(space: Space) -> bool:
+    return space.target == LOCAL and space.namespace is not None and space.created_on_target and space.alive

@@ -6,7 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from assembler_runner.api.schemas.app_urls import app_url
+from assembler_runner.api.schemas.app_urls import app_url, load_app_urls
 from assembler_runner.api.schemas.base import AutoSchema, FindingSchema, Timestamp, Url, as_text
 from assembler_runner.api.schemas.git import GitSourceSchema
 from assembler_runner.api.schemas.problems import ProblemSchema
@@ -128,7 +128,7 @@ class RequestSchema(AutoSchema):
         "place",
         metadata={
             "type": ["integer", "null"],
-            "description": "Position in the queue, from 1; null if it is not queued.",
+            "description": "Position in the queue, from 1 to at most 10001; null if it is not queued.",
         },
     )
     expected_start_at = ma.fields.Method(
@@ -233,6 +233,14 @@ class SpaceSchema(AutoSchema):
         allow_none=True,
         metadata={"description": "Current or future URL of the Space; null if the namespace is not known yet."},
     )
+
+    @ma.pre_dump(pass_collection=True)
+    def load_app_urls(self, data: Any, many: bool, **kwargs: Any) -> Any:
+        """Reads the addresses of the apps of a list at once."""
+        if many:
+            load_app_urls(data)
+        return data
+
     app_url = ma.fields.Function(
         app_url,
         metadata={

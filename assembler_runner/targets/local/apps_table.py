@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -125,9 +125,15 @@ class LocalApps:
         """Returns all apps."""
         return self._rows(sa.true())
 
-    def labels(self) -> dict[str, str]:
-        """Returns the first label of the host name of each app that runs or may run, by the place of its Space."""
-        query = sa.select(APPS.c.place, APPS.c.host).where(APPS.c.stage != "STORED", APPS.c.commit_oid.is_not(None))
+    def labels(self, places: Collection[str]) -> dict[str, str]:
+        """Returns the first label of the host name of apps that run or may run, by the place of their Space.
+
+        Args:
+            places: the places of some Spaces.
+        """
+        query = sa.select(APPS.c.place, APPS.c.host).where(
+            APPS.c.place.in_(places), APPS.c.stage != "STORED", APPS.c.commit_oid.is_not(None)
+        )
         with self._engine().connect().execution_options(**{READ_ONLY: True}) as connection:
             return {row.place: row.host for row in connection.execute(query)}
 
