@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import tarfile
 import tempfile
 import time
 import uuid
@@ -12,6 +15,7 @@ from pathlib import Path
 import httpx
 from celery import Celery
 
+from assembler_runner.core.places import PROJECT
 from tests.support.chaos.stage import Hub, Service, forget_queue
 from tests.support.client_env import SETTINGS as CLIENT_SETTINGS
 from tests.support.services import PASSWORD, Process, free_port, postgres_database, redis_url
@@ -29,9 +33,9 @@ TASK = "assembler.run_request"
 class Started(Service):
     """A process of the service that knows how long its start took."""
 
-    def __init__(self, *arguments: str, **settings: str) -> None:
+    def __init__(self, *arguments: str, folder: Path = PROJECT, **settings: str) -> None:
         begun = time.perf_counter()
-        super().__init__(*arguments, **(QUIET | settings))
+        super().__init__(*arguments, folder=folder, **(QUIET | settings))
         self.begun, self.start_seconds = begun, 0.0
 
     @property
@@ -90,18 +94,35 @@ def address(process: Service) -> str:
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
+def version(commit: str) -> Iterator[Path]:
+    """The files of the project at a commit, in a folder of its own.
+
+    Args:
+        commit: the commit, which the repository must have.
+    """
+    with folder() as made:
+        command = ["git", "archive", "--format=tar", commit]
+        packed = subprocess.run(command, capture_output=True, check=True, cwd=PROJECT).stdout
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(made, filter="data")
+        yield made
+
+
+@contextmanager
+def database(kind: str, project: Path = PROJECT) -> Iterator[str]:
     """The address of an empty, migrated database.
 
     Args:
         kind: sqlite or postgresql.
+        project: the folder of the version that migrates it.
     """
     with ExitStack() as stack:
         if kind == "sqlite":
             url = f"sqlite:///{stack.enter_context(folder()) / 'bench.db'}"
         else:
             url = stack.enter_context(postgres_database())
-        with Process("-m", "flask", "create-db", **(QUIET | {"SQLALCHEMY_DATABASE_URI": url})) as process:
+        settings = QUIET | {"SQLALCHEMY_DATABASE_URI": url}
+        with Process("-m", "flask", "create-db", folder=project, **settings) as process:
             assert process.wait() == 0, process.log
         yield url
 
@@ -124,12 +145,13 @@ def served(module: str, threads: int = 32, **settings: str) -> Iterator[str]:
 
 
 @contextmanager
-def gunicorn(module: str, threads: int = 32, **settings: str) -> Iterator[tuple[Started, str]]:
+def gunicorn(module: str, threads: int = 32, project: Path = PROJECT, **settings: str) -> Iterator[tuple[Started, str]]:
     """A WSGI application under gunicorn with one process; gives process and address.
 
     Args:
         module: what gunicorn loads, as module:name.
         threads: threads of the process.
+        project: the folder of the version that is run.
         settings: environment variables.
     """
     with folder() as instance:
@@ -137,7 +159,8 @@ def gunicorn(module: str, threads: int = 32, **settings: str) -> Iterator[tuple[
         arguments = ["gunicorn", "--workers=1", "--worker-class=gthread", f"--threads={threads}"]
         arguments += ["--keep-alive=60", f"--bind=127.0.0.1:{port}", "--no-control-socket", module]
         url = f"http://127.0.0.1:{port}"
-        with Started("-m", *arguments, "--log-level=warning", INSTANCE_FOLDER=str(instance), **settings) as process:
+        settings |= {"INSTANCE_FOLDER": str(instance)}
+        with Started("-m", *arguments, "--log-level=warning", folder=project, **settings) as process:
             process.wait_for_http(f"{url}/health/live")
             process.is_ready()
             yield process, url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, jsonify, make_response, request
@@ -97,7 +98,7 @@ def update_space(space_id: str) -> Response:
     """
     space = queries.find_space(current_account(), space_id)
     with space_body(_update, space=space) as body:
-        caller = _caller(body.canonical())
+        caller = _caller(body.canonical)
         answer = _known(caller)
         if answer is None:
             answer = update.update(current_services(), caller, space, body.fields, _render_space)
@@ -191,7 +192,7 @@ def command_space(space_id: str) -> Response:
     """
     space = queries.find_space(current_account(), space_id)
     body = read_object()
-    caller = _caller(json.dumps(body, sort_keys=True))
+    caller = _caller(lambda: json.dumps(body, sort_keys=True))
     answer = _known(caller)
     if answer is None:
         answer = _command(current_services(), caller, space, load(SpaceCommandInput(), body))
@@ -211,9 +212,9 @@ def _command(services: Services, caller: Caller, space: Space, data: dict[str, A
     return act(services, caller, space, data, _request.dump)
 
 
-def _caller(canonical: str) -> Caller:
+def _caller(canonical: Callable[[], str]) -> Caller:
     # The path is part of the call that must be equal for equal keys.
-    return Caller(current_account(), _commits_named(), idempotency_of(f"{request.path}\n{canonical}"))
+    return Caller(current_account(), _commits_named(), idempotency_of(lambda: f"{request.path}\n{canonical()}"))
 
 
 def _known(caller: Caller) -> Any:

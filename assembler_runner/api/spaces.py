@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,7 +66,7 @@ def submit_space() -> Response:
     """
     services, account = current_services(), current_account()
     with space_body(_input) as body:
-        idempotency = idempotency_of(body.canonical())
+        idempotency = idempotency_of(body.canonical)
         answer = known_answer(account, idempotency) if idempotency else None
         if answer is None:
             prepared = prepare.prepare(services, account, body.fields)
@@ -222,11 +223,11 @@ def list_space_events(space_id: str) -> Any:
     return answer_events(Scope(current_account(), space_id, ended=ended))
 
 
-def idempotency_of(canonical: str) -> Idempotency | None:
+def idempotency_of(canonical: Callable[[], str]) -> Idempotency | None:
     """Reads the header Idempotency-Key.
 
     Args:
-        canonical: the canonical text of the call, which must be equal for equal keys.
+        canonical: returns the canonical text of the call, which must be equal for equal keys.
     Returns:
         The key and the digest of the call; None without the header.
     Raises:
@@ -238,7 +239,7 @@ def idempotency_of(canonical: str) -> Idempotency | None:
     if not key.strip() or len(key) > _KEY_LENGTH:
         message = f"The header Idempotency-Key must have 1 to {_KEY_LENGTH} characters."
         raise InvalidRequest(issues=[Finding("invalid_idempotency_key", message, path="Idempotency-Key")])
-    return Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
+    return Idempotency(key, hashlib.sha256(canonical().encode()).hexdigest())
 
 
 def preview_files(tree: Tree) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -222,7 +223,21 @@ def _contradictions(given: Mapping[str, Any], card: Mapping[str, Any], asked: Co
 
 
 def _dump(values: Mapping[str, Any]) -> bytes:
-    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000).encode("utf-8")
+    lines = (_known_line(key, value) if _is_short(value) else _line(key, value) for key, value in values.items())
+    return "".join(lines).encode("utf-8")
+
+
+def _line(key: str, value: Any) -> str:
+    # The writer in C would escape emojis.
+    return yaml.dump({key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+_known_line = lru_cache(maxsize=1024, typed=True)(_line)
+"""Most values are those of the type; typed, because True == 1."""
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, (bool, int)) or (isinstance(value, str) and len(value) <= MAX_NUMBER)
 
 
 def _invalid(what: str, line: int) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -9,6 +10,8 @@ from assembler_runner.core.errors import Finding
 
 MAX_PATH_BYTES = 1000
 MAX_PART_BYTES = 255
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
 
 def field_of(path: str) -> str:
@@ -24,6 +27,11 @@ def check_path(path: str) -> list[Finding]:
     Returns:
         One finding per problem; empty if the path is valid.
     """
+    # Most paths are of letters and digits, and have none of the problems.
+    return [] if len(path) <= MAX_PART_BYTES and _PLAIN.fullmatch(path) else _problems(path)
+
+
+def _problems(path: str) -> list[Finding]:
     shown = path.encode("utf-8", "backslashreplace").decode()
     problems = []
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import BinaryIO, Literal
 
 from assembler_runner.core.errors import TooLarge
-from assembler_runner.files.content import Content, content_of
+from assembler_runner.files.content import Content
 
 Origin = Literal["given", "default", "generated", "fixed", "adopted"]
 
@@ -56,7 +56,13 @@ class SpaceFile:
 
     def as_content(self) -> Content:
         """Returns the file's bytes by reference."""
-        return content_of(self.source) if isinstance(self.source, bytes) else self.source
+        if isinstance(self.source, Content):
+            return self.source
+        return Content(self.sha256, len(self.source), self.open)
+
+    def has_content_of(self, other: SpaceFile) -> bool:
+        """Whether both files have the same content."""
+        return self.source is other.source or self.sha256 == other.sha256
 
     @cached_property
     def sha256(self) -> str:

@@ -8,6 +8,7 @@ because turns are points in time, no request waits forever.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,7 +61,25 @@ _ahead = _count(
     REQUESTS.c.fair_round <= _own,
     most=COUNTED,
 ).scalar_subquery()
-_TURN = sa.select(_own, _ahead, database_now())
+_queued = REQUESTS.c.status == QUEUED
+_WAITING = sa.select(sa.func.count()).where(_queued)
+_SOME_WAITING = _count(_queued, most=COUNTED_EACH_TIME + 1)
+_BEFORE = _count(_queued, REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double), most=COUNTED)
+_LAST_COUNTED = sa.select(REQUESTS.c.turn_at).where(_queued).order_by(REQUESTS.c.turn_at).offset(COUNTED).limit(1)
+_place = sa.select(_own.label("round"), _ahead.label("ahead"), database_now().label("now")).subquery()
+_TURN = sa.select(
+    _place.c.round,
+    _place.c.now,
+    (_place.c.now + SLICE_SECONDS * _place.c.ahead).label("at"),
+    # Bounded without LIMIT: MariaDB has no derived table that refers to another one.
+    _WAITING.where(
+        REQUESTS.c.turn_at < sa.func.coalesce(_LAST_COUNTED.correlate(None).scalar_subquery(), sys.float_info.max)
+    )
+    .where(REQUESTS.c.turn_at < _place.c.now + SLICE_SECONDS * _place.c.ahead)
+    .correlate(_place)
+    .scalar_subquery()
+    .label("before"),
+)
 _other = REQUESTS.alias()
 _earlier_unfinished = (
     sa.exists()
@@ -82,11 +101,6 @@ _NEXT = (
 _FIRST = sa.select(REQUESTS.c.id).where(
     REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
 )
-_queued = REQUESTS.c.status == QUEUED
-_WAITING = sa.select(sa.func.count()).where(_queued)
-_SOME_WAITING = _count(_queued, most=COUNTED_EACH_TIME + 1)
-_BEFORE = _count(_queued, REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double), most=COUNTED)
-_LAST_COUNTED = sa.select(REQUESTS.c.turn_at).where(_queued).order_by(REQUESTS.c.turn_at).offset(COUNTED).limit(1)
 _mine = (
     sa.select(
         REQUESTS.c.id,
@@ -116,11 +130,13 @@ class Turn:
         round: number of earlier unfinished requests of the same account.
         at: its turn, in seconds since 1970 by the database's clock.
         now: the current time by the same clock.
+        place: its position in the queue, from 1.
     """
 
     round: int
     at: float
     now: float
+    place: int
 
 
 def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Turn:
@@ -131,8 +147,8 @@ def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Tur
         realm_id: the realm of the request.
         owner_id: the account of the request.
     """
-    round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
-    return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
+    round_, now, at, before = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
+    return Turn(round_, float(at), float(now), 1 + before)
 
 
 def next_requests(session: Session, limit: int) -> list[str]:

@@ -13,7 +13,7 @@ from assembler_runner.accounts import audit
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, new_id, violated_constraint
 from assembler_runner.core.errors import Finding, InvalidRequest, NameTaken
-from assembler_runner.files.content import Content
+from assembler_runner.core.insert import insert_object
 from assembler_runner.files.store import LARGE_BYTES
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.publishing.queue import assign_queue_position, refuse_if_full
@@ -28,7 +28,7 @@ from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import QUEUED, IdempotencyKey, RequestFile, Space, SpaceRequest
 from assembler_runner.spaces.names import SLOT_CONSTRAINT, generated_name, slot_of
 from assembler_runner.spaces.transitions import hold_space
-from assembler_runner.targets.namespaces import claim_namespace, default_namespace
+from assembler_runner.targets.namespaces import claim_default_namespace, claim_namespace, default_namespace
 from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
 
@@ -156,7 +156,7 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
     target = data.get("target") or services.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or generated_name(),
-        namespace=data.get("namespace") or default_namespace_of(services, account, target),
+        namespace=_claimed_namespace(services, account, target, data.get("namespace")),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
@@ -166,8 +166,6 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
         owner_id=account.id,
         state="creating",
     )
-    if target == LOCAL and space.namespace:
-        claim_namespace(account.realm_id, space.namespace)
     space.slot = slot_of(space)
     space.url = services.targets.url_of(target, space.namespace, space.name)
     request = add_request(
@@ -232,9 +230,11 @@ def add_request(
     turn = assign_queue_position(db.session(), space.realm_id, account.id)
     if is_new:
         # A new Space is not visible to other transactions, so it needs no lock.
-        space.id, space.event_count = new_id(), 1
-        db.session.add(space)
-    space.request_count = (space.request_count or 0) + 1
+        space.id, space.event_count, space.request_count = new_id(), 1, 1
+        insert_object(db.session(), space)
+    else:
+        space.request_count += 1
+    files: list[RequestFile] = values.pop("files", [])
     request = SpaceRequest(
         space_id=space.id,
         realm_id=space.realm_id,
@@ -247,15 +247,28 @@ def add_request(
         due_at=turn.now + services.settings.RESEND_SECONDS,
         **values,
     )
-    db.session.add(request)
-    db.session.flush()
+    insert_object(db.session(), request)
+    set_committed_value(request, "queue_position", turn.place)
     set_committed_value(space, "latest_request", request)
+    _add_files(request, files)
     if callback and callback.get("callback_url"):
         webhooks.add_callback(services, request, callback["callback_url"], callback.get("callback_secret"))
     noted = _noted(request.findings)
     record_event(db.session(), QUEUED, space_id=space.id, request_id=request.id, data=noted, counted=is_new)
     audit.record(account, action, "space", space.id, space.name, space.realm_id, request_id=request.id)
     return request
+
+
+def _add_files(request: SpaceRequest, files: list[RequestFile]) -> None:
+    if files:
+        columns = ("position", "path", "size", "sha256", "origin", "given_sha256")
+        rows = [{"request_id": request.id, **{name: getattr(file, name) for name in columns}} for file in files]
+        db.session.execute(_INSERT_FILES, rows)
+    set_committed_value(request, "files", files)
+
+
+# Prebuilt, and without the session, which takes several times as long for many rows.
+_INSERT_FILES = sa.insert(RequestFile.__table__)  # type: ignore[arg-type]  # declared as FromClause
 
 
 def _noted(findings: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
@@ -299,7 +312,7 @@ def stage_large(services: Services, account: Account, prepared: Prepared, *, spa
         QueueFull: too many requests are waiting.
         QuotaExceeded: the realm or the account has reached a quota.
     """
-    large = [content for content in contents_of(prepared) if content.size >= LARGE_BYTES]
+    large = [file.as_content() for file in _files_to_keep(prepared) if file.size >= LARGE_BYTES]
     if large:
         refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
         quotas.check(services.settings, account, spaces=spaces, size=_size_of(prepared))
@@ -309,7 +322,7 @@ def stage_large(services: Services, account: Account, prepared: Prepared, *, spa
 
 def keep_contents(services: Services, prepared: Prepared) -> None:
     """Stores the contents that a request refers to; the caller commits."""
-    services.files.put(db.session(), contents_of(prepared))
+    services.files.put(db.session(), [file.as_content() for file in _files_to_keep(prepared)])
     db.session.flush()
 
 
@@ -322,11 +335,13 @@ def _size_of(prepared: Prepared) -> int:
     return sum(file.size for file in prepared.assembly.tree.values())
 
 
-def contents_of(prepared: Prepared) -> list[Content]:
-    """Returns the contents to store for a request: all published files, and the files as sent if they differ."""
+def _files_to_keep(prepared: Prepared) -> list[SpaceFile]:
+    """Returns what to store for a request: all published files, and the files as sent if they differ."""
     tree = prepared.assembly.tree
-    changed = [file for file in prepared.given.values() if file.path in tree and tree[file.path].sha256 != file.sha256]
-    return [file.as_content() for file in (*tree.values(), *changed)]
+    changed = [
+        file for file in prepared.given.values() if file.path in tree and not file.has_content_of(tree[file.path])
+    ]
+    return [*tree.values(), *changed]
 
 
 def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> RequestFile:
@@ -337,8 +352,18 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
         size=file.size,
         sha256=file.sha256,
         origin=file.origin,
-        given_sha256=sent.sha256 if sent is not None and sent.sha256 != file.sha256 else None,
+        given_sha256=None if sent is None or sent.has_content_of(file) else sent.sha256,
     )
+
+
+def _claimed_namespace(services: Services, account: Account, target: str, namespace: str | None) -> str | None:
+    """Returns the namespace of a new Space; one of the target `local` is the realm's from now on."""
+    if target != LOCAL:
+        return namespace or default_namespace_of(services, account, target)
+    if namespace is None:
+        return claim_default_namespace(account)
+    claim_namespace(account.realm_id, namespace)
+    return namespace
 
 
 def default_namespace_of(services: Services, account: Account, target: str) -> str | None:

@@ -30,9 +30,19 @@ class LocalNamespace(Base):
 
 def default_namespace(account: Account) -> str:
     """Returns where an account publishes if its request names no namespace."""
-    if account.realm_name == MASTER_REALM:
-        return _own(account.realm_id, account.name, is_master=True)
-    return _own(account.realm_id, account.realm_name)
+    return _of(account)[0]
+
+
+def claim_default_namespace(account: Account) -> str:
+    """Returns where an account publishes if its request names no namespace, and writes down that it is the realm's.
+
+    Raises:
+        Conflict: another realm was faster.
+    """
+    namespace, owner = _of(account)
+    if owner != account.realm_id:
+        claim_namespace(account.realm_id, namespace)
+    return namespace
 
 
 def check_namespace(realm_id: str, namespace: str) -> list[Finding]:
@@ -51,7 +61,7 @@ def check_namespace(realm_id: str, namespace: str) -> list[Finding]:
             return []
         hint = "Use another one, or leave it out."
     else:
-        own = _own(realm_id, name)
+        own, _ = _own(realm_id, name)
         if namespace.casefold() == own.casefold():
             return []
         hint = f"Use {own}, or leave it out."
@@ -77,12 +87,19 @@ def claim_namespace(realm_id: str, namespace: str) -> None:
         raise Conflict(f"The namespace {namespace} belongs to another realm.", hint="Use another one.")
 
 
-def _own(realm_id: str, name: str, *, is_master: bool = False) -> str:
+def _of(account: Account) -> tuple[str, str | None]:
+    if account.realm_name == MASTER_REALM:
+        return _own(account.realm_id, account.name, is_master=True)
+    return _own(account.realm_id, account.realm_name)
+
+
+def _own(realm_id: str, name: str, *, is_master: bool = False) -> tuple[str, str | None]:
+    """Returns the own namespace of a realm or of an account of `master`, and the realm that has it, if any."""
     own = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "user"
     owner = _owner(own)
     # The names of master's accounts are theirs before they are those of a realm.
     free = owner is None and (is_master or not _is_reserved(realm_id, own))
-    return own if owner == realm_id or free else f"{own}-{realm_id[:8]}"
+    return (own, owner) if owner == realm_id or free else (f"{own}-{realm_id[:8]}", None)
 
 
 def _owner(namespace: str) -> str | None:

@@ -10,6 +10,7 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from assembler_runner.accounts import tokens as tokens_module
 from assembler_runner.accounts.models import LoginSession, RefreshToken, User
 from assembler_runner.api import event_stream
 from assembler_runner.core.database import db, utcnow
@@ -228,6 +229,16 @@ def test_forged_and_swapped_tokens(service: Service) -> None:
         assert not works(service, token), name
         assert renew(service, token).status_code == (200 if name == "refresh as access" else 400), name
     assert renew(service, tokens["access_token"]).json["code"] == "invalid_token"
+
+
+def test_a_token_expires_though_it_was_accepted_before(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = service.login()["access_token"]
+    assert works(service, token)
+    expires = claims_of(token)["exp"]
+    monkeypatch.setattr(tokens_module.time, "time", lambda: expires - 1)
+    assert works(service, token)
+    monkeypatch.setattr(tokens_module.time, "time", lambda: expires)
+    assert not works(service, token)
 
 
 def test_an_expired_refresh_token(service: Service) -> None:

@@ -34,6 +34,7 @@ def read(service: Service, folder: Path, body: bytes) -> Any:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes strings long from 8 bytes on, and reads 5 bytes at a time."""
+    monkeypatch.setattr(json_stream, "SMALL_BYTES", 0)
     monkeypatch.setattr(json_stream, "LONG_BYTES", 8)
     pieces_of = json_stream.pieces_of
     monkeypatch.setattr(json_stream, "pieces_of", lambda file: pieces_of(file, 5))
@@ -78,6 +79,7 @@ def test_invalid_json_is_reported(service: Service, tmp_path: Path, small: None,
 def test_the_rest_beside_long_strings_has_its_own_limit(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(json_stream, "SMALL_BYTES", 0)
     monkeypatch.setattr(json_stream, "MAX_REST_BYTES", 1000)
     with pytest.raises(TooLarge, match="1000"):
         read(service, tmp_path, b"[" + b"[]," * 1000 + b"[]]")
@@ -85,8 +87,8 @@ def test_the_rest_beside_long_strings_has_its_own_limit(
 
 
 def test_a_long_string_is_a_long_text(service: Service, tmp_path: Path) -> None:
-    body = json.dumps({"a": "x" * 10**6, "b": "y"}).encode()
+    body = json.dumps({"a": "x" * 2 * 10**6, "b": "y"}).encode()
     with service.app.test_request_context("/", method="POST", data=body), Spool(tmp_path, 10**9) as spool:
         value = read_light(spool)
         assert isinstance(value["a"], LongText) and value["b"] == "y"
-        assert max(map(len, value["a"].parts())) < 10**6 and str(value["a"]) == "x" * 10**6
+        assert max(map(len, value["a"].parts())) < 10**6 and str(value["a"]) == "x" * 2 * 10**6

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from assembler_runner.files import paths as paths_module
 from assembler_runner.files.paths import MAX_PART_BYTES, MAX_PATH_BYTES, check_collisions, check_path
 
 HOSTILE = {
@@ -92,6 +93,11 @@ def test_hostile_path_is_rejected(path: str, code: str) -> None:
 @pytest.mark.parametrize("path", GOOD)
 def test_good_path_is_accepted(path: str) -> None:
     assert check_path(path) == []
+
+
+@given(st.text("aZ0_-./~ :", max_size=12) | st.from_regex(r"[.a~1git:/ -]{1,9}", fullmatch=True))
+def test_the_short_way_for_plain_paths_overlooks_nothing(path: str) -> None:
+    assert check_path(path) == paths_module._problems(path)
 
 
 def test_all_problems_of_a_path_are_reported_at_once() -> None:

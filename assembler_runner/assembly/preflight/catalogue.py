@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from assembler_runner.assembly.preflight import elsewhere, secrets  # noqa: F401 - each declares its rules
@@ -38,9 +39,10 @@ _TITLES = {
 }
 
 
-def rules() -> list[Rule]:
+@cache
+def rules() -> tuple[Rule, ...]:
     """Returns every declared rule, by topic and code."""
-    return sorted(RULES.values(), key=lambda rule: (TOPICS.index(rule.topic), rule.code))
+    return tuple(sorted(RULES.values(), key=lambda rule: (TOPICS.index(rule.topic), rule.code)))
 
 
 def as_json() -> list[dict[str, Any]]:

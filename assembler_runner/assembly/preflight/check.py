@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from assembler_runner.assembly.preflight.catalogue import rules
 from assembler_runner.assembly.preflight.context import MAX_TEXT_BYTES, Context
@@ -27,15 +28,8 @@ def check(context: Context) -> list[Finding]:
     found: list[Finding] = []
     for rule in rules():
         if rule.check is not None:
-            found += _first(rule.run(context), MAX_FINDINGS_PER_RULE)
+            found += [rule.finding(at) for at in islice(rule.check(context), MAX_FINDINGS_PER_RULE)]
     return sorted(found, key=lambda finding: (_ORDER[finding.severity], finding.path or "", finding.line or 0))
-
-
-def _first(findings: Iterator[Finding], count: int) -> Iterator[Finding]:
-    for number, finding in enumerate(findings):
-        if number >= count:
-            return
-        yield finding
 
 
 def combined(others: Iterable[Finding], own: Iterable[Finding]) -> list[Finding]:

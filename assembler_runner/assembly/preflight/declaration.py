@@ -75,21 +75,18 @@ class Rule:
     allowable: bool = False
     check: Check | None = None
 
-    def run(self, context: Context) -> Iterator[Finding]:
-        """Yields the findings of this rule."""
-        if self.check is None:
-            return
-        for found in self.check(context):
-            yield Finding(
-                self.code,
-                found.message,
-                found.severity or self.severity,
-                found.path,
-                found.line,
-                found.hint,
-                dict(found.values),
-                found.fix,
-            )
+    def finding(self, found: Found) -> Finding:
+        """Returns what was found at one place, with code and severity."""
+        return Finding(
+            self.code,
+            found.message,
+            found.severity or self.severity,
+            found.path,
+            found.line,
+            found.hint,
+            dict(found.values),
+            found.fix,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the declaration as `GET /findings` shows it."""

@@ -82,6 +82,8 @@ class Secret:
     certain: bool = True
 
 
+_CREDENTIAL_NAMES = frozenset(ending.rpartition("/")[2] for ending in CREDENTIAL_FILES)
+
 _FOUND: DigestCache[tuple[Secret, ...]] = DigestCache(4096)
 
 
@@ -270,10 +272,11 @@ def _by_name(context: Context, path: str) -> Found | None:
         return _key_file(context, path, "a container of private keys", "warning")
     if name in HISTORY_FILES and context.files[path].size:
         return _key_file(context, path, "what was typed into a shell", "warning")
-    for ending, holds in CREDENTIAL_FILES.items():
-        if f"/{path.lower()}".endswith(f"/{ending}"):
-            text = context.scannable(path)
-            return _key_file(context, path, "credentials") if text and holds.search(text) else None
+    if name in _CREDENTIAL_NAMES:
+        for ending, holds in CREDENTIAL_FILES.items():
+            if f"/{path.lower()}".endswith(f"/{ending}"):
+                text = context.scannable(path)
+                return _key_file(context, path, "credentials") if text and holds.search(text) else None
     if name.endswith(".json") and context.files[path].size < 20_000:
         text = context.scannable(path)
         if text and '"service_account"' in text and any(True for _ in _private_keys(text)):

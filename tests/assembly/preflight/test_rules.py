@@ -27,7 +27,7 @@ def names(cases: list[tuple[str, dict[str, Any], str]]) -> list[str]:
 
 
 def of_code(context: Context, code: str) -> list[Finding]:
-    return list(RULES[code].run(context))
+    return [found for found in check(context) if found.code == code]
 
 
 @pytest.mark.parametrize(("code", "case", "default_type"), FOUND, ids=names(FOUND))
