@@ -25,6 +25,7 @@ from assembler_runner.accounts.auth import account_from_cookie, account_from_hea
 from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.http import access_log, i18n, middleware
 from assembler_runner.api.http.openapi import DocumentedApi
+from assembler_runner.api.http.routes import LazyRule
 from assembler_runner.assembly.plugin_contract import json_schema
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.assembly.reload import PluginReloader
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None, instance: Path | None = None, *
     folder = (instance or Path(settings.INSTANCE_FOLDER or INSTANCE)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     app = Flask("assembler_runner", instance_path=str(folder), static_folder=None)
+    app.url_rule_class = LazyRule
     app.config.update(SECRET_KEY=settings.SECRET_KEY, MAX_CONTENT_LENGTH=settings.MAX_REQUEST_BYTES)
     if settings.SERVER_NAME:
         app.config["SERVER_NAME"] = settings.SERVER_NAME

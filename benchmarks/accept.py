@@ -19,7 +19,7 @@ WHAT = (
     "`POST /spaces` with a JWT, 10 files and 100 kB of new content: requests per second, and response time in "
     "milliseconds, by number of callers. One gunicorn process with 32 threads and Redis as broker. `inline` is the "
     "same application, but sends the message to the broker inside the request and waits for the disk separately for "
-    "each commit; `before` is the service at commit {before}, with nine statements more, and with tokens, rules, rows "
+    "each commit; `before` is the service at commit {before}, with seven statements more, and with tokens, rules, rows "
     "and digests handled one by one; `bare WSGI` parses the JSON and responds. `processor ms` is the processor time of "
     "the service for each request. The layers are requests to the same process with one caller: each line includes "
     "all of the lines above."
@@ -30,7 +30,7 @@ BEFORE = "e7a8d2b"
 BARE = "bare WSGI"
 WHY = (
     "this machine takes {before} ms for the version before, which took 7.2 (SQLite) or 9 to 13 ms (PostgreSQL) on the "
-    "machine of the goal; 14 statements through SQLAlchemy, the commit, the checks and JSON share what is left, and "
+    "machine of the goal; 15 statements through SQLAlchemy, the commit, the checks and JSON share what is left, and "
     "the profile has no single large part"
 )
 _MOST_PROCESSOR_MS = {"sqlite": 4.5, "postgresql": 6.0}

@@ -14,6 +14,7 @@ from assembler_runner.core.database import db
 from assembler_runner.ops import retention
 from assembler_runner.publishing import claims
 from assembler_runner.publishing.queue import next_requests
+from assembler_runner.services import EXTENSION
 from benchmarks import stage
 from benchmarks.grown import PAGE, Grown, identify
 from benchmarks.measuring import Goal, Result, in_turn
@@ -249,6 +250,6 @@ def _claim(grown: Grown) -> Call:
     def claim() -> None:
         with grown.app.app_context():
             waiting = next_requests(db.session(), 1)
-            assert claims.claim(waiting[0], 60)
+            assert claims.claim(grown.app.extensions[EXTENSION], waiting[0])
 
     return claim

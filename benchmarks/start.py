@@ -16,6 +16,14 @@ WHAT = (
     "Spaces. `idle %` is processor time at rest. The database already exists."
 )
 
+WHY_SECONDS = (
+    "to import Flask, SQLAlchemy, marshmallow, Celery, the JWT library and their extensions takes half of it; the "
+    "rest is mainly tables, schemas and dataclasses of the service; what only some requests use is imported with them"
+)
+WHY_MEMORY = (
+    "the same imports alone use 61 MiB; four fifths is code of imported modules, and fewer memory arenas save 0.3"
+)
+
 
 def run(quick: bool) -> Result:
     """Runs the benchmark."""
@@ -33,9 +41,10 @@ def run(quick: bool) -> Result:
             for name, start in kinds.items():
                 result.rows.append(_row(name, start, rounds, idle))
     row = result.rows[0]
+    ready, rest = round(row["processor s"], 2), round(row["MiB"], 1)
     result.goals = [
-        Goal("embedded mode: processor seconds until it is ready", round(row["processor s"], 2), 1.0, at_least=False),
-        Goal("embedded mode: MiB at rest", round(row["MiB"], 1), 100, at_least=False),
+        Goal("embedded mode: processor seconds until it is ready", ready, 0.5, at_least=False, why=WHY_SECONDS),
+        Goal("embedded mode: MiB at rest", rest, 90, at_least=False, why=WHY_MEMORY),
     ]
     return result
 

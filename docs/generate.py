@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import assembler_runner.app
+import assembler_runner.assembly.requirements
+import assembler_runner.ops.apps
 import assembler_runner.ops.backups
-import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
+import assembler_runner.publishing.pipeline  # noqa: F401 - so that every class of errors exists
 from assembler_runner.assembly.preflight.catalogue import as_markdown
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.places import PROJECT

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,9 @@ SECRETS = {
     "SECRET_KEY": "the key of the tests, 0123456789 abcdef",
     "JWT_SECRET_KEY": "another key of the tests, 9876543210",
 }
+
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class Service:
@@ -123,17 +130,54 @@ class Service:
 MakeService = Callable[..., Service]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def packages_read_once() -> Iterator[None]:
+    """Entry points are read once for each search path: each application asks for them, and to read them takes long."""
+    real = metadata.entry_points
+
+    @cache
+    def read(_: tuple[str, ...], group: str) -> metadata.EntryPoints:
+        return real(group=group)
+
+    def entry_points(**wanted: Any) -> metadata.EntryPoints:
+        return read(tuple(sys.path), wanted["group"]) if set(wanted) == {"group"} else real(**wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "entry_points", entry_points)
+        yield
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with all tables and the admin, to be copied."""
+    folder = tmp_path_factory.mktemp("new")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", CHEAP)
+        app = create_app(load({}, **SECRETS), folder)
+        with app.app_context():
+            db.create_all()
+            ensure_admin(PASSWORD)
+            db.session.remove()
+            db.engine.dispose()
+    return folder / "assembler.db"
+
+
 @pytest.fixture
-def make_service(tmp_path: Path, cheap_passwords: None) -> Iterator[MakeService]:
+def make_service(tmp_path: Path, cheap_passwords: None, new_database: Path) -> Iterator[MakeService]:
     """Creates services with the given settings, each in its own folder."""
     made: list[Flask] = []
 
     def make(**settings: Any) -> Service:
-        app = create_app(load({}, **(SECRETS | settings)), tmp_path / f"instance-{len(made)}")
+        folder = tmp_path / f"instance-{len(made)}"
+        if not settings.get("SQLALCHEMY_DATABASE_URI"):
+            folder.mkdir()
+            shutil.copyfile(new_database, folder / new_database.name)
+        app = create_app(load({}, **(SECRETS | settings)), folder)
         made.append(app)
-        with app.app_context():
-            db.create_all()
-            ensure_admin(PASSWORD)
+        if settings.get("SQLALCHEMY_DATABASE_URI"):
+            with app.app_context():
+                db.create_all()
+                ensure_admin(PASSWORD)
         return Service(app)
 
     yield make
@@ -166,7 +210,7 @@ def hub_service(make_service: MakeService, hub: StandInHub) -> Service:
 @pytest.fixture(autouse=True)
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Password hashing at its smallest cost."""
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(passwords, "_hasher", CHEAP)
     passwords._dummy_hash.cache_clear()
 
 

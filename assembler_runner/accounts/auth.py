@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
-from assembler_runner.accounts import browser_sessions, login_throttle, tokens
+from assembler_runner.accounts import browser_sessions, login_throttle, personal_tokens, tokens
 from assembler_runner.accounts.models import Realm, Robot, Role, User
 from assembler_runner.accounts.passwords import hash_password, verify
 from assembler_runner.accounts.permissions import (
@@ -118,7 +118,8 @@ def current_account() -> Account:
 def account_from_header() -> Account | None:
     """Authenticates the call by its Authorization header: a Bearer token, or Basic with name and password.
 
-    Basic is for git and browsers; the name is that of a user of `master`, or `realm/name`.
+    Basic is for git and browsers; the name is that of a user of `master`, or `realm/name`. In place of the password a
+    personal token is enough, with any name.
 
     Returns:
         The account; None if the call has no such header.
@@ -135,6 +136,8 @@ def account_from_header() -> Account | None:
     if header.type == "bearer" and header.token:
         return tokens.account_of_token(header.token)
     if header.type == "basic" and header.username and header.password is not None:
+        if header.password.startswith(personal_tokens.PREFIX):
+            return personal_tokens.account_of(header.password)
         realm, slash, name = header.username.rpartition("/")
         return account_of(check_password(name, header.password, realm if slash else None))
     raise Unauthorized("Only Authorization: Bearer <token> is supported.")

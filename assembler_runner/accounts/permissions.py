@@ -101,6 +101,7 @@ class Account:
         permissions: names of its permissions.
         session_id: the login session of its token, if any.
         limits: the configured quotas of the account and its realm, by their ids; None if they were not loaded.
+        token_id: the personal token that the call was made with, if any.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Account:
     permissions: frozenset[str] = field(default=frozenset(), repr=False)
     session_id: str | None = None
     limits: Mapping[str, Mapping[str, int | None]] | None = field(default=None, repr=False, compare=False)
+    token_id: str | None = None
 
     @property
     def everywhere(self) -> bool:

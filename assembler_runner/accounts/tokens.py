@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from flask_jwt_extended import create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
+from assembler_runner.accounts import personal_tokens
 from assembler_runner.accounts.models import LoginSession, Realm, RefreshToken, Robot, User
 from assembler_runner.accounts.permissions import QUOTAS, Account, permissions_held
 from assembler_runner.core.database import UtcDateTime, db, utcnow
@@ -93,6 +94,8 @@ def account_of_token(access_token: str) -> Account:
     Raises:
         Unauthorized: the token is invalid or expired, or its session has ended.
     """
+    if access_token.startswith(personal_tokens.PREFIX):
+        return personal_tokens.account_of(access_token)
     claims = _claims(access_token)
     kind = "user" if claims.get("sub_kind") == "user" else "robot"
     row = db.session.execute(_holder_of(kind), {"sid": claims["sid"], "now": utcnow()}).mappings().first()

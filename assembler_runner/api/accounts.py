@@ -14,11 +14,13 @@ from assembler_runner.accounts.directory import AuditLog, Permissions, Realms, R
 from assembler_runner.accounts.grants import grants_of
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
 from assembler_runner.accounts.resources import Kind
+from assembler_runner.accounts.trusted_publishers import TrustedPublishers
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
 from assembler_runner.api.http.json_body import load, read_object
 from assembler_runner.api.schemas import accounts as schemas
 from assembler_runner.api.schemas import grants
 from assembler_runner.api.schemas.base import list_of
+from assembler_runner.api.schemas.trusted_publishers import TrustedPublisherInput, TrustedPublisherSchema
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import NotFound
 from assembler_runner.core.listing import Listing, read_added, read_page
@@ -116,6 +118,9 @@ RESOURCES = (
     _grants("robot", "permission"),
     _grants("robot", "role", "client"),
     _grants("robot", "permission", "client"),
+    Resource(
+        "trusted-publishers", "trusted publisher", TrustedPublishers(), TrustedPublisherSchema, TrustedPublisherInput
+    ),
     Resource("audit-log", "audit entry", AuditLog(), schemas.AuditSchema),
 )
 
@@ -134,7 +139,7 @@ def get_me() -> Response:
     account = current_account()
     row = db.session.get(models.User, account.id)
     if row is None:
-        raise NotFound("This account is not a user.", hint="Machine accounts are at /auth/robots and /auth/clients.")
+        raise NotFound("This account is not a user.", hint="Robots and clients are at /auth/robots/@me.")
     return jsonify(_me(row, account.permissions))
 
 
@@ -151,6 +156,20 @@ def update_me() -> Response:
     account = current_account()
     row = _USERS.update_self(account, load(schemas.SelfInput(partial=True), read_object()))
     return make_response(jsonify(_me(row, account.permissions)), 202)
+
+
+@blueprint.get("/robots/@me")
+@blueprint.needs(ANY_ACCOUNT)
+@blueprint.doc(**fails(404))
+@blueprint.response(200, schemas.RobotMeSchema)
+def get_my_robot() -> Response:
+    """Get the calling robot or client with its permissions"""
+    account = current_account()
+    row = db.session.get(models.Robot, account.id)
+    if row is None:
+        raise NotFound("This account is not a robot.", hint="People are at /auth/users/@me.")
+    shown: dict[str, Any] = schemas.RobotSchema(exclude=("realm",)).dump(row)
+    return jsonify({**shown, "permissions": sorted(account.permissions)})
 
 
 def _me(row: models.User, permissions: frozenset[str]) -> dict[str, Any]:

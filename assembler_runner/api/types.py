@@ -14,9 +14,7 @@ from assembler_runner.api.schemas.base import MetaSchema, list_of
 from assembler_runner.api.schemas.spaces import FindingRuleSchema
 from assembler_runner.api.schemas.types import PluginSchema, SpaceTypeSchema, StarterSchema
 from assembler_runner.assembly.card import README
-from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS
 from assembler_runner.assembly.plugin_contract import ask_defaults, ask_templates, json_schema
-from assembler_runner.assembly.preflight.catalogue import as_json
 from assembler_runner.assembly.registry import PluginRecord
 from assembler_runner.core.errors import NotFound
 from assembler_runner.plugin import SpaceFile, SpacePlugin
@@ -132,6 +130,8 @@ def describe(plugin: SpacePlugin) -> dict[str, Any]:
 
 def default_files(plugin: SpacePlugin) -> list[str]:
     """Returns the paths that are generated if missing; only the README if the type has required options."""
+    from assembler_runner.assembly.container import DOCKERFILE, REQUIREMENTS
+
     try:
         options = dict(plugin.options_schema.load({}))
     except ma.ValidationError:
@@ -154,4 +154,6 @@ def list_findings() -> dict[str, Any]:
     What is checked before a Space is published: every code with its severity, an explanation and an example, whether
     there is a fix and whether `allow` lets it pass.
     """
+    from assembler_runner.assembly.preflight.catalogue import as_json
+
     return _all(as_json())

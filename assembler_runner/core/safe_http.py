@@ -1,4 +1,4 @@
-"""POST requests to URLs supplied by users, protected against server-side request forgery (SSRF).
+"""Requests to URLs supplied by users, protected against server-side request forgery (SSRF).
 
 The host name is resolved once and the connection uses the address that was checked, so that a name that resolves to
 another address the second time has no effect (DNS rebinding). Redirects are not followed; proxies are not used.
@@ -12,14 +12,18 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
     from urllib3.connection import HTTPConnection
+
+T = TypeVar("T")
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,7 +45,12 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class CallFailed(Exception):  # not an AssemblerError: it is stored with the delivery, not returned to a caller
-    """The POST got no response; the message is the reason, in the service's own words."""
+    """A call got no response; the message is the reason, in the service's own words."""
+
+    @property
+    def reason(self) -> str:
+        """The reason, as a part of a sentence."""
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,30 @@ def resolve(url: str, allowed: Sequence[IpNetwork]) -> str:
     return _resolve(urlsplit(url), allowed)
 
 
+def get(url: str, allowed: Sequence[IpNetwork], most: int) -> bytes:
+    """Reads a document.
+
+    Args:
+        url: the URL.
+        allowed: networks that may be called although they are not public.
+        most: maximum size of the document in bytes.
+    Returns:
+        The document.
+    Raises:
+        CallFailed: there is none, or it is larger, with a short reason.
+    """
+
+    def read(response: BaseHTTPResponse) -> bytes:
+        if response.status != HTTPStatus.OK:
+            raise CallFailed(f"the response has the status {response.status}")
+        body = response.read(most + 1)
+        if len(body) > most:
+            raise CallFailed(f"the response has more than {most} bytes")
+        return body
+
+    return _call("GET", url, None, {"Accept": "application/json"}, allowed, read)
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork]) -> Response:
     """Sends one POST.
 
@@ -111,6 +144,22 @@ def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[Ip
     Raises:
         CallFailed: no response, with a short reason.
     """
+
+    def read(response: BaseHTTPResponse) -> Response:
+        seconds = response.headers.get("Retry-After", "")
+        return Response(response.status, float(seconds) if seconds.isdecimal() and len(seconds) < 8 else None)
+
+    return _call("POST", url, body, headers, allowed, read)
+
+
+def _call(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    allowed: Sequence[IpNetwork],
+    read: Callable[[BaseHTTPResponse], T],
+) -> T:
     from urllib3.exceptions import HTTPError
 
     if problem_text := url_problem(url, allowed):
@@ -124,12 +173,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[Ip
     deadline.start()
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body=body, headers={"Host": parts.netloc, **headers}, preload_content=False)
-        response = connection.getresponse()
+        connection.request(method, path, body=body, headers={"Host": parts.netloc, **headers}, preload_content=False)
+        response = read(connection.getresponse())
         if timed_out.is_set():
             raise TimeoutError
-        seconds = response.headers.get("Retry-After", "")
-        return Response(response.status, float(seconds) if seconds.isdecimal() and len(seconds) < 8 else None)
+        return response
     except (HTTPError, OSError, ValueError) as problem:
         raise CallFailed(_reason(problem)) from None
     finally:

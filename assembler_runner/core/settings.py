@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from assembler_runner.core.apps_settings import AppsSettings, bad_apps_settings
 from assembler_runner.core.errors import Finding, SettingsError
 from assembler_runner.core.flame_settings import PLUGINS, FlameSettings, bad_flame_settings
+from assembler_runner.core.oidc_settings import OidcSettings
 from assembler_runner.core.places import bundled
 from assembler_runner.core.setting import setting
 
@@ -34,7 +35,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA
 
 
 @dataclass(frozen=True)
-class Settings(FlameSettings, AppsSettings):
+class Settings(FlameSettings, AppsSettings, OidcSettings):
     """The settings of one process; each field is the environment variable of the same name."""
 
     SQLALCHEMY_DATABASE_URI: str = setting(
@@ -205,6 +206,11 @@ class Settings(FlameSettings, AppsSettings):
     METRICS_PORT: int = setting(0, "Port where a worker serves its own /metrics; 0: none.", at_least=0, at_most=65535)
 
     @property
+    def oidc_audience(self) -> str:
+        """The audience of tokens that are exchanged; empty if none are."""
+        return self.OIDC_AUDIENCE or (f"https://{self.SERVER_NAME}" if self.SERVER_NAME else "")
+
+    @property
     def plugin_folders(self) -> list[Path]:
         """The plugin folders, in the order they are searched; each once."""
         of_flame = str(PLUGINS) if self.FLAME_CORE_URL else ""
@@ -281,7 +287,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
         message = f"DEFAULT_FILE_STORE must be database, local_filesystem or s3://bucket[/prefix] (it is {store!r})"
         findings.append(Finding("invalid_setting", message, path="DEFAULT_FILE_STORE"))
     findings += [_bad_origin(origin) for origin in Settings(**values).cors_origins if not _ORIGIN.fullmatch(origin)]
-    findings += _bad_webhook_settings(Settings(**values))
+    findings += [*_bad_webhook_settings(Settings(**values)), *Settings(**values).oidc_findings()]
     findings += bad_apps_settings(Settings(**values))
     findings += bad_flame_settings(Settings(**values))
     if findings:

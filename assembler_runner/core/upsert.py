@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -26,21 +27,25 @@ def insert_rows(session: Session, model: type[Base], rows: list[dict[str, Any]],
 
 @cache
 def _insert(model: type[Base], dialect: str, then_set: str | None) -> Any:
-    statement: Any
+    return upsert(model, dialect, [] if then_set is None else [then_set])
+
+
+def upsert(model: type[Base], dialect: str, then_set: Sequence[str]) -> Any:
+    """Returns a statement that inserts rows, or sets columns of existing rows with the same primary key.
+
+    Args:
+        model: the table.
+        dialect: name of the database's dialect.
+        then_set: keys of the columns to set in existing rows; empty: existing rows stay unchanged.
+    """
     table: Any = model.__table__
-    if dialect in ("postgresql", "sqlite"):
-        statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-        if then_set is None:
-            statement = statement.on_conflict_do_nothing()
-        else:
-            keys = [column.name for column in sa.inspect(model).primary_key]
-            statement = statement.on_conflict_do_update(
-                index_elements=keys, set_={then_set: statement.excluded[then_set]}
-            )
-    else:
-        statement = mysql.insert(table)
-        if then_set is None:
-            statement = statement.prefix_with("IGNORE")
-        else:
-            statement = statement.on_duplicate_key_update({then_set: statement.inserted[then_set]})
-    return statement
+    if dialect not in ("postgresql", "sqlite"):
+        inserting = mysql.insert(table)
+        if not then_set:
+            return inserting.prefix_with("IGNORE")
+        return inserting.on_duplicate_key_update({key: inserting.inserted[key] for key in then_set})
+    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    if not then_set:
+        return statement.on_conflict_do_nothing()
+    keys = [column.name for column in sa.inspect(model).primary_key]
+    return statement.on_conflict_do_update(index_elements=keys, set_={key: statement.excluded[key] for key in then_set})

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from assembler_runner.assembly.preflight.secrets import find_secrets
-
 TAIL = 4000
 """Most characters of a text of strangers in one answer; the end is kept."""
 
@@ -39,6 +37,8 @@ _WORDS = re.compile(r"[A-Za-z]{2,}")
 
 def clean(text: str) -> str:
     """Returns a text without terminal sequences, invisible characters and secrets."""
+    from assembler_runner.assembly.preflight.secrets import find_secrets
+
     shown = _HIDDEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
     for secret in reversed(find_secrets(shown)):
         whole = _SECRET.match(shown, secret.position)

@@ -59,14 +59,12 @@ def choose(settings: Settings) -> tuple[Settings, socket.socket | None, str]:
     """Decides whether apps run, and opens the port of their proxy.
 
     Args:
-        settings: the settings as given.
+        settings: the settings as given; APPS is not off.
     Returns:
         The settings with APPS and APPS_PORT as they are used, the open port or None, and a line for the operator.
     Raises:
         SettingsError: apps are asked for, but cannot run here, or the port cannot be listened on.
     """
-    if settings.APPS == "off":
-        return settings, None, "Apps of the target local are not run (APPS=off)."
     reason = why_not(settings)
     if reason is not None:
         if settings.APPS:

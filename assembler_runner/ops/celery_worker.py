@@ -17,7 +17,7 @@ from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.process_secrets import require_secrets, with_unused_secrets
 from assembler_runner.core.settings import load
 from assembler_runner.ops.retention import clean_up
-from assembler_runner.publishing import claims, metrics_page
+from assembler_runner.publishing import claims, metrics_page, pipeline  # noqa: F401 - children of a prefork pool share it
 from assembler_runner.publishing.sweeper import Sweeper
 from assembler_runner.requests.expiry import apply_expiry
 from assembler_runner.runtime.poller import Poller

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import sqlalchemy as sa
 from flask import Flask
@@ -22,7 +22,6 @@ from assembler_runner.core import logging as core_logging
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import Settings, load
-from assembler_runner.ops import apps
 from assembler_runner.ops.cli.flask_commands import make_admin
 from assembler_runner.ops.http_server import listen
 from assembler_runner.ops.migration_lock import is_at_newest
@@ -35,6 +34,11 @@ from assembler_runner.runtime import watches
 from assembler_runner.runtime.poller import Poller
 from assembler_runner.services import EXTENSION, Services
 from assembler_runner.webhooks.delivery import WebhookSender
+
+if TYPE_CHECKING:
+    import socket
+
+    from assembler_runner.apps.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +56,7 @@ def serve(host: str, port: int, instance: Path) -> None:
         SettingsError: a setting is invalid, the folder is in use, or the address cannot be listened on.
     """
     lock = instance_lock(instance)
-    settings, apps_port, about_apps = apps.choose(settings_of(instance))
+    settings, apps_port, about_apps = _choose_apps(settings_of(instance))
     core_logging.configure(settings)
     app = _open(settings, instance)
     streams = settings.MAX_EVENT_READERS + settings.MAX_LOG_STREAMS
@@ -73,7 +77,7 @@ def serve(host: str, port: int, instance: Path) -> None:
     poller.start()
     webhooks = WebhookSender(app)
     webhooks.start()
-    supervisor = apps.start_supervisor(app, apps_port) if apps_port is not None else None
+    supervisor = _start_supervisor(app, apps_port) if apps_port is not None else None
     app.extensions[EXTENSION].targets.learn_account()
     _stop_on_signals()
     # Objects created by the start are permanent: exclude them from garbage collection.
@@ -95,6 +99,20 @@ def serve(host: str, port: int, instance: Path) -> None:
     # A normal exit would wait for threads that still wait for a response; their claims have been released.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _choose_apps(settings: Settings) -> tuple[Settings, socket.socket | None, str]:
+    if settings.APPS == "off":
+        return settings, None, "Apps of the target local are not run (APPS=off)."
+    from assembler_runner.ops import apps
+
+    return apps.choose(settings)
+
+
+def _start_supervisor(app: Flask, listener: socket.socket) -> Supervisor:
+    from assembler_runner.ops import apps
+
+    return apps.start_supervisor(app, listener)
 
 
 def _drain(app: Flask) -> None:

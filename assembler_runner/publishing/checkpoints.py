@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from assembler_runner.core.database import database_now, db, read_transaction, utcnow, write_transaction
+from assembler_runner.core.database import (
+    database_now,
+    db,
+    read_transaction,
+    utcnow,
+    without_index,
+    write_transaction,
+)
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
-from assembler_runner.spaces.events import record_event
-from assembler_runner.spaces.models import REQUESTS, RUNNING, SPACES, SpaceRequest
-from assembler_runner.spaces.transitions import hold_space, move_to
+from assembler_runner.spaces.app_state import change_of_state, hold_state
+from assembler_runner.spaces.events import NewEvent, append_events
+from assembler_runner.spaces.models import (
+    QUEUED,
+    RELEASES,
+    REQUEST_ID,
+    REQUESTS,
+    RUNNING,
+    SPACE_ID,
+    SPACES,
+    SUCCEEDED,
+    SpaceRequest,
+)
+from assembler_runner.spaces.transitions import change_status, status_data, transition
 from assembler_runner.targets import PublishedSpace
 
 
@@ -24,6 +43,7 @@ def write(
     event: tuple[str, str] | None = None,
     unless_cancelled: bool = False,
     durable: bool = True,
+    also: Callable[[], None] | None = None,
 ) -> None:
     """Stores the progress of an attempt if the claim still holds, and renews the lease.
 
@@ -34,24 +54,29 @@ def write(
         event: type and message of an event to append.
         unless_cancelled: write nothing if the request was cancelled.
         durable: False if the write may be lost on power failure.
+        also: further writes in the same transaction.
     Raises:
         LeaseLost: the claim was lost.
         Cancelled: the request was cancelled, and `unless_cancelled` is set.
     """
     with write_transaction(durable=durable):
+        session = db.session()
+        connection = session.connection()
+        # The row of the Space is always locked before that of the request.
         if space or event:
-            hold_space(db.session(), job.space_id)
+            _write_space(connection, job, space or {}, 1 if event else 0)
         claim = {"claimed": job.request_id, "claimant": job.owner, "lease": job.services.leases.seconds}
-        written = db.session.execute(_HELD_AND_WANTED if unless_cancelled else _HELD, claim | values)
-        if written.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-            db.session.rollback()
+        written = connection.execute(_HELD_AND_WANTED if unless_cancelled else _HELD, claim | values)
+        if written.rowcount != 1:
+            session.rollback()
             if unless_cancelled:
                 check_cancelled(job)
             raise LeaseLost
-        write_space(job, space)
         if event:
             type, message = event
-            record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
+            append_events(session, job.space_id, [NewEvent(type, job.request_id, message)])
+        if also:
+            also()
 
 
 @read_transaction()
@@ -69,8 +94,7 @@ def check_cancelled(job: Job) -> None:
     Raises:
         Cancelled: the request was cancelled.
     """
-    cancelled = db.session.scalar(sa.select(SpaceRequest.cancel_requested).where(SpaceRequest.id == job.request_id))
-    if cancelled:
+    if db.session().connection().scalar(_CANCEL_REQUESTED, {"request_id": job.request_id}):
         raise Cancelled
 
 
@@ -112,9 +136,13 @@ def step(job: Job, name: str, act: Callable[[], object], message: str, *, space:
     return job
 
 
-def record_space(job: Job, space: PublishedSpace) -> Job:
+def record_space(job: Job, space: PublishedSpace, also: Callable[[], None] | None = None) -> Job:
     """Records that the Space was created on its target.
 
+    Args:
+        job: the claimed request.
+        space: the Space.
+        also: further writes in the same transaction.
     Returns:
         The job with `space` set.
     Raises:
@@ -123,7 +151,7 @@ def record_space(job: Job, space: PublishedSpace) -> Job:
     names = {"created_on_target": True, "namespace": space.namespace, "name": space.name, "url": space.url}
     event = ("created", f"The Space {space.namespace}/{space.name} was created.")
     # Safe to lose on power failure: create_sent_at is durable, so the Space is found again.
-    write(job, {}, space=names, event=event, durable=False)
+    write(job, {}, space=names, event=event, durable=False, also=also)
     return replace(job, space=space)
 
 
@@ -139,48 +167,83 @@ def forget_space(job: Job) -> Job:
     return replace(job, space=None, made_at=None)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What the end of a request changes besides its own row.
+
+    Args:
+        space: columns of its Space to set.
+        state: the new state of the Space; None if it does not change.
+        then: further writes in the same transaction.
+    """
+
+    space: Mapping[str, Any] = field(default_factory=dict)
+    state: str | None = None
+    then: Callable[[Session], None] | None = None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else is known about the Space at the end of a request.
+
+    Args:
+        overtaken: whether a later change of the Space has succeeded, which then determines the Space's columns.
+        successor: the id of the next queued request of the Space, or None.
+    """
+
+    overtaken: bool
+    successor: str | None
+
+
 def finish(
     job: Job,
     status: str,
+    ending: Callable[[Surroundings], Ending],
     *,
-    space: dict[str, Any] | None = None,
     event: tuple[str, str] | None = None,
-    then: Callable[[], None] | None = None,
     **values: Any,
-) -> bool:
+) -> Surroundings | None:
     """Ends the request if the claim still holds.
 
     Args:
         job: the claimed request.
         status: the final status.
-        space: columns of its Space to set.
+        ending: returns what else to write.
         event: type and message of an event to record before the final one.
-        then: further writes in the same transaction.
         values: columns of the request to set.
     Returns:
-        False if the claim was lost and nothing was written.
+        What else is known about the Space; None if the claim was lost and nothing was written.
     """
-    hold_space(db.session(), job.space_id)
-    if event:
-        type, message = event
-        record_event(db.session(), type, space_id=job.space_id, request_id=job.request_id, message=message)
-    moved = move_to(
-        db.session(), job.request_id, status, space_id=job.space_id, owner=job.owner, lease_owner=None, **values
-    )
-    if not moved:
-        db.session.rollback()
-        return False
-    write_space(job, space)
-    if then is not None:
-        then()
-    db.session.commit()
-    return True
+    with write_transaction():
+        session = db.session()
+        old_state = hold_state(session, job.space_id)
+        changed = transition(status, fenced=True)
+        if not change_status(session, job.request_id, status, changed, owner=job.owner, lease_owner=None, **values):
+            session.rollback()
+            return None
+        connection = session.connection()
+        found = connection.execute(_SURROUNDINGS, {"space_id": job.space_id, "number": job.number}).one()
+        known = Surroundings(bool(found.overtaken), found.successor)
+        end = ending(known)
+        events = [] if event is None else [NewEvent(event[0], job.request_id, event[1])]
+        events.append(NewEvent(status, job.request_id, data=status_data(values)))
+        columns = dict(end.space)
+        if end.state is not None:
+            of_state, changed_state = change_of_state(old_state, end.state)
+            columns |= of_state
+            events += [] if changed_state is None else [changed_state]
+        _write_space(connection, job, columns, len(events))
+        append_events(session, job.space_id, events)
+        if end.then:
+            end.then(session)
+    return known
 
 
-def write_space(job: Job, values: Mapping[str, Any] | None) -> None:
-    """Sets columns of the Space of a request in the current transaction."""
-    if values:
-        db.session.execute(_ITS_SPACE, {"of_job": job.space_id, **values})
+def _write_space(connection: sa.Connection, job: Job, values: Mapping[str, Any], events: int) -> None:
+    """Sets columns of the Space of a request, and counts events that are appended to it; locks its row."""
+    # A Space that only gets an event was not changed.
+    statement = _ITS_SPACE if values else _ITS_EVENTS
+    connection.execute(statement, {"of_job": job.space_id, "more_events": events, **values})
 
 
 # Prebuilt: constructing these statements costs more than executing them. The columns to set come as parameters.
@@ -198,4 +261,31 @@ _HELD = (
 _HELD_AND_WANTED = _HELD.where(~REQUESTS.c.cancel_requested)
 
 
-_ITS_SPACE = sa.update(SPACES).where(SPACES.c.id == sa.bindparam("of_job", type_=sa.String))
+_ITS_SPACE = (
+    sa.update(SPACES)
+    .where(SPACES.c.id == sa.bindparam("of_job", type_=sa.String))
+    .values(event_count=SPACES.c.event_count + sa.bindparam("more_events", type_=sa.Integer))
+)
+_ITS_EVENTS = _ITS_SPACE.values(updated_at=SPACES.c.updated_at)
+
+
+_CANCEL_REQUESTED = sa.select(REQUESTS.c.cancel_requested).where(REQUESTS.c.id == REQUEST_ID)
+
+
+_of_space = REQUESTS.c.space_id == SPACE_ID
+_SURROUNDINGS = sa.select(
+    sa.exists()
+    .where(
+        _of_space,
+        REQUESTS.c.number > sa.bindparam("number", type_=sa.Integer),
+        REQUESTS.c.status == SUCCEEDED,
+        REQUESTS.c.action.in_(RELEASES | {"delete", "move"}),
+    )
+    .label("overtaken"),
+    sa.select(REQUESTS.c.id)
+    .where(_of_space, without_index(REQUESTS.c.status) == QUEUED)
+    .order_by(REQUESTS.c.number)
+    .limit(1)
+    .scalar_subquery()
+    .label("successor"),
+)

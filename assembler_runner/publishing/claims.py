@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from assembler_runner.core.database import (
@@ -13,9 +15,13 @@ from assembler_runner.core.database import (
     without_index,
     write_transaction,
 )
-from assembler_runner.publishing.queue import is_first
+from assembler_runner.publishing import job as jobs
+from assembler_runner.publishing.job import Job
+from assembler_runner.publishing.queue import EARLIER_UNFINISHED
+from assembler_runner.services import Services
+from assembler_runner.spaces.events import NewEvent, append_events, count_event_of
 from assembler_runner.spaces.models import QUEUED, REQUESTS, RUNNING, SpaceRequest
-from assembler_runner.spaces.transitions import hold_space_of, move_to
+from assembler_runner.spaces.transitions import change_status, move_to, transition
 
 # Prebuilt: constructing these statements costs more than executing them.
 _CLAIMABLE = sa.or_(
@@ -25,6 +31,16 @@ _CLAIMABLE = sa.or_(
 )
 
 
+_CLAIM = (
+    transition(RUNNING)
+    # The lock of the Space ensures that only its first unfinished request is claimed.
+    .where(_CLAIMABLE, ~EARLIER_UNFINISHED)
+    .values(
+        attempts=REQUESTS.c.attempts + 1,
+        due_at=database_now() + sa.bindparam("lease", type_=sa.Double),
+        started_at=sa.func.coalesce(REQUESTS.c.started_at, sa.bindparam("now", type_=REQUESTS.c.started_at.type)),
+    )
+)
 _space = (
     sa.select(REQUESTS.c.space_id).where(REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String)).scalar_subquery()
 )
@@ -41,39 +57,30 @@ _SUCCESSOR = (
 def successor(request_id: str) -> str | None:
     """Returns the id of the next queued request of the same Space, or None."""
     with read_transaction():
-        found = db.session.scalar(_SUCCESSOR, {"request_id": request_id})
+        found = db.session().connection().scalar(_SUCCESSOR, {"request_id": request_id})
     return None if found == request_id else found
 
 
-def claim(request_id: str, seconds: float) -> str | None:
+def claim(services: Services, request_id: str) -> Job | None:
     """Claims a request that is queued or whose lease has expired, if it is the first unfinished one of its Space.
 
     Args:
+        services: the services of this process.
         request_id: the request.
-        seconds: duration of the lease.
     Returns:
-        The id of the claim; None if the request cannot be claimed.
+        The claimed request; None if it cannot be claimed.
     """
     owner = new_id()
+    values: dict[str, Any] = {"lease": services.leases.seconds, "now": utcnow(), "lease_owner": owner}
     # Not durable: a claim lost on power failure leaves the request queued, and no work was done yet.
     with write_transaction(durable=False):
-        # The lock of the Space ensures that only its first unfinished request is claimed.
-        space_id = hold_space_of(db.session(), request_id)
-        if space_id is None or not is_first(db.session(), request_id):
-            db.session.rollback()
+        session = db.session()
+        if not count_event_of(session, request_id) or not change_status(session, request_id, RUNNING, _CLAIM, **values):
+            session.rollback()
             return None
-        claimed = move_to(
-            db.session(),
-            request_id,
-            RUNNING,
-            space_id=space_id,
-            condition=_CLAIMABLE,
-            lease_owner=owner,
-            attempts=REQUESTS.c.attempts + 1,
-            due_at=database_now() + seconds,
-            started_at=sa.func.coalesce(REQUESTS.c.started_at, utcnow()),
-        )
-    return owner if claimed else None
+        job = jobs.load(services, request_id, owner)
+        append_events(session, job.space_id, [NewEvent(RUNNING, request_id)])
+    return job
 
 
 def take_due(resend_seconds: float, limit: int = 500) -> list[str]:

@@ -31,9 +31,93 @@ _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
 
 
+class CreationTurn:
+    """The turn of one claim to create a Space; see :func:`creation_lock`."""
+
+    def __init__(self, account: str | None, claim: str) -> None:
+        self._account, self._claim = account, claim
+        self._local: threading.Lock | None = None
+        self._held = False
+        self._known = False
+
+    def enter(self) -> None:
+        """Waits for the other threads of this process, so that only one of them polls the database.
+
+        Raises:
+            RateLimited: the lock was not free within `PATIENCE_SECONDS`.
+        """
+        if self._account is None:
+            return
+        with _locks_guard:
+            local = _locks.setdefault(self._account, threading.Lock())
+        if not local.acquire(blocking=False):
+            # No transaction stays open while this one waits.
+            db.session.rollback()
+            if not local.acquire(timeout=PATIENCE_SECONDS):
+                raise _busy()
+        self._local = local
+
+    def try_acquire(self) -> None:
+        """Acquires the lock in the current transaction, if it is free."""
+        if self._account is None:
+            return
+        session = db.session()
+        taken = session.connection().execute(_ACQUIRE, {"of": self._account, "owner": self._claim})
+        self._held = taken.rowcount == 1
+        if not self._held and not self._known:
+            insert_rows(session, CreationLock, [{"account": self._account, "owner": None}])
+
+    def acquire(self) -> None:
+        """Waits for the lock, in transactions of its own.
+
+        Raises:
+            RateLimited: the lock was not free within `PATIENCE_SECONDS`.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._account is not None and not self._held:
+            # Not durable: no process of this claim survives a power failure.
+            with write_transaction(durable=False):
+                self.try_acquire()
+            if self._held:
+                return
+            if not self._known:
+                self._known = True
+                continue
+            if time.monotonic() > deadline:
+                raise _busy()
+            # Another process releases the lock, without a notification to this one.
+            time.sleep(POLL_SECONDS)
+
+    def release(self) -> None:
+        """Releases the lock in the current transaction."""
+        if self._held:
+            db.session().connection().execute(_RELEASE, {"of": self._account, "holder": self._claim})
+
+    def leave(self, released: bool = False) -> None:
+        """Releases the lock in a transaction of its own, unless another one has done that; may be called again.
+
+        Args:
+            released: whether a transaction that has called :meth:`release` was committed.
+        """
+        try:
+            if self._held and not released:
+                # An open transaction of the body must not be committed here.
+                db.session.rollback()
+                with write_transaction(durable=False):
+                    self.release()
+        finally:
+            self._held = False
+            if self._local is not None:
+                self._local.release()
+                self._local = None
+
+
 @contextmanager
-def creation_lock(account: str | None, claim: str) -> Iterator[None]:
-    """Holds the creation lock of an account while the body runs; the lock expires with the claim that acquired it.
+def creation_lock(account: str | None, claim: str) -> Iterator[CreationTurn]:
+    """Holds the creation lock of an account; the lock expires with the claim that acquired it.
+
+    The body acquires the lock, with a write of its own or alone. It may release it with a write of its own, and then
+    says so; else the lock is released at the end.
 
     Args:
         account: the account on the target; None if its creations may overlap.
@@ -41,50 +125,12 @@ def creation_lock(account: str | None, claim: str) -> Iterator[None]:
     Raises:
         RateLimited: the lock was not free within `PATIENCE_SECONDS`; the request must be retried.
     """
-    if account is None:
-        yield
-        return
-    with _locks_guard:
-        lock = _locks.setdefault(account, threading.Lock())
-    # Threads of this process wait for each other here; only one of them polls the database.
-    if not lock.acquire(timeout=PATIENCE_SECONDS):
-        raise _busy()
+    turn = CreationTurn(account, claim)
+    turn.enter()
     try:
-        _acquire(account, claim)
-        try:
-            yield
-        finally:
-            _release(account, claim)
+        yield turn
     finally:
-        lock.release()
-
-
-def _acquire(account: str, claim: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    known = False
-    while True:
-        # Not durable: no process of this claim survives a power failure.
-        with write_transaction(durable=False):
-            taken = db.session.execute(_ACQUIRE, {"of": account, "owner": claim})
-            acquired = taken.rowcount == 1  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
-            if not acquired and not known:
-                insert_rows(db.session(), CreationLock, [{"account": account, "owner": None}])
-        if acquired:
-            return
-        if not known:
-            known = True
-            continue
-        if time.monotonic() > deadline:
-            raise _busy()
-        # Another process releases the lock, without a notification to this one.
-        time.sleep(POLL_SECONDS)
-
-
-def _release(account: str, claim: str) -> None:
-    # An open transaction of the body must not be committed here.
-    db.session.rollback()
-    with write_transaction(durable=False):
-        db.session.execute(_RELEASE, {"of": account, "holder": claim})
+        turn.leave()
 
 
 def _busy() -> RateLimited:

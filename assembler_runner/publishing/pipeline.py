@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,21 +23,20 @@ from assembler_runner.core.request_ids import call_id, space_request_id, working
 from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions import ACTIONS, TOOK_EFFECT, Done, variables
+from assembler_runner.publishing.checkpoints import Ending, Surroundings
 from assembler_runner.publishing.claims import claim, successor
 from assembler_runner.publishing.cleanup import clean_up, schedule_cleanup
 from assembler_runner.publishing.job import Cancelled, Job, LeaseLost
-from assembler_runner.publishing.queue import next_requests
+from assembler_runner.publishing.queue import next_requests, woken
 from assembler_runner.runtime import watches
 from assembler_runner.services import Services
-from assembler_runner.spaces.app_state import DELETED, set_state
+from assembler_runner.spaces.app_state import DELETED
 from assembler_runner.spaces.events import record_event
 from assembler_runner.spaces.models import (
     CANCELLED,
     FAILED,
     MAKING,
     QUEUED,
-    RELEASES,
-    REQUESTS,
     RUNNING,
     SUCCEEDED,
     Space,
@@ -54,15 +55,6 @@ CANDIDATES = 32
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
-_STATUS = sa.select(REQUESTS.c.status).where(REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String))
-_OVERTAKEN = sa.select(sa.func.count()).where(
-    REQUESTS.c.space_id == sa.bindparam("space_id", type_=sa.String),
-    REQUESTS.c.number > sa.bindparam("number", type_=sa.Integer),
-    REQUESTS.c.status == SUCCEEDED,
-    REQUESTS.c.action.in_(RELEASES | {"delete", "move"}),
-)
-
-
 def run_next(services: Services, woken_for: str) -> str | None:
     """Processes the next request of the queue; each wake-up processes one.
 
@@ -73,17 +65,17 @@ def run_next(services: Services, woken_for: str) -> str | None:
     Returns:
         The next request of the same Space, which needs a wake-up; None if there is none.
     """
-    status = db.session.scalar(_STATUS, {"request_id": woken_for})
+    # The first claim continues in the transaction of this query.
+    status, following = woken(db.session(), woken_for)
     if status in (FAILED, CANCELLED):
         db.session.rollback()
         clean_up(services, woken_for)
-    first = [woken_for] if status == RUNNING else []
-    waiting = [*first, *next_requests(db.session(), 1)]
+    waiting = [woken_for] if status == RUNNING else []
+    waiting += [following] if following else []
     while waiting and not services.leases.draining:
-        # The first claim continues in the transaction of the query.
         for request_id in waiting:
-            if run(services, request_id):
-                return successor(request_id)
+            if attempt := run(services, request_id):
+                return attempt.successor
         # Other workers have claimed these. A wake-up without effect would leave a request waiting, so query again;
         # the shuffle makes workers that query at the same time begin with different requests.
         waiting = next_requests(db.session(), CANDIDATES)
@@ -92,27 +84,42 @@ def run_next(services: Services, woken_for: str) -> str | None:
     return None
 
 
-def run(services: Services, request_id: str) -> bool:
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a request that has ended.
+
+    Args:
+        outcome: a status, `retrying`, or `lost` if another worker or a later attempt continues.
+        successor: the next queued request of the same Space, or None.
+    """
+
+    outcome: str
+    successor: str | None
+
+
+def run(services: Services, request_id: str) -> Attempt | None:
     """Runs one attempt of a request: it ends, or returns to the queue.
 
     Args:
         services: the services of this process.
         request_id: the request; ignored if it does not exist, is not due or is claimed by another worker.
     Returns:
-        Whether the request was claimed.
+        The attempt; None if the request was not claimed.
     """
     if services.leases.draining:
-        return False
-    owner = claim(request_id, services.leases.seconds)
-    if owner is None:
-        return False
+        return None
+    job = claim(services, request_id)
+    if job is None:
+        return None
     # The call id belongs to the request that the wake-up names, which may be another one.
     call = call_id.get() if space_request_id.get() == request_id else None
-    with services.leases.hold(request_id, owner), working_on(request_id, call), metrics.attempt() as outcomes:
+    outcome, known = "lost", None
+    with services.leases.hold(request_id, job.owner), working_on(request_id, call), metrics.attempt() as outcomes:
         try:
             with tracing.span("publish", "consumer") as entered:
-                outcomes.append(_work(jobs.load(services, request_id, owner)))
-                seen = {"assembler.space_request_id": request_id, "assembler.outcome": outcomes[-1]}
+                outcome, known = _work(job)
+                outcomes.append(outcome)
+                seen = {"assembler.space_request_id": request_id, "assembler.outcome": outcome}
                 tracing.describe(entered, "publish", **seen)
         except LeaseLost:
             log.info("request %s was taken over by another worker", request_id)
@@ -121,56 +128,56 @@ def run(services: Services, request_id: str) -> bool:
             # The lease expires, and the request is claimed again when the database is back.
             db.session.rollback()
             log.warning("request %s waits for the database: %s", request_id, type(problem).__name__)
-    return True
+    return Attempt(outcome, known.successor if known else successor(request_id))
 
 
-def _work(job: Job) -> str:
-    """Performs the action; returns the outcome: a status, or `retrying`."""
+def _work(job: Job) -> tuple[str, Surroundings | None]:
+    """Performs the action; returns the outcome, and what is known at the end if it has succeeded."""
     try:
-        _succeed(job, ACTIONS[job.action](job))
+        return SUCCEEDED, _succeed(job, ACTIONS[job.action](job))
     except Cancelled:
         _end(job, CANCELLED, None)
-        return CANCELLED
+        return CANCELLED, None
     except (LeaseLost, *DATABASE_AWAY):
         raise
     except AssemblerError as problem:
-        return _settle(job, problem)
+        return _settle(job, problem), None
     # A request must not stay claimed after an unexpected error of a target.
     except Exception:
         log.exception("request %s failed unexpectedly", job.request_id)
         db.session.rollback()
-        return _settle(job, AssemblerError())
-    return SUCCEEDED
+        return _settle(job, AssemblerError()), None
 
 
-def _succeed(job: Job, done: Done) -> None:
-    values = {"error": None, **done.request}
+def _succeed(job: Job, done: Done) -> Surroundings | None:
+    """Ends a request whose action is complete; returns None if the claim was lost."""
     secrets = jobs.secrets_of(job)
     settings = variables.recorded(job, job.target, succeeded=True) if job.target is not None else {}
 
-    def follow() -> None:
-        checkpoints.write_space(job, settings)
-        if _is_overtaken(job):
-            return
-        checkpoints.write_space(job, done.space)
+    def ending(known: Surroundings) -> Ending:
+        if known.overtaken:
+            return Ending(settings)
+        space = {**settings, **done.space}
         if done.state is None:
-            return
+            return Ending(space)
         if done.state == DELETED:
-            set_state(db.session(), job.space_id, DELETED)
-            watches.stop(db.session(), job.space_id)
-            return
+            return Ending(space, DELETED, lambda session: watches.stop(session, job.space_id))
         oid = None if done.request.get("unchanged") else done.request.get("commit_oid")
-        watches.start(
-            job.services, db.session(), job.space_id, oid, target=job.usable_target(), state=done.state, secrets=secrets
+        watch = partial(
+            watches.schedule,
+            job.services,
+            space_id=job.space_id,
+            commit_oid=oid,
+            target=job.usable_target(),
+            state=done.state,
+            secrets=secrets,
         )
+        return Ending(space, done.state, watch)
 
-    if checkpoints.finish(job, SUCCEEDED, event=done.event, then=follow, **values):
+    known = checkpoints.finish(job, SUCCEEDED, ending, event=done.event, **{"error": None, **done.request})
+    if known is not None:
         log.info("request %s: %s", job.request_id, done.summary)
-
-
-def _is_overtaken(job: Job) -> bool:
-    """Returns whether a later change of the Space has succeeded, which then determines the Space's columns."""
-    return bool(db.session.scalar(_OVERTAKEN, {"space_id": job.space_id, "number": job.number}))
+    return known
 
 
 def _settle(job: Job, problem: AssemblerError) -> str:
@@ -229,10 +236,6 @@ def _end(job: Job, status: str, error: dict[str, Any] | None, **values: Any) -> 
 
     settings = variables.recorded(job, job.target, succeeded=False) if job.target is not None else {}
 
-    def set_final_state() -> None:
-        checkpoints.write_space(job, settings)
-        if making:
-            set_state(db.session(), job.space_id, status)
-
-    if checkpoints.finish(job, status, space=space, then=set_final_state, error=error, **due, **values) and due:
+    ending = Ending({**space, **settings}, status if making else None)
+    if checkpoints.finish(job, status, lambda known: ending, error=error, **due, **values) and due:
         clean_up(job.services, job.request_id)

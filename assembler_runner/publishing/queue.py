@@ -8,7 +8,6 @@ because turns are points in time, no request waits forever.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from assembler_runner.core.database import database_now, utcnow, without_index
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.recent import Recent
-from assembler_runner.spaces.models import FINISHED, QUEUED, REQUESTS, RUNNING, SpaceRequest
+from assembler_runner.spaces.models import FINISHED, QUEUED, REQUEST_ID, REQUESTS, RUNNING, SpaceRequest
 
 SLICE_SECONDS = 5.0
 COUNTED = 10_000
@@ -61,27 +60,9 @@ _ahead = _count(
     REQUESTS.c.fair_round <= _own,
     most=COUNTED,
 ).scalar_subquery()
-_queued = REQUESTS.c.status == QUEUED
-_WAITING = sa.select(sa.func.count()).where(_queued)
-_SOME_WAITING = _count(_queued, most=COUNTED_EACH_TIME + 1)
-_BEFORE = _count(_queued, REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double), most=COUNTED)
-_LAST_COUNTED = sa.select(REQUESTS.c.turn_at).where(_queued).order_by(REQUESTS.c.turn_at).offset(COUNTED).limit(1)
-_place = sa.select(_own.label("round"), _ahead.label("ahead"), database_now().label("now")).subquery()
-_TURN = sa.select(
-    _place.c.round,
-    _place.c.now,
-    (_place.c.now + SLICE_SECONDS * _place.c.ahead).label("at"),
-    # Bounded without LIMIT: MariaDB has no derived table that refers to another one.
-    _WAITING.where(
-        REQUESTS.c.turn_at < sa.func.coalesce(_LAST_COUNTED.correlate(None).scalar_subquery(), sys.float_info.max)
-    )
-    .where(REQUESTS.c.turn_at < _place.c.now + SLICE_SECONDS * _place.c.ahead)
-    .correlate(_place)
-    .scalar_subquery()
-    .label("before"),
-)
+_TURN = sa.select(_own, _ahead, database_now())
 _other = REQUESTS.alias()
-_earlier_unfinished = (
+EARLIER_UNFINISHED = (
     sa.exists()
     .where(
         _other.c.space_id == REQUESTS.c.space_id,
@@ -90,17 +71,24 @@ _earlier_unfinished = (
     )
     .correlate(REQUESTS)
 )
+"""Condition on a request: an earlier one of its Space has not ended."""
 _NEXT = (
     sa.select(REQUESTS.c.id)
-    .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~_earlier_unfinished)
+    .where(REQUESTS.c.status == QUEUED, REQUESTS.c.not_before <= database_now(), ~EARLIER_UNFINISHED)
     # Always true; makes PostgreSQL use the index on status and turn even without statistics on the queue's length.
     .where(REQUESTS.c.turn_at >= 0)
     .order_by(REQUESTS.c.turn_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_FIRST = sa.select(REQUESTS.c.id).where(
-    REQUESTS.c.id == sa.bindparam("request_id", type_=sa.String), ~_earlier_unfinished
+_WOKEN = sa.select(
+    sa.select(REQUESTS.c.status).where(REQUESTS.c.id == REQUEST_ID).scalar_subquery(),
+    _NEXT.limit(1).scalar_subquery(),
 )
+_queued = REQUESTS.c.status == QUEUED
+_WAITING = sa.select(sa.func.count()).where(_queued)
+_SOME_WAITING = _count(_queued, most=COUNTED_EACH_TIME + 1)
+_BEFORE = _count(_queued, REQUESTS.c.turn_at < sa.bindparam("turn_at", type_=sa.Double), most=COUNTED)
+_LAST_COUNTED = sa.select(REQUESTS.c.turn_at).where(_queued).order_by(REQUESTS.c.turn_at).offset(COUNTED).limit(1)
 _mine = (
     sa.select(
         REQUESTS.c.id,
@@ -130,13 +118,11 @@ class Turn:
         round: number of earlier unfinished requests of the same account.
         at: its turn, in seconds since 1970 by the database's clock.
         now: the current time by the same clock.
-        place: its position in the queue, from 1.
     """
 
     round: int
     at: float
     now: float
-    place: int
 
 
 def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Turn:
@@ -147,8 +133,8 @@ def assign_queue_position(session: Session, realm_id: str, owner_id: str) -> Tur
         realm_id: the realm of the request.
         owner_id: the account of the request.
     """
-    round_, now, at, before = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
-    return Turn(round_, float(at), float(now), 1 + before)
+    round_, before, now = session.execute(_TURN, {"realm_id": realm_id, "owner_id": owner_id}).one()
+    return Turn(round_, float(now) + SLICE_SECONDS * before, float(now))
 
 
 def next_requests(session: Session, limit: int) -> list[str]:
@@ -156,9 +142,15 @@ def next_requests(session: Session, limit: int) -> list[str]:
     return list(session.scalars(_NEXT, {"limit": limit}))
 
 
-def is_first(session: Session, request_id: str) -> bool:
-    """Returns whether a request is the first unfinished one of its Space."""
-    return session.scalar(_FIRST, {"request_id": request_id}) is not None
+def woken(session: Session, request_id: str) -> tuple[str | None, str | None]:
+    """Returns the status of a request, and the id of the first request of :func:`next_requests`; None if there is none.
+
+    Args:
+        session: the session.
+        request_id: the request.
+    """
+    status, following = session.connection().execute(_WOKEN, {"request_id": request_id}).one()
+    return status, following
 
 
 def position(session: Session, request: SpaceRequest) -> int | None:

@@ -12,7 +12,7 @@ from flask import Flask
 
 from assembler_runner.core.database import db
 from assembler_runner.core.loops import Loop
-from assembler_runner.publishing import claims, pipeline, tasks
+from assembler_runner.publishing import claims, tasks
 from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.services import current_services
 
@@ -84,6 +84,8 @@ class Sweeper(Loop):
             self._helper.start()
 
     def _do(self, due: list[str]) -> None:
+        from assembler_runner.publishing import pipeline
+
         for request_id in due:
             if self.stopped.is_set():
                 return

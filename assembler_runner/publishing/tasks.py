@@ -12,7 +12,6 @@ from celery import shared_task
 from assembler_runner.core import tracing
 from assembler_runner.core.loops import Loop, OnDemand
 from assembler_runner.core.request_ids import HEADER, call_id, working_on
-from assembler_runner.publishing import pipeline
 from assembler_runner.services import current_services
 
 log = logging.getLogger(__name__)
@@ -40,6 +39,9 @@ last_message = LastMessage()
 @shared_task(name="assembler.run_request", bind=True)
 def run_request(self: Any, request_id: str) -> None:
     """Processes the next request of the queue; a message that is delivered twice does no harm."""
+    # Imported here: the API only sends messages, and the start of `assembler serve` needs no pipeline.
+    from assembler_runner.publishing import pipeline
+
     last_message.arrived()
     # If Celery runs a task without a message, the headers are attributes of the task's request.
     sent = {**(self.request.headers or {}), **vars(self.request)}

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.assembly.recognise import recognise
 from assembler_runner.core.database import db, utcnow, violated_constraint
 from assembler_runner.core.errors import Conflict, Finding, InvalidRequest, TargetNotFound
 from assembler_runner.files.content import Content, Spool
@@ -177,6 +176,8 @@ def _type_of(
     """Returns the plugin of a Space, options that its files need, and why."""
     registry = services.registry
     given = {path: SpaceFile(path, content, "given") for path, content in files.items()}
+    from assembler_runner.assembly.recognise import recognise
+
     found = recognise(given, [plugin.space_type for plugin in registry.types()], type_hints(registry))
     plugin = registry.get(found.space_type) if found is not None and found.space_type else None
     # The Hub runs no streamlit SDK any more: such a Space becomes a container with its next commit.

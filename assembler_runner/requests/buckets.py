@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -116,6 +115,8 @@ def tar(services: Services, files: Iterable[Mapping[str, Any]]) -> Iterator[byte
     Yields:
         The bytes of the tar file.
     """
+    import tarfile
+
     for file in files:
         entry = tarfile.TarInfo(file["path"])
         entry.size, entry.mtime, entry.mode = file["size"], int(file["created_at"].timestamp()), 0o644

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assembler_runner.accounts.permissions import Account
-from assembler_runner.assembly.assemble import Assembly, Destination, assemble, check_input
 from assembler_runner.assembly.card import README
-from assembler_runner.assembly.options import check_given_options
-from assembler_runner.assembly.preflight.check import allowed, apply_safe_fixes, wrong_codes
-from assembler_runner.assembly.preflight.rules.card_keys import readme_of
-from assembler_runner.assembly.recognise import recognise
-from assembler_runner.assembly.recognised import Hint, Recognised
 from assembler_runner.assembly.registry import Registry
 from assembler_runner.core.database import read_transaction
 from assembler_runner.core.errors import Finding, InvalidRequest
@@ -31,6 +25,10 @@ from assembler_runner.targets.local.running import HARDWARE
 from assembler_runner.targets.namespaces import check_namespace
 from assembler_runner.targets.realm_targets import HUB, LOCAL
 from assembler_runner.webhooks import webhooks
+
+if TYPE_CHECKING:  # imported with the first request, because the checks of files take 30 ms and 5 MB
+    from assembler_runner.assembly.assemble import Assembly
+    from assembler_runner.assembly.recognised import Hint, Recognised
 
 DEFAULT_TYPE = "gradio"
 """The type of files that are of no known kind."""
@@ -111,6 +109,10 @@ def prepare_tree(
         InvalidRequest: with all problems at once.
         PluginError: the plugin broke its contract.
     """
+    from assembler_runner.assembly.assemble import check_input
+    from assembler_runner.assembly.options import check_given_options
+    from assembler_runner.assembly.preflight.check import allowed, wrong_codes
+
     data = fields.data
     files: Mapping[str, bytes | Content] = data.get("files") or {}
     adopted = data.get("adopted") or ()
@@ -142,6 +144,8 @@ def prepare_tree(
 
 def _recognised(registry: Registry, fields: Fields, given: Mapping[str, SpaceFile]) -> Recognised | None:
     """Recognizes the type of files for which none is named; None where one is named, or a starter app is."""
+    from assembler_runner.assembly.recognise import recognise
+
     data = fields.data
     if "space_type" in data or "space_type" in fields.invalid or data.get("template"):
         return None
@@ -150,6 +154,8 @@ def _recognised(registry: Registry, fields: Fields, given: Mapping[str, SpaceFil
 
 def type_hints(registry: Registry) -> list[Hint]:
     """Returns what plugins say of the files of their types."""
+    from assembler_runner.assembly.recognised import Hint
+
     return [
         Hint(plugin.space_type, rule.files, rule.imports, rule.packages)
         for plugin in registry.types()
@@ -176,6 +182,9 @@ def _assembled(
     recognised: Recognised | None,
 ) -> tuple[Assembly, Mapping[str, SpaceFile]]:
     """Assembles the tree, with safe fixes if they are asked for; returns it and the given files after the fixes."""
+    from assembler_runner.assembly.assemble import Destination, assemble
+    from assembler_runner.assembly.preflight.check import apply_safe_fixes
+    from assembler_runner.assembly.preflight.rules.card_keys import readme_of
 
     def made(files: Mapping[str, SpaceFile], options: Mapping[str, Any] | None) -> Assembly:
         return assemble(

@@ -248,7 +248,6 @@ def add_request(
         **values,
     )
     insert_object(db.session(), request)
-    set_committed_value(request, "queue_position", turn.place)
     set_committed_value(space, "latest_request", request)
     _add_files(request, files)
     if callback and callback.get("callback_url"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from assembler_runner.core.database import database_now, db, new_id
 from assembler_runner.core.paging import total_of
 from assembler_runner.core.redaction import add_fingerprints
-from assembler_runner.core.upsert import insert_rows
+from assembler_runner.core.upsert import upsert
 from assembler_runner.core.vault import UnreadableSecret
 from assembler_runner.runtime.models import AppWatch
 from assembler_runner.services import Services
@@ -59,19 +60,40 @@ def start(
         secrets: new secrets of the Space, for redaction in its logs.
     """
     set_state(session, space_id, state)
-    insert_rows(
-        session, AppWatch, [{"space_id": space_id, "since": 0.0, "is_open": False, "has_moved": False, "errors": 0}]
-    )
+    schedule(services, session, space_id, commit_oid, target=target, state=state, secrets=secrets)
+
+
+def schedule(
+    services: Services,
+    session: Session,
+    space_id: str,
+    commit_oid: str | None,
+    *,
+    target: Target,
+    state: str,
+    secrets: Mapping[str, str] | None = None,
+) -> None:
+    """Starts the watch of a Space whose new state is written already, see :func:`start`. The caller commits."""
     # A static local Space is served as it is, and others are only stored where no apps run.
     is_watched = target.name != LOCAL or state not in ("running", "stored")
-    values: dict[str, Any] = {"since": database_now(), "commit_oid": commit_oid, "first_stage": None, "owner": None}
-    values |= {"is_open": is_watched, "has_moved": False, "errors": 0}
-    values |= {"due_at": database_now() + services.settings.FOLLOW_SECONDS if is_watched else None}
-    values |= {"account": target.account or ""}
+    values: dict[str, Any] = {"space_id": space_id, "commit_oid": commit_oid, "first_stage": None, "owner": None}
+    values |= {"is_open": is_watched, "has_moved": False, "errors": 0, "account": target.account or ""}
+    if is_watched:
+        values["gap"] = services.settings.FOLLOW_SECONDS
     if secrets:
         encrypted = session.scalar(sa.select(_ROW.encrypted_fingerprints).where(_ROW.space_id == space_id))
         values["encrypted_fingerprints"] = _fingerprints(services, encrypted, secrets)
-    _update(session, _ROW.space_id == space_id, **values)
+    statement = _start(session.get_bind().dialect.name, is_watched=is_watched, has_secrets=bool(secrets))
+    session.connection().execute(statement, values)
+
+
+@cache
+def _start(dialect: str, *, is_watched: bool, has_secrets: bool) -> Any:
+    due_at = database_now() + sa.bindparam("gap", type_=sa.Double) if is_watched else None
+    set_ = ["commit_oid", "first_stage", "owner", "is_open", "has_moved", "errors", "account", "since", "due_at"]
+    if has_secrets:
+        set_.append("encrypted_fingerprints")
+    return upsert(AppWatch, dialect, set_).values(since=database_now(), due_at=due_at)
 
 
 def stop(session: Session, space_id: str) -> None:

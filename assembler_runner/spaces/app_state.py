@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import utcnow
-from assembler_runner.spaces.events import record_event
+from assembler_runner.spaces.events import NewEvent, record_event
 from assembler_runner.spaces.models import SPACES
 
 CREATING, FAILED, CANCELLED = "creating", "failed", "cancelled"
@@ -83,18 +83,52 @@ def set_state(
     Returns:
         Whether the state changed.
     """
-    # Locked until the commit, so that each of two concurrent changes records the state it really replaced.
-    old = session.execute(_STATE, {"of": space_id}).scalar_one()
-    values: dict[str, Any] = {"state_source": source, "stage": stage, "problem": dict(problem) if problem else None}
-    values |= {"state": state, "state_since": utcnow()} if state != old else {"updated_at": SPACES.c.updated_at}
-    if source != BY_SERVICE:
-        values["state_checked_at"] = utcnow()
+    old = hold_state(session, space_id)
+    values, event = change_of_state(old, state, source=source, stage=stage, problem=problem)
+    if event is None:
+        values["updated_at"] = SPACES.c.updated_at
     # A plain UPDATE, not the mapped object: the caller may have changes of the Space that are not flushed yet.
     session.execute(sa.update(SPACES).where(SPACES.c.id == space_id).values(**values))
-    if state == old:
+    if event is None:
         return False
+    record_event(session, event.type, space_id=space_id, message=event.message, data=dict(event.data or {}))
+    return True
+
+
+def hold_state(session: Session, space_id: str) -> str:
+    """Returns the state of a Space, and locks its row until the transaction ends.
+
+    Locked, so that each of two concurrent changes records the state it really replaced.
+    """
+    return str(session.connection().execute(_STATE, {"of": space_id}).scalar_one())
+
+
+def change_of_state(
+    old: str,
+    state: str,
+    *,
+    source: str = BY_SERVICE,
+    stage: str | None = None,
+    problem: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], NewEvent | None]:
+    """Returns what a change of the state writes, for a caller that writes the row of the Space itself.
+
+    Args:
+        old: the state it replaces, see :func:`hold_state`.
+        state: see :func:`set_state`, as the others.
+        source: how the state was determined.
+        stage: the stage reported by the target.
+        problem: why the app does not run.
+    Returns:
+        The columns of the Space, and the event to append; None if the state stays the same.
+    """
+    values: dict[str, Any] = {"state_source": source, "stage": stage, "problem": dict(problem) if problem else None}
+    if source != BY_SERVICE:
+        values["state_checked_at"] = utcnow()
+    if state == old:
+        return values, None
+    values |= {"state": state, "state_since": utcnow()}
     cause = dict(problem) if problem else None
     message = f"{state.replace('_', ' ').capitalize()}: {cause['message'] if cause else STATES[state]}"
     data = {"old": old, "new": state, "stage": stage, "source": source, "cause": cause}
-    record_event(session, "state", space_id=space_id, message=message, data=data)
-    return True
+    return values, NewEvent("state", message=message, data=data)

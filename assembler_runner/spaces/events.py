@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -11,22 +13,45 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.database import utcnow
-from assembler_runner.spaces.models import SPACE_ID, SPACES, Event
+from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES, Event
 
 Listener = Callable[[Session, int, str, str, "str | None", datetime], None]
 """Receives the session, the event's number and type, the ids of its Space and its request, and its time in UTC."""
 
-_listeners: list[Listener] = []
+EVENT_SPACE = sa.bindparam("event_space", type_=sa.String)
+"""The Space of an event; another name than that of the column, which SQLAlchemy keeps for itself in an INSERT."""
+
+_listeners: list[tuple[Listener, sa.ColumnElement[bool]]] = []
 
 
-def listen(listener: Listener) -> None:
-    """Registers a function that is called for every event, in the transaction that appends it.
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to append.
+
+    Args:
+        type: the event type.
+        request_id: the request it belongs to, or None.
+        message: description for people.
+        data: details.
+    """
+
+    type: str
+    request_id: str | None = None
+    message: str | None = None
+    data: Mapping[str, Any] | None = None
+
+
+def listen(listener: Listener, concerned: sa.ColumnElement[bool]) -> None:
+    """Registers a function that is called for events, in the transaction that appends them.
 
     Args:
         listener: called after the event is written; its own writes are committed with the event, or not at all.
+        concerned: condition with the parameter EVENT_SPACE: whether the listener is called. It is evaluated in the
+            statement that inserts the event, so that an event that concerns no listener costs no further statement.
     """
-    if listener not in _listeners:
-        _listeners.append(listener)
+    if all(known is not listener for known, _ in _listeners):
+        _listeners.append((listener, concerned))
+        _inserting.cache_clear()
 
 
 def check_listeners() -> None:
@@ -65,15 +90,43 @@ def record_event(
     Raises:
         RuntimeError: no listener is registered.
     """
-    check_listeners()
     if not counted:
-        session.execute(_COUNT_EVENT, {"space_id": space_id})
-    now = utcnow()
-    event = {"space_id": space_id, "request_id": request_id, "type": type, "message": message, "data": data or {}}
-    inserted = session.execute(_INSERT_EVENT, {**event, "created_at": now})
-    (event_id,) = inserted.inserted_primary_key  # type: ignore[attr-defined]  # a CursorResult
-    for listener in _listeners:
-        listener(session, event_id, type, space_id, request_id, now)
+        session.connection().execute(_COUNT_EVENT, {"space_id": space_id})
+    append_events(session, space_id, [NewEvent(type, request_id, message, data)])
+
+
+def count_event_of(session: Session, request_id: str) -> bool:
+    """Counts an event of a request before it is appended, which locks the row of its Space.
+
+    Args:
+        session: the session; the caller appends the event and commits, or rolls back.
+        request_id: the request.
+    Returns:
+        False if the request does not exist.
+    """
+    return session.connection().execute(_COUNT_EVENT_OF, {"request_id": request_id}).rowcount == 1
+
+
+def append_events(session: Session, space_id: str, events: Sequence[NewEvent]) -> None:
+    """Appends events that the current transaction has already counted in the row of the Space; see `record_event`.
+
+    Args:
+        session: the session; the caller commits.
+        space_id: the Space.
+        events: the events, in their order.
+    Raises:
+        RuntimeError: no listener is registered.
+    """
+    check_listeners()
+    connection, insert = session.connection(), _inserting()
+    for event in events:
+        now = utcnow()
+        values: dict[str, Any] = {"type": event.type, "request_id": event.request_id, "message": event.message}
+        values |= {"data": dict(event.data or {}), "space_id": space_id, "created_at": now, "event_space": space_id}
+        event_id, *concerned = connection.execute(insert, values).one()
+        for (listener, _), is_concerned in zip(_listeners, concerned, strict=True):
+            if is_concerned:
+                listener(session, event_id, event.type, space_id, event.request_id, now)
 
 
 GAP_SECONDS = 5.0
@@ -98,10 +151,18 @@ def settled_event_id(session: Session) -> int:
     return settled
 
 
+_EVENTS: Any = Event.__table__
+
+
 # Prebuilt: constructing these statements costs more than executing them.
-_INSERT_EVENT = sa.insert(Event.__table__)  # type: ignore[arg-type]  # declared as FromClause
-_COUNT_EVENT = (
-    sa.update(SPACES)
-    .where(SPACES.c.id == SPACE_ID)
-    .values(event_count=SPACES.c.event_count + 1, updated_at=SPACES.c.updated_at)
+@cache
+def _inserting() -> Any:
+    concerned = (condition.label(f"concerned_{number}") for number, (_, condition) in enumerate(_listeners))
+    return sa.insert(_EVENTS).returning(_EVENTS.c.id, *concerned)
+
+
+_counted = sa.update(SPACES).values(event_count=SPACES.c.event_count + 1, updated_at=SPACES.c.updated_at)
+_COUNT_EVENT = _counted.where(SPACES.c.id == SPACE_ID)
+_COUNT_EVENT_OF = _counted.where(
+    SPACES.c.id == sa.select(REQUESTS.c.space_id).where(REQUESTS.c.id == REQUEST_ID).scalar_subquery()
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,6 +43,7 @@ def move_to(
     space_id: str | None = None,
     owner: str | None = None,
     condition: Any = None,
+    counted: bool = False,
     **values: Any,
 ) -> bool:
     """Changes the status of a request if the current status allows it; the only place that does so.
@@ -55,6 +58,7 @@ def move_to(
         space_id: its Space, if the caller has already locked that row; None: it is locked here.
         owner: the claim that must still own the request (fence), for changes made by a worker.
         condition: further condition on the row.
+        counted: True if the caller has already counted the event in the row of the Space.
         values: other columns to set.
     Returns:
         Whether the status was changed.
@@ -62,21 +66,55 @@ def move_to(
     space_id = space_id or hold_space_of(session, request_id)
     if space_id is None:
         return False
-    sources = [source for source, targets in TRANSITIONS.items() if status in targets]
-    where = [REQUESTS.c.id == request_id, REQUESTS.c.status.in_(sources)]
-    if owner is not None:
-        where.append(REQUESTS.c.lease_owner == owner)
+    changed = transition(status, fenced=owner is not None)
     if condition is not None:
-        where.append(condition)
+        changed = changed.where(condition)
+    if not change_status(session, request_id, status, changed, owner=owner, **values):
+        return False
+    data = status_data(values)
+    record_event(session, status, space_id=space_id, request_id=request_id, data=data, counted=counted)
+    return True
+
+
+@cache
+def transition(status: str, *, fenced: bool = False) -> sa.Update:
+    """Returns the statement that changes the status of a request if the current status allows it.
+
+    Args:
+        status: the new status.
+        fenced: whether the claim must still own the request.
+    """
+    sources = (REQUESTS.c.status == source for source, targets in TRANSITIONS.items() if status in targets)
+    changed = sa.update(REQUESTS).where(REQUESTS.c.id == sa.bindparam("of", type_=sa.String), sa.or_(*sources))
+    return changed.where(REQUESTS.c.lease_owner == sa.bindparam("claim", type_=sa.String)) if fenced else changed
+
+
+def change_status(
+    session: Session, request_id: str, status: str, changed: sa.Update, *, owner: str | None = None, **values: Any
+) -> bool:
+    """Executes a statement of :func:`transition`; the caller has locked the row of the Space, and records the event.
+
+    Args:
+        session: the session; the caller commits.
+        request_id: the request.
+        status: the new status.
+        changed: the statement, with further conditions and expressions.
+        owner: the claim that must still own the request, if the statement is fenced.
+        values: other columns to set, and parameters of the statement.
+    Returns:
+        Whether the status was changed.
+    """
     if status in FINISHED:
         values.setdefault("finished_at", utcnow())
         notify_after_commit(session, endings)
-    changed = sa.update(REQUESTS).where(*where).values(status=status, **values)
-    if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]  # it is a CursorResult
-        return False
+    expressions = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}
+    if expressions:
+        changed = changed.values(expressions)
+    fence = {} if owner is None else {"claim": owner}
+    plain = {name: value for name, value in values.items() if name not in expressions}
+    done = session.connection().execute(changed, {"of": request_id, "status": status, **fence, **plain})
     session.expire_all()
-    record_event(session, status, space_id=space_id, request_id=request_id, data=_status_data(values))
-    return True
+    return done.rowcount == 1
 
 
 def adopt_as_done(session: Session, request_id: str, *, space_id: str, commit_oid: str | None) -> None:
@@ -91,20 +129,21 @@ def adopt_as_done(session: Session, request_id: str, *, space_id: str, commit_oi
     values = {"status": SUCCEEDED, "finished_at": utcnow(), "commit_oid": commit_oid}
     session.execute(sa.update(REQUESTS).where(REQUESTS.c.id == request_id).values(**values))
     session.expire_all()
-    record_event(session, SUCCEEDED, space_id=space_id, request_id=request_id, data=_status_data(values))
+    record_event(session, SUCCEEDED, space_id=space_id, request_id=request_id, data=status_data(values))
 
 
 def hold_space(session: Session, space_id: str) -> None:
     """Locks the row of a Space until the transaction ends, which serializes decisions about the Space."""
-    session.execute(_HELD, {"space_id": space_id})
+    session.connection().execute(_HELD, {"space_id": space_id})
 
 
 def hold_space_of(session: Session, request_id: str) -> str | None:
     """Locks the Space of a request, see :func:`hold_space`; returns its id, or None if the request does not exist."""
-    return session.scalar(_HELD_OF, {"request_id": request_id})
+    return session.connection().scalar(_HELD_OF, {"request_id": request_id})
 
 
-def _status_data(values: dict[str, Any]) -> dict[str, Any]:
+def status_data(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the details of the event of a new status, from the columns that were set with it."""
     data: dict[str, Any] = {}
     if values.get("error"):
         data["error"] = values["error"]

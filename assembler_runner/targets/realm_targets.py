@@ -10,6 +10,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from flask import g, has_request_context
@@ -30,12 +31,20 @@ from assembler_runner.targets.local.target import LocalTarget
 
 LOCAL, HUB, FLAME = "local", "huggingface", "flame"
 
-# Prebuilt: constructing this statement costs more than executing it.
+# Prebuilt: constructing these statements costs more than executing them.
 _ACCESS = (
     sa.select(HubCredential, Realm.name, Realm.share_default_hub)
     .select_from(Realm)
     .outerjoin(HubCredential, HubCredential.realm_id == Realm.id)
     .where(Realm.id == sa.bindparam("realm_id", type_=sa.String))
+)
+_REALMS: Any = Realm.__table__
+_CREDENTIALS: Any = HubCredential.__table__
+# Only what a worker needs for each request.
+_TOKEN = (
+    sa.select(_CREDENTIALS.c.encrypted_token, _REALMS.c.name, _REALMS.c.share_default_hub)
+    .select_from(_REALMS.outerjoin(_CREDENTIALS, _CREDENTIALS.c.realm_id == _REALMS.c.id))
+    .where(_REALMS.c.id == sa.bindparam("realm_id", type_=sa.String))
 )
 
 
@@ -197,14 +206,16 @@ class RealmTargets:
         return self._token_of(realm_id)[0]
 
     def _token_of(self, realm_id: str) -> tuple[str | None, TokenOwner]:
-        credential, shares_default = self._credential(realm_id)
-        if credential is not None:
-            opened = self._vault.decrypt(credential.encrypted_token)
+        row = db.session().connection().execute(_TOKEN, {"realm_id": realm_id}).first()
+        if row is None:
+            return None, SERVICE
+        if row.encrypted_token is not None:
+            opened = self._vault.decrypt(row.encrypted_token)
             # Those from before name no realm.
             if opened.get("realm", realm_id) != realm_id:
                 raise UnreadableSecret("The Hub token of the realm was stored for another one.", hint="Set it again.")
             return opened["token"], REALM
-        return (self._settings.HF_TOKEN if shares_default else None), SERVICE
+        return (self._settings.HF_TOKEN if self._shares_default(row) else None), SERVICE
 
     def _is_master(self, realm_id: str) -> bool:
         """Returns whether a realm is `master`, whose account the FLAME Hub is."""
@@ -215,4 +226,7 @@ class RealmTargets:
         row = db.session.execute(_ACCESS, {"realm_id": realm_id}).first()
         if row is None:
             return None, False
-        return row[0], bool(self._settings.HF_TOKEN) and (row.name == MASTER_REALM or row.share_default_hub)
+        return row[0], self._shares_default(row)
+
+    def _shares_default(self, realm: Any) -> bool:
+        return bool(self._settings.HF_TOKEN) and (realm.name == MASTER_REALM or realm.share_default_hub)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Response, make_response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from assembler_runner.accounts import browser_sessions, tokens
+from assembler_runner.accounts import browser_sessions, personal_tokens, tokens
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import Users
 from assembler_runner.accounts.models import BrowserSession, LoginSession, Robot, User
 from assembler_runner.accounts.permissions import ANY_ACCOUNT, permissions_of, requires
+from assembler_runner.accounts.personal_tokens import PersonalToken
 from assembler_runner.api.http.i18n import LANGUAGES
 from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.accounts import SelfInput
+from assembler_runner.api.schemas.personal_tokens import PersonalTokenInput
 from assembler_runner.core.addresses import service_url
 from assembler_runner.core.cookies import LANGUAGE, THEME
 from assembler_runner.core.database import db, utcnow
@@ -24,6 +27,7 @@ from assembler_runner.ui.layout import THEMES, go, pages, show
 
 _USERS = Users()
 _YEAR = 365 * 24 * 3600
+_MOST_DIGITS = 4
 
 
 @pages.get("/account")
@@ -37,7 +41,9 @@ def _account(status: int, **values: Any) -> Response:
     account = current_account()
     sessions = browser_sessions.sessions_of(account.id)
     user = db.session.get(User, account.id)
-    return show("account.html", status, user=user, sessions=sessions, robots=_robots(), **values)
+    rows = list(db.session.scalars(personal_tokens.own_tokens(account).order_by(PersonalToken.created_at.desc())))
+    known = {"user": user, "sessions": sessions, "robots": _robots(), "tokens": rows, "now": utcnow()}
+    return show("account.html", status, **known, **values)
 
 
 def _robots() -> list[Robot]:
@@ -61,6 +67,31 @@ def change_password() -> AnyResponse:
     response = make_response(go("/ui/login", done="password"))
     browser_sessions.remove_cookie(request, response)
     return response
+
+
+@pages.post("/account/tokens")
+@requires(ANY_ACCOUNT)
+def create_token() -> Response:
+    """Creates a token of the visitor and shows it once."""
+    form = request.form
+    given = {"name": form.get("name", "").strip(), "scopes": form.getlist("scopes")}
+    days = int(form["days"]) if form.get("days", "").isdecimal() and len(form["days"]) < _MOST_DIGITS else 0
+    try:
+        data = load(PersonalTokenInput(), given)
+        expires_at = utcnow() + timedelta(days=days)
+        row = personal_tokens.create(current_account(), data["name"], data["scopes"], expires_at)
+    except AssemblerError as error:
+        db.session.rollback()
+        return _account(error.status, problem=error, token_form=given)
+    return _account(201, new_token=row.token)
+
+
+@pages.post("/account/tokens/<token_id>")
+@requires(ANY_ACCOUNT)
+def delete_token(token_id: str) -> AnyResponse:
+    """Deletes a token of the visitor."""
+    personal_tokens.remove(current_account(), token_id)
+    return go("/ui/account", done="deleted")
 
 
 @pages.post("/account/look")

@@ -9,27 +9,32 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from assembler_runner.core.commit_signals import deliveries, notify_after_commit
-from assembler_runner.spaces.events import listen
+from assembler_runner.spaces.events import EVENT_SPACE, listen
 from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACE_ID, SPACES
 from assembler_runner.webhooks.models import PENDING, Webhook, WebhookDelivery
 
 
 def register() -> None:
     """Registers the listener that writes a delivery for every subscribed event."""
-    listen(_write_deliveries)
+    listen(_write_deliveries, _OF_REALM)
 
 
 def _write_deliveries(
     session: Session, event_id: int, type: str, space_id: str, request_id: str | None, now: datetime
 ) -> None:
     parameters = {"space_id": space_id, "request_id": request_id}
-    for webhook_id, event_types in session.execute(_SUBSCRIBED, parameters).all():
+    for webhook_id, event_types in session.connection().execute(_SUBSCRIBED, parameters).all():
         if not event_types or type in event_types:
             notify_after_commit(session, deliveries)
             session.add(WebhookDelivery(webhook_id=webhook_id, event_id=event_id, status=PENDING, created_at=now))
 
 
 _WEBHOOKS: Any = Webhook.__table__
+# Most realms have no webhook.
+_OF_REALM = sa.exists().where(
+    _WEBHOOKS.c.realm_id == sa.select(SPACES.c.realm_id).where(SPACES.c.id == EVENT_SPACE).scalar_subquery(),
+    _WEBHOOKS.c.active,
+)
 
 # An event without a request goes to the callback of the Space's last request.
 _requests = sa.select(REQUESTS.c.id).where(REQUESTS.c.space_id == SPACE_ID)

@@ -16,7 +16,7 @@ from assembler_client.version import __version__
 if TYPE_CHECKING:
     from assembler_client import auth, models, types
     from assembler_client.assembler import Assembler, AsyncAssembler
-    from assembler_client.auth import ClientAuth, PasswordAuth, RobotAuth, StaticAuth
+    from assembler_client.auth import ClientAuth, ExchangeAuth, PasswordAuth, RobotAuth, StaticAuth
     from assembler_client.auth_client import AsyncAuthClient, AuthClient
     from assembler_client.core_client import AsyncCoreClient, CoreClient
     from assembler_client.errors import (
@@ -52,6 +52,7 @@ __all__ = [
     "ClientAuth",
     "Conflict",
     "CoreClient",
+    "ExchangeAuth",
     "FilterOperator",
     "Forbidden",
     "HubAPIError",
@@ -89,6 +90,7 @@ _WHERE = {
     "AsyncStorageClient": "storage_client",
     "AuthClient": "auth_client",
     "ClientAuth": "auth",
+    "ExchangeAuth": "auth",
     "CoreClient": "core_client",
     "FilterOperator": "types",
     "PasswordAuth": "auth",

@@ -23,7 +23,7 @@ from assembler_client.retries import failure, retry_after
 from assembler_client.transport import TIMEOUT, service_address
 from assembler_client.types import Ref, id_of
 
-__all__ = ["ClientAuth", "PasswordAuth", "RobotAuth", "StaticAuth", "TokenAuth"]
+__all__ = ["ClientAuth", "ExchangeAuth", "PasswordAuth", "RobotAuth", "StaticAuth", "TokenAuth"]
 
 R = TypeVar("R")
 _EARLY_SECONDS = 30.0
@@ -291,6 +291,40 @@ class ClientAuth(TokenAuth):
         super().__init__(base_url, client, **options)
         body = {"grant_type": "client_credentials", "client_id": id_of(client_id), "client_secret": client_secret}
         self._body = body
+
+    def grant(self) -> dict[str, str]:
+        """Returns the request body of a login."""
+        return self._body
+
+
+class ExchangeAuth(TokenAuth):
+    """Logs in as the robot that a trusted publisher names, with the identity token of a pipeline (RFC 8693).
+
+    Args:
+        subject_token: the token of the pipeline.
+        base_url: URL of the service, or of its /auth.
+        client: httpx.Client for token calls outside the clients of this package.
+        robot: the robot or its id, if trusted publishers of several robots accept the token.
+        options: `timeout`, `proxy` and `verify` as in :class:`TokenAuth`.
+    """
+
+    def __init__(
+        self,
+        subject_token: str,
+        base_url: str,
+        client: httpx.Client | None = None,
+        *,
+        robot: Ref | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(base_url, client, **options)
+        self._body = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": subject_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        }
+        if robot is not None:
+            self._body["client_id"] = id_of(robot)
 
     def grant(self) -> dict[str, str]:
         """Returns the request body of a login."""

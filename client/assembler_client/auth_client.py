@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 from urllib.parse import quote
 
+from assembler_client.errors import NotFound
 from assembler_client.inputs import (
     ClientFields,
     GitCredentialFields,
@@ -48,17 +49,21 @@ from assembler_client.sansio.calls import (
     update,
 )
 from assembler_client.sansio.steps import Ask, Call, Flow, Send, method
+from assembler_client.token_calls import TokenCalls
 from assembler_client.transport import AsyncClient, SyncClient
 from assembler_client.types import Ref, id_of
 
 
-class AuthCalls:
+class AuthCalls(TokenCalls):
     """Methods for everything below /auth, synchronous and asynchronous."""
 
     @method
-    def get_me(self) -> Call[Me]:
-        """Gets the calling account, with its permissions."""
-        return Call(Ask("GET", "/auth/users/@me"), parsed(Me))
+    def get_me(self) -> Flow[Me]:
+        """Gets the calling account, a person or a robot, with its permissions."""
+        try:
+            return (yield from Call(Ask("GET", "/auth/users/@me"), parsed(Me)))
+        except NotFound:
+            return (yield from Call(Ask("GET", "/auth/robots/@me"), parsed(Me)))
 
     @method
     def update_me(self, **fields: Unpack[SelfFields]) -> Call[Me]:

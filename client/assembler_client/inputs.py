@@ -243,6 +243,29 @@ class HubCredentialFields(_HubCredentialFields):
     token: str
 
 
+class TrustedPublisherFields(TypedDict, total=False):
+    """A pipeline that acts as a robot without a stored secret."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
+    robot_id: Ref
+    issuer: str
+    subject: str | None
+    claims: dict[str, str | int | bool]
+
+
+class _PersonalTokenFields(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    expires_at: datetime | str | None
+
+
+class PersonalTokenFields(_PersonalTokenFields):
+    """A new token of the calling person."""
+
+    name: str
+    scopes: list[str]
+
+
 class _GitCredentialFields(TypedDict, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     username: str

@@ -12,6 +12,7 @@ import pytest
 from assembler_runner.devhub import Fault, StandInHub
 from examples.load import load_example
 from tests.conftest import MakeService, Service
+from tests.support.services import Process
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 DOCUMENTED = ["static-hello", "docker-flask", "gradio-greeter"]
@@ -132,6 +133,13 @@ def test_a_rejection_by_the_hub_is_reported(hub_service: Service, hub: StandInHu
     assert (answer.status_code, answer.json["code"]) == (402, "payment_required")
     assert "Subscribe." in answer.json["error"]
     assert service.request(answer.json["request_id"])["status"] == "failed"
+
+
+def test_a_process_without_workers_knows_the_status_of_their_errors() -> None:
+    code = "from assembler_runner.api.create_space import _status_of; print(_status_of('verify_failed'))"
+    with Process("-c", code) as process:
+        assert process.wait() == 0
+        assert process.log == "422\n"
 
 
 def test_needs_a_token(service: Service) -> None:

@@ -25,10 +25,14 @@ from tests.conftest import SECRETS, MakeService
 from tests.support.services import PASSWORD, Process
 
 NOT_LOADED = {
+    "ahocorasick_rs": "for the first files that are checked",
     "alembic": "for migrations",
+    "assembler_runner.mcp.protocol": "for the first message of an agent",
+    "assembler_runner.publishing.pipeline": "for the first request that is published",
     "boto3": "for contents in S3",
-    "dulwich.repo": "for the first Space in this service's own folder",
+    "dulwich": "for the first Space in this service's own folder",
     "flask_migrate": "for migrations",
+    "httpx": "for the first container",
     "httpx2": "for the first call of the Hub",
     "huggingface_hub": "for the first call of the Hub",
     "mako": "for migrations",
@@ -36,6 +40,7 @@ NOT_LOADED = {
     "psycopg": "for PostgreSQL",
     "pymysql": "for MariaDB",
     "redis": "for Redis",
+    "tree_sitter": "for the first Python files that are checked",
     "urllib3": "for the first webhook",
 }
 """Module → the feature that imports it."""

@@ -17,7 +17,10 @@ import marshmallow
 import pytest
 import yaml
 
-import assembler_runner.ops.cli.flask_commands  # noqa: F401 - so that every class of errors exists
+import assembler_runner.assembly.requirements
+import assembler_runner.ops.apps
+import assembler_runner.ops.backups
+import assembler_runner.publishing.pipeline  # noqa: F401 - so that every class of errors exists
 from assembler_runner import __version__, plugin
 from assembler_runner.assembly.assemble import assemble
 from assembler_runner.assembly.registry import Registry

@@ -13,9 +13,8 @@ import sqlalchemy as sa
 
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.devhub import Fault, StandInHub
-from assembler_runner.publishing import claims, pipeline
-from assembler_runner.publishing.creation_lock import creation_lock
-from assembler_runner.spaces.models import CreationLock, SpaceRequest
+from assembler_runner.publishing import pipeline
+from assembler_runner.spaces.models import SpaceRequest
 from assembler_runner.targets.hub.target import HuggingFaceTarget
 from tests.conftest import MakeService, Service
 from tests.support.services import wait_until
@@ -158,13 +157,6 @@ def test_a_clean_up_does_not_change_a_space_of_another_request(
     monkeypatch.setattr(HuggingFaceTarget, "commit", clean_up_first)
     assert hub_service.work(new)["status"] == "succeeded"
     assert len(hub.commits("alice/site")) == 1
-
-
-def test_creation_locks_end_with_their_process(service: Service) -> None:
-    with service.app.app_context():
-        creation_lock("account", 600).__enter__()
-        claims.release_claims()
-        assert db.session.get_one(CreationLock, "account").owner is None
 
 
 def test_a_lost_connection_to_the_large_file_storage_is_retried(

@@ -19,8 +19,8 @@ from assembler_runner.devhub import Fault, StandInHub
 from assembler_runner.devhub.limits import Limit
 from assembler_runner.publishing import claims, pipeline
 from assembler_runner.publishing.creation_lock import creation_lock
-from assembler_runner.publishing.queue import is_first, next_requests
-from assembler_runner.spaces.models import REQUESTS, SPACES, SpaceRequest
+from assembler_runner.publishing.queue import next_requests, woken
+from assembler_runner.spaces.models import QUEUED, REQUESTS, SPACES, SpaceRequest
 from tests.conftest import MakeService, Service
 from tests.support.services import postgres_database
 
@@ -202,7 +202,7 @@ def test_a_long_queue_is_not_read_to_find_its_first(make_service: MakeService) -
             sa.event.listen(db.engine, "before_cursor_execute", lambda *given: sent.append((given[2], given[3])))
             first = many[0]["id"]
             assert len(next_requests(db.session(), 1)) == 1
-            assert is_first(db.session(), first)
+            assert woken(db.session(), first) == (QUEUED, next_requests(db.session(), 1)[0])
             assert claims.successor(first) is None
             read = {query: max(rows_of(plan_of(query, values))) for query, values in tuple(sent)}
             db.session.remove()
@@ -230,17 +230,17 @@ def test_a_creation_lock_ends_with_its_claim(service: Service, monkeypatch: pyte
     monkeypatch.setattr("assembler_runner.publishing.creation_lock.PATIENCE_SECONDS", 0.2)
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
-        claim = claims.claim(request_id, 60)
-        assert claim is not None
-        silent = creation_lock("account", claim)
-        silent.__enter__()
+        claimed = claims.claim(service.services, request_id)
+        assert claimed is not None
+        silent = creation_lock("account", claimed.owner)
+        silent.__enter__().acquire()
         # Simulates another process, whose local lock is free.
         monkeypatch.setattr("assembler_runner.publishing.creation_lock._locks", {})
-        with pytest.raises(RateLimited), creation_lock("account", "another"):
-            pass
-        claims.release_claims([claim])
-        with creation_lock("account", "another"):
-            pass
+        with pytest.raises(RateLimited), creation_lock("account", "another") as turn:
+            turn.acquire()
+        claims.release_claims([claimed.owner])
+        with creation_lock("account", "another") as turn:
+            turn.acquire()
         silent.__exit__(None, None, None)
 
 

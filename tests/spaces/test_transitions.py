@@ -156,8 +156,8 @@ def test_due_requests_are_found_once_per_period(service: Service) -> None:
 def test_claims_of_a_dead_process_are_released(service: Service) -> None:
     request_id = service.submit()["latest_request"]["id"]
     with service.app.app_context():
-        assert claims.claim(request_id, 60) is not None
-        assert claims.claim(request_id, 60) is None
+        assert claims.claim(service.services, request_id) is not None
+        assert claims.claim(service.services, request_id) is None
         assert claims.release_claims() == 1
     request = service.work(request_id)
     assert (request["status"], request["attempts"]) == ("succeeded", 2)

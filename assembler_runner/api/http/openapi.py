@@ -31,21 +31,36 @@ class DocumentedApi(Api):
 
     def __init__(self, app: Flask) -> None:
         self._undescribed: deque[Description] = deque()
-        # Reentrant, because a description may access the document.
-        self._describing = threading.RLock()
+        # Reentrant, because a description may access the document; it then gets it as it is so far.
+        self._lock = threading.RLock()
+        self._describing = True
         super().__init__(app)
+        self._describing = False
 
     @property
     def spec(self) -> APISpec | None:
         """The complete document; None before the API is initialized."""
-        with self._describing:
-            while self._spec is not None and self._undescribed:
-                self._undescribed.popleft()(self._spec)
+        with self._lock:
+            if self._spec is not None and not self._describing:
+                self._describe_all(self._spec)
             return self._spec
 
     @spec.setter
     def spec(self, made: APISpec | None) -> None:
         self._spec = made
+
+    def _describe_all(self, spec: APISpec) -> None:
+        self._describing = True
+        try:
+            while self._undescribed:
+                self._undescribed.popleft()(spec)
+        finally:
+            self._describing = False
+
+    def _register_responses(self) -> None:
+        # The library calls this at the start, once for each of 60 statuses.
+        register = super()._register_responses
+        self.describe(lambda spec: register())
 
     def describe(self, description: Description) -> None:
         """Adds a description, to be applied after all earlier ones.

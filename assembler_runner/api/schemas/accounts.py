@@ -232,6 +232,17 @@ class RobotSchema(_InRealm):
         return data
 
 
+class RobotMeSchema(RobotSchema):
+    """The calling robot."""
+
+    class Meta(RobotSchema.Meta):
+        """The fields of a robot, and permissions."""
+
+        fields = (*RobotSchema.Meta.fields, "permissions")
+
+    permissions = ma.fields.List(ma.fields.String(), metadata={"description": "All permissions of the account."})
+
+
 class ClientSchema(RobotSchema):
     """A client; the same machine account as a robot."""
 

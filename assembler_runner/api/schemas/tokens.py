@@ -6,11 +6,15 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant (RFC 8693)
+SUBJECT_TOKENS = ("urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt")
+
 GRANTS: dict[str, tuple[str, ...]] = {
     "password": ("username", "password"),
     "refresh_token": ("refresh_token",),
     "robot_credentials": ("id", "secret"),
     "client_credentials": ("client_id", "client_secret"),
+    TOKEN_EXCHANGE: ("subject_token", "subject_token_type"),
 }
 """Grant type → its required fields."""
 
@@ -33,8 +37,18 @@ class TokenInput(ma.Schema):
     refresh_token = ma.fields.String(metadata={"description": "For grant_type refresh_token."})
     id = ma.fields.String(metadata={"description": "For grant_type robot_credentials: the robot's id."})
     secret = ma.fields.String(metadata={"description": "For grant_type robot_credentials."})
-    client_id = ma.fields.String(metadata={"description": "For grant_type client_credentials: the client's id."})
+    client_id = ma.fields.String(
+        metadata={
+            "description": "For grant_type client_credentials: the client's id. For a token exchange: the robot, if "
+            "trusted publishers of several robots accept the token."
+        }
+    )
     client_secret = ma.fields.String(metadata={"description": "For grant_type client_credentials."})
+
+    subject_token = ma.fields.String(metadata={"description": "For a token exchange: the token of the pipeline."})
+    subject_token_type = ma.fields.String(
+        validate=ma.validate.OneOf(SUBJECT_TOKENS), metadata={"description": "For a token exchange."}
+    )
 
     @ma.validates_schema
     def check_fields(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -54,6 +68,7 @@ class TokenSchema(ma.Schema):
     token_type = ma.fields.String(required=True, metadata={"description": "Always Bearer."})
     scope = ma.fields.String(required=True, metadata={"description": "Always global."})
     refresh_token = ma.fields.String(metadata={"description": "Only for users; each one works once."})
+    issued_token_type = ma.fields.String(metadata={"description": "Only after a token exchange."})
 
 
 class RevokeInput(ma.Schema):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -17,18 +18,23 @@ class Form:
     Args:
         kind: what it is, for people.
         literals: one of these texts occurs in every text that has one: in the secret, or the service's name beside it.
-        pattern: the whole secret; group 1, where there is one, is what must not be a placeholder.
+        body: pattern of the whole secret; group 1, where there is one, is what must not be a placeholder.
         variable: usual name of the environment variable that holds it.
     """
 
     kind: str
     literals: tuple[str, ...]
-    pattern: re.Pattern[str]
+    body: str
     variable: str = ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern, not inside a word; compiled when a text with one of the literals is searched."""
+        return re.compile(rf"(?<![A-Za-z0-9_]){self.body}")
 
 
 def _form(kind: str, literals: str, body: str, variable: str = "") -> Form:
-    return Form(kind, tuple(literals.split()), re.compile(rf"(?<![A-Za-z0-9_]){body}"), variable)
+    return Form(kind, tuple(literals.split()), body, variable)
 
 
 _END = r"(?![A-Za-z0-9_-])"

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from assembler_runner.accounts.auth import ADMIN, ensure_admin
-from assembler_runner.assembly import requirements
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.places import bundled
@@ -57,6 +56,8 @@ def create_admin() -> None:
 @with_appcontext
 def install(dry_run: bool, skip_runner_requirements: bool) -> None:
     """Install the requirements of the plugins; conflicts are reported before anything is installed."""
+    from assembler_runner.assembly import requirements
+
     own = [line for line in bundled("requirements.in").read_text().splitlines() if line.strip()]
     try:
         wanted = requirements.collect(current_services().registry.all())

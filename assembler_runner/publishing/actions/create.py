@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
 from assembler_runner.core.database import utcnow
@@ -11,7 +12,7 @@ from assembler_runner.publishing import checkpoints, manifests
 from assembler_runner.publishing import job as jobs
 from assembler_runner.publishing.actions.base import HEAD_TRIES, Done, own_commit, published
 from assembler_runner.publishing.actions.verify import verify
-from assembler_runner.publishing.creation_lock import creation_lock
+from assembler_runner.publishing.creation_lock import CreationTurn, creation_lock
 from assembler_runner.publishing.job import Job
 from assembler_runner.targets import CommitInfo, FirstCommit, PublishedSpace, Target
 
@@ -21,9 +22,10 @@ COMMIT_TITLE = "Publish with Assembler"
 def create(job: Job) -> Done:
     """Creates the Space and publishes its files."""
     target = job.usable_target()
-    tree = manifests.read_tree(job)
-    job = verify(job, tree)
     untouched = job.space is None and job.create_sent_at is None
+    # The transaction that reads the files goes on to write that the Space is created, if nothing comes in between.
+    tree = manifests.read_tree(job, keep_open=untouched and not job.change.verify)
+    job = verify(job, tree)
     space, commit = (_first_time if untouched else _again)(job, target, tree)
     return Done(
         space=published(space, commit),
@@ -34,9 +36,11 @@ def create(job: Job) -> Done:
 
 
 def _first_time(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, CommitInfo]:
-    space = _create_once(job, target)
-    with target.first_commit(space, tree) as begun:
-        checkpoints.record_space(job, space)
+    with ExitStack() as calls:
+        with creation_lock(target.account, job.owner) as turn:
+            space = _create(job, target, turn)
+            begun = calls.enter_context(target.first_commit(space, tree))
+            _record(job, space, turn)
         return space, _commit(job, target, space, tree, begun)
 
 
@@ -49,11 +53,27 @@ def _again(job: Job, target: Target, tree: Tree) -> tuple[PublishedSpace, Commit
             # Deleted by a clean-up whose response was lost, before the request was retried.
             job, space = checkpoints.forget_space(job), None
     if space is None:
-        space = _create_once(job, target)
-        checkpoints.record_space(job, space)
+        space = _find_or_create(job, target)
         commit = own_commit(job, target, space)
     begun = FirstCommit(partial(target.head, space), partial(target.commit, space, tree))
     return space, commit or _commit(job, target, space, tree, begun)
+
+
+def _find_or_create(job: Job, target: Target) -> PublishedSpace:
+    if job.create_sent_at:
+        checkpoints.check_cancelled(job)
+        if space := jobs.lost_creation(job, target):
+            checkpoints.record_space(job, space)
+            return space
+    with creation_lock(target.account, job.owner) as turn:
+        space = _create(job, target, turn)
+        _record(job, space, turn)
+    return space
+
+
+def _record(job: Job, space: PublishedSpace, turn: CreationTurn) -> None:
+    checkpoints.record_space(job, space, also=turn.release)
+    turn.leave(released=True)
 
 
 def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: FirstCommit) -> CommitInfo:
@@ -76,23 +96,17 @@ def _commit(job: Job, target: Target, space: PublishedSpace, tree: Tree, begun: 
     raise HeadMoved
 
 
-def _create_once(job: Job, target: Target) -> PublishedSpace:
-    if job.create_sent_at:
-        checkpoints.check_cancelled(job)
-        if space := jobs.lost_creation(job, target):
-            return space
-    checkpoints.write(job, {"create_sent_at": job.create_sent_at or utcnow()}, unless_cancelled=True)
-    return _send(job, target)
-
-
-def _send(job: Job, target: Target) -> PublishedSpace:
+def _create(job: Job, target: Target, turn: CreationTurn) -> PublishedSpace:
+    sent_at = {"create_sent_at": job.create_sent_at or utcnow()}
+    checkpoints.write(job, sent_at, unless_cancelled=True, also=turn.try_acquire)
     spec = job.spec_with_secrets()
     try:
-        with creation_lock(target.account, job.owner):
-            return target.create(spec)
+        turn.acquire()
+        return target.create(spec)
     except TargetUnavailable:
         raise
     except AssemblerError as problem:
+        turn.leave()
         if job.create_sent_at is None:
             # The first create call was rejected: nothing was created, and a Space of this name is another one.
             checkpoints.write(job, {"create_sent_at": None})

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from assembler_runner.apps.drivers import make_driver
-from assembler_runner.apps.engine import EngineError
-from assembler_runner.apps.trial import TrialResult, try_tree
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.core.redaction import Redactor
 from assembler_runner.files.tree import Tree
@@ -14,6 +11,9 @@ from assembler_runner.publishing import checkpoints
 from assembler_runner.publishing.job import Job
 from assembler_runner.runtime.app_context import context_of
 from assembler_runner.runtime.causes import Problem, diagnose_logs
+
+if TYPE_CHECKING:
+    from assembler_runner.apps.trial import TrialResult
 
 _STEP, _STORED = "verify", "STORED"
 
@@ -61,6 +61,11 @@ def verify(job: Job, tree: Tree) -> Job:
 
 
 def _run(job: Job, tree: Tree) -> None:
+    # Imported here: most requests do not ask for a trial run.
+    from assembler_runner.apps.drivers import make_driver
+    from assembler_runner.apps.engine import EngineError
+    from assembler_runner.apps.trial import try_tree
+
     services = job.services
     secrets = {key: value for key, value in job.secrets().items() if value is not None}
     settings, files = services.settings, services.targets.local.app_files

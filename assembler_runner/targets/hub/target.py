@@ -11,10 +11,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -53,6 +53,9 @@ FOLLOW_TIMEOUT = 120.0
 
 _BUSY = "another conflicting operation is in progress"
 
+
+MAX_HELPERS = 1024
+"""Most threads for calls beside those of the requests, two each; they are started when they are needed."""
 
 MAX_ORGANISATIONS = 1000
 """Organisations of an account that are taken; the Hub may name any number."""
@@ -154,18 +157,21 @@ class HuggingFaceTarget(HubChanges, Target):
             yield FirstCommit(partial(self.head, space), partial(self.commit, space, tree))
             return
         repo = f"{space.namespace}/{space.name}"
-        with ThreadPoolExecutor(2, thread_name_prefix="first commit") as pool:
-            head = pool.submit(copy_context().run, self.head, space)
-            files = additions({path: file.content for path, file in tree.items()})
-            sent = pool.submit(
-                copy_context().run, self._api.preupload_lfs_files, repo, files, repo_type="space", free_memory=False
-            )
+        pool = _helpers(os.getpid())
+        head = pool.submit(copy_context().run, self.head, space)
+        files = additions({path: file.content for path, file in tree.items()})
+        sent = pool.submit(
+            copy_context().run, self._api.preupload_lfs_files, repo, files, repo_type="space", free_memory=False
+        )
 
-            def finished() -> list[Any]:
-                sent.result()
-                return files
+        def finished() -> list[Any]:
+            sent.result()
+            return files
 
+        try:
             yield FirstCommit(head.result, partial(self._write, space, finished))
+        finally:
+            wait((head, sent))
 
     def commit(
         self,
@@ -266,6 +272,12 @@ class HuggingFaceTarget(HubChanges, Target):
     @cached_property
     def _api(self) -> HfApi:
         return _make_api(self._endpoint, self._token, self._timeout)
+
+
+@cache
+def _helpers(process: int) -> ThreadPoolExecutor:
+    """Returns the threads that make calls beside those of the requests; a fork has none of its parent's threads."""
+    return ThreadPoolExecutor(MAX_HELPERS, thread_name_prefix="first commit")
 
 
 def _choose_storage(endpoint: str) -> None:

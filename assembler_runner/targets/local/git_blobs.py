@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from dulwich.objects import Blob, ObjectID, ShaFile
-
 from assembler_runner.files.content import PIECE_BYTES, open_ranges, pieces_of
 from assembler_runner.files.tree import SpaceFile, Tree
 
 if TYPE_CHECKING:  # imported where a repository is opened
+    from dulwich.objects import Blob, ObjectID, ShaFile
     from dulwich.repo import Repo
 
 LARGE_BYTES = 2**20
@@ -35,6 +34,8 @@ _LEFT_OVERS = (f"{_DRAFT}*", "pack/*.lock")
 
 def write_files(repo: Repo, tree: Tree) -> dict[bytes, ObjectID]:
     """Writes the contents of all files in batches; returns git's id of each content by path."""
+    from dulwich.objects import Blob
+
     remove_drafts(repo)
     ids: dict[bytes, ObjectID] = {}
     waiting: list[Blob] = []
@@ -81,6 +82,8 @@ def write_large(repo: Repo, file: SpaceFile) -> ObjectID:
     Returns:
         Git's id of its content.
     """
+    from dulwich.objects import ObjectID
+
     folder = Path(repo.object_store.path)
     digest, packer = hashlib.sha1(usedforsecurity=False), zlib.compressobj(1)
     header = b"blob %d\0" % file.size

@@ -6,18 +6,17 @@ import re
 import time
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from dulwich.objects import Commit, ObjectID
-from dulwich.refs import Ref
+from typing import TYPE_CHECKING, cast
 
 from assembler_runner.core.errors import HeadMoved, TargetNotFound
 from assembler_runner.targets.local.git_blobs import sync_folder
 
 if TYPE_CHECKING:  # imported where a repository is opened
+    from dulwich.objects import Commit, ObjectID
+    from dulwich.refs import Ref
     from dulwich.repo import Repo
 
-_MAIN = Ref(b"refs/heads/main")
+_MAIN = cast("Ref", b"refs/heads/main")
 _AUTHOR = b"Assembler <assembler@localhost>"
 _OID = re.compile(r"[0-9a-f]{40}")
 
@@ -36,6 +35,8 @@ def commit_at(repo: Repo, oid: ObjectID) -> Commit:
     Raises:
         KeyError: there is no commit with this id.
     """
+    from dulwich.objects import Commit
+
     commit = repo.object_store[oid]
     if not isinstance(commit, Commit):
         raise KeyError(oid)
@@ -48,6 +49,8 @@ def chosen_commit(repo: Repo, oid: str | None) -> ObjectID | None:
     Raises:
         TargetNotFound: there is no commit with this id.
     """
+    from dulwich.objects import Commit, ObjectID
+
     if oid is None:
         return head_of(repo)
     known = ObjectID(oid.encode("ascii", "replace"))
@@ -81,6 +84,8 @@ def _folders_above(path: bytes) -> list[bytes]:
 
 def new_commit(tree_id: ObjectID, parent: ObjectID | None, message: str) -> Commit:
     """Creates a commit by this service, not stored yet."""
+    from dulwich.objects import Commit
+
     commit = Commit()
     commit.tree = tree_id
     commit.parents = [parent] if parent else []

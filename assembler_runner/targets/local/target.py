@@ -17,10 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dulwich.errors import NotGitRepository
-from dulwich.file import FileLocked
-from dulwich.objects import Commit
-
 from assembler_runner.core.errors import (
     HeadMoved,
     NameTaken,
@@ -48,6 +44,7 @@ from assembler_runner.targets.local.git_commits import (
 from assembler_runner.targets.local.running import LocalRunning
 
 if TYPE_CHECKING:  # imported with the first repository, because it costs 20 ms and 4 MB
+    from dulwich.objects import Commit
     from dulwich.repo import Repo
 
 log = logging.getLogger(__name__)
@@ -321,6 +318,9 @@ class LocalTarget(LocalChanges, LocalRunning, Target):
 @contextmanager
 def _own_errors() -> Iterator[None]:
     """Translates exceptions of the disk and the git library into errors of this service."""
+    from dulwich.errors import NotGitRepository
+    from dulwich.file import FileLocked
+
     try:
         yield
     except (FileNotFoundError, NotGitRepository) as problem:

@@ -11,8 +11,9 @@ import click
 import httpx
 
 from assembler_client.assembler import Assembler
-from assembler_client.auth import PasswordAuth, RobotAuth, StaticAuth
+from assembler_client.auth import ExchangeAuth, PasswordAuth, RobotAuth, StaticAuth, TokenAuth
 from assembler_client.cli.output import Shell, common
+from assembler_client.cli.pipeline_token import pipeline_token
 from assembler_client.cli.profiles import DEFAULT, checked_address, patience, read_profiles, write_profile
 from assembler_client.errors import Forbidden, HubAPIError, TransportError
 from assembler_client.models.accounts import Token
@@ -23,8 +24,8 @@ HEALTH = Ask("GET", "/health/live")
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
-class _RecordingAuth(PasswordAuth):
-    """Password login that records the tokens it receives."""
+class _Recording(TokenAuth):
+    """Records the tokens that a login receives."""
 
     tokens: Token | None = None
     ends_at = 0.0
@@ -34,20 +35,37 @@ class _RecordingAuth(PasswordAuth):
         self.tokens, self.ends_at = tokens, ends_at
 
 
+class _RecordingPassword(_Recording, PasswordAuth):
+    """Login with a password."""
+
+
+class _RecordingExchange(_Recording, ExchangeAuth):
+    """Login with the token of a pipeline."""
+
+
 @click.command()
 @click.option("--username", "-u", help="Name of the user; prompted for if omitted.")
 @click.option("--realm", help="Realm of the user; defaults to master.")
 @click.option("--password-stdin", is_flag=True, help="Read the password, secret or token from standard input.")
 @click.option("--robot", help="Id of a robot; logs in with its secret instead of a password.")
-@click.option("--token", "use_token", is_flag=True, help="Log in with an existing access token.")
+@click.option("--token", "use_token", is_flag=True, help="Log in with a token of yours or an access token.")
+@click.option("--oidc", is_flag=True, help="In a pipeline of GitHub or GitLab: log in with its identity token.")
+@click.option("--audience", help="With --oidc on GitHub: audience of the token; defaults to the URL of the service.")
 @common
 def login(
-    shell: Shell, username: str | None, realm: str | None, password_stdin: bool, robot: str | None, use_token: bool
+    shell: Shell,
+    username: str | None,
+    realm: str | None,
+    password_stdin: bool,
+    robot: str | None,
+    use_token: bool,
+    oidc: bool,
+    audience: str | None,
 ) -> None:
     """Log in to a service and store the login.
 
     Tokens are stored in a file that only you can read; the password is not stored. For a robot, id and secret are
-    stored.
+    stored. With --oidc there is no secret: a trusted publisher of the service names the pipeline.
     """
     name = shell._profile or os.environ.get("ASSEMBLER_PROFILE") or DEFAULT
     stored = read_profiles().get(name, {})
@@ -60,16 +78,18 @@ def login(
         profile["tokens"] = {"access_token": ask_secret("Token", password_stdin), "expires_in": 2**31}
         profile["ends_at"] = time.time() + 2**31
         auth = StaticAuth(profile["tokens"]["access_token"])
+    elif oidc:
+        auth = _RecordingExchange(pipeline_token(url, audience), url, robot=robot)
     elif robot:
         profile |= {"robot_id": robot, "robot_secret": ask_secret("Secret", password_stdin)}
         auth = RobotAuth(robot, profile["robot_secret"], url)
     else:
         user = username or _ask("User", default=stored.get("username"))
-        auth = _RecordingAuth(user, ask_secret("Password", password_stdin), url, realm=realm)
+        auth = _RecordingPassword(user, ask_secret("Password", password_stdin), url, realm=realm)
         profile["username"] = user
     with Assembler(url, auth=auth, patience=patience(PATIENCE)) as assembler:
         me = assembler.get_me()
-    if isinstance(auth, _RecordingAuth) and auth.tokens is not None:
+    if isinstance(auth, _Recording) and auth.tokens is not None:
         profile |= {"tokens": auth.tokens.model_dump(mode="json"), "ends_at": auth.ends_at}
     write_profile(name, profile)
     if shell.as_json:
