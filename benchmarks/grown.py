@@ -132,9 +132,10 @@ class Grown:
             self.settle()
 
     def settle(self) -> None:
-        """Does what the database does by itself some time after so many rows have come."""
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("ANALYZE" if db.engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
+        """Does what PostgreSQL does by itself some time after so many rows have come; SQLite does nothing."""
+        if db.engine.dialect.name == "postgresql":
+            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM ANALYZE")
 
     def empty_queue(self) -> None:
         """Ends what waits, so that no measurement inherits another's queue."""
