@@ -81,6 +81,7 @@ def test_public_names() -> None:
         "ClientAuth",
         "Conflict",
         "CoreClient",
+        "ExchangeAuth",
         "FilterOperator",
         "Forbidden",
         "HubAPIError",
