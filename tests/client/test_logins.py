@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.client.conftest import Running
 from tests.support.issuer import Issuer, issuer
@@ -53,8 +54,23 @@ class Terminal:
         assert done.returncode == code, (done.stdout, done.stderr)
         return done
 
-    def who(self) -> dict[str, Any]:
-        return dict(json.loads(self.run("whoami", "--json").stdout))
+    def who(self, **environ: str) -> dict[str, Any]:
+        return dict(json.loads(self.run("whoami", "--json", **environ).stdout))
+
+    def offer_command(self) -> None:
+        """Puts the command `assembler` where scripts find it."""
+        command = Path(self.environ["HOME"]) / "bin" / "assembler"
+        command.parent.mkdir()
+        program = "from assembler_client.cli import main; main()"
+        command.write_text(f"#!/bin/sh\nexec {sys.executable} -W ignore -c '{program}' \"$@\"\n")
+        command.chmod(0o755)
+        self.environ["PATH"] = f"{command.parent}:{self.environ['PATH']}"
+
+    def script(self, text: str, **environ: str) -> None:
+        done = subprocess.run(
+            ["sh", "-euc", text], env=self.environ | environ, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, (done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -128,3 +144,35 @@ def test_what_is_wrong_with_a_pipeline_is_said(service: Running, platform: Issue
     wrong = terminal.run(*login, code=4, ASSEMBLER_ID_TOKEN=platform.token())
     assert "https://assembler.example.org" in wrong.stderr
     assert not list(Path(terminal.environ["HOME"]).rglob("profiles.json"))
+
+
+def test_the_action_signs_in_without_a_stored_token(service: Running, platform: Issuer, terminal: Terminal) -> None:
+    found = trust(service, platform)
+    action = yaml.safe_load((PROJECT / "examples" / "ci" / "github" / "action.yml").read_text())
+    (step,) = [step for step in action["runs"]["steps"] if step["name"] == "Sign in"]
+    assert step["if"] == "${{ !inputs.token }}" and action["inputs"]["token"]["default"] == ""
+    terminal.offer_command()
+    path = "/token?audience=https%3A%2F%2Fassembler.example.org"
+    platform.documents[path] = {"value": platform.token(aud="https://assembler.example.org")}
+    environ = {
+        "ASSEMBLER_URL": service.url,
+        "AUDIENCE": "https://assembler.example.org",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{platform.url}/token",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of the runner",
+    }
+    terminal.script(step["run"], **environ)
+    assert terminal.who(ASSEMBLER_TOKEN="")["name"] == found.name
+
+
+def test_the_gitlab_template_signs_in_without_a_stored_token(
+    service: Running, platform: Issuer, terminal: Terminal
+) -> None:
+    found = trust(service, platform)
+    job = yaml.safe_load((PROJECT / "examples" / "ci" / "gitlab.yml").read_text())[".assembler"]
+    assert job["id_tokens"] == {"ASSEMBLER_ID_TOKEN": {"aud": "$ASSEMBLER_URL"}}
+    terminal.offer_command()
+    login = job["before_script"][-1]
+    token = platform.token(aud="https://assembler.example.org")
+    terminal.script(login, ASSEMBLER_URL=service.url, ASSEMBLER_ID_TOKEN=token)
+    assert terminal.who()["name"] == found.name
+    terminal.script(login, ASSEMBLER_URL=service.url, ASSEMBLER_TOKEN="of a robot")

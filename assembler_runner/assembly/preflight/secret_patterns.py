@@ -60,6 +60,7 @@ FORMS: tuple[Form, ...] = (
     _form("E2B key", "e2b_", rf"e2b_([0-9a-f]{{40}}){_END}", "E2B_API_KEY"),
     _form("Jina key", "jina_", rf"jina_([0-9a-f]{{32}}[\w-]{{20,40}}){_END}", "JINA_API_KEY"),
     _form("Weights & Biases key", "wandb_v1_", rf"wandb_v1_([\w]{{60,90}}){_END}", "WANDB_API_KEY"),
+    _form("Assembler token", "asm_", rf"asm_([A-Za-z0-9_-]{{43}}){_END}", "ASSEMBLER_TOKEN"),
     _form("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"gh[pousr]_([A-Za-z0-9]{{36}}){_END}", "GITHUB_TOKEN"),
     _form("GitHub token", "github_pat_", rf"github_pat_([A-Za-z0-9_]{{82}}){_END}", "GITHUB_TOKEN"),
     _form("GitLab token", "glpat-", r"glpat-([\w.-]{20,60})", "GITLAB_TOKEN"),
