@@ -122,12 +122,13 @@ def change_of_state(
     Returns:
         The columns of the Space, and the event to append; None if the state stays the same.
     """
+    now = utcnow()
     values: dict[str, Any] = {"state_source": source, "stage": stage, "problem": dict(problem) if problem else None}
     if source != BY_SERVICE:
-        values["state_checked_at"] = utcnow()
+        values["state_checked_at"] = now
     if state == old:
         return values, None
-    values |= {"state": state, "state_since": utcnow()}
+    values |= {"state": state, "state_since": now}
     cause = dict(problem) if problem else None
     message = f"{state.replace('_', ' ').capitalize()}: {cause['message'] if cause else STATES[state]}"
     data = {"old": old, "new": state, "stage": stage, "source": source, "cause": cause}

@@ -1,25 +1,32 @@
-"""/ui/realms/{id}: settings of a realm, and the Hub token with which it publishes."""
+"""/ui/realms/{id}: settings of a realm, the Hub token with which it publishes, and the pipelines that sign in."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import Realms
-from assembler_runner.accounts.models import HubCredential
+from assembler_runner.accounts.models import HubCredential, Robot
 from assembler_runner.accounts.permissions import requires
+from assembler_runner.accounts.trusted_publishers import TrustedPublisher, TrustedPublishers
 from assembler_runner.api.http.json_body import load
 from assembler_runner.api.schemas.accounts import QUOTAS, HubCredentialInput, RealmInput
+from assembler_runner.api.schemas.trusted_publishers import TrustedPublisherInput
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError
 from assembler_runner.services import current_services
 from assembler_runner.targets import hub_credentials
 from assembler_runner.ui.layout import go, may, pages, show
 
-_REALMS = Realms()
+_REALMS, _PUBLISHERS = Realms(), TrustedPublishers()
+_MOST_ROWS = 200
+
+ISSUERS = ("https://token.actions.githubusercontent.com", "https://gitlab.com")
+"""Issuers of the tokens of pipelines that the page suggests (documentation of GitHub and GitLab)."""
 
 
 @pages.get("/realms/<realm_id>")
@@ -32,8 +39,16 @@ def one_realm(realm_id: str) -> Response:
 def _show(realm_id: str, status: int = 200, **values: Any) -> Response:
     realm = _REALMS.find(current_account(), realm_id)
     credential = db.session.get(HubCredential, realm.id) if may("hub_credential_read") else None
-    left = current_services().targets.calls_left(realm.id)
-    return show("realm.html", status, realm=realm, credential=credential, calls_left=left, quotas=QUOTAS, **values)
+    shown: dict[str, Any] = {"realm": realm, "credential": credential, "quotas": QUOTAS}
+    shown["calls_left"] = current_services().targets.calls_left(realm.id)
+    shown["publishers"] = _rows(TrustedPublisher, realm.id) if may("robot_read") else None
+    shown["robots"] = _rows(Robot, realm.id) if may("robot_manage") else []
+    return show("realm.html", status, **shown, issuers=ISSUERS, **values)
+
+
+def _rows(model: type[TrustedPublisher] | type[Robot], realm_id: str) -> list[Any]:
+    query = sa.select(model).where(model.realm_id == realm_id)
+    return list(db.session.scalars(query.order_by(model.name).limit(_MOST_ROWS)))
 
 
 @pages.post("/realms/<realm_id>")
@@ -75,6 +90,29 @@ def change_hub_token(realm_id: str) -> AnyResponse:
         db.session.rollback()
         return _show(realm_id, error.status, problem=error, token_form=form)
     return go(f"/ui/realms/{realm_id}", done="token")
+
+
+@pages.post("/realms/<realm_id>/pipelines")
+@requires("robot_manage")
+def trust_pipeline(realm_id: str) -> AnyResponse:
+    """Lets a pipeline act as a robot of the realm."""
+    account, form = current_account(), request.form
+    _REALMS.find(account, realm_id)
+    body = {name: form.get(name, "").strip() for name in ("name", "robot_id", "issuer", "subject")}
+    try:
+        _PUBLISHERS.create(account, load(TrustedPublisherInput(), body))
+    except AssemblerError as error:
+        db.session.rollback()
+        return _show(realm_id, error.status, problem=error, pipeline_form=body)
+    return go(f"/ui/realms/{realm_id}", done="trusted")
+
+
+@pages.post("/realms/<realm_id>/pipelines/<publisher_id>")
+@requires("robot_manage")
+def distrust_pipeline(realm_id: str, publisher_id: str) -> AnyResponse:
+    """Ends that a pipeline may act as a robot."""
+    _PUBLISHERS.delete(current_account(), publisher_id)
+    return go(f"/ui/realms/{realm_id}", done="distrusted")
 
 
 def _whole(text: str) -> int | str | None:

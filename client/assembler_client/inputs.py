@@ -243,8 +243,8 @@ class HubCredentialFields(_HubCredentialFields):
     token: str
 
 
-class TrustedPublisherFields(TypedDict, total=False):
-    """A pipeline that acts as a robot without a stored secret."""
+class TrustedPublisherChanges(TypedDict, total=False):
+    """Changes of a trusted publisher."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
     name: str
@@ -254,15 +254,29 @@ class TrustedPublisherFields(TypedDict, total=False):
     claims: dict[str, str | int | bool]
 
 
+class _TrustedPublisherFields(TypedDict, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
+    subject: str | None
+    claims: dict[str, str | int | bool]
+
+
+class TrustedPublisherFields(_TrustedPublisherFields):
+    """A pipeline that acts as a robot without a stored secret."""
+
+    robot_id: Ref
+    issuer: str
+
+
 class _PersonalTokenFields(TypedDict, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way for TypedDict
+    name: str
     expires_at: datetime | str | None
 
 
 class PersonalTokenFields(_PersonalTokenFields):
     """A new token of the calling person."""
 
-    name: str
     scopes: list[str]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from assembler_client.inputs import PersonalTokenFields, TrustedPublisherFields
+from assembler_client.inputs import PersonalTokenFields, TrustedPublisherChanges, TrustedPublisherFields
 from assembler_client.models.tokens import PersonalToken, TrustedPublisher
 from assembler_client.sansio.calls import create, delete, getting, listing, update
 from assembler_client.sansio.steps import Call, Flow, method
@@ -23,9 +23,9 @@ class TokenCalls:
         return create("/auth/trusted-publishers", TrustedPublisherFields, fields, TrustedPublisher)
 
     @method
-    def update_trusted_publisher(self, ref: Ref, **fields: Unpack[TrustedPublisherFields]) -> Call[TrustedPublisher]:
+    def update_trusted_publisher(self, ref: Ref, **fields: Unpack[TrustedPublisherChanges]) -> Call[TrustedPublisher]:
         """Updates the given fields of a trusted publisher."""
-        return update("/auth/trusted-publishers", ref, TrustedPublisherFields, fields, TrustedPublisher)
+        return update("/auth/trusted-publishers", ref, TrustedPublisherChanges, fields, TrustedPublisher)
 
     @method
     def delete_trusted_publisher(self, ref: Ref) -> Flow[None]:

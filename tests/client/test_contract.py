@@ -17,7 +17,7 @@ from assembler_client.assembler import AssemblerCalls
 from assembler_client.auth_client import AuthCalls
 from assembler_client.core_client import CoreCalls
 from assembler_client.errors import HubAPIError
-from assembler_client.models import accounts
+from assembler_client.models import accounts, tokens
 from assembler_client.sansio.steps import NOTHING, Ask, Once, Send
 from assembler_client.storage_client import StorageCalls
 from tests.client.conftest import Running
@@ -44,6 +44,7 @@ SCHEMA = {
     "Preview": ("Preview", "ChangePreview"),
     "Refused": ("Refused", "BulkRefused"),
     "Webhook": ("Webhook", "WebhookWithSecret"),
+    "PersonalToken": ("PersonalToken", "NewPersonalToken"),
 }
 # Fields that the client does not name; they are kept all the same, see model_extra.
 UNNAMED = {"Error": {"statusCode", "name"}, "Meta": {"schema"}, "LogMeta": {"schema"}, "Webhook": {"secret"}}
@@ -64,6 +65,8 @@ INPUT = {
     "PermissionFields": "PermissionInput",
     "HubCredentialFields": "HubCredentialInput",
     "GitCredentialFields": "GitCredentialInput",
+    "PersonalTokenFields": "PersonalTokenInput",
+    "TrustedPublisherFields": "TrustedPublisherInput",
 }
 # What the methods set themselves.
 SET_BY_METHOD = {"SpaceCommandInput": {"command"}}
@@ -104,6 +107,8 @@ NEEDED = {
     "create_webhook": {"url": "https://example.org"},
     "set_hub_credential": {"token": "x"},
     "set_git_credential": {"password": "x"},
+    "create_personal_token": {"name": "x", "scopes": ["space_read"]},
+    "create_trusted_publisher": {"name": "x", "robot_id": ID, "issuer": "https://example.org"},
 }
 
 
@@ -167,6 +172,8 @@ def test_every_request_of_the_client_is_in_the_document(document: Document, call
 def test_every_operation_is_covered_or_left_out_for_a_reason(document: Document) -> None:
     covered = {operation(document, ask)[:2] for calls in CALLS for _, ask in asks(calls)}
     # The same methods take a request, a Space, or neither.
+    # Of get_me, for a robot.
+    covered |= {("get", "/auth/robots/@me")}
     covered |= {("get", "/requests/{request_id}/events"), ("get", "/spaces/{space_id}/events"), ("get", "/events")}
     every = {
         (method, path)
@@ -179,7 +186,7 @@ def test_every_operation_is_covered_or_left_out_for_a_reason(document: Document)
 
 
 def answers() -> Iterator[type[BaseModel]]:
-    found = {**vars(accounts), **vars(models)}
+    found = {**vars(accounts), **vars(tokens), **vars(models)}
     for name, value in found.items():
         if inspect.isclass(value) and issubclass(value, models.Model) and not name.startswith("_"):
             yield value
@@ -201,7 +208,7 @@ def test_every_schema_of_an_answer_has_a_model(document: Document) -> None:
     known = {model.__name__ for model in answers()}
     for _, names in SCHEMA.items():
         known |= {names} if isinstance(names, str) else set(names or ())
-    others = {"PaginationMetadata", "CreateSpace", "CreateSpaceError", "TokenInput", "RevokeInput"}
+    others = {"PaginationMetadata", "CreateSpace", "CreateSpaceError", "TokenInput", "RevokeInput", "RobotMe"}
     for name in document["components"]["schemas"]:
         if not name.endswith(("Input", "List", "Options")) and not name.startswith("Nested"):
             assert name in known | others, name

@@ -6,7 +6,7 @@ import pytest
 
 from assembler_runner.devhub import StandInHub
 from tests.conftest import MakeService, Service
-from tests.support.people import WORD, make_realm, make_user
+from tests.support.people import WORD, made, make_realm, make_user
 from tests.ui.people import Person, text_of
 
 
@@ -59,3 +59,19 @@ def test_another_realm_is_not_found(ours: tuple[Service, str, Person]) -> None:
     for path in (f"/ui/realms/{other}", f"/ui/realms/{other}/hub-token"):
         assert chief.send(path, token="hf_alice").status_code == 404
     assert chief.client.get(f"/ui/realms/{other}").status_code == 404
+
+
+def test_pipelines_are_trusted_and_removed(ours: tuple[Service, str, Person]) -> None:
+    service, realm_id, chief = ours
+    here = f"/ui/realms/{realm_id}"
+    assert "Create a robot first" in text_of(chief.open(here).text)
+    robot = made(service.post("/auth/robots", {"name": "bot", "realm_id": realm_id}))
+    form = {"name": "app", "robot_id": robot["id"], "issuer": "https://gitlab.com", "subject": "project_path:me/app:*"}
+    wrong = chief.send(f"{here}/pipelines", **form | {"subject": "*"})
+    assert wrong.status_code == 422 and 'value="https://gitlab.com"' in wrong.text
+    chief.change(f"{here}/pipelines", **form)
+    assert "app as bot project_path:me/app:*" in text_of(chief.open(here).text)
+    (row,) = service.get("/auth/trusted-publishers").json["data"]
+    assert {name: row[name] for name in form} == form
+    chief.change(f"{here}/pipelines/{row['id']}")
+    assert service.get("/auth/trusted-publishers").json["data"] == []

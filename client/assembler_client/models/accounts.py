@@ -22,6 +22,8 @@ class Token(Model):
     """Always global."""
     refresh_token: str | None = None
     """Only for users; each one works once."""
+    issued_token_type: str | None = None
+    """Only after a token exchange."""
 
 
 class _Limited(Thing):
