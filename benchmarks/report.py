@@ -55,6 +55,11 @@ def _write_page(page: Path, found: Sequence[Mapping[str, Any]]) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{_results(found)}\n{END}{after}")
 
 
+def _speed(machine: Mapping[str, Any]) -> str:
+    seconds = machine.get("loop_seconds")
+    return f"; ten million additions in Python take {seconds} s" if seconds else ""
+
+
 def draw(result: Result, folder: Path) -> None:
     """Draws a result, one picture; nothing where it has no plot."""
     if result.plot:
@@ -80,7 +85,7 @@ def _results(found: Sequence[Mapping[str, Any]]) -> str:
             "",
             f"Measured {result['at'][:10]} at commit `{result['commit']}`: {machine['processor']}, "
             f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}; "
-            f"load {machine['load']}.",
+            f"load {machine['load']}{_speed(machine)}.",
         ]
     return "\n".join(parts) + "\n"
 

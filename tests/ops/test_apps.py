@@ -10,6 +10,7 @@ import pytest
 from assembler_runner.core.errors import SettingsError
 from assembler_runner.core.settings import load
 from assembler_runner.ops import apps
+from assembler_runner.ops import serve as serve_module
 from tests.conftest import PASSWORD, SECRETS, MakeService
 from tests.support.app_service import ECHO, needs_sandbox, seen_by
 from tests.support.services import Client, Process, wait_until
@@ -50,7 +51,7 @@ def test_what_is_asked_for_and_impossible_stops_the_start(tmp_path: Path) -> Non
 
 
 def test_apps_can_be_switched_off() -> None:
-    settings, listener, line = apps.choose(load({"APPS": "off"}))
+    settings, listener, line = serve_module._choose_apps(load({"APPS": "off"}))
     assert (settings.runs_apps, listener, "APPS=off" in line) == (False, None, True)
 
 
