@@ -76,7 +76,7 @@ def read_light(spool: Spool) -> Any:
         TooLarge: the body exceeds MAX_JSON_BYTES, or its other parts exceed `MAX_REST_BYTES`.
     """
     if request.content_length is not None and request.content_length <= SMALL_BYTES:
-        return read_json()
+        return _without_long_keys(read_json())
     check_json_size(request.content_length or 0)
     scanner = _scan(pieces_of(cast(BinaryIO, request.stream)), spool)
     rest, texts = scanner.rest, scanner.texts
@@ -173,12 +173,35 @@ def _scan(pieces: Iterable[bytes], spool: Spool) -> _Scanner:
     return scanner
 
 
+def _without_long_keys(value: Any) -> Any:
+    if (request.content_length or 0) > LONG_BYTES:
+        try:
+            _check_keys(value)
+        except RecursionError:
+            raise InvalidJson("The body is nested too deeply.") from None
+    return value
+
+
+def _check_keys(value: Any) -> None:
+    if isinstance(value, dict):
+        if any(len(key) > LONG_BYTES for key in value):
+            raise _long_key()
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            _check_keys(inner)
+
+
+def _long_key() -> InvalidJson:
+    return InvalidJson(f"A key has more than {LONG_BYTES} bytes.")
+
+
 def _restore(value: Any, texts: list[LongText], token: str) -> Any:
     if isinstance(value, str):
         return texts[int(value[len(token) :])] if value.startswith(token) else value
     if isinstance(value, dict):
         if any(key.startswith(token) for key in value):
-            raise InvalidJson(f"A key has more than {LONG_BYTES} bytes.")
+            raise _long_key()
         return {key: _restore(inner, texts, token) for key, inner in value.items()}
     if isinstance(value, list):
         return [_restore(inner, texts, token) for inner in value]
