@@ -34,15 +34,18 @@ STARTERS = ("__main__", "wsgi", "ops/celery_worker", "ops/gunicorn_config")
 def test(c: Context, slow: bool = False, everything: bool = False) -> None:
     """Run the tests; without an option those that take a few seconds at most."""
     chosen = "" if everything else " -m slow" if slow else " -m 'not slow'"
-    c.run(f"{PYTHON} -m pytest -n 3 --dist loadfile{chosen}", pty=False)
+    # In the order of tests/conftest.py: files that take long come first, so that none is left over at the end.
+    c.run(f"{PYTHON} -m pytest -n 3 --dist loadfile --no-loadscope-reorder{chosen}", pty=False)
 
 
-@task
-def check(c: Context) -> None:
+@task(help={"lint": "Without the tests, which `make test` runs, too."})
+def check(c: Context, lint: bool = False) -> None:
     """Run ruff and mypy, and compare the migrations with the models."""
     c.run(f"{PYTHON} -m ruff check")
     c.run(f"{PYTHON} -m ruff format --check")
     c.run(f"{PYTHON} -m mypy")
+    if lint:
+        return
     c.run(
         f"{PYTHON} -m pytest -q tests/ops/test_migrations.py tests/project/test_docs.py tests/project/test_workflow.py"
     )

@@ -39,6 +39,31 @@ SECRETS = {
 }
 
 
+LONG_FIRST = (
+    "tests/publishing/test_tasks.py",
+    "tests/apps/test_real_apps.py",
+    "tests/support/test_chaos.py",
+    "tests/client/test_cli",
+    "tests/project/test_sessions.py",
+    "tests/project/test_benchmarks.py",
+    "tests/publishing/",
+    "tests/ui/test_web_browser.py",
+    "tests/apps/",
+    "tests/ops/",
+    "tests/client/",
+    "tests/requests/test_databases.py",
+    "tests/accounts/test_databases.py",
+    "tests/mcp/",
+    "tests/ui/",
+)
+"""Files that take long, by the start of their path: begun last, one of them would run alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take long first; otherwise the order is kept."""
+    items.sort(key=lambda item: next((n for n, start in enumerate(LONG_FIRST) if item.nodeid.startswith(start)), 99))
+
+
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 

@@ -128,7 +128,7 @@ def remove(account: Account, token_id: str) -> PersonalToken:
 
 
 def revoke(token: str) -> bool:
-    """Deletes the token that whoever holds it sends, for example because it was found in public.
+    """Deletes a token, without a check of the caller: a token that was found in public can be ended by its finder.
 
     Returns:
         Whether there was such a token.

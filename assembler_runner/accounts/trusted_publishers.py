@@ -57,13 +57,13 @@ class TrustedPublisher(Timestamps, Base):
 
 
 class TrustedPublishers(Kind):
-    """Trusted publishers; whoever may change a robot may let pipelines act as it."""
+    """Trusted publishers; an account that may change a robot may let pipelines act as it."""
 
     name, model = "trusted publisher", TrustedPublisher
     may_read, may_create, may_update, may_delete = "robot_read", "robot_manage", "robot_manage", "robot_manage"
 
     def checked(self, account: Account, values: dict[str, Any], row: Any) -> dict[str, Any]:
-        """See :meth:`Kind.checked`: the robot is one that the caller may change; a token must be told from others."""
+        """See :meth:`Kind.checked`: the caller may change the robot, and not every token of the issuer fits."""
         if row is not None:
             self.check_change(account, row)
         if problem := problem_of_issuer(values.get("issuer", row.issuer if row else ""), _allowed()):
