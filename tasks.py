@@ -196,15 +196,15 @@ def reset_broker(c: Context) -> None:
 
 @task
 def update_source_doc(c: Context) -> None:
-    """Write the pages of the source documentation, one a module, into docs/source."""
+    """Write the pages of the source documentation, one a package, into docs/source."""
     excluded = " ".join(f"assembler_runner/{name}.py" for name in STARTERS)
     shutil.rmtree(ROOT / "docs" / "source", ignore_errors=True)
     with c.cd(str(ROOT)):
         c.run(
-            f"{PYTHON} -m sphinx.ext.apidoc -q --force --separate --module-first --output-dir docs/source "
+            f"{PYTHON} -m sphinx.ext.apidoc -q --force --module-first --output-dir docs/source "
             f"assembler_runner {excluded}"
         )
-    # Not in the navigation, which every page contains whole: 500 modules in it took most of the time of the build.
+    # Not in the navigation, which every page contains whole: with all packages in it the build takes longer.
     index = ROOT / "docs" / "source" / "modules.rst"
     index.write_text(f":orphan:\n\n{index.read_text()}")
 
