@@ -42,7 +42,11 @@ SECRETS = {
 LONG_FIRST = (
     "tests/publishing/test_tasks.py",
     "tests/apps/test_real_apps.py",
+    "tests/project/test_bridges_python.py",
     "tests/support/test_chaos.py",
+    "tests/spaces/test_event_feed.py",
+    "tests/runtime/test_poller.py",
+    "tests/assembly/test_templates_run.py",
     "tests/client/test_cli",
     "tests/project/test_sessions.py",
     "tests/project/test_benchmarks.py",
