@@ -69,7 +69,7 @@ class Grown:
             ensure_admin(stage.PASSWORD)
         self.client: FlaskClient = self.app.test_client()
         self.headers = self.log_in("admin")
-        wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # nobody works here
+        wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # no worker runs
         first = self.submit()
         self.first = {"space": first["id"], "request": first["latest_request"]["id"]}
         with self.app.app_context():
@@ -99,7 +99,7 @@ class Grown:
         return answer.get_json()
 
     def submit(self, **headers: str) -> dict[str, Any]:
-        """Sends a request for a new Space, which nobody works at."""
+        """Sends a request for a new Space, which stays queued."""
         body = {"space_type": "static", "target": "local", "files": {"index.html": uuid.uuid4().hex}}
         return dict(self.send("/spaces", body, 202, **headers))
 
@@ -132,7 +132,7 @@ class Grown:
             self.settle()
 
     def settle(self) -> None:
-        """Does what PostgreSQL does by itself some time after so many rows have come; SQLite does nothing."""
+        """Runs what autovacuum of PostgreSQL runs some time after many inserts; on SQLite nothing."""
         if db.engine.dialect.name == "postgresql":
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("VACUUM ANALYZE")

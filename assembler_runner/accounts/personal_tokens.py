@@ -121,8 +121,11 @@ def remove(account: Account, token_id: str) -> PersonalToken:
         The row as it was.
     Raises:
         NotFound: the caller has no token with this id.
+        Forbidden: the call was made with another token.
     """
     row = find(account, token_id)
+    if account.token_id != token_id:
+        refuse_token(account)
     _delete(account, row)
     return row
 
@@ -205,11 +208,22 @@ def _holder() -> sa.Select[Any]:
     )
 
 
-def _signed_in(account: Account) -> User:
-    user = db.session.get(User, account.id)
-    if user is None or account.token_id is not None:
+def refuse_token(account: Account) -> None:
+    """Refuses changes of the account itself, which no scope covers, by a program with a token.
+
+    Raises:
+        Forbidden: the call was made with a personal token.
+    """
+    if account.token_id is not None:
         hint = "Sign in with your password, or on the page /ui/account."
-        raise Forbidden("Only a person who has signed in can create tokens.", hint=hint)
+        raise Forbidden("Only a person who has signed in can do this.", hint=hint)
+
+
+def _signed_in(account: Account) -> User:
+    refuse_token(account)
+    user = db.session.get(User, account.id)
+    if user is None:
+        raise Forbidden("Only a person can create tokens.", hint="A robot signs in with its id and secret.")
     return user
 
 

@@ -40,7 +40,7 @@ class TrustedPublisher(Timestamps, Base):
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), doc="Its realm, that of the robot.")
     issuer: Mapped[str] = mapped_column(sa.String(255), index=True, doc="Address of the issuer of the tokens.")
     subject: Mapped[str | None] = mapped_column(
-        sa.String(512), doc="The subject of the tokens; a * at its end stands for anything."
+        sa.String(512), doc="The subject of the tokens; a final * matches any text."
     )
     claims: Mapped[dict[str, Any]] = mapped_column(JsonText, doc="Further claims that the tokens must have.")
 

@@ -13,6 +13,7 @@ from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import AuditLog, Permissions, Realms, Robots, Roles, Users
 from assembler_runner.accounts.grants import grants_of
 from assembler_runner.accounts.permissions import ANY_ACCOUNT
+from assembler_runner.accounts.personal_tokens import refuse_token
 from assembler_runner.accounts.resources import Kind
 from assembler_runner.accounts.trusted_publishers import TrustedPublishers
 from assembler_runner.api.http.blueprint import Blueprint, fails, takes
@@ -154,6 +155,7 @@ def update_me() -> Response:
     A new password requires the current one, and revokes all tokens.
     """
     account = current_account()
+    refuse_token(account)
     row = _USERS.update_self(account, load(schemas.SelfInput(partial=True), read_object()))
     return make_response(jsonify(_me(row, account.permissions)), 202)
 

@@ -181,7 +181,7 @@ def _answer(space_id: str, request_id: str) -> Response:
 
 def _status_of(code: str) -> int:
     # Errors that only workers raise are not imported in the API.
-    import assembler_runner.publishing.actions.verify  # noqa: F401
+    import assembler_runner.publishing.actions.verify  # noqa: F401 - defines such errors
 
     return next((cls.status for cls in _all_errors(AssemblerError) if cls.code == code), AssemblerError.status)
 

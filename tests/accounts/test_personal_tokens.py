@@ -86,6 +86,16 @@ def test_only_a_person_who_has_signed_in_creates_one(service: Service, ann: Pers
     assert Person(service, robot["id"], tokens).post("/auth/tokens", body).status_code == 403
 
 
+def test_it_changes_nothing_of_the_account_itself(service: Service, ann: Person) -> None:
+    first, second = (create(ann, "space_read", name=name) for name in ("first", "second"))
+    program = acting(service, first["token"])
+    assert program.post("/auth/users/@me", {"display_name": "Changed"}).status_code == 403
+    assert program.delete(f"/auth/tokens/{second['id']}").status_code == 403
+    assert ann.get("/auth/users/@me").json["display_name"] is None
+    made(program.delete(f"/auth/tokens/{first['id']}"), 202)
+    assert [row["name"] for row in ann.get("/auth/tokens").json["data"]] == ["second"]
+
+
 def test_the_list_shows_the_own_tokens_and_never_the_token(service: Service, ann: Person) -> None:
     token = create(ann, "space_read")
     bob = make_user(service, "bob")

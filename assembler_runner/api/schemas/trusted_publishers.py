@@ -47,7 +47,7 @@ class TrustedPublisherInput(Input):
         allow_none=True,
         validate=[ma.validate.Length(1, 512), _check_subject],
         metadata={
-            "description": "The claim sub of the tokens; a * at its end stands for anything.",
+            "description": "The claim sub of the tokens; a final * matches any text.",
             "example": "repo:me/app:ref:refs/heads/main",
         },
     )

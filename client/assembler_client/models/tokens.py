@@ -23,7 +23,7 @@ class TrustedPublisher(Model):
     issuer: str
     """Address of the issuer of its tokens."""
     subject: str | None = None
-    """The subject of its tokens; a * at its end stands for anything."""
+    """The subject of its tokens; a final * matches any text."""
     claims: dict[str, Any] = {}
     """Further claims that its tokens must have."""
     created_at: datetime | None = None
