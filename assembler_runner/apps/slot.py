@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from assembler_runner.apps.base import App
 from assembler_runner.apps.launch import Launch
@@ -31,12 +32,14 @@ class Running:
         log: its log.
         generation: the wanted generation that it was started for.
         oid: its commit.
+        page: its first page and headers (see `app_page`); None if the table has them.
     """
 
     process: App
     log: LogFile
     generation: int
     oid: str
+    page: Mapping[str, Any] | None = None
     since: float = field(default_factory=time.monotonic)
 
     def stop(self, *, at_once: bool = False) -> None:
@@ -114,3 +117,8 @@ def end_all(slots: Iterable[Slot]) -> None:
         thread.start()
     for thread in stopping:
         thread.join()
+
+
+def exit_message(code: int | None) -> str:
+    """Returns the message of an app that has ended by itself."""
+    return f"Exit code: {code}. Reason: the app ended"

@@ -27,7 +27,7 @@ from assembler_runner.apps.launch import RUNTIME_ERROR, STORED, Launch, Outcome
 from assembler_runner.apps.numbers import UsageLoop
 from assembler_runner.apps.proxy_process import ProxyProcess
 from assembler_runner.apps.routes import PUBLIC, Route, Routes, RoutesReader
-from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot, end_all
+from assembler_runner.apps.slot import STEADY_SECONDS, WAITS, Running, Slot, end_all, exit_message
 from assembler_runner.apps.turns import Turns
 from assembler_runner.core.loops import Loop
 from assembler_runner.core.settings import Settings
@@ -98,6 +98,7 @@ class Supervisor(Loop):
         self._signals.bind(str(self._folder / _SIGNALS))
         self._heads_at = 0.0
         self._changed = False
+        self._answering: list[Callable[[], None]] = []
         self._written: Mapping[str, Route] | None = None
         self._clean()
         self._write_routes({})
@@ -158,6 +159,10 @@ class Supervisor(Loop):
             if row.commit_oid is not None:
                 self._reconcile(row, self._slots.setdefault(row.id, Slot(row.id)))
         self._write_routes(rows)
+        # After the routes: a visitor who reads that an app runs is led to its first page.
+        while self._answering:
+            self._answering[-1]()
+            self._answering.pop()
         return SOON_SECONDS if self._changed else self.pause
 
     def _reconcile(self, row: Any, slot: Slot) -> None:
@@ -234,7 +239,7 @@ class Supervisor(Loop):
             self._report(row, _STARTING, row.generation, oid, message=message, exit_code=code)
             return
         slot.retry_at = None
-        self._report(row, RUNTIME_ERROR, row.generation, oid, message=message or _exit(code), exit_code=code)
+        self._report(row, RUNTIME_ERROR, row.generation, oid, message=message or exit_message(code), exit_code=code)
 
     def _start(self, row: Any, slot: Slot) -> None:
         realm = self._realms().get(row.place)
@@ -300,14 +305,15 @@ class Supervisor(Loop):
             if slot.crashes and outcome.stage == RUNTIME_ERROR:
                 self._plan_retry(row, slot, outcome.message, outcome.exit_code, oid)
                 return
-            message = outcome.message or (_exit(outcome.exit_code) if outcome.exit_code is not None else None)
+            message = outcome.message or (exit_message(outcome.exit_code) if outcome.exit_code is not None else None)
             self._report(row, outcome.stage, generation, oid, message=message, exit_code=outcome.exit_code, fresh=False)
             return
         assert outcome.log is not None
         slot.in_background(seconds=DRAIN_SECONDS)
-        slot.current = Running(outcome.process, outcome.log, generation, oid)
+        slot.current = Running(outcome.process, outcome.log, generation, oid, outcome.page)
         slot.used_at = time.monotonic()
-        self._report(row, _RUNNING, generation, oid, resolved=outcome.resolved, page=outcome.page, fresh=False)
+        values = {"resolved": outcome.resolved, "page": outcome.page, "fresh": False}
+        self._answering.append(partial(self._report, row, _RUNNING, generation, oid, **values))
 
     def _is_idle(self, row: Any, slot: Slot) -> bool:
         seconds = row.sleep_time or self._settings.APPS_SLEEP
@@ -332,9 +338,9 @@ class Supervisor(Loop):
         return True
 
     def _report(self, row: Any, stage: str, generation: int, oid: str | None, **values: Any) -> None:
-        values = {"message": None, "exit_code": None, **values}
         self._changed = True
-        self._apps.report(row.id, stage=stage, stage_generation=generation, stage_oid=oid, **values)
+        values = {"message": None, "exit_code": None, **values, "stage_generation": generation, "stage_oid": oid}
+        self._apps.report(row.id, stage=stage, **values)
 
     def _take(self, message: bytes) -> bool:
         """Takes a message; returns whether it makes the next round begin now."""
@@ -379,10 +385,9 @@ class Supervisor(Loop):
             row = rows[app_id]
             stage = row.stage if row.stage_generation == row.generation else _STARTING
             running = slot.current
-            address = str(running.process.socket) if running is not None else ""
-            keeps = running is not None and running.process.keeps_prefix
-            shown, page = _RUNNING if running else stage, row.page or {}
-            found[row.host] = Route(app_id, row.visibility in PUBLIC, shown, address, keeps, **page)
+            address, keeps = (str(running.process.socket), running.process.keeps_prefix) if running else ("", False)
+            shown, page = (_RUNNING, running.page or row.page) if running else (stage, row.page)
+            found[row.host] = Route(app_id, row.visibility in PUBLIC, shown, address, keeps, **(page or {}))
         if found != self._written:
             Routes(found, str(self._folder / _SIGNALS)).write(self._files.routes)
             self._written = found
@@ -393,7 +398,3 @@ class Supervisor(Loop):
         left = Path(RoutesReader(self._files.routes).read().signals)
         if left.name == _SIGNALS and left.parent.name.startswith(FOLDER_PREFIX):
             shutil.rmtree(left.parent, ignore_errors=True)
-
-
-def _exit(code: int | None) -> str:
-    return f"Exit code: {code}. Reason: the app ended"

@@ -20,7 +20,7 @@ class Fault:
     status        answers `status` with `body` and `headers`
     drop_before   closes the connection, the work is not done
     drop_after    does the work, then closes the connection without an answer
-    hang          is silent for `seconds`, then goes on as usual
+    hang          is silent for `seconds` or until `end`, then goes on as usual
     garbage       answers 200 with something that is not JSON
     truncate      does the work, then sends half of the answer and closes
 
@@ -42,6 +42,17 @@ class Fault:
     applied: bool = False
     passed: int = field(default=0, init=False)
     fired: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """Ends the wait of the requests that it has hit, and of all later ones."""
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Waits for `seconds`, or until it is ended."""
+        self._ended.wait(self.seconds)
 
     @property
     def works_first(self) -> bool:
@@ -71,6 +82,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
+        self._fired: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, *faults: Fault) -> None:
@@ -82,6 +94,12 @@ class Faults:
         """Let everything go right again."""
         with self._lock:
             self._faults.clear()
+
+    def end(self) -> None:
+        """Ends the wait of all requests that were hit."""
+        with self._lock:
+            for fault in self._fired:
+                fault.end()
 
     def all(self) -> list[Fault]:
         """The declared faults, spent ones included."""
@@ -98,5 +116,6 @@ class Faults:
                     fault.passed += 1
                 elif fault.times is None or fault.fired < fault.times:
                     fault.fired += 1
+                    self._fired.append(fault)
                     return fault
         return None

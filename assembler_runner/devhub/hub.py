@@ -66,6 +66,7 @@ class StandInHub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping.set()
+        self.faults.end()
         self._server.stop()
 
     @property
@@ -162,7 +163,7 @@ class StandInHub:
 
     def _strike(self, fault: Fault, request: Request, account: Account | None) -> Answer:
         done = self._work(request, account) if fault.works_first else None
-        self._stopping.wait(fault.seconds)
+        fault.wait()
         if fault.kind == "hang":
             return done or self._work(request, account)
         if fault.kind == "truncate" and done:

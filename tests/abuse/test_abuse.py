@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import tarfile
 import threading
@@ -20,7 +21,8 @@ from tests.support.services import PASSWORD, Client, Process
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 MEMORY_LIMIT = 1500 * 2**20
-OTHERS_WAIT = 5.0
+OTHERS_WAIT = 20.0
+"""Seconds until others are answered, on a busy machine."""
 PROGRAM = (
     "import resource, runpy, sys; "
     f"resource.setrlimit(resource.RLIMIT_DATA, ({MEMORY_LIMIT}, {MEMORY_LIMIT})); "
@@ -35,6 +37,11 @@ class Running:
         self.process, self.url = process, url
         with Client(url) as client:
             self.headers = {"Authorization": f"Bearer {client.token}"}
+
+    def work(self) -> float:
+        """The seconds of processor time that it has had: they do not depend on what else the machine does."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak(self) -> float:
         """The most memory that it has had, in MB."""
@@ -117,10 +124,10 @@ def test_it_is_refused_within_bounds(running: Running, path: Path) -> None:
 
     other = threading.Thread(target=ask)
     other.start()
-    began = time.monotonic()
+    began = running.work()
     try:
         answer = send(running, case)
-        seconds = time.monotonic() - began
+        seconds = running.work() - began
     finally:
         over.set()
         other.join()

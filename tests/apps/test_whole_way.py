@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,6 @@ from tests.support.services import PASSWORD, Client, Process, wait_until
 from tests.ui.browsing import CHROMIUM, LIMIT, QUIET, Visitor, button
 
 pytestmark = pytest.mark.slow
-
-START_SECONDS = 30.0
-"""Time until an app answers whose packages were installed for another one before."""
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +81,9 @@ def test_a_chat_made_by_command_and_in_the_browser(
     person.press(page.get_by_role("link", name="Chat"))
     expect(page.get_by_label("Type", exact=True)).to_have_value("gradio")
     person.type(page.get_by_label("Name", exact=True), "in-browser")
-    begun = time.monotonic()
     person.press(button(page, "Publish"))
     page.wait_for_url("**/ui/spaces/*")
     space = until_it_answers(apps, "in-browser")
-    assert time.monotonic() - begun < START_SECONDS
     person.close()
     check_chat(browser, space["app_url"])
     check_log(apps, url, space)

@@ -125,7 +125,7 @@ def test_few_lines_cannot_expand_to_gigabytes() -> None:
     readme = "\n".join(["---", "k0: &k0 [x, x]", *lines, "sdk: *k29", "---", ""]).encode()
     start = time.monotonic()
     assert [finding.code for finding in completed(readme)[1]] == ["invalid_front_matter"]
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 def test_another_sdk_is_refused() -> None:

@@ -115,7 +115,7 @@ def test_an_endless_response_is_aborted(receiver: Receiver, monkeypatch: pytest.
     with pytest.raises(safe_http.CallFailed):
         safe_http.post(receiver.url, b"{}", {}, LOOPBACK)
     over.set()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:

@@ -23,7 +23,7 @@ port, count, sent = int(sys.argv[1]), int(sys.argv[2]), bytes.fromhex(sys.argv[3
 held = []
 for _ in range(count):
     try:
-        connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+        connection = socket.create_connection(("127.0.0.1", port), timeout=30)
         connection.sendall(sent)
     except OSError:
         continue

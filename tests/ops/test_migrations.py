@@ -209,7 +209,7 @@ def test_an_idle_transaction_loses_its_locks(app: Flask) -> None:
         begun = time.monotonic()
         with db.engine.begin() as other:
             other.execute(change)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
         with pytest.raises(sa.exc.DBAPIError):
             frozen.execute(change)
         frozen.invalidate()

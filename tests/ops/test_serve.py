@@ -35,8 +35,8 @@ pytestmark = pytest.mark.slow
 
 READY = r"Assembler is ready at (http://\S+)"
 ROUNDS = 10
-SLACK_SECONDS = 6.0
-"""Maximum seconds of a stop besides draining."""
+SLACK_SECONDS = 20.0
+"""Maximum seconds of a stop besides draining, on a busy machine; less than what hangs would take."""
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_stopped_with_a_slow_hub_it_drains_or_releases(tmp_path: Path, hub: Stan
     hub.settings.latency = 1.0
     with served(tmp_path, **hub_settings(hub), DRAIN_SECONDS=str(drain)) as (process, client):
         ids = client.submit_all(["slow-static", "slow-gradio"])
-        wait_until(lambda: hub.requests, "work has begun")
+        wait_until(lambda: any(record.line.startswith("POST") for record in hub.requests), "work has begun")
         begun = time.monotonic()
         assert process.stop() == 0
         assert time.monotonic() - begun < drain + SLACK_SECONDS
@@ -270,9 +270,9 @@ def test_stopped_with_a_slow_hub_it_drains_or_releases(tmp_path: Path, hub: Stan
         assert_published_once(hub, client.wait_all(ids))
 
 
-@pytest.mark.parametrize("timeout", [2, 30])
+@pytest.mark.parametrize("timeout", [2, 60])
 def test_a_hanging_hub_does_not_delay_the_stop(tmp_path: Path, hub: StandInHub, timeout: int) -> None:
-    hang = Fault("hang", "POST", COMMIT, seconds=60, times=None)
+    hang = Fault("hang", "POST", COMMIT, seconds=120, times=None)
     hub.faults.add(hang)
     settings = {**hub_settings(hub), "HUB_TIMEOUT": str(timeout), "DRAIN_SECONDS": "1"}
     with served(tmp_path, **settings) as (process, client):
@@ -294,6 +294,6 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path, hub: StandInHub) -> No
         wait_until(lambda: hang.fired, "the Hub hangs")
         process.send(signal.SIGINT)
         process.wait_for_line("Stopping")
-        assert process.stop(signal.SIGINT, timeout=5) == 130
+        assert process.stop(signal.SIGINT, timeout=30) == 130
     with served(tmp_path, **hub_settings(hub)) as (process, client):
         assert_published_once(hub, client.wait_all(ids))

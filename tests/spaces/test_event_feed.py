@@ -109,7 +109,7 @@ class Watcher(threading.Thread):
                 self.stop.wait(0.1)
 
     def _read(self) -> None:
-        with socket.create_connection(("127.0.0.1", self._port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self._port), timeout=30) as connection:
             last = f"Last-Event-ID: {self.seen[-1]}\r\n" if self.seen else ""
             head = f"GET {self._path} HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n{last}"
             connection.sendall(f"{head}Authorization: Bearer {self._token}\r\nConnection: close\r\n\r\n".encode())
