@@ -202,7 +202,9 @@ def update_source_doc(c: Context) -> None:
     with c.cd(str(ROOT)):
         c.run(
             f"{PYTHON} -m sphinx.ext.apidoc -q --force --module-first --output-dir docs/source "
-            f"assembler_runner {excluded}"
+            f"assembler_runner {excluded}",
+            # Without what has no docstring: columns, fields of schemas and the like are explained with their class.
+            env={"SPHINX_APIDOC_OPTIONS": "members,show-inheritance"},
         )
     # Not in the navigation, which every page contains whole: with all packages in it the build takes longer.
     index = ROOT / "docs" / "source" / "modules.rst"

@@ -27,14 +27,9 @@ WHAT = (
     "with the smallest database. The second table: 1,000 requests and, by their number, requests in the queue."
 )
 MOST = 2.0
-_COLD = "not found: of 60,000 requests each of its statements took less than 0.4 ms; with a million the file has 7 GB"
 WHY = {
     ("", "retention"): "once an hour; it reads up to 20 000 contents and all deleted Spaces, without a lock",
     ("", "page: accounts"): "reads the names of all realms, which grew from 1 to 1,000, and sorts 100,000 people",
-    ("sqlite", "submit"): _COLD,
-    ("sqlite", "submit with a key"): _COLD,
-    ("sqlite", "submit with quotas"): _COLD,
-    ("sqlite", "claim"): _COLD,
 }
 
 Call = Callable[[], Any]

@@ -35,6 +35,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
+autodoc_use_type_comments = False
 
 html_theme = "furo"
 html_title = f"Assembler {version}"

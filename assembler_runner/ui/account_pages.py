@@ -44,7 +44,8 @@ def _list(kind: str, status: int = 200, **values: Any) -> Response:
     filters = {"filter[name]": f"~%{word}%"} if (word := request.args.get("q", "").strip()) else {}
     page = rows(_KINDS[kind].query(account), _LISTINGS[kind], {**filters, "sort": "name"})
     roles = db.session.scalars(ROLES.query(account).order_by(Role.name)).all() if may("role_read") else []
-    realms = {row.id: row.name for row in db.session.scalars(REALMS.query(account).order_by(Realm.name))}
+    names = REALMS.query(account).with_only_columns(Realm.id, Realm.name).order_by(Realm.name)
+    realms = {row.id: row.name for row in db.session.execute(names)}
     held = _held(kind, [row.id for row in page.rows])
     return show(
         "accounts.html", status, kind=kind, page=page, held=held, roles=roles, realms=realms, word=word, **values

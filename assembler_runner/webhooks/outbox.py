@@ -42,18 +42,19 @@ _LAST = _requests.order_by(REQUESTS.c.created_at.desc(), REQUESTS.c.id).limit(1)
 _realm = sa.select(SPACES.c.realm_id).where(SPACES.c.id == SPACE_ID).scalar_subquery()
 
 
-def _active(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    return sa.select(_WEBHOOKS.c.id, _WEBHOOKS.c.event_types).where(_WEBHOOKS.c.active, *conditions)
+def _of(space_id: Any, request_id: Any) -> sa.Select[Any]:
+    """Returns the active webhooks of the realm, found by all three columns of their index."""
+    columns = sa.select(_WEBHOOKS.c.id, _WEBHOOKS.c.event_types)
+    is_wanted = (_WEBHOOKS.c.realm_id == _realm, _WEBHOOKS.c.space_id == space_id, _WEBHOOKS.c.request_id == request_id)
+    return columns.where(_WEBHOOKS.c.active, *is_wanted)
 
 
-# Each part uses an index: a realm has as many callbacks as requests. Prebuilt: constructing it costs more than
-# executing it.
+# A realm has as many callbacks as requests, so each part needs a value for every column of the index. Prebuilt:
+# constructing it costs more than executing it.
 _SUBSCRIBED = sa.union_all(
-    _active(_WEBHOOKS.c.realm_id == _realm, _WEBHOOKS.c.space_id.is_(None), _WEBHOOKS.c.request_id.is_(None)),
-    _active(_WEBHOOKS.c.realm_id == _realm, _WEBHOOKS.c.space_id == SPACE_ID, _WEBHOOKS.c.request_id.is_(None)),
-    _active(
-        _WEBHOOKS.c.realm_id == _realm,
-        _WEBHOOKS.c.space_id.is_(None) | (_WEBHOOKS.c.space_id == SPACE_ID),
-        _WEBHOOKS.c.request_id == sa.func.coalesce(REQUEST_ID, _LAST),
-    ),
+    *(
+        _of(space_id, request_id)
+        for space_id in (None, SPACE_ID)
+        for request_id in (None, sa.func.coalesce(REQUEST_ID, _LAST))
+    )
 )

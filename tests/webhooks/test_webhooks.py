@@ -261,3 +261,20 @@ def test_a_process_that_would_lose_deliveries_does_not_start(
     monkeypatch.setattr(outbox, "register", lambda: None)
     with pytest.raises(RuntimeError, match="no event listener is registered"):
         make_service()
+
+
+def test_callbacks_of_other_requests_are_not_read(service: Service, receiver: Receiver) -> None:
+    make(service, receiver.url)
+    sent: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "UNION ALL" in statement and "webhooks" in statement:
+            sent.append((statement, parameters))
+
+    with service.app.app_context():
+        sa.event.listen(db.engine, "before_cursor_execute", note)
+        service.submit()
+        statement, parameters = sent[0]
+        plan = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        steps = [row.detail for row in plan if row.detail.startswith("SEARCH webhooks")]
+    assert len(steps) == 4 and all("realm_id=? AND space_id=? AND request_id=?" in step for step in steps), steps
