@@ -1,7 +1,7 @@
 """Objects of the real packages are published, and what is published answers.
 
-The packages are in an environment of their own, `.venv-bridges`, made from `bridges/requirements.lock` when it is first
-needed. The apps that are published are started in it, as their Dockerfile or the Hub would start them.
+The packages are in the environment of `test_apps_run.py`. The apps that are published are started in it, as their
+Dockerfile or the Hub would start them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import pytest
 
 from assembler_client import Assembler
 from tests.client.conftest import Running
-from tests.project.test_apps_run import OTHER_PORT, ROOT, Apps, newest_python, running
+from tests.project.test_apps_run import ENVIRONMENT, LOCK, OTHER_PORT, ROOT, Apps, newest_python, running
 from tests.support.environments import environment_of
 
 pytestmark = pytest.mark.slow
-
-ENVIRONMENT = ROOT / ".venv-bridges"
-LOCK = Path(__file__).parent / "bridges" / "requirements.lock"
 
 GRADIO = """
 import gradio

@@ -11,7 +11,8 @@ from pathlib import Path
 
 # A lock file is complete. Without --no-deps pip resolves `name[extra]` anew, and a later release than the locked one
 # makes it fail.
-LOCKED = ("install", "--quiet", "--require-hashes", "--no-deps", "-r")
+# Compiling everything takes longer than what is used of it needs.
+LOCKED = ("install", "--quiet", "--no-compile", "--require-hashes", "--no-deps", "-r")
 
 
 def environment_of(lock: Path, folder: Path, python: str = sys.executable) -> Path:
