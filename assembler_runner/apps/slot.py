@@ -119,6 +119,6 @@ def end_all(slots: Iterable[Slot]) -> None:
         thread.join()
 
 
-def exit_message(code: int | None) -> str:
-    """Returns the message of an app that has ended by itself."""
-    return f"Exit code: {code}. Reason: the app ended"
+def exit_message(code: int | None) -> str | None:
+    """Returns the message of an app that has ended by itself; None if its exit code is not known."""
+    return None if code is None else f"Exit code: {code}. Reason: the app ended"

@@ -160,9 +160,9 @@ class Supervisor(Loop):
                 self._reconcile(row, self._slots.setdefault(row.id, Slot(row.id)))
         self._write_routes(rows)
         # After the routes: a visitor who reads that an app runs is led to its first page.
-        while self._answering:
-            self._answering[-1]()
-            self._answering.pop()
+        for report in self._answering:
+            report()
+        self._answering.clear()
         return SOON_SECONDS if self._changed else self.pause
 
     def _reconcile(self, row: Any, slot: Slot) -> None:
@@ -305,7 +305,7 @@ class Supervisor(Loop):
             if slot.crashes and outcome.stage == RUNTIME_ERROR:
                 self._plan_retry(row, slot, outcome.message, outcome.exit_code, oid)
                 return
-            message = outcome.message or (exit_message(outcome.exit_code) if outcome.exit_code is not None else None)
+            message = outcome.message or exit_message(outcome.exit_code)
             self._report(row, outcome.stage, generation, oid, message=message, exit_code=outcome.exit_code, fresh=False)
             return
         assert outcome.log is not None
@@ -382,9 +382,8 @@ class Supervisor(Loop):
     def _write_routes(self, rows: Mapping[str, Any]) -> None:
         found = {}
         for app_id, slot in self._slots.items():
-            row = rows[app_id]
+            row, running = rows[app_id], slot.current
             stage = row.stage if row.stage_generation == row.generation else _STARTING
-            running = slot.current
             address, keeps = (str(running.process.socket), running.process.keeps_prefix) if running else ("", False)
             shown, page = (_RUNNING, running.page or row.page) if running else (stage, row.page)
             found[row.host] = Route(app_id, row.visibility in PUBLIC, shown, address, keeps, **(page or {}))
