@@ -2,7 +2,8 @@
 
 Every worker runs it once an hour; concurrent runs are safe.
 
-The file lists of a deleted Space are removed after a day, so that their contents can be removed as well.
+The file lists of a deleted Space are removed after a day, so that their contents can be removed as well; idempotency
+keys when they have expired.
 
 Always kept: unfinished requests; every release of an existing Space, since it can be rolled back to; the newest request
 of such a Space; events with pending deliveries.
@@ -23,9 +24,19 @@ from assembler_runner.core.database import db, read_transaction, utcnow
 from assembler_runner.core.settings import Settings
 from assembler_runner.files.models import Blob, BucketFile
 from assembler_runner.files.store import UNUSED_AFTER
+from assembler_runner.requests.idempotency import KEY_AGE
 from assembler_runner.services import Services, current_services
 from assembler_runner.spaces.app_state import DELETED
-from assembler_runner.spaces.models import CANCELLED, FAILED, FINISHED, Event, RequestFile, Space, SpaceRequest
+from assembler_runner.spaces.models import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    Event,
+    IdempotencyKey,
+    RequestFile,
+    Space,
+    SpaceRequest,
+)
 from assembler_runner.webhooks.delivery import LEASE_SECONDS
 from assembler_runner.webhooks.models import DEAD, DELIVERED, PENDING, WebhookDelivery
 
@@ -62,6 +73,7 @@ def remove_old(settings: Settings, now: datetime | None = None) -> Counter[str]:
     removed: Counter[str] = Counter()
     kinds: tuple[tuple[str, float, Callable[[datetime], int]], ...] = (
         ("deliveries", settings.KEEP_DELIVERIES_DAYS, _deliveries),
+        ("idempotency keys", KEY_AGE / timedelta(days=1), _keys),
         ("lists of files", DELETED_FILES_DAYS, _deleted_files),
         ("spaces", settings.KEEP_REQUESTS_DAYS, _spaces),
         ("requests", settings.KEEP_REQUESTS_DAYS, _requests),
@@ -84,6 +96,18 @@ def _deliveries(before: datetime) -> int:
     # A delivery ends before the lease of its last attempt does; the index on status and due_at finds the old ones.
     ended = WebhookDelivery.status.in_((DELIVERED, DEAD)) & (WebhookDelivery.finished_at < before)
     return _remove(WebhookDelivery, ended & (WebhookDelivery.due_at < before.timestamp() + LEASE_SECONDS))
+
+
+def _keys(before: datetime) -> int:
+    """Removes expired idempotency keys in the order of their age, with all that are as old as the last of them."""
+    expired = sa.select(IdempotencyKey.created_at).where(IdempotencyKey.created_at < before)
+    oldest = expired.order_by(IdempotencyKey.created_at).limit(AT_ONCE)
+    with read_transaction():
+        found = list(db.session.scalars(oldest))
+    if found:
+        _delete(IdempotencyKey, IdempotencyKey.created_at <= found[-1])
+        db.session.commit()
+    return len(found)
 
 
 def _spaces(before: datetime) -> int:

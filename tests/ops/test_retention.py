@@ -16,11 +16,13 @@ from assembler_runner.files.models import Blob
 from assembler_runner.ops import retention
 from assembler_runner.ops.retention import collect, remove_old
 from assembler_runner.spaces.events import record_event
-from assembler_runner.spaces.models import Event, Space, SpaceRequest
+from assembler_runner.spaces.models import Event, IdempotencyKey, Space, SpaceRequest
 from assembler_runner.webhooks.models import WebhookDelivery
 from tests.conftest import SECRETS, MakeService, Service
 from tests.support.people import made
 from tests.support.services import mariadb_database, postgres_database
+
+PAGE = {"space_type": "static", "files": {"index.html": "x"}}
 
 
 @contextmanager
@@ -71,6 +73,16 @@ def test_failed_requests_are_removed_with_their_space(service: Service) -> None:
         collect(service.services, timedelta(0))
         left = set(db.session.scalars(sa.select(Blob.sha256)))
     assert {file["sha256"] for file in service.get(f"/requests/{published['id']}").json["files"]} <= left
+
+
+def test_idempotency_keys_are_removed_when_they_have_expired(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    for number in range(5):
+        made(service.post("/spaces", PAGE | {"name": f"keyed-{number}"}, headers={"Idempotency-Key": str(number)}), 202)
+    assert clean(service, 0.99) == {}
+    assert clean(service, 1.01)["idempotency keys"] == 5
+    with service.app.app_context():
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(IdempotencyKey)) == 0
 
 
 def test_releases_and_the_newest_request_of_a_space_are_kept(service: Service) -> None:
