@@ -119,11 +119,14 @@ class LocalApps:
 
     def find(self, namespace: str, name: str) -> sa.Row[Any] | None:
         """Returns the app of a Space; None if it has none."""
-        return next(iter(self._rows(APPS.c.place == place_of(namespace, name))), None)
+        with self._reading() as connection:
+            return connection.execute(sa.select(APPS).where(APPS.c.place == place_of(namespace, name))).first()
 
     def all(self) -> list[sa.Row[Any]]:
-        """Returns all apps."""
-        return self._rows(sa.true())
+        """Returns all apps, without the packages that were installed for them."""
+        # Read every two seconds: the lists of packages are most of it.
+        with self._reading() as connection:
+            return list(connection.execute(sa.select(*(column for column in APPS.c if column is not APPS.c.resolved))))
 
     def labels(self, places: Collection[str]) -> dict[str, str]:
         """Returns the first label of the host name of apps that run or may run, by the place of their Space.
@@ -134,12 +137,11 @@ class LocalApps:
         query = sa.select(APPS.c.place, APPS.c.host).where(
             APPS.c.place.in_(places), APPS.c.stage != "STORED", APPS.c.commit_oid.is_not(None)
         )
-        with self._engine().connect().execution_options(**{READ_ONLY: True}) as connection:
+        with self._reading() as connection:
             return {row.place: row.host for row in connection.execute(query)}
 
-    def _rows(self, condition: Any) -> list[sa.Row[Any]]:
-        with self._engine().connect().execution_options(**{READ_ONLY: True}) as connection:
-            return list(connection.execute(sa.select(APPS).where(condition)))
+    def _reading(self) -> sa.Connection:
+        return self._engine().connect().execution_options(**{READ_ONLY: True})
 
     def change(self, namespace: str, name: str, *, starts: bool = True, **values: Any) -> bool:
         """Changes what is wanted.
@@ -230,7 +232,7 @@ class LocalApps:
         Raises:
             UnreadableSecret: a secret was encrypted with a key that is no longer known.
         """
-        with self._engine().connect().execution_options(**{READ_ONLY: True}) as connection:
+        with self._reading() as connection:
             rows = connection.execute(sa.select(SECRETS.c.name, SECRETS.c.encrypted).where(SECRETS.c.app_id == app_id))
             stored = list(rows)
         opened = {name: self._vault.decrypt(encrypted) for name, encrypted in stored}
