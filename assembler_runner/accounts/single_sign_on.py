@@ -52,6 +52,12 @@ class SignInFailed(InvalidCredentials):
     default_hint = "Start it again on this page."
 
 
+class IssuerRefused(SignInFailed):
+    """The issuer did not sign the person in; the hint quotes what it says."""
+
+    default_message = "The issuer refused the sign-in."
+
+
 @dataclass(frozen=True)
 class Started:
     """A sign-in that has begun.
@@ -164,10 +170,10 @@ def _check_issuer(settings: Settings, named: str | None) -> None:
         raise SignInFailed("The answer is not from the issuer of this service.")
 
 
-def _refused(answer: Mapping[str, Any]) -> SignInFailed:
+def _refused(answer: Mapping[str, Any]) -> IssuerRefused:
     """Returns the error for an answer that says why the issuer refused."""
     words = [str(answer[name]) for name in ("error", "error_description") if answer.get(name)]
-    return SignInFailed(f"The issuer refused the sign-in: “{visible(': '.join(words))[:_MOST_QUOTED]}”.")
+    return IssuerRefused(hint=f"“{visible(': '.join(words))[:_MOST_QUOTED]}”")
 
 
 def _granted(settings: Settings, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:

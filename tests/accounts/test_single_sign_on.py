@@ -406,7 +406,7 @@ def test_the_issuer_refuses(service: Service, platform: Issuer) -> None:
     text = "<b>No</b>\x1b\u202e" + "x" * 500
     platform.behaviour.error = {"error": "access_denied", "error_description": text}
     answer = sign_in(service.app.test_client())
-    refused(answer, 400, "“access_denied: <b>No</b>\\x1b\\u202e")
+    refused(answer, 400, "The issuer refused the sign-in. “access_denied: <b>No</b>\\x1b\\u202e")
     assert "<b>No" not in answer.text and "x" * 300 not in answer.text
     # Without a sign-in of this browser nothing of the answer is shown.
     answer = service.app.test_client().get(f"{CALLBACK}?error=access_denied&state=x", headers=BACK)
