@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import jwt
 
@@ -51,23 +50,6 @@ class _Keys:
 
 _KEYS: dict[str, _Keys] = {}
 _LOCK = threading.Lock()
-
-
-def problem_of_issuer(issuer: str, allowed: Sequence[IpNetwork]) -> str | None:
-    """Checks the address of an issuer.
-
-    Args:
-        issuer: the address, the claim `iss` of its tokens.
-        allowed: networks that issuers may be in although they are not public.
-    Returns:
-        Why it cannot be one, as the end of a sentence; None if it can.
-    """
-    if found := safe_http.url_problem(issuer, allowed):
-        return found
-    parts = urlsplit(issuer)
-    if parts.query or parts.fragment:
-        return "must have no query and no fragment"
-    return "must start with https://" if parts.scheme != "https" and not allowed else None
 
 
 def verify(token: str, issuer: str, audience: str, allowed: Sequence[IpNetwork]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from assembler_runner.accounts import audit, tokens
 from assembler_runner.accounts.directory import Robots
-from assembler_runner.accounts.identity_tokens import InvalidIdentity, issuer_of, problem_of_issuer, verify
+from assembler_runner.accounts.identity_tokens import InvalidIdentity, issuer_of, verify
 from assembler_runner.accounts.models import Robot
 from assembler_runner.accounts.permissions import Account, account_of
 from assembler_runner.accounts.resources import Kind, refusal
 from assembler_runner.core.database import Base, JsonText, Timestamps, db, id_column
 from assembler_runner.core.errors import InvalidCredentials, NotFound
+from assembler_runner.core.oidc_settings import problem_of_issuer
 from assembler_runner.core.safe_http import IpNetwork
 from assembler_runner.core.settings import current_settings
 

@@ -15,4 +15,8 @@ LANGUAGE = "assembler_language"
 THEME = "assembler_theme"
 """The colours that a person has chosen."""
 
-OWN = frozenset({SESSION, SECURE_SESSION, LANGUAGE, THEME})
+SIGN_IN = "assembler_sign_in"
+SECURE_SIGN_IN = f"__Host-{SIGN_IN}"
+"""What a browser keeps while a person signs in at an issuer, and the same on https."""
+
+OWN = frozenset({SESSION, SECURE_SESSION, LANGUAGE, THEME, SIGN_IN, SECURE_SIGN_IN})

@@ -107,13 +107,14 @@ def resolve(url: str, allowed: Sequence[IpNetwork]) -> str:
     return _resolve(urlsplit(url), allowed)
 
 
-def get(url: str, allowed: Sequence[IpNetwork], most: int) -> bytes:
+def get(url: str, allowed: Sequence[IpNetwork], most: int, headers: Mapping[str, str] | None = None) -> bytes:
     """Reads a document.
 
     Args:
         url: the URL.
         allowed: networks that may be called although they are not public.
         most: maximum size of the document in bytes.
+        headers: additional headers.
     Returns:
         The document.
     Raises:
@@ -123,12 +124,32 @@ def get(url: str, allowed: Sequence[IpNetwork], most: int) -> bytes:
     def read(response: BaseHTTPResponse) -> bytes:
         if response.status != HTTPStatus.OK:
             raise CallFailed(f"the response has the status {response.status}")
-        body = response.read(most + 1)
-        if len(body) > most:
-            raise CallFailed(f"the response has more than {most} bytes")
-        return body
+        return _body(response, most)
 
-    return _call("GET", url, None, {"Accept": "application/json"}, allowed, read)
+    return _call("GET", url, None, {"Accept": "application/json", **(headers or {})}, allowed, read)
+
+
+def exchange(
+    url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork], most: int
+) -> tuple[int, bytes]:
+    """Sends one POST and reads its response.
+
+    Args:
+        url: the URL.
+        body: the bytes to send.
+        headers: additional headers.
+        allowed: networks that may be called although they are not public.
+        most: maximum size of the response in bytes.
+    Returns:
+        HTTP status and body of the response.
+    Raises:
+        CallFailed: no response, or it is larger, with a short reason.
+    """
+
+    def read(response: BaseHTTPResponse) -> tuple[int, bytes]:
+        return response.status, _body(response, most)
+
+    return _call("POST", url, body, headers, allowed, read)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[IpNetwork]) -> Response:
@@ -150,6 +171,13 @@ def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[Ip
         return Response(response.status, float(seconds) if seconds.isdecimal() and len(seconds) < 8 else None)
 
     return _call("POST", url, body, headers, allowed, read)
+
+
+def _body(response: BaseHTTPResponse, most: int) -> bytes:
+    body = response.read(most + 1)
+    if len(body) > most:
+        raise CallFailed(f"the response has more than {most} bytes")
+    return body
 
 
 def _call(

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from assembler_runner.accounts import browser_sessions, personal_tokens, tokens
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import Users
+from assembler_runner.accounts.identities import Identity
 from assembler_runner.accounts.models import BrowserSession, LoginSession, Robot, User
 from assembler_runner.accounts.permissions import ANY_ACCOUNT, permissions_of, requires
 from assembler_runner.accounts.personal_tokens import PersonalToken
@@ -23,6 +24,7 @@ from assembler_runner.core.addresses import service_url
 from assembler_runner.core.cookies import LANGUAGE, THEME
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import AssemblerError, InvalidRequest, NotFound
+from assembler_runner.core.settings import current_settings
 from assembler_runner.ui.layout import THEMES, go, pages, show
 
 _USERS = Users()
@@ -43,7 +45,14 @@ def _account(status: int, **values: Any) -> Response:
     user = db.session.get(User, account.id)
     rows = list(db.session.scalars(personal_tokens.own_tokens(account).order_by(PersonalToken.created_at.desc())))
     known = {"user": user, "sessions": sessions, "robots": _robots(), "tokens": rows, "now": utcnow()}
-    return show("account.html", status, **known, **values)
+    return show("account.html", status, issuers=_issuers(account.id), **known, **values)
+
+
+def _issuers(user_id: str) -> list[str]:
+    """Returns where the visitor signs in, besides the sign-in with a password."""
+    settings = current_settings()
+    found = db.session.scalars(sa.select(Identity.issuer).where(Identity.user_id == user_id).order_by(Identity.issuer))
+    return [settings.oidc_name if issuer == settings.OIDC_ISSUER else issuer for issuer in found]
 
 
 def _robots() -> list[Robot]:

@@ -13,6 +13,7 @@ from assembler_runner.accounts.permissions import ANY_ACCOUNT, account_of, requi
 from assembler_runner.api.http.accepts import wants_page
 from assembler_runner.core.database import db
 from assembler_runner.core.errors import AssemblerError, InvalidCredentials, TooManyRequests
+from assembler_runner.core.settings import current_settings
 from assembler_runner.services import current_services
 from assembler_runner.ui.layout import pages, show, visitor
 
@@ -27,7 +28,7 @@ def index() -> AnyResponse:
     """Shows the sign-in or the Spaces to a person; tells a program what this service is."""
     if not wants_page():
         return make_response(render_template("index.html", types=current_services().registry.types()))
-    return redirect(SPACES, 303) if visitor() else show("login.html", wanted=SPACES)
+    return redirect(SPACES, 303) if visitor() else show_sign_in(SPACES)
 
 
 @pages.get("/")
@@ -41,20 +42,20 @@ def home() -> AnyResponse:
 @public
 def login() -> AnyResponse:
     """Shows the sign-in."""
-    wanted = _own_page(request.args.get("next"))
-    return redirect(wanted, 303) if visitor() else show("login.html", wanted=wanted)
+    wanted = own_page(request.args.get("next"))
+    return redirect(wanted, 303) if visitor() else show_sign_in(wanted)
 
 
 @pages.post("/login")
 @public
 def sign_in() -> AnyResponse:
     """Starts a session for a name and a password."""
-    wanted, form = _own_page(request.form.get("next")), request.form
+    wanted, form = own_page(request.form.get("next")), request.form
     name, realm = form.get("name", "").strip(), form.get("realm", "").strip() or None
     try:
         user = auth.check_password(name, form.get("password", ""), realm)
     except (InvalidCredentials, TooManyRequests) as error:
-        return _refused(error, wanted, form)
+        return refused(error, wanted, form)
     value = browser_sessions.begin(user, request.remote_addr, request.headers.get("User-Agent"))
     audit.record(account_of(user), "log_in", "session", None, None, user.realm_id)
     db.session.commit()
@@ -94,14 +95,33 @@ def _signed_out() -> Response:
     return response
 
 
-def _refused(error: AssemblerError, wanted: str, form: Any) -> Response:
-    response = show("login.html", error.status, wanted=wanted, error=error, form=form)
+def show_sign_in(wanted: str, status: int = 200, **values: Any) -> Response:
+    """Renders the sign-in.
+
+    Args:
+        wanted: the page to go on to.
+        status: HTTP status.
+        values: further values of the template.
+    """
+    return show("login.html", status, wanted=wanted, issuer=current_settings().oidc_name, **values)
+
+
+def refused(error: AssemblerError, wanted: str, form: Any = None) -> Response:
+    """Renders the sign-in with an error.
+
+    Args:
+        error: the error.
+        wanted: the page to go on to.
+        form: what was typed, if anything.
+    """
+    response = show_sign_in(wanted, error.status, error=error, form=form)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(int(error.retry_after) + 1)
     return response
 
 
-def _own_page(address: str | None) -> str:
-    """Returns a page to go on to; never an address of another host."""
-    is_own = bool(address) and browser_sessions.is_page(address or "") and "\\" not in (address or "")
-    return address if address and is_own else SPACES
+def own_page(address: str | None) -> str:
+    """Returns a page to go on to; never an address of another host, nor the sign-in again."""
+    if not address or "\\" in address or address.startswith("/ui/login") or not browser_sessions.is_page(address):
+        return SPACES
+    return address

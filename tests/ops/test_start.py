@@ -12,7 +12,8 @@ import pytest
 
 from assembler_runner.app import create_app
 from assembler_runner.core.database import db
-from assembler_runner.core.settings import load
+from assembler_runner.core.errors import SettingsError
+from assembler_runner.core.settings import load, public_values
 from tests.conftest import SECRETS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -60,3 +61,33 @@ def test_the_database_is_private_where_the_folder_existed(tmp_path: Path) -> Non
         db.create_all()
         assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("assembler.db*")} == {0o600}
         db.engine.dispose()
+
+
+ISSUER = {"OIDC_ISSUER": "https://id.example.org", "OIDC_CLIENT_ID": "assembler"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"OIDC_ISSUER": "https://id.example.org"}, ["OIDC_CLIENT_ID"]),
+        ({"OIDC_CLIENT_ID": "x", "OIDC_CLIENT_SECRET": "y"}, ["OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"]),
+        (ISSUER | {"OIDC_ISSUER": "http://id.example.org"}, ["OIDC_ISSUER"]),
+        (ISSUER | {"OIDC_ISSUER": "https://10.0.0.1"}, ["OIDC_ISSUER"]),
+        (ISSUER | {"OIDC_ISSUER": "https://id.example.org/?a=b"}, ["OIDC_ISSUER"]),
+        (ISSUER | {"OIDC_SCOPES": "profile"}, ["OIDC_SCOPES"]),
+        (ISSUER | {"OIDC_REALM": "", "OIDC_DEFAULT_ROLE": "admin"}, ["OIDC_DEFAULT_ROLE", "OIDC_REALM"]),
+        (ISSUER | {"OIDC_REALM": "{hd"}, ["OIDC_REALM"]),
+        (ISSUER | {"OIDC_ALLOWED_NETWORKS": "home", "MAX_FILES": "x"}, ["MAX_FILES", "OIDC_ALLOWED_NETWORKS"]),
+    ],
+)
+def test_settings_of_the_sign_in_are_checked_together(given: dict[str, str], named: list[str]) -> None:
+    with pytest.raises(SettingsError) as problem:
+        load(given)
+    assert [issue.path for issue in problem.value.issues] == named
+
+
+def test_the_client_secret_is_not_shown() -> None:
+    settings = load(ISSUER | {"OIDC_CLIENT_SECRET": GOOD, "OIDC_REALM": "team-{hd}"})
+    assert GOOD not in str(dict(public_values(settings)))
+    assert settings.oidc_name == "Single sign-on"
+    assert load(ISSUER | {"OIDC_ISSUER": "https://huggingface.co"}).oidc_name == "Hugging Face"

@@ -8,9 +8,9 @@ from typing import Any
 
 import marshmallow as ma
 
+from assembler_runner.accounts.names import is_id, is_name
 from assembler_runner.core.listing import snake
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -45,13 +45,11 @@ def check_account_name(name: str) -> None:
     Raises:
         marshmallow.ValidationError: the name is invalid.
     """
-    if not _NAME.fullmatch(name):
-        raise ma.ValidationError("Must be 1 to 64 letters, digits or . _ - @ +, and start with a letter, digit or _.")
-    try:
-        uuid.UUID(name)
-    except ValueError:
+    if is_name(name):
         return
-    raise ma.ValidationError("Must not look like an id.")
+    if is_id(name):
+        raise ma.ValidationError("Must not look like an id.")
+    raise ma.ValidationError("Must be 1 to 64 letters, digits or . _ - @ +, and start with a letter, digit or _.")
 
 
 def name() -> Text:
