@@ -25,6 +25,8 @@ from assembler_runner.core.visible import visible
 
 MOST_QUOTED = 80
 _ATTEMPTS = 5
+_ALIKE = MOST - 8
+"""Characters that a name keeps, whatever number follows."""
 _CLAIM = re.compile(r"\{([^{}]+)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -120,7 +122,8 @@ def _realm(rule: str, claims: Mapping[str, Any]) -> Realm:
 
 def _free_name(realm: Realm, claims: Mapping[str, Any]) -> str:
     base = next(filter(None, map(name_from, _wanted_names(claims))), "user")
-    taken = set(db.session.scalars(sa.select(sa.func.lower(User.name)).where(User.realm_id == realm.id)))
+    alike = sa.func.lower(User.name).startswith(base[:_ALIKE].lower(), autoescape=True)
+    taken = set(db.session.scalars(sa.select(sa.func.lower(User.name)).where(User.realm_id == realm.id, alike)))
     name, number = base, 1
     while name.lower() in taken:
         number += 1
