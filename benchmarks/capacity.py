@@ -94,7 +94,7 @@ class _Stage:
 
 @dataclass
 class Outcome:
-    """What a simulation told.
+    """What a simulation found.
 
     Args:
         seconds: from arrival to commit, one number a request.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 MARK = b"0123456789abcdef"
-"""What stands in a body where each request has something of its own."""
+"""The place in a body where each request has something of its own."""
 
 
 @dataclass

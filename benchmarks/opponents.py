@@ -36,8 +36,8 @@ def inline() -> Any:
             connection.execute(f"PRAGMA {pragma}").fetchone()
 
     # Each commit waits for the disk by itself, with the write lock held.
-    sqlite.Connection.set_up = set_up  # type: ignore[method-assign]  # stands in for it
-    submit.wakeups = Inline()  # type: ignore[assignment]  # stands in for it
+    sqlite.Connection.set_up = set_up  # type: ignore[method-assign]  # replaces it
+    submit.wakeups = Inline()  # type: ignore[assignment]  # replaces it
     return create_app()
 
 

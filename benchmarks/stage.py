@@ -173,8 +173,8 @@ def worker(**settings: str) -> Iterator[Started]:
         command = ["-m", "celery", "--app=assembler_runner.ops.celery_worker:celery", "worker", "--pool=threads"]
         command += ["--without-mingle", "--without-gossip", f"--hostname={uuid.uuid4().hex}@%h", "--loglevel=INFO"]
         # That it is ready is a line of the level INFO.
-        told = {**settings, "INSTANCE_FOLDER": str(instance), "LOG_LEVEL": "INFO"}
-        with Started(*command, **told) as process:
+        values = {**settings, "INSTANCE_FOLDER": str(instance), "LOG_LEVEL": "INFO"}
+        with Started(*command, **values) as process:
             process.wait_for_line(r"\w{32}@\S+ ready")
             process.is_ready()
             yield process

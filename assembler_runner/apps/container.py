@@ -249,13 +249,13 @@ class ContainerApp:
     def used(self) -> tuple[int, int]:
         """See :meth:`App.used`."""
         query = {"stream": "false", "one-shot": "true"}
-        told = self._engine.call("GET", f"/containers/{self._container}/stats", query, missing=True) or {}
-        memory = told.get("memory_stats") or {}
+        found = self._engine.call("GET", f"/containers/{self._container}/stats", query, missing=True) or {}
+        memory = found.get("memory_stats") or {}
         files = (memory.get("stats") or {}).get("total_inactive_file") or (memory.get("stats") or {}).get(
             "inactive_file"
         )
         used = int(memory.get("usage") or 0) - int(files or 0)
-        return max(0, used), int((told.get("pids_stats") or {}).get("current") or 0)
+        return max(0, used), int((found.get("pids_stats") or {}).get("current") or 0)
 
     def excess(self, *, disk: bool) -> str | None:
         """See :meth:`App.excess`: the kernel limits memory and processes; files are measured."""

@@ -203,9 +203,9 @@ def find_socket(named: str, environ: Mapping[str, str] = os.environ) -> Path | N
         *(["/run/docker.sock", "/var/run/docker.sock", f"{own}/docker.sock"] if named != "podman" else []),
         *(["/run/podman/podman.sock", f"{own}/podman/podman.sock"] if named != "docker" else []),
     ]
-    told = environ.get("DOCKER_HOST", "")
-    if named != "podman" and told.startswith("unix://"):
-        places.insert(0, told.removeprefix("unix://"))
+    given = environ.get("DOCKER_HOST", "")
+    if named != "podman" and given.startswith("unix://"):
+        places.insert(0, given.removeprefix("unix://"))
     return next((Path(place) for place in places if _can_open(place)), None)
 
 
@@ -234,10 +234,10 @@ def _can_open(place: str) -> bool:
 
 def _message(answer: httpx.Response) -> str:
     try:
-        told = answer.json()
+        given = answer.json()
     except ValueError:
         return answer.text
-    return str(told.get("message") or told.get("cause") or told) if isinstance(told, dict) else str(told)
+    return str(given.get("message") or given.get("cause") or given) if isinstance(given, dict) else str(given)
 
 
 def _frames(pieces: Iterator[bytes]) -> Iterator[bytes]:

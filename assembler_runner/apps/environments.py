@@ -256,14 +256,14 @@ def environment_key(plan: Plan, interpreter: Interpreter, files: Path, place: st
         files: folder with the files of the app.
         place: the folder as the installation sees it; None for the same.
     """
-    told: list[object] = [interpreter.version, str(interpreter.prefix), platform.machine()]
+    recipe: list[object] = [interpreter.version, str(interpreter.prefix), platform.machine()]
     for step in plan.steps:
-        told.append([[path, _digest(files / path)] for path in step.files] + list(step.packages))
+        recipe.append([[path, _digest(files / path)] for path in step.files] + list(step.packages))
     if plan.local_requirements:
         # Requirements that name files of the app depend on all of them, and on where they are.
         paths = sorted(path for path in files.rglob("*") if path.is_file())
-        told.append([place or str(files), *([str(path.relative_to(files)), _digest(path)] for path in paths)])
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+        recipe.append([place or str(files), *([str(path.relative_to(files)), _digest(path)] for path in paths)])
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:32]
 
 
 def _digest(path: Path) -> str:

@@ -43,8 +43,8 @@ def image_key(
         secrets: the secrets that the build reads.
     """
     files = sorted((path, file.sha256) for path, file in tree.items())
-    told = json.dumps([plan.dockerfile, files, sorted(arguments.items()), sorted(secrets.items())])
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    recipe = json.dumps([plan.dockerfile, files, sorted(arguments.items()), sorted(secrets.items())])
+    return hashlib.sha256(recipe.encode()).hexdigest()[:32]
 
 
 def build_arguments(plan: ImagePlan, variables: Mapping[str, str]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def index_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         environ: the environment; variables of uv in it take precedence.
     """
     own = {name: value for name, value in environ.items() if _KEPT.fullmatch(name)}
-    # pip takes the best version of all indexes; uv by default only looks at the first one that has the package.
+    # pip takes the best version of all indexes; uv by default only uses the first one that has the package.
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", **translated(_pip_config()), **own}
 
 

@@ -101,8 +101,8 @@ class Launch(threading.Thread):
             tree = order.read_tree()
             work = self._driver.prepare(order, tree)
         except NotRunnable as problem:
-            with closing(LogFile(order.build_log)) as told:
-                told.write(f"The app is not run: {problem.message} {problem.hint or ''}".rstrip())
+            with closing(LogFile(order.build_log)) as file:
+                file.write(f"The app is not run: {problem.message} {problem.hint or ''}".rstrip())
             return Outcome(stage=STORED, message=problem.message)
         self._report("BUILDING")
         shutil.rmtree(order.folder, ignore_errors=True)

@@ -85,10 +85,10 @@ def apps_by_realm(session: Session, files: AppFiles, visible: Any = None) -> lis
 def read_usage(files: AppFiles) -> dict[str, int]:
     """Returns the bytes of what apps run with, by the id of their realm, as they were last measured."""
     try:
-        told = json.loads(files.usage.read_text())
+        measured = json.loads(files.usage.read_text())
     except (OSError, ValueError):
         return {}
-    return {str(realm): int(number) for realm, number in told["cache_bytes"].items()}
+    return {str(realm): int(number) for realm, number in measured["cache_bytes"].items()}
 
 
 class UsageLoop(Loop):
@@ -105,10 +105,10 @@ class UsageLoop(Loop):
 
     def work(self) -> None:
         """Measures once."""
-        told = {"cache_bytes": self._driver.cache_bytes(), "measured_at": time.time()}
+        measured = {"cache_bytes": self._driver.cache_bytes(), "measured_at": time.time()}
         self._files.root.mkdir(parents=True, exist_ok=True)
         new = self._files.usage.with_suffix(".new")
-        new.write_text(json.dumps(told))
+        new.write_text(json.dumps(measured))
         new.replace(self._files.usage)
 
 

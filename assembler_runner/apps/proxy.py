@@ -44,7 +44,7 @@ class Proxy:
     Args:
         routes: the routes.
         key: the key of the tickets.
-        suffix: what follows the first label of host names; empty if apps are told apart by path.
+        suffix: what follows the first label of host names; empty if apps are distinguished by path.
         secure: whether visitors use https.
         trusted: whether a proxy in front sets the X-Forwarded headers.
     """
@@ -92,8 +92,8 @@ class Proxy:
         finally:
             self._open.pop(id(request), None)
 
-    async def tell_of_open_requests(self) -> None:
-        """Tells the supervisor again and again which apps work on requests, so that none is sent to sleep meanwhile."""
+    async def report_open_requests(self) -> None:
+        """Reports to the supervisor which apps work on requests, so that none of them is sent to sleep."""
         while True:
             await asyncio.sleep(_SIGNAL_SECONDS)
             for route, since in list(self._open.values()):
@@ -265,13 +265,13 @@ async def _first_done(*works: Awaitable[None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _serve(descriptor: int, told: Mapping[str, Any]) -> None:
+async def _serve(descriptor: int, given: Mapping[str, Any]) -> None:
     proxy = Proxy(
-        RoutesReader(Path(told["routes"])),
-        bytes.fromhex(told["key"]),
-        told["suffix"],
-        secure=told["secure"],
-        trusted=told["trusted"],
+        RoutesReader(Path(given["routes"])),
+        bytes.fromhex(given["key"]),
+        given["suffix"],
+        secure=given["secure"],
+        trusted=given["trusted"],
     )
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/{path:.*}", proxy.handle)
@@ -279,7 +279,7 @@ async def _serve(descriptor: int, told: Mapping[str, Any]) -> None:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=5)
     await runner.setup()
     await web.SockSite(runner, socket.socket(fileno=descriptor)).start()
-    outgoing = await serve_outgoing(told["outgoing"]) if told["outgoing"] else None
+    outgoing = await serve_outgoing(given["outgoing"]) if given["outgoing"] else None
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -290,9 +290,9 @@ async def _serve(descriptor: int, told: Mapping[str, Any]) -> None:
 
     # The service holds the other end.
     loop.add_reader(0, heard)
-    telling = asyncio.ensure_future(proxy.tell_of_open_requests())
+    reporting = asyncio.ensure_future(proxy.report_open_requests())
     await ended.wait()
-    telling.cancel()
+    reporting.cancel()
     if outgoing is not None:
         outgoing.close()
     await runner.cleanup()

@@ -67,7 +67,7 @@ class ProxyProcess:
                 command, stdin=subprocess.PIPE, pass_fds=[self._listener.fileno()], start_new_session=True
             )
             addresses = Addresses(self._settings)
-            told = {
+            given = {
                 "routes": str(self._routes),
                 "key": key_of(self._settings.SECRET_KEY).hex(),
                 "suffix": addresses.suffix,
@@ -77,7 +77,7 @@ class ProxyProcess:
             }
             assert self._process.stdin is not None
             with suppress(BrokenPipeError):
-                self._process.stdin.write(json.dumps(told).encode() + b"\n")
+                self._process.stdin.write(json.dumps(given).encode() + b"\n")
                 self._process.stdin.flush()
 
     def stop(self) -> None:

@@ -40,7 +40,7 @@ class Routes:
 
     Args:
         by_host: first label of the host name → route.
-        signals: path of the socket on which the supervisor is told what was used.
+        signals: path of the socket on which the supervisor learns what was used.
     """
 
     by_host: Mapping[str, Route]

@@ -36,7 +36,7 @@ class AppsSettings:
     )
     APPS_ROUTING: str = setting(
         "host",
-        "How apps are told apart: `host`, each with a host name of its own, or `path`, below `/apps/` of one host, "
+        "How apps are distinguished: `host`, each with a host name of its own, or `path`, below `/apps/` of one host, "
         "where apps can read each other's data in a browser.",
         choices=("host", "path"),
     )

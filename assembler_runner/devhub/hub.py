@@ -119,7 +119,7 @@ class StandInHub:
             return [commit for commit in self.space(repo_id).commits if not commit.initial]
 
     def push(self, repo_id: str, files: Mapping[str, bytes | None], title: str = "By hand") -> Commit:
-        """Commit as somebody with another tool: contents to write, None for what to delete."""
+        """Commit as a person with another tool would: contents to write, None for what to delete."""
         with self.state.lock:
             repo = self.space(repo_id)
             changed = {**repo.head.tree, **{path: File(data) for path, data in files.items() if data is not None}}
@@ -144,7 +144,7 @@ class StandInHub:
             repo.log(log, *lines)
 
     def respond(self, request: Request) -> Answer:
-        """Answer one request: as itself, as told by a fault, or as asked by its control API."""
+        """Answer one request: as the Hub would, as a fault says, or as a call of the control API."""
         if request.path.startswith(control.PREFIX):
             return control.respond(self, request)
         account = self.state.accounts.get(request.token or "")
@@ -192,7 +192,7 @@ class StandInHub:
             return self._handle(request, account)
         except HubError as error:
             return error.answer()
-        except Exception:  # noqa: BLE001  (the client gets a 500, the test a look at `bugs`)
+        except Exception:  # noqa: BLE001  (the client gets a 500, the test finds it in `bugs`)
             self.bugs.append(traceback.format_exc())
             traceback.print_exc()
             return HubError(500, "Internal Error: the stand-in has a bug").answer()

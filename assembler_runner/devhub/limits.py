@@ -53,7 +53,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a caller stands in the window of a limit."""
+    """The calls of a caller in the window of a limit."""
 
     limit: Limit
     used: int
@@ -65,7 +65,7 @@ class Standing:
         return self.used > self.limit.quota
 
     def headers(self) -> dict[str, str]:
-        """The headers which tell it, on every answer."""
+        """The headers of every answer that give the limit and what is left."""
         remaining = max(0, self.limit.quota - self.used)
         return {
             "RateLimit": f'"api";r={remaining};t={self.reset}',

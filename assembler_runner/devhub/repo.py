@@ -57,7 +57,7 @@ class File:
 
 
 def pointer(large: LargeFile) -> File:
-    """The file which stands in git for a large one."""
+    """The file that git has in place of a large one."""
     text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{large.sha256}\nsize {large.size}\n"
     return File(text.encode(), large)
 

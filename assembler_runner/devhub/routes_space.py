@@ -140,7 +140,7 @@ def domain(repo: Repo) -> str:
 
 
 def runtime_body(repo: Repo, stage: Stage, *, with_sha: bool = False) -> Json:
-    """A Space's runtime as the Hub tells it."""
+    """A Space's runtime in the format of the Hub."""
     static = repo.sdk == "static"
     built = stage.name.startswith("RUNNING")
     body: Json = {

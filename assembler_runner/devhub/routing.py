@@ -35,7 +35,7 @@ class Call:
         return self.account
 
     def read(self, kind: RepoKind, repo: str) -> Repo:
-        """A repository to look at."""
+        """A repository to read."""
         return self.state.readable(self.account, kind, repo)
 
     def write(self, kind: RepoKind, repo: str) -> Repo:

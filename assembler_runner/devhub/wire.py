@@ -79,7 +79,7 @@ def text_answer(text: str, status: int = 200, content_type: str = "text/plain") 
 
 
 class HubError(Exception):
-    """A refusal, told the way the Hub tells it: JSON body, X-Error-Message and perhaps X-Error-Code."""
+    """A refusal in the format of the Hub: JSON body, X-Error-Message and perhaps X-Error-Code."""
 
     def __init__(
         self,
@@ -106,17 +106,17 @@ class HubError(Exception):
 
 
 def repo_not_found() -> HubError:
-    """What a signed-in caller is told about a missing or hidden repository."""
+    """The answer to a signed-in caller about a missing or hidden repository."""
     return HubError(404, "Repository not found", code="RepoNotFound")
 
 
 def not_signed_in() -> HubError:
-    """What an anonymous caller is told about everything that is not public."""
+    """The answer to an anonymous caller about everything that is not public."""
     return HubError(401, "Invalid username or password.")
 
 
 def bad_token() -> HubError:
-    """What the bearer of an unknown token is told."""
+    """The answer to an unknown token."""
     return HubError(401, "Invalid credentials in Authorization header")
 
 

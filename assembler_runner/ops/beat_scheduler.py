@@ -10,7 +10,7 @@ from celery.beat import PersistentScheduler
 
 
 class AliveScheduler(PersistentScheduler):
-    """Touches ALIVE_FILE with every look at the schedule; the pause between two is the option `--max-interval`."""
+    """Touches ALIVE_FILE whenever it reads the schedule; the pause in between is the option `--max-interval`."""
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Sends what is due."""

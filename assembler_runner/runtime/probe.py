@@ -340,8 +340,8 @@ def _write_failure(this: Probe, problem: AssemblerError) -> None:
     if not _hold(this, delay, values):
         return
     if hopeless:
-        told = Problem(problem.code, problem.message, problem.hint or "Check the Space's page on its target.")
-        set_state(db.session(), this.space_id, UNKNOWN, source=BY_TARGET, problem=_as_read(told, "target"))
+        read = Problem(problem.code, problem.message, problem.hint or "Check the Space's page on its target.")
+        set_state(db.session(), this.space_id, UNKNOWN, source=BY_TARGET, problem=_as_read(read, "target"))
     db.session.commit()
     log.info("Space %s could not be probed: %s", this.space_id, problem.code)
 

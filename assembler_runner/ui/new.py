@@ -79,7 +79,7 @@ def send_space() -> AnyResponse:
             prepared, preview = _preview(form, spool)
             if form.values.get("action") == "publish":
                 if prepared is None or not preview.can_publish:
-                    return _page(form, 422, preview=preview, told=True)
+                    return _page(form, 422, preview=preview, announced=True)
                 answer = submit.submit(current_services(), current_account(), prepared, lambda made: made.id)
                 return go(f"/ui/spaces/{answer}", done="create")
         except AssemblerError as error:

@@ -117,7 +117,7 @@ def _file_of(thing: Any) -> Path:
     file = _file_of_function(thing) if inspect.isfunction(thing) else _file_of_object(thing)
     if file is None or not file.is_file():
         raise _not_publishable(
-            "It stands in no file.", "In a notebook, begin the cell with %%assembler NAME, or save the app to a file."
+            "It is in no file.", "In a notebook, begin the cell with %%assembler NAME, or save the app to a file."
         )
     if _publishes(file):
         raise _not_publishable(

@@ -69,7 +69,7 @@ class Listener:
 
     Args:
         command: the program, such as uvicorn; empty where it is not known.
-        port: the port; None where nothing tells it.
+        port: the port; None where nothing names it.
         line: the line that tells the port.
         certain: whether the command itself tells the port, not only EXPOSE.
         local: whether it listens on 127.0.0.1 only.

@@ -28,7 +28,7 @@ class RequirementLine:
     Args:
         kind: what it is.
         text: without comment, continued lines joined.
-        path: the file it stands in.
+        path: the file that contains it.
         line: line from 1.
         written: its first line as written.
         requirement: parsed, where it is one.

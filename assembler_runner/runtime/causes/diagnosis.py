@@ -253,7 +253,7 @@ def _unknown(stage: str | None, said: str | None, read: Sequence[Log]) -> Proble
     else:
         message = "The cause is not known" + (f"; the target says {quote(stage)} and nothing more." if stage else ".")
     hint = (
-        "Read the last lines of the log; they are in the excerpt." if log else "Look at the Space's page on its target."
+        "Read the last lines of the log; they are in the excerpt." if log else "Check the Space's page on its target."
     )
     lines = (log.lines[-1].number,) if log else ()
     values = shown({"said": said}) if said else {}

@@ -1,4 +1,4 @@
-"""Where the servers of an app listen, as its log tells it, and whether the Hub finds them there."""
+"""Where the servers of an app listen, as its log says, and whether the Hub finds them there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Listener:
     Args:
         port: the port.
         reach: `everywhere`, `local`, or None where the line does not tell for certain.
-        line: number of the line that tells it.
+        line: number of the line that says so.
         text: that line.
     """
 

@@ -37,10 +37,10 @@ class Problem:
         hint: what to do.
         path: the file of the Space it is about, or None.
         line: the line in that file, from 1, or None.
-        log_kind: the log that tells it, `build` or `run`; None where the target says it itself.
+        log_kind: the log that shows it, `build` or `run`; None where the target says it itself.
         values: what was captured, by name; untrusted text.
         fix: what to change, or None where no change is known to be right.
-        excerpt: the lines that tell it, or None.
+        excerpt: the lines that show it, or None.
         evidence: numbers of the lines of the log that decided, from 1.
         confidence: how sure the cause is, from 0 to 1; 0 for `unknown`.
         rule: name of the rule that found it, or None.

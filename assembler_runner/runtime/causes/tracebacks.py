@@ -63,7 +63,7 @@ class Failure:
         shown: number of the line that names it.
         earlier: the exceptions it was raised from or while handling, nearest first.
         is_noise: whether the interpreter says that it was ignored, or it only tells that the app was ended.
-        is_js: whether Node tells it.
+        is_js: whether it is from Node.
     """
 
     type: str

@@ -94,7 +94,12 @@ def _steps(trial: _Trial, stranger: HuggingFaceTarget) -> Iterator[tuple[Line, C
     """Yields each line, what tries it, and whether the following lines build on it."""
     for name, why, work, needed in (
         ("account", "whose token it is", trial.account, True),
-        ("wrong token", "a token that has ended is told from a Hub that is away", partial(_refuses, stranger), False),
+        (
+            "wrong token",
+            "an ended token is distinguished from a Hub that is away",
+            partial(_refuses, stranger),
+            False,
+        ),
         ("create", "a Space with secrets and variables in one call", trial.create, True),
         ("create again", "a taken name, and a lost answer, are recognized", trial.create_again, False),
         ("head", "the commit that a change builds on", trial.head, True),
@@ -104,7 +109,7 @@ def _steps(trial: _Trial, stranger: HuggingFaceTarget) -> Iterator[tuple[Line, C
         ("stale parent", "a change by others is never overwritten", trial.commit_on_stale_parent, False),
         ("delete a file", "the tree is exactly the one that was previewed", trial.remove_file, False),
         ("large file", "files that the Hub takes as LFS", trial.large_file, False),
-        ("unknown Space", "a Space that was deleted is told from one that is away", trial.unknown, False),
+        ("unknown Space", "a Space that was deleted is distinguished from one that is away", trial.unknown, False),
     ):
         yield Line(name, True, why), work, needed
     for name, why, work in (

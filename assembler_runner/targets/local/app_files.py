@@ -57,7 +57,7 @@ class AppFiles:
         return self.root / "routes.json"
 
     def wake_supervisor(self) -> None:
-        """Makes the supervisor look at the table now; without it, it does so within seconds."""
+        """Makes the supervisor read the table now; without it, it does so within seconds."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError, ValueError, KeyError):
             sender.setblocking(False)
             sender.sendto(b"look", json.loads(self.routes.read_text())["signals"])

@@ -178,7 +178,7 @@ class LocalApps:
         with self._engine().begin() as connection:
             ids = sa.select(APPS.c.id).where(APPS.c.place == place_of(namespace, name))
             app_id = connection.execute(ids).scalar()
-            # SQLite follows no foreign keys unless it is told to.
+            # SQLite follows foreign keys only where a setting says so.
             connection.execute(sa.delete(SECRETS).where(SECRETS.c.app_id == app_id))
             connection.execute(sa.delete(APPS).where(APPS.c.id == app_id))
         self._wake()

@@ -14,7 +14,7 @@ def home() -> dict:
 
 @app.get("/greet/{name}")
 def greet(name: str) -> dict:
-    """Greets somebody."""
+    """Greets a person by name."""
     return {"text": f"{PARAMS['greeting']}, {name}!"}
 
 
