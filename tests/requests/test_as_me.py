@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import sqlalchemy as sa
 
 from assembler_runner.accounts.models import LoginSession, PersonHubToken, User
 from assembler_runner.core.database import db, utcnow
+from assembler_runner.core.vault import Vault
 from assembler_runner.devhub import StandInHub
+from assembler_runner.ops import key_rotation
 from assembler_runner.runtime import probe, watches
 from assembler_runner.spaces.models import SpaceRequest
 from tests.accounts.test_single_sign_on import HTML, settings_of, sign_in
@@ -270,6 +273,14 @@ def test_a_row_of_another_person_is_of_no_use(service: Service, ann: Ann) -> Non
     assert (done["status"], done["error"]["code"]) == ("failed", "unreadable_secret")
 
 
+def test_the_key_is_rotated(service: Service, ann: Ann) -> None:
+    new = Vault("a new key of the tests, 0123456789 abcdef", service.services.settings.SECRET_KEY)
+    with service.app.app_context():
+        assert key_rotation.rotate(new) == 1
+    (row,) = rows(service)
+    assert row.key_id == new.key_id and new.decrypt(row.encrypted_token)["access"] == "hf_bob"
+
+
 def test_the_form_offers_it(service: Service, ann: Ann) -> None:
     assert "Publish as" in ann.page("/ui/new") and "me: bob" in ann.page("/ui/new")
     form = {"space_type": "static", "path": "index.html", "content": "<p>x</p>", "as": "me", "action": "publish"}
@@ -277,6 +288,9 @@ def test_the_form_offers_it(service: Service, ann: Ann) -> None:
     assert answer.status_code == 303, text_of(answer.text)
     page = ann.page(answer.headers["Location"].partition("?")[0])
     assert "Published as ann" in page
+    form |= {"action": "check"}
+    page = ann.browser.post("/ui/new", data=form, headers=OWN, content_type="multipart/form-data").text
+    assert "--as me" in page and unescape(page).count("""**{'as': 'me'}""") == 1
     with service.app.app_context():
         assert db.session.scalars(sa.select(SpaceRequest)).one().space.namespace == "bob"
     expire(service)
