@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -18,6 +20,10 @@ SCOPE = "contribute-repos"
 
 SOON = timedelta(seconds=60)
 """A token that expires within this time is renewed first."""
+
+_RENEWING = threading.Lock()
+_LOOKS, _LOOK_SECONDS = 8, 0.25
+"""How often, and after how many seconds, the token that another process renews is looked for."""
 
 
 class SignInAgain(Conflict):
@@ -88,38 +94,57 @@ def opened(vault: Vault, user_id: str) -> str:
         SignInAgain: there is no token, or the Hub does not renew it.
         IssuerUnavailable: the Hub does not answer.
     """
-    row = usable(user_id)
-    if row is None:
+    access, refresh = _read(vault, user_id)
+    if refresh is None:
+        return access
+    with _RENEWING:
+        # Another thread may have renewed it meanwhile.
+        access, refresh = _read(vault, user_id)
+        return access if refresh is None else _renew(vault, user_id, refresh)
+
+
+def _read(vault: Vault, user_id: str) -> tuple[str, str | None]:
+    """Returns the token of a person, and the refresh token if it has to be renewed first."""
+    with read_transaction():
+        row = usable(user_id)
         kept = db.session.get(PersonHubToken, user_id)
         is_over = kept is not None and not _is_signed_in(kept)
-        db.session.rollback()
-        if is_over:
-            # The session was not ended by anybody, but has expired.
-            remove(user_id)
+        stored = _unseal(vault, row) if row is not None else {}
+        is_due = row is not None and row.expires_at <= utcnow() + SOON
+    if is_over:
+        # The session was not ended by anybody, but has expired.
+        remove(user_id)
+    if not stored:
         raise SignInAgain
-    expires_at, stored = row.expires_at, _unseal(vault, row)
-    db.session.rollback()
-    if expires_at > utcnow() + SOON or "refresh" not in stored:
-        return stored["access"]
+    return stored["access"], stored.get("refresh") if is_due else None
+
+
+def _renew(vault: Vault, user_id: str, refresh: str) -> str:
     try:
-        granted = renewed(stored["refresh"])
+        granted = renewed(refresh)
     except SignInFailed:
-        return _renewed_elsewhere(vault, user_id, stored["refresh"])
+        return _renewed_elsewhere(vault, user_id, refresh)
     with write_transaction():
         row = db.session.get(PersonHubToken, user_id)
-        if row is not None:
+        if row is not None and _unseal(vault, row).get("refresh") == refresh:
             # Not every issuer sends a new refresh token.
-            _seal(vault, row, granted, stored["refresh"])
+            _seal(vault, row, granted, refresh)
     return granted.access_token
 
 
 def _renewed_elsewhere(vault: Vault, user_id: str, refresh: str) -> str:
-    """Returns the token that another process has renewed meanwhile: a refresh token may work only once."""
-    row = usable(user_id)
-    stored = _unseal(vault, row) if row is not None else {}
-    db.session.rollback()
-    if stored.get("refresh", refresh) == refresh:
+    """Returns the token that another process is renewing: a refresh token may work only once."""
+    for _ in range(_LOOKS):
+        with read_transaction():
+            row = usable(user_id)
+            stored = _unseal(vault, row) if row is not None else {}
+        if stored.get("refresh") != refresh:
+            break
+        time.sleep(_LOOK_SECONDS)
+    else:
         remove(user_id)
+        raise SignInAgain
+    if not stored:
         raise SignInAgain
     return stored["access"]
 

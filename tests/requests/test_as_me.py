@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from assembler_runner.accounts import hub_tokens
 from assembler_runner.accounts.models import LoginSession, PersonHubToken, User
+from assembler_runner.accounts.single_sign_on import Granted, SignInFailed
 from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.vault import Vault
 from assembler_runner.devhub import StandInHub
@@ -194,14 +196,38 @@ def test_an_expired_token_ends_the_work_clearly(service: Service, ann: Ann, hub:
         assert probe.look(service.services, space["id"], owner).problem is None
 
 
-def test_a_refresh_token_that_is_not_accepted(service: Service, platform: Issuer) -> None:
+def test_a_refresh_token_that_is_not_accepted(
+    service: Service, platform: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platform.behaviour.granted["refresh_token"] = "first"
     space = Ann(service).submit(name="mine", visibility="private")
     platform.behaviour.granted["refresh_token"] = "another"
+    monkeypatch.setattr(hub_tokens, "_LOOK_SECONDS", 0.0)
     expire(service)
     done = service.work(space["latest_request"]["id"])
     assert (done["status"], done["error"]["code"]) == ("failed", "sign_in_again")
     assert rows(service) == []
+
+
+def test_another_process_renews_it_at_the_same_time(
+    service: Service, platform: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.behaviour.granted["refresh_token"] = "first"
+    ann = Ann(service)
+    space = ann.submit(name="mine")
+    expire(service)
+
+    def lose(refresh_token: str) -> Granted:
+        # The other process was faster, and its token is stored.
+        later = utcnow() + timedelta(hours=1)
+        with service.app.app_context():
+            row = db.session.scalars(sa.select(PersonHubToken)).one()
+            hub_tokens._seal(service.services.vault, row, Granted("hf_bob", "second", later, frozenset()))
+            db.session.commit()
+        raise SignInFailed
+
+    monkeypatch.setattr(hub_tokens, "renewed", lose)
+    assert service.work(space["latest_request"]["id"])["status"] == "succeeded"
 
 
 def test_a_retry_works_after_the_next_sign_in(service: Service, ann: Ann) -> None:
