@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from assembler_runner.accounts import tokens
+from assembler_runner.accounts import hub_tokens, tokens
 from assembler_runner.accounts.models import BrowserSession, LoginSession, User
 from assembler_runner.core.cookies import SECURE_SESSION, SESSION
 from assembler_runner.core.database import db, utcnow, write_transaction
@@ -95,6 +95,7 @@ def end_all(user_id: str) -> int:
     """Ends all logins of a user, in browsers and programs; the caller commits. Returns how many."""
     current = sa.update(LoginSession).where(LoginSession.account_id == user_id, LoginSession.ended_at.is_(None))
     done = db.session.execute(current.values(ended_at=utcnow()), execution_options={"synchronize_session": False})
+    hub_tokens.remove_if_signed_out(user_id)
     return int(done.rowcount)  # type: ignore[attr-defined]  # an UPDATE always gives a CursorResult
 
 

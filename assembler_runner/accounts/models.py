@@ -314,6 +314,22 @@ class HubCredential(Timestamps, Base):
     checked_at: Mapped[datetime] = mapped_column(UtcDateTime, doc="When the token was last checked with the Hub, UTC.")
 
 
+class PersonHubToken(Timestamps, Base):
+    """The token with which a person who signed in at the Hub publishes there; write-only."""
+
+    __tablename__ = "person_hub_tokens"
+
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    # The access token, the refresh token if there is one, and whose they are.
+    encrypted_token: Mapped[str] = mapped_column(sa.Text)
+    key_id: Mapped[str] = mapped_column(sa.String(16))
+    account_name: Mapped[str] = mapped_column(sa.String(96))
+    renewable: Mapped[bool] = mapped_column()
+    # A new password of the person ends it, as it ends all sessions.
+    generation: Mapped[int] = mapped_column()
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class GitCredential(Timestamps, Base):
     """Credentials with which a realm reads private git repositories of one host; write-only."""
 

@@ -12,7 +12,8 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
 
@@ -27,7 +28,7 @@ from assembler_runner.accounts.identity_tokens import (
     verify,
 )
 from assembler_runner.core import safe_http
-from assembler_runner.core.database import db
+from assembler_runner.core.database import db, utcnow
 from assembler_runner.core.errors import InvalidCredentials
 from assembler_runner.core.oidc_settings import problem_of_endpoint
 from assembler_runner.core.recent import Recent
@@ -41,6 +42,7 @@ SECONDS = 600
 _MAX_ANSWER = 2**18
 _MAX_SUBJECT = 255
 _MOST_QUOTED = 200
+_USUAL_SECONDS, _MAX_SECONDS = 3600, 366 * 24 * 3600
 _CONFIGURATIONS: Recent[dict[str, Any]] = Recent(600.0)
 
 
@@ -75,6 +77,38 @@ class Started:
     wanted: str
 
 
+@dataclass(frozen=True)
+class Granted:
+    """What an issuer has granted.
+
+    Args:
+        access_token: the access token.
+        refresh_token: the refresh token, or None.
+        expires_at: when the access token expires.
+        scopes: the granted scopes.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    expires_at: datetime
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A sign-in that has succeeded.
+
+    Args:
+        user_id: the account of the person.
+        wanted: the page to go on to.
+        granted: what the issuer has granted; None without an access token.
+    """
+
+    user_id: str
+    wanted: str
+    granted: Granted | None
+
+
 def begin(wanted: str, redirect_uri: str) -> tuple[str, str]:
     """Begins a sign-in.
 
@@ -105,15 +139,13 @@ def begin(wanted: str, redirect_uri: str) -> tuple[str, str]:
     return urlunsplit(address), _serializer(settings).dumps(astuple(started))
 
 
-def finish(cookie: str | None, answer: Mapping[str, str], redirect_uri: str) -> tuple[str, str]:
+def finish(cookie: str | None, answer: Mapping[str, str], redirect_uri: str) -> Finished:
     """Finishes a sign-in; the first one of a person makes the account.
 
     Args:
         cookie: the cookie of the browser.
         answer: the parameters with which the issuer has led back.
         redirect_uri: the address that the issuer was given.
-    Returns:
-        The id of the account, and the page to go on to.
     Raises:
         SignInFailed: the answer does not belong to a sign-in of this browser, or the issuer refused it.
         InvalidIdentity: the identity token is not valid.
@@ -129,14 +161,45 @@ def finish(cookie: str | None, answer: Mapping[str, str], redirect_uri: str) -> 
         raise _refused(answer)
     if not answer.get("code"):
         raise SignInFailed("The issuer sent no code.")
-    granted = _granted(settings, answer["code"], started.verifier, redirect_uri)
-    claims = _claims(settings, granted.get("id_token"), started.nonce)
+    form = {"grant_type": "authorization_code", "code": answer["code"], "redirect_uri": redirect_uri}
+    tokens = _tokens(settings, form | {"code_verifier": started.verifier})
+    claims = _claims(settings, tokens.get("id_token"), started.nonce)
     user_id = identities.find(settings.OIDC_ISSUER, claims["sub"])
     db.session.rollback()
     if user_id is None:
-        known = {**_user_info(settings, granted.get("access_token"), claims["sub"]), **claims}
+        known = {**_user_info(settings, tokens.get("access_token"), claims["sub"]), **claims}
         user_id = identities.make(settings.OIDC_ISSUER, known, settings.OIDC_REALM, settings.OIDC_DEFAULT_ROLE)
-    return user_id, started.wanted
+    return Finished(user_id, started.wanted, _granted(settings, tokens))
+
+
+def renewed(refresh_token: str) -> Granted:
+    """Exchanges a refresh token for a new access token.
+
+    Raises:
+        SignInFailed: the issuer does not accept it any more.
+        IssuerUnavailable: the issuer does not answer as it should.
+    """
+    settings = current_settings()
+    tokens = _tokens(settings, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+    granted = _granted(settings, tokens)
+    if granted is None:
+        raise IssuerUnavailable("The issuer sent no access token.")
+    return granted
+
+
+def _granted(settings: Settings, tokens: Mapping[str, Any]) -> Granted | None:
+    access, refresh, seconds = (tokens.get(name) for name in ("access_token", "refresh_token", "expires_in"))
+    if not isinstance(access, str) or not access:
+        return None
+    # RFC 6749, section 5.1: without scope, those that were asked for are granted.
+    scopes = tokens.get("scope", settings.OIDC_SCOPES)
+    expires_at = utcnow() + timedelta(seconds=_seconds(seconds))
+    known = refresh if isinstance(refresh, str) and refresh else None
+    return Granted(access, known, expires_at, frozenset(str(scopes).split()))
+
+
+def _seconds(given: Any) -> float:
+    return min(float(given), _MAX_SECONDS) if isinstance(given, int) and given > 0 else _USUAL_SECONDS
 
 
 def _serializer(settings: Settings) -> URLSafeTimedSerializer:
@@ -176,9 +239,8 @@ def _refused(answer: Mapping[str, Any]) -> IssuerRefused:
     return IssuerRefused(hint=f"“{visible(': '.join(words))[:_MOST_QUOTED]}”")
 
 
-def _granted(settings: Settings, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
-    """Exchanges the code for the tokens."""
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+def _tokens(settings: Settings, form: dict[str, str]) -> dict[str, Any]:
+    """Returns the answer of the token endpoint."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     if settings.OIDC_CLIENT_SECRET and _uses_basic(settings):
         # RFC 6749, section 2.3.1: both are encoded as in a form.

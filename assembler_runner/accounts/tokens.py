@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from flask_jwt_extended import create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
-from assembler_runner.accounts import personal_tokens
+from assembler_runner.accounts import hub_tokens, personal_tokens
 from assembler_runner.accounts.models import LoginSession, Realm, RefreshToken, Robot, User
 from assembler_runner.accounts.permissions import QUOTAS, Account, permissions_held
 from assembler_runner.core.database import UtcDateTime, db, utcnow
@@ -146,6 +146,8 @@ def end(session_id: str) -> LoginSession | None:
     if session is None or session.ended_at is not None:
         return None
     session.ended_at = utcnow()
+    db.session.flush()
+    hub_tokens.remove_if_signed_out(session.account_id)
     return session
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from assembler_runner.accounts.models import GitCredential, HubCredential
+from assembler_runner.accounts.models import GitCredential, HubCredential, PersonHubToken
 from assembler_runner.core.database import db
 from assembler_runner.core.vault import Vault
 from assembler_runner.runtime.models import AppWatch
@@ -25,6 +25,9 @@ def rotate(vault: Vault) -> int:
     credentials = db.session.scalars(sa.select(HubCredential)).all()
     for credential in credentials:
         credential.encrypted_token, credential.key_id = vault.reencrypt(credential.encrypted_token), vault.key_id
+    persons = db.session.scalars(sa.select(PersonHubToken)).all()
+    for person in persons:
+        person.encrypted_token, person.key_id = vault.reencrypt(person.encrypted_token), vault.key_id
     logins = db.session.scalars(sa.select(GitCredential)).all()
     for login in logins:
         login.encrypted_password, login.key_id = vault.reencrypt(login.encrypted_password), vault.key_id
@@ -45,4 +48,4 @@ def rotate(vault: Vault) -> int:
     for secret in secrets:
         secret.encrypted = vault.reencrypt(secret.encrypted)
     db.session.commit()
-    return len(credentials) + len(logins) + len(requests) + len(watches) + len(secrets)
+    return len(credentials) + len(persons) + len(logins) + len(requests) + len(watches) + len(secrets)

@@ -68,6 +68,7 @@ def schedule_cleanup(request_id: str) -> None:
 
 def _compensate(job: Job) -> tuple[str | None, str]:
     """Performs the clean-up; returns type and message of the event to record."""
+    job = jobs.with_target(job)
     target = job.usable_target()
     if job.action not in MAKING:
         return _recheck(job, target)

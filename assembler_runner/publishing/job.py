@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.accounts.hub_tokens import SignInAgain, person_exists
 from assembler_runner.core.database import db, read_transaction
 from assembler_runner.core.errors import Conflict, NameTaken
 from assembler_runner.core.vault import UnreadableSecret
@@ -17,6 +18,7 @@ from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change
 from assembler_runner.spaces.models import REQUEST_ID, REQUESTS, SPACES
 from assembler_runner.targets import PublishedSpace, SpaceSpec, Target
+from assembler_runner.targets.realm_targets import HUB
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Job:
         variables: the variables that the Space had before.
         realm_id: the realm of the Space.
         space_type: the type of the Space.
+        publisher_id: the person whose own Hub token publishes the Space, or None.
     """
 
     services: Services
@@ -94,6 +97,7 @@ class Job:
     variables: Mapping[str, str] = field(default_factory=dict)
     realm_id: str = ""
     space_type: str = ""
+    publisher_id: str | None = None
 
     @property
     def marker(self) -> str:
@@ -133,6 +137,8 @@ class Job:
         Raises:
             Conflict: this process cannot use it.
         """
+        if self.target is None and self.publisher_id is not None:
+            raise SignInAgain
         if self.target is None:
             raise Conflict(
                 "The realm no longer has access to the Space's target.",
@@ -160,7 +166,8 @@ def load(services: Services, request_id: str, owner: str) -> Job:
         request_id=request_id,
         owner=owner,
         space_id=row.space_id,
-        target=_target_of(services, row.realm_id, row.target),
+        # That of a person may need a call of the Hub, see with_target.
+        target=_target_of(services, row.realm_id, row.target) if row.publisher_id is None else None,
         spec=SpaceSpec(
             namespace=row.namespace,
             name=row.name,
@@ -191,7 +198,27 @@ def load(services: Services, request_id: str, owner: str) -> Job:
         variables=row.variables or {},
         realm_id=row.realm_id,
         space_type=row.space_type,
+        publisher_id=row.publisher_id,
     )
+
+
+def with_target(job: Job) -> Job:
+    """Returns the job with its target, also if a person publishes; no transaction must be open.
+
+    Returns:
+        The job; without a target for the deletion of a Space of a person whose account was deleted.
+    Raises:
+        SignInAgain: there is no usable token of the person.
+        IssuerUnavailable: the token of the person has expired, and the Hub does not answer.
+    """
+    if job.publisher_id is None:
+        return job
+    try:
+        return replace(job, target=job.services.targets.find(job.realm_id, HUB, job.publisher_id))
+    except SignInAgain:
+        if job.action != "delete" or person_exists(job.publisher_id):
+            raise
+        return job
 
 
 def _target_of(services: Services, realm_id: str, name: str) -> Target | None:
@@ -240,7 +267,7 @@ _OF_REQUEST = (
 )
 _OF_SPACE = (
     *("namespace", "name", "url", "visibility", "created_on_target", "published_oid", "made_at", "secret_names"),
-    *("variables", "realm_id", "target"),
+    *("variables", "realm_id", "target", "publisher_id"),
 )
 # Columns, not mapped objects, which cost several times as much.
 _JOB = (

@@ -134,6 +134,7 @@ def run(services: Services, request_id: str) -> Attempt | None:
 def _work(job: Job) -> tuple[str, Surroundings | None]:
     """Performs the action; returns the outcome, and what is known at the end if it has succeeded."""
     try:
+        job = jobs.with_target(job)
         return SUCCEEDED, _succeed(job, ACTIONS[job.action](job))
     except Cancelled:
         _end(job, CANCELLED, None)

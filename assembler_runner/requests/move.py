@@ -48,7 +48,7 @@ def move(services: Services, caller: Caller, space: Space, data: Mapping[str, An
         raise Conflict(f"The Space is already named {namespace}/{name}.", hint="Send another name or namespace.")
     if namespace is None:
         raise Conflict("The namespace of the Space is not known yet.", hint="Send the namespace, too.")
-    if namespace != space.namespace:
+    if namespace != space.namespace and space.publisher_id is None:
         _check_namespace(services, space, namespace)
     slot = slot_beside(space, namespace, name)
     holder = db.session.scalar(sa.select(Space.id).where(Space.slot == slot))
@@ -90,7 +90,9 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
     refuse_if_full(db.session(), services.settings.MAX_QUEUE, services.settings.MAX_QUEUE_WAIT)
     release = newest_release(space, published=True)
     namespace = data.get("namespace", space.namespace)
-    _check_namespace(services, space, namespace)
+    publisher_id = space.publisher_id if space.publisher_id == caller.account.id else None
+    if publisher_id is None:
+        _check_namespace(services, space, namespace)
     given = {name: data[name] for name in ("hardware", "sleep_time", "secrets") if name in data}
     variables = releases.settings_of(space)["variables"] | (data.get("variables") or {})
     given["variables"] = {key: value for key, value in variables.items() if value is not None}
@@ -104,6 +106,7 @@ def duplicate(services: Services, caller: Caller, space: Space, data: Mapping[st
             name=data.get("name") or generated_name(),
             namespace=namespace,
             target=space.target,
+            publisher_id=publisher_id,
             space_type=release.space_type,
             visibility=data.get("visibility", space.visibility),
             labels=data.get("labels", space.labels),

@@ -18,6 +18,7 @@ from assembler_runner.files.paths import MAX_PATH_BYTES, field_of
 from assembler_runner.files.tree import SpaceFile
 from assembler_runner.plugin import SpacePlugin
 from assembler_runner.requests.flame_rules import check_flame, check_project
+from assembler_runner.requests.publisher import check_publisher, publisher_of
 from assembler_runner.services import Services
 from assembler_runner.targets.hub.entitlement import check_account
 from assembler_runner.targets.hub.files import check_hub_limits
@@ -73,15 +74,19 @@ def prepare(services: Services, account: Account, fields: Fields) -> Prepared:
         PluginError: the plugin broke its contract.
     """
     data = fields.data
-    findings = check_target(services, account.realm_id, data)
-    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
+    publisher_id = publisher_of(account, data)
     target = data.get("target") or services.targets.default(account.realm_id)
+    findings = check_publisher(services.settings, account, target, data) if publisher_id is not None else []
+    if publisher_id is None:
+        findings += check_target(services, account.realm_id, data)
+    findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     findings += _check_verify(services.settings, data)
 
     def notes(sdk: str) -> list[Finding]:
         if target == LOCAL:
             return _unused_locally(data, services.targets.local.runs_apps)
-        return _check_account(services, account.realm_id, sdk, data)
+        # What the account of a person may do is known to the Hub alone.
+        return _check_account(services, account.realm_id, sdk, data) if publisher_id is None else []
 
     return prepare_tree(services.registry, services.settings, fields, target, findings, notes)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import set_committed_value
 
-from assembler_runner.accounts import audit
+from assembler_runner.accounts import audit, hub_tokens
 from assembler_runner.accounts.permissions import Account
 from assembler_runner.core.database import db, new_id, violated_constraint
 from assembler_runner.core.errors import Finding, InvalidRequest, NameTaken
@@ -21,6 +21,7 @@ from assembler_runner.publishing.tasks import wakeups
 from assembler_runner.requests import quotas
 from assembler_runner.requests.idempotency import Idempotency, known_answer
 from assembler_runner.requests.prepare import Prepared
+from assembler_runner.requests.publisher import check_change, publisher_of
 from assembler_runner.requests.taken import name_taken
 from assembler_runner.services import Services
 from assembler_runner.spaces.change import Change
@@ -77,7 +78,8 @@ def submit(
     target = data.get("target") or services.targets.default(account.realm_id)
 
     def taken() -> NameTaken:
-        namespace = data.get("namespace") or default_namespace_of(services, account, target)
+        publisher_id = publisher_of(account, data)
+        namespace = data.get("namespace") or default_namespace_of(services, account, target, publisher_id)
         return name_taken(account, target, namespace, str(data["name"]))
 
     return accept_new(account, data.get("name"), store, idempotency, taken)
@@ -156,7 +158,8 @@ def _store(services: Services, account: Account, prepared: Prepared) -> tuple[Sp
     target = data.get("target") or services.targets.default(account.realm_id)
     space = Space(
         name=data.get("name") or generated_name(),
-        namespace=_claimed_namespace(services, account, target, data.get("namespace")),
+        namespace=_claimed_namespace(services, account, target, data),
+        publisher_id=publisher_of(account, data),
         target=target,
         space_type=plugin.space_type,
         visibility=data.get("visibility", "public"),
@@ -222,11 +225,14 @@ def add_request(
         values: the other columns.
     Returns:
         The new request.
+    Raises:
+        Forbidden: the change would be published as another person.
     """
     is_new = sa.inspect(space).transient
     if not is_new:
         hold_space(db.session(), space.id)
         db.session.refresh(space)
+        check_change(space, account, action)
     turn = assign_queue_position(db.session(), space.realm_id, account.id)
     if is_new:
         # A new Space is not visible to other transactions, so it needs no lock.
@@ -355,18 +361,24 @@ def _file_row(number: int, file: SpaceFile, given: Mapping[str, SpaceFile]) -> R
     )
 
 
-def _claimed_namespace(services: Services, account: Account, target: str, namespace: str | None) -> str | None:
+def _claimed_namespace(services: Services, account: Account, target: str, data: Mapping[str, Any]) -> str | None:
     """Returns the namespace of a new Space; one of the target `local` is the realm's from now on."""
+    namespace: str | None = data.get("namespace")
     if target != LOCAL:
-        return namespace or default_namespace_of(services, account, target)
+        return namespace or default_namespace_of(services, account, target, publisher_of(account, data))
     if namespace is None:
         return claim_default_namespace(account)
     claim_namespace(account.realm_id, namespace)
     return namespace
 
 
-def default_namespace_of(services: Services, account: Account, target: str) -> str | None:
+def default_namespace_of(
+    services: Services, account: Account, target: str, publisher_id: str | None = None
+) -> str | None:
     """Returns the namespace of a request that names none; None if it is not known yet."""
+    if publisher_id is not None:
+        person = hub_tokens.usable(publisher_id)
+        return person.account_name if person is not None else None
     if target == HUB:
         return services.targets.own_namespace(account.realm_id)
     return default_namespace(account)

@@ -20,6 +20,7 @@ from assembler_runner.publishing.queue import refuse_if_full
 from assembler_runner.requests import releases
 from assembler_runner.requests.commands import Caller, Render, add_change, same_tree
 from assembler_runner.requests.prepare import Prepared, check_machine, prepare
+from assembler_runner.requests.publisher import check_kept
 from assembler_runner.requests.releases import newest_release, refuse_deleted
 from assembler_runner.requests.submit import accept, audit_allowed, keep_contents, sealed, stage_large, values_of
 from assembler_runner.services import Services
@@ -97,7 +98,7 @@ def plan_update(services: Services, caller: Caller, space: Space, fields: Fields
     data = fields.data
     refuse_deleted(space)
     releases.check_if_match(space, caller.if_match)
-    findings = [*fields.findings, *_check_place(space, data)]
+    findings = [*fields.findings, *_check_place(space, data), *check_kept(space, caller.account, data)]
     findings += webhooks.check(services, data.get("callback_url"), data.get("callback_secret"), "callback_")
     if any(name in data for name in TREE_FIELDS):
         return _plan_tree(services, caller, space, Fields(data, findings, fields.invalid))
@@ -195,6 +196,7 @@ def _effective(
         "name": base.change.name,
         "template": template,
         "target": space.target,
+        "publisher_id": space.publisher_id,
         # A local Space keeps the namespace it has, whichever realm owns that now.
         "namespace": space.namespace if space.target != LOCAL else None,
         "visibility": data.get("visibility", space.visibility),

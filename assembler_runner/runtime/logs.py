@@ -145,11 +145,14 @@ def _source(services: Services, space: Space) -> _Source | None:
     if place is None:
         db.session.rollback()
         return None
-    target = services.targets.find(realm_id, target_name)
+    publisher_id = space.publisher_id
     watch = db.session.get(AppWatch, space_id)
-    redactor = redactor_of(services, realm_id, watch.encrypted_fingerprints if watch else None)
+    redactor = redactor_of(services, realm_id, publisher_id, watch.encrypted_fingerprints if watch else None)
     # No transaction stays open while the target is queried.
+    target = services.targets.find(realm_id, target_name) if publisher_id is None else None
     db.session.rollback()
+    if publisher_id is not None:
+        target = services.targets.find(realm_id, target_name, publisher_id)
     if target is None:
         hint = "Set a Hub token for the realm."
         raise Conflict("The realm no longer has access to the Space's target.", hint=hint)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from assembler_runner.accounts.hub_tokens import SignInAgain
+from assembler_runner.accounts.identity_tokens import IssuerUnavailable
 from assembler_runner.core.database import database_now, db, utcnow
 from assembler_runner.core.errors import AssemblerError, Conflict, RateLimited, TargetNotFound, TargetUnavailable
 from assembler_runner.core.redaction import Redactor, redactor
@@ -22,6 +25,7 @@ from assembler_runner.services import Services
 from assembler_runner.spaces.app_state import BY_TARGET, DELETED, ERRORS, RUNNING, UNKNOWN, set_state
 from assembler_runner.spaces.models import SUCCEEDED, Space, SpaceRequest
 from assembler_runner.targets import LogLine, PublishedSpace, Runtime, Target
+from assembler_runner.targets.realm_targets import HUB
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class Probe:
     has_problem: bool
     encrypted_fingerprints: str | None
     answer_digest: str | None
+    publisher_id: str | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ def look(services: Services, space_id: str, owner: str, *, anew: bool = False) -
         db.session.commit()
         return ProbeResult()
     try:
+        if this.target is None and this.publisher_id is not None:
+            raise SignInAgain
         if this.target is None:
             raise Conflict(
                 "The realm no longer has access to the Space's target.", hint="Set a Hub token for the realm."
@@ -152,12 +159,15 @@ def place_of(space: Space) -> PublishedSpace | None:
     return None
 
 
-def redactor_of(services: Services, realm_id: str, encrypted_fingerprints: str | None) -> Redactor:
+def redactor_of(
+    services: Services, realm_id: str, publisher_id: str | None, encrypted_fingerprints: str | None
+) -> Redactor:
     """Returns a redactor that removes all known secrets from the logs of a Space.
 
     Args:
         services: the services of this process.
         realm_id: the realm of the Space.
+        publisher_id: the person whose own Hub token publishes it, or None.
         encrypted_fingerprints: the fingerprints of the Space's own secrets, encrypted; None for none.
     Raises:
         UnreadableSecret: a secret cannot be decrypted any more, so the log must not be shown.
@@ -170,8 +180,8 @@ def redactor_of(services: Services, realm_id: str, encrypted_fingerprints: str |
         settings.HF_TOKEN,
         settings.FLAME_PASSWORD,
     ]
-    token = services.targets.token(realm_id)
-    return redactor(services.vault, encrypted_fingerprints, [secret for secret in (*own, token) if secret])
+    tokens = services.targets.tokens(realm_id, publisher_id)
+    return redactor(services.vault, encrypted_fingerprints, [secret for secret in (*own, *tokens) if secret])
 
 
 def _gap_of(this: Probe) -> float:
@@ -184,10 +194,10 @@ def _read(services: Services, space_id: str, owner: str) -> Probe:
         .join(Space, Space.id == AppWatch.space_id)
         .where(AppWatch.space_id == space_id)
     ).one()
-    try:
-        target = services.targets.find(space.realm_id, space.target)
-    except UnreadableSecret:
-        target = None
+    target = None
+    if space.publisher_id is None:
+        with suppress(UnreadableSecret):
+            target = services.targets.find(space.realm_id, space.target)
     release = sa.select(SpaceRequest.sdk).where(SpaceRequest.space_id == space_id, SpaceRequest.status == SUCCEEDED)
     done = db.session.scalars(release.order_by(SpaceRequest.finished_at.desc()).limit(2)).all()
     sdk = done[0] if done else None
@@ -214,9 +224,22 @@ def _read(services: Services, space_id: str, owner: str) -> Probe:
         space.problem is not None,
         row.encrypted_fingerprints,
         row.answer_digest,
+        space.publisher_id,
     )
+    is_public = space.visibility == "public"
     db.session.rollback()
-    return found
+    return found if found.publisher_id is None else _as_person(found, found.publisher_id, is_public)
+
+
+def _as_person(found: Probe, publisher_id: str, is_public: bool) -> Probe:
+    """Returns the probe of a Space that a person publishes, with the token of that person."""
+    targets = found.services.targets
+    try:
+        target = targets.find(found.realm_id, HUB, publisher_id)
+    except (UnreadableSecret, SignInAgain, IssuerUnavailable):
+        # Everybody may read the state of a public Space.
+        return replace(found, target=targets.hub("")) if is_public else found
+    return replace(found, target=target, account=(target and target.account) or found.account)
 
 
 def _ask(this: Probe, target: Target, space: PublishedSpace, *, anew: bool) -> Found:
@@ -248,7 +271,7 @@ def _diagnosed(
     kind = needs_log(verdict.state)
     lines: list[LogLine] | None = None
     try:
-        redact = redactor_of(this.services, this.realm_id, this.encrypted_fingerprints).redact
+        redact = redactor_of(this.services, this.realm_id, this.publisher_id, this.encrypted_fingerprints).redact
         if kind:
             read = _last_lines(this, target, space, kind)
             lines = None if read is None else [replace(line, text=redact(line.text)) for line in read]

@@ -66,6 +66,9 @@ class Space(Timestamps, Base):
     variables: Mapped[Any] = mapped_column(JsonText, nullable=True, doc="Its public environment variables.")
     realm_id: Mapped[str] = mapped_column(sa.ForeignKey("realms.id"), index=True, doc="Realm it belongs to.")
     owner_id: Mapped[str] = mapped_column(sa.String(36), index=True, doc="Account that created it.")
+    publisher_id: Mapped[str | None] = mapped_column(
+        sa.String(36), doc="Person whose own Hub token publishes it; null: the token of its realm."
+    )
     # Target and name while the Space reserves them, otherwise null: a unique index that works on all databases.
     slot: Mapped[str | None] = mapped_column(sa.String(255), unique=True)
     created_on_target: Mapped[bool] = mapped_column(default=False)

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import g, has_request_context
 
+from assembler_runner.accounts import hub_tokens
 from assembler_runner.accounts.models import HubCredential, Realm
 from assembler_runner.accounts.permissions import MASTER_REALM
 from assembler_runner.core.database import db
@@ -26,7 +27,7 @@ from assembler_runner.targets.flame.target import FlameTarget
 from assembler_runner.targets.hub.account import HubAccount
 from assembler_runner.targets.hub.metrics import known_budget
 from assembler_runner.targets.hub.target import HuggingFaceTarget
-from assembler_runner.targets.hub.token_owner import REALM, SERVICE, TokenOwner
+from assembler_runner.targets.hub.token_owner import PERSON, REALM, SERVICE, TokenOwner
 from assembler_runner.targets.local.target import LocalTarget
 
 LOCAL, HUB, FLAME = "local", "huggingface", "flame"
@@ -78,24 +79,30 @@ class RealmTargets:
     def __init__(self, settings: Settings, local: LocalTarget, vault: Vault, work_folder: Path) -> None:
         self._settings, self.local, self._vault, self._work_folder = settings, local, vault, work_folder
         self._hubs: dict[str, HuggingFaceTarget] = {}
+        self._people: dict[str, tuple[str, HuggingFaceTarget]] = {}
         self._own: HubAccount | None = None
         self._flame = FlameTarget(settings) if settings.FLAME_CORE_URL else None
         self._learning = OnDemand(lambda: Loop("account", LEARN_SECONDS, self._learn))
         self._lock = threading.Lock()
 
-    def find(self, realm_id: str, name: str) -> Target | None:
+    def find(self, realm_id: str, name: str, publisher_id: str | None = None) -> Target | None:
         """Returns the target of that name for a realm.
 
         Args:
             realm_id: the realm.
             name: local or huggingface.
+            publisher_id: the person whose own Hub token is used; no transaction must be open then. None: the realm's.
         Returns:
             The target; None if the realm does not have it.
         Raises:
-            UnreadableSecret: the realm's token was encrypted with a key that is no longer known.
+            UnreadableSecret: the token was encrypted with a key that is no longer known.
+            SignInAgain: there is no usable token of the person.
+            IssuerUnavailable: the token of the person has expired, and the Hub does not answer.
         """
         if name == LOCAL:
             return self.local
+        if publisher_id is not None:
+            return self._hub_of_person(publisher_id)
         if name == FLAME:
             return self._flame if self._flame is not None and self._is_master(realm_id) else None
         token, owner = self._token_of(realm_id) if name == HUB else (None, SERVICE)
@@ -117,6 +124,15 @@ class RealmTargets:
             if key not in self._hubs:
                 self._hubs[key] = self._make_hub(token, owner)
             return self._hubs[key]
+
+    def _hub_of_person(self, user_id: str) -> HuggingFaceTarget:
+        token = hub_tokens.opened(self._vault, user_id)
+        with self._lock:
+            known = self._people.get(user_id)
+            if known is None or known[0] != token:
+                # Each sign-in gives a new token: the target of the last one is not needed any more.
+                known = self._people[user_id] = (token, self._make_hub(token, PERSON))
+            return known[1]
 
     def _make_hub(self, token: str, owner: TokenOwner = SERVICE) -> HuggingFaceTarget:
         settings = self._settings
@@ -196,6 +212,18 @@ class RealmTargets:
     def default(self, realm_id: str) -> str:
         """Returns the name of the target for requests without one."""
         return self._settings.DEFAULT_TARGET or self.names(realm_id)[0]
+
+    def tokens(self, realm_id: str, publisher_id: str | None) -> list[str]:
+        """Returns all Hub tokens that could be in the output of a Space, for redaction.
+
+        Args:
+            realm_id: the realm of the Space.
+            publisher_id: the person whose own Hub token publishes it, or None.
+        Raises:
+            UnreadableSecret: a token was encrypted with a key that is no longer known.
+        """
+        own = hub_tokens.known(self._vault, publisher_id) if publisher_id is not None else []
+        return [*own, *filter(None, (self.token(realm_id),))]
 
     def token(self, realm_id: str) -> str | None:
         """Returns the Hub token that a realm uses, or None.

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from flask import Response, make_response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from assembler_runner.accounts import browser_sessions, personal_tokens, tokens
+from assembler_runner.accounts import audit, browser_sessions, hub_tokens, personal_tokens, tokens
 from assembler_runner.accounts.auth import current_account
 from assembler_runner.accounts.directory import Users
 from assembler_runner.accounts.identities import Identity
-from assembler_runner.accounts.models import BrowserSession, LoginSession, Robot, User
+from assembler_runner.accounts.models import BrowserSession, LoginSession, PersonHubToken, Robot, User
 from assembler_runner.accounts.permissions import ANY_ACCOUNT, permissions_of, requires
 from assembler_runner.accounts.personal_tokens import PersonalToken
 from assembler_runner.api.http.i18n import LANGUAGES
@@ -45,7 +45,8 @@ def _account(status: int, **values: Any) -> Response:
     user = db.session.get(User, account.id)
     rows = list(db.session.scalars(personal_tokens.own_tokens(account).order_by(PersonalToken.created_at.desc())))
     known = {"user": user, "sessions": sessions, "robots": _robots(), "tokens": rows, "now": utcnow()}
-    return show("account.html", status, issuers=_issuers(account.id), **known, **values)
+    hub_token = db.session.get(PersonHubToken, account.id)
+    return show("account.html", status, issuers=_issuers(account.id), hub_token=hub_token, **known, **values)
 
 
 def _issuers(user_id: str) -> list[str]:
@@ -101,6 +102,16 @@ def delete_token(token_id: str) -> AnyResponse:
     """Deletes a token of the visitor."""
     personal_tokens.remove(current_account(), token_id)
     return go("/ui/account", done="deleted")
+
+
+@pages.post("/account/hub-token")
+@requires(ANY_ACCOUNT)
+def delete_hub_token() -> AnyResponse:
+    """Deletes the token with which the visitor publishes on the Hub."""
+    account = current_account()
+    audit.record(account, "delete", "hub_token", None, None, account.realm_id)
+    hub_tokens.remove(account.id)
+    return go("/ui/account", done="hub_token")
 
 
 @pages.post("/account/look")

@@ -10,6 +10,7 @@ from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from assembler_runner.accounts.auth import current_account
+from assembler_runner.accounts.hub_tokens import hub_name
 from assembler_runner.accounts.permissions import requires
 from assembler_runner.api.http.json_body import load_partly
 from assembler_runner.api.schemas.change_input import VISIBILITIES
@@ -209,6 +210,7 @@ def _page(form: SpaceForm, status: int = 200, **values: Any) -> Response:
         chosen=chosen,
         starter=space_form.template_of(chosen, form.body.get("template")),
         targets=current_services().targets,
+        person=hub_name(current_account().id),
         hardware=HARDWARE,
         visibilities=VISIBILITIES,
         elsewhere=space_form.same_elsewhere(form.body, service_url()),

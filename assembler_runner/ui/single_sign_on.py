@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from assembler_runner.accounts import audit, browser_sessions, single_sign_on
+from assembler_runner.accounts import audit, browser_sessions, hub_tokens, single_sign_on
 from assembler_runner.accounts.auth import public
 from assembler_runner.accounts.models import User
 from assembler_runner.accounts.permissions import account_of
+from assembler_runner.accounts.single_sign_on import Finished, Granted
 from assembler_runner.core.addresses import service_url
 from assembler_runner.core.cookies import SECURE_SIGN_IN, SIGN_IN
 from assembler_runner.core.database import db, write_transaction
-from assembler_runner.core.errors import AssemblerError, NotFound
+from assembler_runner.core.errors import AssemblerError, NotFound, TargetError
 from assembler_runner.core.settings import current_settings
+from assembler_runner.services import current_services
 from assembler_runner.ui.layout import pages, visitor
 from assembler_runner.ui.sign_in import SPACES, own_page, refused, show_sign_in
+
+log = logging.getLogger(__name__)
 
 
 @pages.get("/login/oidc")
@@ -47,8 +53,7 @@ def finish_at_issuer() -> Response:
     _require_issuer()
     try:
         cookie = request.cookies.get(_cookie_name())
-        user_id, wanted = single_sign_on.finish(cookie, request.args, _redirect_uri())
-        response = _signed_in(user_id, wanted)
+        response = _signed_in(single_sign_on.finish(cookie, request.args, _redirect_uri()))
     except AssemblerError as error:
         db.session.rollback()
         response = refused(error, SPACES)
@@ -56,16 +61,31 @@ def finish_at_issuer() -> Response:
     return response
 
 
-def _signed_in(user_id: str, wanted: str) -> Response:
+def _signed_in(done: Finished) -> Response:
+    name = _hub_account(done.granted)
     with write_transaction():
-        user = db.session.get_one(User, user_id)
+        user = db.session.get_one(User, done.user_id)
+        if done.granted is not None and name is not None:
+            hub_tokens.keep(current_services().vault, user, done.granted, name)
         value = browser_sessions.begin(user, request.remote_addr, request.headers.get("User-Agent"))
         details = {"issuer": current_settings().OIDC_ISSUER}
         audit.record(account_of(user), "log_in", "session", None, None, user.realm_id, **details)
     # Not a redirect: the visit began at the issuer, and the browser would not send the strict cookie of the session.
-    response = make_response(render_template("again.html", address=wanted))
+    response = make_response(render_template("again.html", address=done.wanted))
     browser_sessions.set_cookie(request, response, value)
     return response
+
+
+def _hub_account(granted: Granted | None) -> str | None:
+    """Returns the account on the Hub that Spaces can be published as; None if that was not granted."""
+    if granted is None or not hub_tokens.is_offered(current_settings()) or hub_tokens.SCOPE not in granted.scopes:
+        return None
+    try:
+        return current_services().targets.whoami(granted.access_token).name
+    except TargetError as problem:
+        # The sign-in does not depend on it.
+        log.warning("the Hub account of a person could not be read: %s", problem.code)
+        return None
 
 
 def _require_issuer() -> None:

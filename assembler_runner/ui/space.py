@@ -74,7 +74,7 @@ def _overview(found: Space) -> dict[str, Any]:
     return {
         "latest": latest,
         "steps": list(reversed(db.session.scalars(steps).all())),
-        "names": names_of((found.owner_id, latest.owner_id)),
+        "names": names_of((found.owner_id, latest.owner_id, found.publisher_id or "")),
         "fix_diff": _fix_diff(found),
         "can_retry": latest.status == FAILED,
     }

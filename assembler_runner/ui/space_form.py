@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
 
 from flask import current_app
@@ -16,13 +17,14 @@ from assembler_runner.api.uploads import Parts
 from assembler_runner.core.errors import Finding, InvalidJson
 from assembler_runner.files.content import Content
 from assembler_runner.services import current_services
+from assembler_runner.targets.realm_targets import HUB
 from assembler_runner.ui.space_files import without_folder
 
 FILE = "file."
 """Prefix of the fields with the text of a file."""
 OPTION, PARAMETER = "option.", "parameter."
 
-_PLAIN = ("name", "namespace", "target", "visibility", "hardware")
+_PLAIN = ("name", "namespace", "target", "visibility", "hardware", "as")
 
 
 @dataclass
@@ -64,6 +66,8 @@ def read_form(parts: Parts) -> SpaceForm:
     if template and type_name == values["space_type"]:
         body["template"] = template
     body |= {name: values[name].strip() for name in _PLAIN if values.get(name, "").strip()}
+    if values.get("as"):
+        body.setdefault("target", HUB)
     _read_typed(form, type_of(values.get("space_type", "")), body.get("template"))
     if labels := [label.strip() for label in values.get("labels", "").split(",") if label.strip()]:
         body["labels"] = labels
@@ -219,7 +223,7 @@ def same_elsewhere(body: Mapping[str, Any], url: str) -> dict[str, str]:
 
 _FLAGS = {
     "space_type": "-t", "name": "--name", "namespace": "--namespace", "target": "--target", "template": "--template",
-    "visibility": "--visibility", "hardware": "--hardware", "sleep_time": "--sleep-time",
+    "as": "--as", "visibility": "--visibility", "hardware": "--hardware", "sleep_time": "--sleep-time",
 }  # fmt: skip
 
 
@@ -239,7 +243,7 @@ def _cli(fields: Mapping[str, Any], secrets: list[str]) -> str:
 
 
 def _python(fields: Mapping[str, Any], secrets: list[str], url: str) -> str:
-    given = [f"{name}={value!r}" for name, value in fields.items()]
+    given = [f"**{{{name!r}: {value!r}}}" if iskeyword(name) else f"{name}={value!r}" for name, value in fields.items()]
     given += [f"secrets={{{', '.join(f'{name!r}: …' for name in secrets)}}}"] if secrets else []
     source = "{}" if "template" in fields else '"my-folder"'
     call = ",\n        ".join([source, *given])

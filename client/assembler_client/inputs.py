@@ -20,7 +20,11 @@ OnFailure = Literal["keep", "private", "delete"]
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
-class _Published(TypedDict, total=False):
+# A word of Python, which cannot be declared like the others.
+_As = TypedDict("_As", {"as": Literal["me"]}, total=False)
+
+
+class _Published(_As, total=False):
     space_type: str
     parameters: Mapping[str, Any] | None
     name: str

@@ -135,6 +135,11 @@ def test_errors_read_like_those_of_a_compiler(logged_in: Run, site: Path) -> Non
     assert (error["issues"][0]["path"], error["issues"][0]["line"]) == ("app.py", 3)
 
 
+def test_publishing_as_a_person_needs_a_sign_in_at_the_hub(logged_in: Run, site: Path) -> None:
+    done = logged_in("create", "site", "-t", "static", "--target", "huggingface", "--as", "me", code=3)
+    assert done.stderr.startswith("error[as_not_possible]: People do not sign in at the Hub here")
+
+
 def test_findings_of_an_accepted_request_are_shown(logged_in: Run, site: Path, name: str) -> None:
     (site / "index.html").write_text('<h1>Hello</h1><img src="missing.png">\n')
     made = logged_in("create", "site", "--name", name)

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode, urlsplit
 
+import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -41,6 +42,12 @@ class Behaviour:
     """Parameters of the way back that differ."""
     error: dict[str, str] | None = None
     token_answer: bytes | None = None
+    granted: dict[str, Any] = field(default_factory=dict)
+    """Fields of the answer of the token endpoint that differ: access_token, refresh_token, expires_in, scope."""
+    renewed: dict[str, Any] = field(default_factory=dict)
+    """What differs after a token was renewed."""
+    hub_url: str | None = None
+    """A Hub that answers all other calls: then the issuer is that Hub."""
 
 
 class Issuer:
@@ -96,6 +103,10 @@ class Issuer:
             return 200, self.behaviour.token_answer
         if not self._knows(form, authorization):
             return 401, {"error": "invalid_client"}
+        if form["grant_type"] == "refresh_token":
+            known = form["refresh_token"] == self.behaviour.granted.get("refresh_token")
+            self.behaviour.granted |= self.behaviour.renewed if known else {}
+            return (200, self._grant()) if known else (400, {"error": "invalid_grant"})
         asked = self.codes.pop(form["code"], None)
         digest = hashlib.sha256(form["code_verifier"].encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
@@ -106,7 +117,10 @@ class Issuer:
         if does.user_info is not None:
             claims = {name: value for name, value in claims.items() if name not in does.user_info or name == "sub"}
         token = does.whole_token or self.token(**claims)
-        return 200, {"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": token}
+        return 200, self._grant() | {"id_token": token}
+
+    def _grant(self) -> dict[str, Any]:
+        return {"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, **self.behaviour.granted}
 
     def _knows(self, form: dict[str, str], authorization: str | None) -> bool:
         pair = (form.get("client_id", ""), form.get("client_secret", ""))
@@ -131,14 +145,31 @@ class Issuer:
                 elif parts.path == "/userinfo":
                     assert self.headers["Authorization"] == "Bearer opaque"
                     self._answer(200, issuer.behaviour.user_info)
+                elif issuer.behaviour.hub_url and self.path not in issuer.documents:
+                    self._forward()
                 else:
                     document = issuer.documents.get(self.path)
                     self._answer(200 if document is not None else 404, document)
 
             def do_POST(self) -> None:
+                if issuer.behaviour.hub_url and self.path != "/token":
+                    self._forward()
+                    return
                 issuer.asked.append(self.path)
                 form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
                 self._answer(*issuer.exchange(form, self.headers["Authorization"]))
+
+            def _forward(self) -> None:
+                assert issuer.behaviour.hub_url is not None
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+                url = issuer.behaviour.hub_url + self.path
+                found = httpx.request(self.command, url, content=body, headers=headers, timeout=60)
+                hidden = ("content-length", "content-encoding", "transfer-encoding", "connection")
+                kept = {name: value for name, value in found.headers.items() if name not in hidden}
+                self._answer(found.status_code, found.content, **kept)
+
+            do_PUT = do_DELETE = do_HEAD = do_PATCH = _forward  # noqa: N815
 
             def _answer(self, status: int, document: Any, **headers: str) -> None:
                 body = document if isinstance(document, bytes) else json.dumps(document).encode()

@@ -102,6 +102,7 @@ CREATING: dict[str, Any] = {
     "problem": None,
     "realm_id": _REALM,
     "owner_id": _OWNER,
+    "publisher_id": None,
     "labels": ["course-2026"],
     "secret_names": None,
     "variables": {},

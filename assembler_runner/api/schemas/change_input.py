@@ -16,6 +16,7 @@ from assembler_runner.api.schemas.space_input import (
     Files,
     JsonObject,
     allow_field,
+    as_field,
     check_name,
     check_variable,
     fixes_field,
@@ -103,6 +104,11 @@ class UpdateInput(_WithCallback):
         "mode": "merge",
         "files": {"index.html": "<h1>Hello again</h1>", "old.html": None},
     }
+
+    class Meta(_WithCallback.Meta):
+        """As in SpaceInput."""
+
+        include: ClassVar[dict[str, Any]] = {"as": as_field()}
 
     files = ChangedFiles(
         metadata={

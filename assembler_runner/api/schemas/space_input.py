@@ -229,6 +229,17 @@ def allow_field() -> Any:
     )
 
 
+def as_field() -> ma.fields.String:
+    """Returns the field that chooses in whose name a Space is published."""
+    return ma.fields.String(
+        validate=ma.validate.OneOf(("me",)),
+        metadata={
+            "description": "me: published with the Hub account of the caller, who has signed in with Hugging Face; "
+            "by default with the Hub token of the realm. Later changes of the Space keep it."
+        },
+    )
+
+
 class SpaceInput(ma.Schema):
     """A Space request: files, parameters and a type; all fields but the files have a default."""
 
@@ -239,9 +250,10 @@ class SpaceInput(ma.Schema):
     }
 
     class Meta:
-        """Unknown fields are errors."""
+        """Unknown fields are errors; `as` is a word of Python, so it cannot be declared like the others."""
 
         unknown = ma.RAISE
+        include: ClassVar[dict[str, Any]] = {"as": as_field()}
 
     space_type = ma.fields.String(
         metadata={

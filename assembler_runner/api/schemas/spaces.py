@@ -212,6 +212,7 @@ class SpaceSchema(AutoSchema):
             "problem",
             "realm_id",
             "owner_id",
+            "publisher_id",
             "labels",
             "secret_names",
             "variables",

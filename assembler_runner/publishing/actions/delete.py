@@ -16,8 +16,10 @@ def delete(job: Job) -> Done:
     """Deletes the Space and frees its name."""
     if job.space is None:
         return _done(job, "The Space did not exist on the target.")
+    shown = f"{job.space.namespace}/{job.space.name}"
+    if job.target is None and job.publisher_id is not None:
+        return _done(job, f"The Space {shown} was left on the target: the account of the person was deleted.")
     target, space = job.usable_target(), job.space
-    shown = f"{space.namespace}/{space.name}"
     try:
         head = target.head(space)
         ours = is_own_commit(job, target, space, head)

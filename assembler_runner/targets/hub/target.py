@@ -99,7 +99,8 @@ class HuggingFaceTarget(HubChanges, Target):
         """
         with self._asking("whoami"):
             said = self._api.whoami()
-            token = said["auth"]["accessToken"]
+            # The token of an application that acts as a person has none.
+            token = said["auth"].get("accessToken") or {"role": "app"}
             listed = said.get("orgs", [])[:MAX_ORGANISATIONS]
             orgs = {str(org["name"]): str(org.get("roleInOrg") or "read") for org in listed}
             plan = "pro" if said.get("isPro") else "free"

@@ -26,6 +26,11 @@ SERVICE = TokenOwner(
     "The operator has to set HF_TOKEN to a token with write access; or set a Hub token of the realm "
     "(PUT /auth/realms/{id}/hub-credential).",
 )
+PERSON = TokenOwner(
+    "The Hub token of the person",
+    "the Hub token of the person",
+    "The person has to sign in with Hugging Face again, and grant what is asked for; then retry the request.",
+)
 REALM = TokenOwner(
     "The Hub token of the realm",
     "the Hub token of the realm",

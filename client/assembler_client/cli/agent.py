@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ONE_ROUND = 45
 """Seconds that a command waits, unless --timeout says more: agents give up on commands that take long."""
 
-_ONLY_REST = ("sleep_time", "labels", "expires_at")
+_ONLY_REST = ("sleep_time", "labels", "expires_at", "as")
 _SETTINGS = ("name", "namespace", "target", "visibility", "hardware", "variables", "space_type", "template")
 _DIRECT = (*_SETTINGS, "parameters", "options", "allow")
 

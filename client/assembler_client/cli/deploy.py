@@ -97,6 +97,7 @@ wait_options = _options(
 @click.option("--name", "-n", help="Name of the Space; generated if omitted.")
 @click.option("--namespace", help="User or organization that owns the Space.")
 @click.option("--target", type=click.Choice(TARGETS), help="Where the Space is published.")
+@click.option("--as", "as", type=click.Choice(["me"]), help="Publish with your own Hub account; see the documentation.")
 @click.option("--idempotency-key", help="The same key and input return the same Space.")
 @click.option("--verify", is_flag=True, help="Publish only if the app answers when the service runs it first.")
 @input_options

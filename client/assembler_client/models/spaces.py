@@ -159,6 +159,8 @@ class Space(Thing):
     """Realm it belongs to."""
     owner_id: UUID | None = None
     """Account that created it."""
+    publisher_id: UUID | None = None
+    """Person whose own Hub token publishes it; null: the token of its realm."""
     labels: list[str] = []
     """Labels to filter by."""
     secret_names: list[str] | None = None
