@@ -19,10 +19,10 @@ from assembler_runner.devhub import StandInHub
 from assembler_runner.ops import key_rotation
 from assembler_runner.runtime import probe, watches
 from assembler_runner.spaces.models import SpaceRequest
-from tests.accounts.test_single_sign_on import HTML, settings_of, sign_in
 from tests.conftest import MakeService, Service
 from tests.support.issuer import Issuer, issuer
 from tests.support.people import Person, login, made, make_user
+from tests.support.signing_in import HTML, settings_of, sign_in
 from tests.ui.people import OWN, text_of
 
 SCOPES = "openid profile contribute-repos"
