@@ -66,7 +66,17 @@ class Resource:
             column = getattr(self.kind.model, columns.get(name, name), None)
             if name not in self.includes and column is not None and hasattr(column, "asc"):
                 fields[name] = column
-        return Listing(fields, self.kind.model.id, "-created_at", includes=self.includes, optional=self.hidden)
+        related = {f"{name}.name": found for name in self.includes if (found := self._related(name))}
+        return Listing(
+            fields, self.kind.model.id, "-created_at", includes=self.includes, optional=self.hidden, related=related
+        )
+
+    def _related(self, name: str) -> tuple[Any, Any] | None:
+        """Returns the relationship of a nested object, and the column of its name; None if it is no relationship."""
+        relation = getattr(
+            self.kind.model, dict(self.renamed).get(f"{name}_id", f"{name}_id").removesuffix("_id"), None
+        )
+        return (relation, relation.property.mapper.class_.name) if relation is not None else None
 
     def dump(self, row: Any, added: frozenset[str] = frozenset(), many: bool = False) -> Any:
         """Returns the JSON of a row, or of several rows.

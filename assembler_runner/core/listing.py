@@ -1,7 +1,7 @@
 """Lists with filters, sorting and pages in the syntax of the FLAME Hub, declared per resource.
 
-`filter[name]=~gree`, `sort=-created_at`, `page[limit]=50&page[offset]=0`. An unknown filter or sort field is an error
-that names the known ones: a typo must not return the whole list.
+`filter[name]=~gree`, `filter[realm.name]=lab`, `sort=-created_at`, `page[limit]=50&page[offset]=0`. An unknown filter
+or sort field is an error that names the known ones: a typo must not return the whole list.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Listing:
         includes: names of nested objects that `include` adds.
         optional: names of fields that are included only if `fields` names them.
         contains: name → condition that a list of words contains a word; for filters only.
+        related: name, such as `realm.name` → relationship, and column of the related object; for filters only.
     """
 
     fields: Mapping[str, InstrumentedAttribute[Any]]
@@ -55,6 +56,12 @@ class Listing:
     includes: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     contains: Mapping[str, Callable[[str], sa.ColumnElement[bool]]] = field(default_factory=dict)
+    related: Mapping[str, tuple[Any, InstrumentedAttribute[Any]]] = field(default_factory=dict)
+
+    @property
+    def filters(self) -> list[str]:
+        """The names of all filters."""
+        return sorted({*self.fields, *self.contains, *self.related})
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def read_page(session: Session, query: sa.Select[Any], listing: Listing, argumen
             else:
                 offset = max(0, number)
         elif name not in ("sort", "fields", "include", AFTER):
-            names = ", ".join(sorted({*listing.fields, *listing.contains}))
+            names = ", ".join(listing.filters)
             hint = f"Known: page[limit], page[offset], {AFTER}, sort and filter[…] with {names}."
             findings.append(Finding("unknown_parameter", f"Unknown parameter {name}.", path=name, hint=hint))
     order, problems = _order(listing, arguments.get("sort") or listing.default_sort)
@@ -187,9 +194,9 @@ def _filtered(query: sa.Select[Any], listing: Listing, name: str, value: str) ->
         words = value.removeprefix("!").removeprefix("=").split(",")
         found = sa.or_(*(has(word) for word in words))
         return query.where(sa.not_(found) if value.startswith("!") else found), []
-    column = listing.fields.get(snake(name))
+    relation, column = listing.related.get(snake(name), (None, listing.fields.get(snake(name))))
     if column is None:
-        hint = f"Fields to filter by: {', '.join(sorted({*listing.fields, *listing.contains}))}."
+        hint = f"Fields to filter by: {', '.join(listing.filters)}."
         return query, [Finding("unknown_filter", f"There is no filter {name}.", path=f"filter[{name}]", hint=hint)]
     operator = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     text = value[len(operator) :]
@@ -198,7 +205,8 @@ def _filtered(query: sa.Select[Any], listing: Listing, name: str, value: str) ->
             Finding("invalid_filter", f"The value of filter {name} contains a NUL character.", path=f"filter[{name}]")
         ]
     try:
-        return query.where(_condition(column, operator, text)), []
+        found = _condition(column, operator, text)
+        return query.where(found if relation is None else relation.has(found)), []
     except ValueError as problem:
         return query, [Finding("invalid_filter", f"The value of filter {name} {problem}.", path=f"filter[{name}]")]
 

@@ -121,6 +121,27 @@ def test_every_shown_field_can_be_filtered_and_sorted(service: Service, resource
     assert rows == [] or set(resource.listing.fields) - set(resource.hidden) <= set(rows[0]) | {"details"}
 
 
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.path)
+def test_rows_are_found_by_names_of_related_objects(service: Service, resource: Any) -> None:
+    make_user(service, "ann")
+    made(service.post("/auth/robots", {"name": "bot", "roles": ["viewer"]}))
+    for name in resource.includes:
+        if not (known := resource.listing.related.get(f"{name}.name")):
+            assert name.endswith("_realm")
+            continue
+        where = f"/auth/{resource.path}?page[limit]=200&include={name}"
+        rows = [row for row in service.get(where).json["data"] if row[name] is not None]
+        names = {row[name]["name"] for row in rows}
+        for each in names:
+            found = service.get(f"{where}&filter[{name}.name]={each}").json["data"]
+            assert found == [row for row in rows if row[name]["name"] == each] and known
+            others = service.get(f"{where}&filter[{name}.name]=!{each}").json["data"]
+            assert {row["id"] for row in others} == {row["id"] for row in rows} - {row["id"] for row in found}
+        assert service.get(f"{where}&filter[{name}.name]=nobody").json["data"] == []
+        answer = service.get(f"{where}&filter[{name}.nmae]=x")
+        assert answer.status_code == 400 and f"{name}.name" in answer.json["issues"][0]["hint"]
+
+
 def test_awkward_filters(service: Service) -> None:
     for value in ("%00", "~%5C", "~%5C%25", "~_%25", "~", "!", "=", "'", "%25%25", "~%27%20OR%201=1"):
         answer = service.get(f"/auth/users?filter[name]={value}")

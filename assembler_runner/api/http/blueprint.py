@@ -94,10 +94,8 @@ def _list_parameters(listing: Listing) -> Iterator[dict[str, Any]]:
     yield _query(AFTER, text, "`meta.after` of the page before: continues at the same cost on every page.")
     sort = {"type": "string", "enum": sorts, "default": listing.default_sort}
     yield _query("sort", sort, "Field to sort by; a leading - sorts in descending order.")
-    for name in sorted({*listing.fields, *listing.contains}):
-        yield _query(
-            f"filter[{name}]", text, "A value, or an operator and a value: `!`, `~`, `!~`, `<`, `<=`, `>`, `>=`."
-        )
+    for name in listing.filters:
+        yield _query(f"filter[{name}]", text, _OPERATORS)
 
 
 def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
