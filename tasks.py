@@ -35,7 +35,7 @@ def test(c: Context, slow: bool = False, everything: bool = False) -> None:
     """Run the tests; without an option those that take a few seconds at most."""
     chosen = "" if everything else " -m slow" if slow else " -m 'not slow'"
     # In the order of tests/conftest.py: files that take long come first, so that none is left over at the end.
-    c.run(f"{PYTHON} -m pytest -n 3 --dist loadfile --no-loadscope-reorder{chosen}", pty=False)
+    c.run(f"{PYTHON} -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10{chosen}", pty=False)
 
 
 @task(help={"lint": "Without the tests, which `make test` runs, too."})

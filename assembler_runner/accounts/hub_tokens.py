@@ -22,8 +22,8 @@ SOON = timedelta(seconds=60)
 """A token that expires within this time is renewed first."""
 
 _RENEWING = threading.Lock()
-_LOOKS, _LOOK_SECONDS = 8, 0.25
-"""How often, and after how many seconds, the token that another process renews is looked for."""
+_READS, _READ_SECONDS = 8, 0.25
+"""How often, and after how many seconds, the token that another process renews is read again."""
 
 
 class SignInAgain(Conflict):
@@ -134,13 +134,13 @@ def _renew(vault: Vault, user_id: str, refresh: str) -> str:
 
 def _renewed_elsewhere(vault: Vault, user_id: str, refresh: str) -> str:
     """Returns the token that another process is renewing: a refresh token may work only once."""
-    for _ in range(_LOOKS):
+    for _ in range(_READS):
         with read_transaction():
             row = usable(user_id)
             stored = _unseal(vault, row) if row is not None else {}
         if stored.get("refresh") != refresh:
             break
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_READ_SECONDS)
     else:
         remove(user_id)
         raise SignInAgain
