@@ -28,6 +28,7 @@ PUBLIC = {
     "/licenses",
     "/llms.txt",
 }
+SIGNING_IN = {"/ui/login", "/ui/login/oidc", "/ui/login/oidc/callback", "/ui/logout"}
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -36,7 +37,7 @@ def test_every_route_needs_a_token_but_the_public_ones(service: Service) -> None
     for rule in service.app.url_map.iter_rules():
         path = re.sub(r"<[^>]+>", "x", rule.rule)
         if (
-            path in {*PUBLIC, "/ui/login", "/ui/logout"}
+            path in {*PUBLIC, *SIGNING_IN}
             or path.startswith(("/assets/", "/local/"))
             or path.startswith(("/auth/token", "/.well-known/"))
         ):
@@ -155,7 +156,7 @@ def test_a_submitted_space_as_json(service: Service) -> None:
     request = space["latest_request"]
     assert answer.headers["Location"] == f"/requests/{request['id']}"
     assert set(space) == {
-        "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id",
+        "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id", "publisher_id",
         "labels", "findings", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at", "latest_request",
         "variables", "secret_names", "app_url",
         "state_since", "state_checked_at", "state_source", "stage", "problem",
