@@ -157,7 +157,8 @@ def test_a_submitted_space_as_json(service: Service) -> None:
     assert answer.headers["Location"] == f"/requests/{request['id']}"
     assert set(space) == {
         "id", "name", "namespace", "url", "target", "space_type", "visibility", "state", "realm_id", "owner_id",
-        "publisher_id", "labels", "findings", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at", "latest_request",
+        "publisher_id", "labels", "findings", "commit_oid", "foreign_oid", "expires_at", "created_at", "updated_at",
+        "latest_request",
         "variables", "secret_names", "app_url",
         "state_since", "state_checked_at", "state_source", "stage", "problem",
     }  # fmt: skip
