@@ -202,7 +202,7 @@ def test_a_refresh_token_that_is_not_accepted(
     platform.behaviour.granted["refresh_token"] = "first"
     space = Ann(service).submit(name="mine", visibility="private")
     platform.behaviour.granted["refresh_token"] = "another"
-    monkeypatch.setattr(hub_tokens, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(hub_tokens, "_READ_SECONDS", 0.0)
     expire(service)
     done = service.work(space["latest_request"]["id"])
     assert (done["status"], done["error"]["code"]) == ("failed", "sign_in_again")
