@@ -97,7 +97,7 @@ class _Filler:
             self.accounts = [self._account(number, token) for number, token in enumerate(tokens)]
 
     def fill(self, jobs: int) -> list[str]:
-        """Puts jobs into the queue; nobody is notified of them."""
+        """Puts jobs into the queue, without a message to a worker."""
         submit.wakeups.send = lambda request_id: None  # type: ignore[method-assign]  # sent later, all at once
         found = []
         with self.app.app_context():

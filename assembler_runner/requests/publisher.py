@@ -78,7 +78,7 @@ def check_kept(space: Space, account: Account, data: Mapping[str, Any]) -> list[
 
 
 def check_change(space: Space, account: Account, action: str) -> None:
-    """Checks that nobody publishes in the name of another person.
+    """Checks that the change is not published as another person than the caller.
 
     Args:
         space: the Space that is changed.

@@ -46,7 +46,7 @@ def test_the_first_sign_in_makes_the_account(service: Service, platform: Issuer)
     client = service.app.test_client()
     answer = sign_in(client, "/ui/new?type=static")
     assert answer.status_code == 200 and "Location" not in answer.headers
-    # The page goes on by itself: only then the browser sends the strict cookie.
+    # A page that goes on by itself, not a redirect: after a redirect the browser would not send the strict cookie.
     assert 'content="0; url=/ui/new?type=static"' in answer.text
     cookies = answer.headers.getlist("Set-Cookie")
     assert any(each.startswith(f"{SESSION}=") and "SameSite=Strict" in each for each in cookies)

@@ -91,7 +91,7 @@ def test_a_space_is_published_and_changed_as_the_person(service: Service, hub: S
     assert space["url"].endswith("/spaces/bob/mine")
     assert service.work(space["latest_request"]["id"])["status"] == "succeeded"
     assert hub.space("bob/mine").creator == "bob"
-    # Later changes keep it, whoever asks for those that publish nothing.
+    # Later changes keep it, and another person may delete the Space.
     changed = ann.program.post(f"/spaces/{space['id']}", {"files": {"index.html": "<p>Again</p>"}, "as": "me"})
     assert service.work(made(changed, 202)["latest_request"]["id"])["status"] == "succeeded"
     assert service.remove(space["id"])["status"] == "succeeded"
